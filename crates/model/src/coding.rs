@@ -1,0 +1,120 @@
+//! The contract between the mind that orders pixels and the codec that codes them.
+//!
+//! A surface's slices form a chain: each names the slice whose result it is coded against, and changes exactly that
+//! framebuffer. Slice 0 of an epoch is the black framebuffer, which both sides hold without being told.
+
+use crate::frame::Move;
+use crate::geometry::{Rect, Size, Surf};
+use crate::tile::{Epoch, Quality, SurfaceId, TileAt, Version};
+use crate::units::Bytes;
+use alloc::vec::Vec;
+
+/// A slice of a surface within an epoch, counted from 1 in coding order, which is sending order. Never used twice in
+/// one epoch, also not after a rebase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UpdateId(pub u32);
+
+impl UpdateId {
+    /// The black framebuffer at the start of an epoch.
+    pub const BLANK: Self = Self(0);
+
+    /// The id after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// The slice whose result a slice is coded against.
+pub type Base = UpdateId;
+
+/// A job's number, unique within a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct JobId(pub u64);
+
+/// Pixels wanted at the viewer: a rectangle, the content it should at least show, and how good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeItem {
+    /// Where; need not be aligned to tiles.
+    pub rect: Rect<Surf>,
+    /// The capture that last touched it. The codec reads the newest pixels, which may be newer still.
+    pub version: Version,
+    /// How good it is to be: [`Quality::EXACT`], or [`Quality::FILM`] for a region in lasting motion.
+    pub quality: Quality,
+}
+
+/// An order to code pixels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodeJob {
+    /// Its number; the answer carries it.
+    pub id: JobId,
+    /// Which surface.
+    pub surface: SurfaceId,
+    /// Which geometry; the answer is void in another.
+    pub epoch: Epoch,
+    /// The surface's size in that epoch.
+    pub size: Size<Surf>,
+    /// What to code against. If it is not the last coded slice this is a rebase: the codec returns to that state.
+    pub base: Base,
+    /// The id of the first slice; the following ones count on.
+    pub first: UpdateId,
+    /// What is wanted, most urgent first.
+    pub items: Vec<EncodeItem>,
+    /// Stop when about this much is coded, and say what is left. At least one slice is made if anything is wanted.
+    pub max_bytes: Bytes,
+    /// The most one slice may take.
+    pub slice_bytes: Bytes,
+}
+
+/// What kind of pixels a tile holds, as the codec saw it. A fact for the planner, never a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TileClass {
+    /// Text, lines, flat areas: few colours or sharp edges.
+    #[default]
+    Text,
+    /// Photographs, gradients, film: many colours everywhere.
+    Picture,
+}
+
+/// What a tile becomes when a slice is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TileState {
+    /// Which tile.
+    pub at: TileAt,
+    /// The content it then shows, whole.
+    pub version: Version,
+    /// How good it then is, whole.
+    pub quality: Quality,
+    /// What the pixels look like.
+    pub class: TileClass,
+}
+
+/// One coded slice: decodes with what `base` left in the framebuffer and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedSlice {
+    /// Its place in the chain.
+    pub id: UpdateId,
+    /// What it was coded against.
+    pub base: Base,
+    /// The tiles whose state it settles. A tile it only touches in part (more follows) is listed with
+    /// [`Quality::NONE`].
+    pub tiles: Vec<TileState>,
+    /// The ops.
+    pub bytes: Vec<u8>,
+}
+
+/// The answer to an [`EncodeJob`].
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EncodedSlices {
+    /// The job's number.
+    pub job: JobId,
+    /// The content that was read: at least every wanted version.
+    pub version: Version,
+    /// The slices, in order; possibly none.
+    pub slices: Vec<EncodedSlice>,
+    /// Tiles that already show the newest pixels bit for bit, so nothing was coded for them.
+    pub same: Vec<TileState>,
+    /// What was wanted and is not coded, for lack of room.
+    pub left: Vec<Rect<Surf>>,
+    /// Moves that were found and used; a tile's exactness travels with its pixels.
+    pub moved: Vec<Move>,
+}
