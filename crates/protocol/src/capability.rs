@@ -1,0 +1,82 @@
+//! What a side can do beyond the version's minimum, as a list of numbers with limits. Unknown ones are kept out of the
+//! way; a missing one has the default given here.
+
+use crate::fault::Fault;
+use crate::wire::{Put, Reader};
+use std::collections::BTreeMap;
+
+/// A capability's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u64)]
+pub enum Capability {
+    /// Bit set of pixel ops understood, by op number (`protocol-spec/codec.md`). Default: ops 0 to 15.
+    Ops = 1,
+    /// Bit set of chroma layouts understood for film: bit 0 is 4:2:0. Default 1.
+    Chroma = 2,
+    /// Surfaces that can be shown at once. Default 1.
+    Surfaces = 3,
+    /// Bytes of tile cache offered. Default 0.
+    CacheBytes = 4,
+    /// The most pixels one slice may change. Default 524,288.
+    SlicePixels = 5,
+    /// The most bytes of slices waiting for their turn. Default 4 MiB.
+    PendingBytes = 6,
+    /// Bit set of clipboard formats: bit 0 is plain text. Default 0.
+    Clipboard = 7,
+    /// Socket receive buffer in bytes, as the system granted it. Default 212,992 (Linux's usual default).
+    ReceiveBuffer = 8,
+    /// Whether forward error correction is understood: bit 0 is Reed-Solomon GF(2^16). Default 0.
+    Fec = 9,
+}
+
+impl Capability {
+    const fn default_value(self) -> u64 {
+        match self {
+            Self::Ops => 0xffff,
+            Self::Chroma | Self::Surfaces => 1,
+            Self::CacheBytes | Self::Clipboard | Self::Fec => 0,
+            Self::SlicePixels => 524_288,
+            Self::PendingBytes => 4 << 20,
+            Self::ReceiveBuffer => 212_992,
+        }
+    }
+}
+
+/// A side's capabilities. At most [`Capabilities::MOST`] entries.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Capabilities(BTreeMap<u64, u64>);
+
+impl Capabilities {
+    /// The most entries a list may have.
+    pub const MOST: usize = 64;
+
+    /// The value of `capability`, or its default.
+    pub fn value(&self, capability: Capability) -> u64 {
+        self.0.get(&(capability as u64)).copied().unwrap_or(capability.default_value())
+    }
+
+    /// The same list with `capability` at `value`.
+    pub fn with(mut self, capability: Capability, value: u64) -> Self {
+        self.0.insert(capability as u64, value);
+        self
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.varint(self.0.len() as u64);
+        for (k, v) in &self.0 {
+            out.varint(*k);
+            out.varint(*v);
+        }
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, Fault> {
+        let mut list = BTreeMap::new();
+        for _ in 0..r.count(Self::MOST)? {
+            let (k, v) = (r.varint()?, r.varint()?);
+            if list.insert(k, v).is_some() {
+                return Err(Fault::CapabilityTwice);
+            }
+        }
+        Ok(Self(list))
+    }
+}

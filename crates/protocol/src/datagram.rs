@@ -1,0 +1,559 @@
+//! The datagrams: slice shards, feedback, input, the cursor's place, padding.
+//!
+//! Layout: `kind u8 | seq u16 | body`. The low four bits of `kind` name the body, the high four are its flags. `seq` is
+//! the low half of a counter over every datagram a side sends; [`expand_seq`] restores it.
+
+use crate::MAX_DATA_SHARDS;
+use crate::MAX_SHARDS;
+use crate::fault::Fault;
+use crate::wire::{Put, Reader};
+use telepane_model::geometry::MAX_SIDE;
+use telepane_model::input::MAX_TEXT;
+use telepane_model::{
+    Button, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Point, Span, SurfaceId, UpdateId,
+};
+
+/// One datagram, read or to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Datagram {
+    /// Host to viewer: a piece of a slice.
+    Shard(Shard),
+    /// Either way: what arrived, and what became of it.
+    Feedback(Feedback),
+    /// Viewer to host: what the user did.
+    Input(InputBatch),
+    /// Host to viewer: where the pointer is. The newest one wins.
+    Cursor(CursorState),
+    /// Either way: nothing but bytes, to measure the path.
+    Padding(usize),
+}
+
+/// A piece of a slice.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Shard {
+    /// Of which surface.
+    pub surface: SurfaceId,
+    /// Of which geometry.
+    pub epoch: Epoch,
+    /// Which slice.
+    pub id: UpdateId,
+    /// The slice it is coded against; always before `id`.
+    pub base: UpdateId,
+    /// The slice's body begins with the surface's size.
+    pub has_size: bool,
+    /// The slice's body carries a journey.
+    pub has_journey: bool,
+    /// The slice ends a frame: what it leaves may be shown.
+    pub last: bool,
+    /// This shard's place: `0..data` hold the body in equal pieces (the last may be shorter), then parity.
+    pub index: u8,
+    /// Data shards, 1 to [`MAX_DATA_SHARDS`].
+    pub data: u8,
+    /// Parity shards; `data + parity <=` [`MAX_SHARDS`].
+    pub parity: u8,
+    /// Bytes of the whole body. Only written when the slice has more than one shard.
+    pub total: u32,
+    /// The piece.
+    pub payload: Vec<u8>,
+}
+
+/// What a side says of the datagrams it received, and of what became of them. Repeating it is harmless.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Feedback {
+    /// The newest datagram received (the whole counter).
+    pub newest: u64,
+    /// The low 32 bits of the receiver's clock when the newest arrived.
+    pub arrived: u32,
+    /// From that arrival to the sending of this message.
+    pub hold: Span,
+    /// Datagrams received in all.
+    pub received: u64,
+    /// Arrivals from the newest backwards: how many numbers lie between (missing or reported earlier), and how many
+    /// microseconds earlier it arrived (negative when it came later, out of order). At most [`Feedback::MOST`].
+    pub earlier: Vec<(u64, i32)>,
+    /// Viewer only: the state of each surface. At most [`Feedback::MOST_SURFACES`].
+    pub surfaces: Vec<SurfaceReport>,
+    /// Host only: what became of the input.
+    pub input: Option<InputReport>,
+}
+
+impl Feedback {
+    /// The most arrivals in one message, the newest not counted.
+    pub const MOST: usize = 64;
+    /// The most surfaces in one message.
+    pub const MOST_SURFACES: usize = 16;
+}
+
+/// What the viewer holds of one surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SurfaceReport {
+    /// Which surface.
+    pub surface: SurfaceId,
+    /// In which geometry.
+    pub epoch: Epoch,
+    /// The framebuffer is exactly what this slice left.
+    pub applied: UpdateId,
+    /// The viewer waits for a rebase on `applied` and ignores every slice up to this one.
+    pub gave_up: Option<UpdateId>,
+    /// Slices complete but waiting, plus the time to decode them.
+    pub queue: Span,
+}
+
+/// What the host did with the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct InputReport {
+    /// Every event up to this one is done with.
+    pub done: InputSeq,
+    /// How many of them were not delivered because they were too old.
+    pub dropped: u32,
+}
+
+/// Input events in order, and what is held down.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct InputBatch {
+    /// The low 32 bits of the viewer's clock when this was sent.
+    pub sent: u32,
+    /// Every event before this one is acknowledged or given up: the host waits for none of them.
+    pub floor: InputSeq,
+    /// The number of the first event here; not before `floor`.
+    pub first: InputSeq,
+    /// The events, each with its age when sent. At most [`InputBatch::MOST`].
+    pub events: Vec<(Span, InputEvent)>,
+    /// The keys that are down. At most [`InputBatch::MOST_HELD`].
+    pub held: Vec<KeyCode>,
+    /// The buttons that are down.
+    pub buttons: Vec<Button>,
+}
+
+impl InputBatch {
+    /// The most events in one datagram.
+    pub const MOST: usize = 32;
+    /// The most keys held at once.
+    pub const MOST_HELD: usize = 32;
+}
+
+const SHARD: u8 = 1;
+const FEEDBACK: u8 = 2;
+const INPUT: u8 = 3;
+const CURSOR: u8 = 4;
+const PADDING: u8 = 5;
+
+const SIZE: u8 = 0x10;
+const JOURNEY: u8 = 0x20;
+const LAST: u8 = 0x40;
+const SPLIT: u8 = 0x80;
+const SURFACES: u8 = 0x10;
+const REPORT: u8 = 0x20;
+const VISIBLE: u8 = 0x10;
+
+/// The whole counter nearest to `expected` whose low half is `low`.
+pub const fn expand_seq(expected: u64, low: u16) -> u64 {
+    let diff = low.wrapping_sub((expected & 0xffff) as u16) as i16;
+    expected.saturating_add_signed(diff as i64)
+}
+
+impl Datagram {
+    /// Writes the datagram that is number `seq` of its sender.
+    pub fn encode(&self, seq: u64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        out.push(0);
+        out.extend_from_slice(&((seq & 0xffff) as u16).to_le_bytes());
+        let kind = match self {
+            Self::Shard(s) => s.encode(&mut out),
+            Self::Feedback(f) => f.encode(&mut out),
+            Self::Input(b) => b.encode(&mut out),
+            Self::Cursor(c) => {
+                out.signed(c.at.x);
+                out.signed(c.at.y);
+                out.varint(u64::from(c.shape));
+                CURSOR | if c.visible { VISIBLE } else { 0 }
+            }
+            Self::Padding(n) => {
+                out.resize(out.len() + n, 0);
+                PADDING
+            }
+        };
+        if let Some(first) = out.first_mut() {
+            *first = kind;
+        }
+        out
+    }
+
+    /// Reads a datagram: the low half of its number, and what it says.
+    pub fn decode(bytes: &[u8]) -> Result<(u16, Self), Fault> {
+        let mut r = Reader::new(bytes);
+        let (kind, seq) = (r.u8()?, r.u16()?);
+        let flags = kind & 0xf0;
+        let datagram = match kind & 0x0f {
+            SHARD => Self::Shard(Shard::decode(flags, &mut r)?),
+            FEEDBACK => Self::Feedback(Feedback::decode(flags, &mut r)?),
+            INPUT => Self::Input(InputBatch::decode(&mut r)?),
+            CURSOR => Self::Cursor(CursorState {
+                at: Point::new(r.signed()?, r.signed()?),
+                shape: r.var()?,
+                visible: flags & VISIBLE != 0,
+            }),
+            PADDING => Self::Padding(r.rest().len()),
+            _ => return Err(Fault::UnknownDatagram),
+        };
+        Ok((seq, datagram))
+    }
+}
+
+impl Shard {
+    /// The most bytes a shard's header takes, the datagram's own included.
+    pub const HEADER: usize = 3 + 4 + 4 + 4 + 4 + 3 + 4;
+
+    fn encode(&self, out: &mut Vec<u8>) -> u8 {
+        out.varint(u64::from(self.surface.0));
+        out.varint(u64::from(self.epoch.0));
+        out.varint(u64::from(self.id.0));
+        out.varint(u64::from(self.id.0.saturating_sub(self.base.0)));
+        let mut kind = SHARD;
+        if self.data != 1 || self.parity != 0 {
+            kind |= SPLIT;
+            out.extend_from_slice(&[self.index, self.data, self.parity]);
+            out.varint(u64::from(self.total));
+        }
+        for (is, flag) in [(self.has_size, SIZE), (self.has_journey, JOURNEY), (self.last, LAST)] {
+            if is {
+                kind |= flag;
+            }
+        }
+        out.extend_from_slice(&self.payload);
+        kind
+    }
+
+    fn decode(flags: u8, r: &mut Reader<'_>) -> Result<Self, Fault> {
+        let surface = SurfaceId(r.var()?);
+        let epoch = Epoch(r.var()?);
+        let id: u32 = r.var()?;
+        let back: u32 = r.var()?;
+        if epoch.0 == 0 {
+            return Err(Fault::BadEpoch);
+        }
+        let base = match id.checked_sub(back) {
+            Some(base) if back > 0 => UpdateId(base),
+            _ => return Err(Fault::BadBase),
+        };
+        let [index, data, parity] = if flags & SPLIT != 0 { r.array()? } else { [0, 1, 0] };
+        let total = if flags & SPLIT != 0 { r.var()? } else { 0 };
+        let shards = data.checked_add(parity).ok_or(Fault::BadShard)?;
+        // One data shard without parity is written without SPLIT, and only so.
+        let alone = flags & SPLIT != 0 && shards == 1;
+        if alone || data == 0 || data > MAX_DATA_SHARDS || shards > MAX_SHARDS || index >= shards {
+            return Err(Fault::BadShard);
+        }
+        Ok(Self {
+            surface,
+            epoch,
+            id: UpdateId(id),
+            base,
+            has_size: flags & SIZE != 0,
+            has_journey: flags & JOURNEY != 0,
+            last: flags & LAST != 0,
+            index,
+            data,
+            parity,
+            total,
+            payload: r.rest().to_vec(),
+        })
+    }
+}
+
+impl Feedback {
+    fn encode(&self, out: &mut Vec<u8>) -> u8 {
+        out.varint(self.newest);
+        out.extend_from_slice(&self.arrived.to_le_bytes());
+        out.varint(self.hold.as_micros());
+        out.varint(self.received);
+        let earlier = self.earlier.get(..Self::MOST).unwrap_or(&self.earlier);
+        out.varint(earlier.len() as u64);
+        for (gap, earlier) in earlier {
+            out.varint(*gap);
+            out.signed(*earlier);
+        }
+        let mut kind = FEEDBACK;
+        if !self.surfaces.is_empty() {
+            kind |= SURFACES;
+            let surfaces = self.surfaces.get(..Self::MOST_SURFACES).unwrap_or(&self.surfaces);
+            out.varint(surfaces.len() as u64);
+            for s in surfaces {
+                out.varint(u64::from(s.surface.0));
+                out.varint(u64::from(s.epoch.0));
+                out.varint(u64::from(s.applied.0));
+                out.varint(s.gave_up.map_or(0, |id| u64::from(id.0)));
+                out.varint(s.queue.as_micros());
+            }
+        }
+        if let Some(input) = self.input {
+            kind |= REPORT;
+            out.varint(u64::from(input.done.0));
+            out.varint(u64::from(input.dropped));
+        }
+        kind
+    }
+
+    fn decode(flags: u8, r: &mut Reader<'_>) -> Result<Self, Fault> {
+        let mut f = Self {
+            newest: r.varint()?,
+            arrived: r.u32()?,
+            hold: Span::micros(r.varint()?),
+            received: r.varint()?,
+            ..Self::default()
+        };
+        for _ in 0..r.count(Self::MOST)? {
+            f.earlier.push((r.varint()?, r.signed()?));
+        }
+        if flags & SURFACES != 0 {
+            for _ in 0..r.count(Self::MOST_SURFACES)? {
+                f.surfaces.push(SurfaceReport {
+                    surface: SurfaceId(r.var()?),
+                    epoch: Epoch(r.var()?),
+                    applied: UpdateId(r.var()?),
+                    gave_up: match r.var()? {
+                        0 => None,
+                        id => Some(UpdateId(id)),
+                    },
+                    queue: Span::micros(r.varint()?),
+                });
+            }
+        }
+        if flags & REPORT != 0 {
+            f.input = Some(InputReport { done: InputSeq(r.var()?), dropped: r.var()? });
+        }
+        Ok(f)
+    }
+}
+
+const BUTTONS: [Button; 5] = [Button::Left, Button::Right, Button::Middle, Button::Back, Button::Forward];
+
+impl InputBatch {
+    fn encode(&self, out: &mut Vec<u8>) -> u8 {
+        out.extend_from_slice(&self.sent.to_le_bytes());
+        out.varint(u64::from(self.first.0));
+        out.varint(u64::from(self.first.0.saturating_sub(self.floor.0)));
+        let events = self.events.get(..Self::MOST).unwrap_or(&self.events);
+        out.varint(events.len() as u64);
+        for (age, event) in events {
+            out.varint(age.as_micros());
+            encode_event(event, out);
+        }
+        let held = self.held.get(..Self::MOST_HELD).unwrap_or(&self.held);
+        out.varint(held.len() as u64);
+        for key in held {
+            out.varint(u64::from(key.0));
+        }
+        out.push(BUTTONS.iter().enumerate().filter(|(_, b)| self.buttons.contains(b)).fold(0, |bits, (i, _)| bits | 1 << i));
+        INPUT
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Fault> {
+        let (sent, first): (u32, u32) = (r.u32()?, r.var()?);
+        let floor = first.checked_sub(r.var()?).ok_or(Fault::InputOutOfOrder)?;
+        let mut batch = Self { sent, floor: InputSeq(floor), first: InputSeq(first), ..Self::default() };
+        for _ in 0..r.count(Self::MOST)? {
+            batch.events.push((Span::micros(r.varint()?), decode_event(r)?));
+        }
+        for _ in 0..r.count(Self::MOST_HELD)? {
+            batch.held.push(key(r.var()?)?);
+        }
+        let bits = r.u8()?;
+        if usize::from(bits) >= 1 << BUTTONS.len() {
+            return Err(Fault::BadInput);
+        }
+        batch.buttons = BUTTONS.into_iter().enumerate().filter(|(i, _)| bits & 1 << i != 0).map(|(_, b)| b).collect();
+        Ok(batch)
+    }
+}
+
+fn key(code: u16) -> Result<KeyCode, Fault> {
+    if code == 0 || code > KeyCode::MAX { Err(Fault::BadKeyCode) } else { Ok(KeyCode(code)) }
+}
+
+fn encode_event(event: &InputEvent, out: &mut Vec<u8>) {
+    match event {
+        InputEvent::Key { code, action } => {
+            out.push(match action {
+                KeyMove::Down => 1,
+                KeyMove::Up => 2,
+                KeyMove::Repeat => 3,
+            });
+            out.varint(u64::from(code.0));
+        }
+        InputEvent::Text(text) => {
+            out.push(4);
+            out.text(text, MAX_TEXT);
+        }
+        InputEvent::PointerTo(p) => {
+            out.push(5);
+            out.signed(p.x);
+            out.signed(p.y);
+        }
+        InputEvent::PointerBy { dx, dy } => {
+            out.push(6);
+            out.signed(*dx);
+            out.signed(*dy);
+        }
+        InputEvent::Button { button, down } => {
+            out.push(if *down { 7 } else { 8 });
+            out.push(BUTTONS.iter().position(|b| b == button).unwrap_or(0) as u8);
+        }
+        InputEvent::Wheel { x, y } => {
+            out.push(9);
+            out.signed(*x);
+            out.signed(*y);
+        }
+        InputEvent::Focus { caps, num } => {
+            out.push(10);
+            out.push(u8::from(*caps) | u8::from(*num) << 1);
+        }
+        InputEvent::Blur => out.push(11),
+    }
+}
+
+fn decode_event(r: &mut Reader<'_>) -> Result<InputEvent, Fault> {
+    // Places and turns past any real screen or wheel are cut, so that sums later cannot overflow.
+    let near = |v: i32| v.clamp(-(MAX_SIDE as i32) * 4, MAX_SIDE as i32 * 4);
+    Ok(match r.u8()? {
+        1 => InputEvent::Key { code: key(r.var()?)?, action: KeyMove::Down },
+        2 => InputEvent::Key { code: key(r.var()?)?, action: KeyMove::Up },
+        3 => InputEvent::Key { code: key(r.var()?)?, action: KeyMove::Repeat },
+        4 => InputEvent::Text(r.text(MAX_TEXT)?.into()),
+        5 => InputEvent::PointerTo(Point::new(near(r.signed()?), near(r.signed()?))),
+        6 => InputEvent::PointerBy { dx: near(r.signed()?), dy: near(r.signed()?) },
+        n @ (7 | 8) => InputEvent::Button {
+            button: *BUTTONS.get(usize::from(r.u8()?)).ok_or(Fault::BadInput)?,
+            down: n == 7,
+        },
+        9 => InputEvent::Wheel { x: near(r.signed()?), y: near(r.signed()?) },
+        10 => match r.u8()? {
+            bits @ 0..=3 => InputEvent::Focus { caps: bits & 1 != 0, num: bits & 2 != 0 },
+            _ => return Err(Fault::BadInput),
+        },
+        11 => InputEvent::Blur,
+        _ => return Err(Fault::BadInput),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip(d: &Datagram) {
+        assert_eq!(Datagram::decode(&d.encode(0x1_2345)), Ok((0x2345, d.clone())));
+    }
+
+    #[test]
+    fn every_kind_round_trips() {
+        round_trip(&Datagram::Shard(Shard {
+            epoch: Epoch(1),
+            id: UpdateId(500),
+            base: UpdateId(499),
+            last: true,
+            data: 1,
+            payload: vec![1, 2, 3],
+            ..Shard::default()
+        }));
+        round_trip(&Datagram::Shard(Shard {
+            surface: SurfaceId(3),
+            epoch: Epoch(900),
+            id: UpdateId(70_000),
+            base: UpdateId(2),
+            has_size: true,
+            has_journey: true,
+            last: false,
+            index: 6,
+            data: 5,
+            parity: 2,
+            total: 5_500,
+            payload: vec![7; 1100],
+        }));
+        round_trip(&Datagram::Feedback(Feedback {
+            newest: 99_999,
+            arrived: 0xdead_beef,
+            hold: Span::micros(310),
+            received: 99_000,
+            earlier: vec![(0, 120), (3, -40)],
+            surfaces: vec![SurfaceReport {
+                surface: SurfaceId(0),
+                epoch: Epoch(2),
+                applied: UpdateId(8),
+                gave_up: Some(UpdateId(12)),
+                queue: Span::millis(3),
+            }],
+            input: Some(InputReport { done: InputSeq(44), dropped: 2 }),
+        }));
+        round_trip(&Datagram::Input(InputBatch {
+            sent: 5,
+            floor: InputSeq(8),
+            first: InputSeq(10),
+            events: vec![
+                (Span::ZERO, InputEvent::Key { code: KeyCode(30), action: KeyMove::Down }),
+                (Span::ZERO, InputEvent::Key { code: KeyCode(30), action: KeyMove::Repeat }),
+                (Span::micros(9), InputEvent::Text("ä€".into())),
+                (Span::micros(8), InputEvent::PointerTo(Point::new(-4, 1079))),
+                (Span::micros(7), InputEvent::PointerBy { dx: 3, dy: -3 }),
+                (Span::micros(6), InputEvent::Button { button: Button::Back, down: true }),
+                (Span::micros(5), InputEvent::Button { button: Button::Left, down: false }),
+                (Span::micros(4), InputEvent::Wheel { x: 0, y: -120 }),
+                (Span::micros(3), InputEvent::Focus { caps: true, num: false }),
+                (Span::micros(2), InputEvent::Blur),
+            ],
+            held: vec![KeyCode(42)],
+            buttons: vec![Button::Back],
+        }));
+        round_trip(&Datagram::Cursor(CursorState { at: Point::new(5, -6), shape: 9, visible: true }));
+        round_trip(&Datagram::Padding(1100));
+    }
+
+    #[test]
+    fn a_one_packet_update_has_a_header_of_at_most_twelve_bytes() {
+        let shard = Shard { epoch: Epoch(1), id: UpdateId(1 << 20), base: UpdateId((1 << 20) - 1), data: 1, ..Shard::default() };
+        assert!(Datagram::Shard(shard).encode(0).len() <= 12);
+    }
+
+    #[test]
+    fn each_fault_has_its_bytes() {
+        let shard = |body: &[u8], flags: u8| [&[SHARD | flags, 0, 0], body].concat();
+        for (bytes, fault) in [
+            (vec![], Fault::Truncated),
+            (vec![0x0f, 0, 0], Fault::UnknownDatagram),
+            (shard(&[0, 0, 1, 1], 0), Fault::BadEpoch),
+            (shard(&[0, 1, 1, 0], 0), Fault::BadBase),
+            (shard(&[0, 1, 1, 2], 0), Fault::BadBase),
+            (shard(&[0, 1, 1, 1, 2, 2, 0, 9], SPLIT), Fault::BadShard),
+            (shard(&[0, 1, 1, 1, 0, 0, 0, 9], SPLIT), Fault::BadShard),
+            (shard(&[0, 1, 1, 1, 0, 1, 0, 9], SPLIT), Fault::BadShard),
+            (shard(&[0, 1, 1, 1, 0, 200, 200, 9], SPLIT), Fault::BadShard),
+            (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0], Fault::BadKeyCode),
+            (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 77], Fault::BadInput),
+            (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 33], Fault::ListTooLong),
+            (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 2], Fault::InputOutOfOrder),
+            (vec![FEEDBACK, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x41, 0], Fault::ListTooLong),
+        ] {
+            assert_eq!(Datagram::decode(&bytes), Err(fault), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn sequence_numbers_expand_across_the_wrap() {
+        for seq in [0u64, 5, 65_534, 65_536, 200_000] {
+            for off in [-300i64, -1, 0, 1, 300] {
+                let Some(expected) = seq.checked_add_signed(off) else { continue };
+                assert_eq!(expand_seq(expected, (seq & 0xffff) as u16), seq);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok((seq, d)) = Datagram::decode(&bytes) {
+                // What was understood can be said again and is understood the same.
+                prop_assert_eq!(Datagram::decode(&d.encode(u64::from(seq))), Ok((seq, d)));
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The words on Telepane's wire: datagrams, control messages, versions, capabilities and the list of faults.
+//!
+//! Everything here turns bytes into meaning and back, and holds no state. Byte layouts are specified in
+//! `protocol-spec/datagrams.md` and `protocol-spec/control.md`. Reading is bounded: a length from the wire allocates
+//! nothing that its own bytes have not paid for.
+
+#![forbid(unsafe_code)]
+
+pub mod capability;
+pub mod control;
+pub mod datagram;
+pub mod fault;
+pub mod fuzzing;
+pub mod slice;
+pub mod wire;
+
+pub use capability::{Capabilities, Capability};
+pub use control::{Control, Goodbye, RefuseReason};
+pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport, expand_seq};
+pub use fault::Fault;
+pub use slice::SliceBody;
+
+/// The version of the protocol spoken here. ALPN is `telepane/1`; this counts within it.
+pub const VERSION: u16 = 1;
+/// The oldest version still understood.
+pub const OLDEST_VERSION: u16 = 1;
+/// The most bytes of one control message.
+pub const MAX_CONTROL: usize = 64 * 1024;
+/// The most shards of one slice, data and parity together.
+pub const MAX_SHARDS: u8 = 16;
+/// The most data shards of one slice (DESIGN §3.4: a slice is at most 8 datagrams).
+pub const MAX_DATA_SHARDS: u8 = 8;

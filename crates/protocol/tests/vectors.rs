@@ -1,0 +1,381 @@
+//! The golden vectors of `protocol-spec/vectors/`: what each says is written as its bytes, its bytes are read as what it
+//! says, and its `.txt` is what a second reader, made from the specification's tables (`walk`), sees in them.
+//!
+//! A vector is never edited, only added: `UPDATE_VECTORS=1` writes the files that are missing and touches no other.
+
+mod walk;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use telepane_model::journey::HostJourney;
+use telepane_model::{
+    Button, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Point, Size, Span, Stamp,
+    SurfaceId, UpdateId,
+};
+use telepane_protocol::control::Held;
+use telepane_protocol::{
+    Capabilities, Capability, Control, Datagram, Fault, Feedback, Goodbye, InputBatch, InputReport, RefuseReason, Shard,
+    SliceBody, SurfaceReport,
+};
+
+fn spec() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol-spec")
+}
+
+/// Compares one file with what it must hold; writes it when it is missing and that is asked for.
+fn same(file: &Path, expected: &[u8]) {
+    match std::fs::read(file) {
+        Ok(bytes) => assert!(bytes == expected, "{} differs; a vector is never edited", file.display()),
+        Err(_) if std::env::var_os("UPDATE_VECTORS").is_some() => std::fs::write(file, expected).unwrap(),
+        Err(e) => panic!("{}: {e}; UPDATE_VECTORS=1 writes a missing vector", file.display()),
+    }
+}
+
+fn check(name: &str, what: &str, bytes: &[u8], fields: &str) {
+    let file = spec().join("vectors").join(name);
+    same(&file.with_extension("bin"), bytes);
+    same(&file.with_extension("txt"), format!("{what}\n\n{fields}").as_bytes());
+}
+
+fn journey(input: bool) -> HostJourney {
+    let at = |us: u64| Stamp::from_micros(5_000_000_000 + us);
+    HostJourney {
+        input: input.then_some((InputSeq(77), at(100))),
+        captured: at(1_000),
+        planned: at(1_100),
+        encoded: at(1_900),
+        sent: at(2_000),
+    }
+}
+
+/// Name, meaning in words, the datagram's number, the datagram.
+fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
+    let split = |index, data: u8, parity, payload| {
+        Datagram::Shard(Shard {
+            surface: SurfaceId(0),
+            epoch: Epoch(900),
+            id: UpdateId(70_000),
+            base: UpdateId(69_990),
+            has_size: true,
+            has_journey: true,
+            last: true,
+            index,
+            data,
+            parity,
+            total: 40,
+            payload,
+        })
+    };
+    let input = InputBatch {
+        sent: 0x0102_0304,
+        floor: InputSeq(8),
+        first: InputSeq(10),
+        events: vec![
+            (Span::micros(20_000), InputEvent::Key { code: KeyCode(30), action: KeyMove::Down }),
+            (Span::micros(300), InputEvent::Key { code: KeyCode(30), action: KeyMove::Repeat }),
+            (Span::micros(10), InputEvent::Key { code: KeyCode(31), action: KeyMove::Up }),
+            (Span::micros(9), InputEvent::Text("ä€".into())),
+            (Span::micros(8), InputEvent::PointerTo(Point::new(-4, 1079))),
+            (Span::micros(7), InputEvent::PointerBy { dx: 3, dy: -3 }),
+            (Span::micros(6), InputEvent::Button { button: Button::Back, down: true }),
+            (Span::micros(5), InputEvent::Button { button: Button::Left, down: false }),
+            (Span::micros(4), InputEvent::Wheel { x: 0, y: -120 }),
+            (Span::micros(3), InputEvent::Focus { caps: true, num: false }),
+            (Span::ZERO, InputEvent::Blur),
+        ],
+        held: vec![KeyCode(42), KeyCode(767)],
+        buttons: vec![Button::Left, Button::Back],
+    };
+    vec![
+        (
+            "001-shard-whole-slice",
+            "A whole slice in one datagram: slice 500 of epoch 1, coded against 499, ends a frame.",
+            5,
+            Datagram::Shard(Shard {
+                epoch: Epoch(1),
+                id: UpdateId(500),
+                base: UpdateId(499),
+                last: true,
+                data: 1,
+                payload: vec![0xa1, 0xa2, 0xa3],
+                ..Shard::default()
+            }),
+        ),
+        (
+            "002-shard-first-of-three",
+            "The first of three data shards of a slice of 40 bytes with size and journey; its base is ten slices back (a rebase).",
+            0x1_fffe,
+            split(0, 3, 0, vec![0xb0; 14]),
+        ),
+        (
+            "003-shard-last-of-three",
+            "The last of three data shards of the same slice: it is shorter than the others.",
+            0x2_0000,
+            split(2, 3, 0, vec![0xb2; 12]),
+        ),
+        (
+            "004-shard-parity",
+            "A parity shard of the same slice (only to a viewer that said it understands one).",
+            0x2_0001,
+            split(3, 3, 1, vec![0xb3; 14]),
+        ),
+        (
+            "005-shard-not-last",
+            "A whole slice in one datagram that does not end its frame.",
+            6,
+            Datagram::Shard(Shard {
+                epoch: Epoch(64),
+                id: UpdateId(64),
+                base: UpdateId(63),
+                data: 1,
+                payload: vec![0xa1],
+                ..Shard::default()
+            }),
+        ),
+        (
+            "010-feedback-viewer",
+            "A viewer's feedback: number 99,999 is the newest; 99,998 came 120 us earlier, 99,994 came 40 us after that one, out of order; the viewer gave up at slice 8 and takes nothing up to 12.",
+            41,
+            Datagram::Feedback(Feedback {
+                newest: 99_999,
+                arrived: 0xdead_beef,
+                hold: Span::micros(310),
+                received: 99_000,
+                earlier: vec![(0, 120), (3, -40)],
+                surfaces: vec![SurfaceReport {
+                    surface: SurfaceId(0),
+                    epoch: Epoch(2),
+                    applied: UpdateId(8),
+                    gave_up: Some(UpdateId(12)),
+                    queue: Span::millis(3),
+                }],
+                input: None,
+            }),
+        ),
+        (
+            "011-feedback-viewer-well",
+            "A viewer's feedback when nothing is missing: it holds what slice 70,000 of epoch 3 left.",
+            42,
+            Datagram::Feedback(Feedback {
+                newest: 7,
+                arrived: 1,
+                received: 8,
+                surfaces: vec![SurfaceReport { epoch: Epoch(3), applied: UpdateId(70_000), ..SurfaceReport::default() }],
+                ..Feedback::default()
+            }),
+        ),
+        (
+            "012-feedback-host",
+            "A host's feedback: every input event up to 44 is done with, two were too old and not delivered.",
+            43,
+            Datagram::Feedback(Feedback {
+                newest: 300,
+                arrived: 70_000,
+                hold: Span::micros(2_000),
+                received: 301,
+                input: Some(InputReport { done: InputSeq(44), dropped: 2 }),
+                ..Feedback::default()
+            }),
+        ),
+        ("020-input", "Every kind of input event once; the viewer waits for nothing before 8.", 9, Datagram::Input(input)),
+        (
+            "021-input-refresh",
+            "No event: the viewer says that Shift is still held.",
+            10,
+            Datagram::Input(InputBatch {
+                sent: 60_000,
+                floor: InputSeq(21),
+                first: InputSeq(21),
+                held: vec![KeyCode(42)],
+                ..InputBatch::default()
+            }),
+        ),
+        (
+            "030-cursor",
+            "The pointer at (5, -6), shown, with shape 9.",
+            11,
+            Datagram::Cursor(CursorState { at: Point::new(5, -6), shape: 9, visible: true }),
+        ),
+        (
+            "031-cursor-hidden",
+            "The pointer at (1919, 1079), not shown.",
+            12,
+            Datagram::Cursor(CursorState { at: Point::new(1919, 1079), shape: 9, visible: false }),
+        ),
+        ("040-padding", "Five bytes of nothing.", 13, Datagram::Padding(5)),
+    ]
+}
+
+/// Name, meaning in words, whether size and journey are there, the body.
+fn bodies() -> Vec<(&'static str, &'static str, SliceBody)> {
+    vec![
+        (
+            "050-body-size-journey",
+            "The body of a slice whose shards have SIZE and JOURNEY: 1920 by 1080; captured at 5,000.001 s of the host's clock, 900 us after input event 77 was injected.",
+            SliceBody { size: Some(Size::new(1920, 1080)), journey: Some(journey(true)), ops: vec![1, 2, 3] },
+        ),
+        (
+            "051-body-journey-no-input",
+            "The body of a slice whose shards have JOURNEY only; no input had been injected.",
+            SliceBody { size: None, journey: Some(journey(false)), ops: vec![9] },
+        ),
+        (
+            "052-body-ops",
+            "The body of a slice whose shards have neither: nothing but ops.",
+            SliceBody { size: None, journey: None, ops: vec![7, 8, 9] },
+        ),
+    ]
+}
+
+fn controls() -> Vec<(&'static str, &'static str, Control)> {
+    let mut bgra = vec![0; 8 * 8 * 4];
+    bgra[20..60].copy_from_slice(&core::array::from_fn::<u8, 40, _>(|i| i as u8 * 3));
+    vec![
+        (
+            "101-hello",
+            "Versions 1 to 3; a tile cache of 64 MiB, plain text on the clipboard.",
+            Control::Hello {
+                oldest: 1,
+                newest: 3,
+                capabilities: Capabilities::default()
+                    .with(Capability::CacheBytes, 64 << 20)
+                    .with(Capability::Clipboard, 1),
+                agent: "telepane 0.1".into(),
+            },
+        ),
+        ("102-auth", "An authentication message (here 201-host-refuse).", Control::Auth(vec![1, 5, 3, 1, 0, 0, 0xea, 0x60])),
+        (
+            "103-attach-new",
+            "A new session; no wish for a size; nothing is held.",
+            Control::Attach { session: [0; 16], want: None, scale: 100, held: vec![] },
+        ),
+        (
+            "104-attach-resume",
+            "The session 0707… is resumed; the viewer still holds what slice 1000 of epoch 4 left and takes none up to 1010.",
+            Control::Attach {
+                session: [7; 16],
+                want: Some(Size::new(1280, 720)),
+                scale: 150,
+                held: vec![Held {
+                    surface: SurfaceId(0),
+                    epoch: Epoch(4),
+                    applied: UpdateId(1000),
+                    through: UpdateId(1010),
+                }],
+            },
+        ),
+        (
+            "105-welcome",
+            "Session 0909… is resumed, its desktop can be resized.",
+            Control::Welcome {
+                version: 1,
+                session: [9; 16],
+                resumed: true,
+                now: Stamp::from_micros(123_456_789),
+                resizable: true,
+                host: "büro".into(),
+            },
+        ),
+        (
+            "106-refuse",
+            "Someone else is connected.",
+            Control::Refuse { reason: RefuseReason::Busy, text: "someone is here".into() },
+        ),
+        ("107-resize", "800 by 600 at 100 %.", Control::Resize { size: Size::new(800, 600), scale: 100 }),
+        (
+            "108-refresh",
+            "What is held of epoch 2 of surface 0 is unusable.",
+            Control::Refresh { surface: SurfaceId(0), epoch: Epoch(2) },
+        ),
+        (
+            "109-cursor-shape",
+            "Shape 3: 8 by 8 pixels, 10 of them one by one between two runs of transparent ones.",
+            Control::CursorShape(CursorShape { id: 3, w: 8, h: 8, hot_x: 1, hot_y: 2, bgra }),
+        ),
+        (
+            "110-cursor-shape-none",
+            "Shape 4: no pixels, the pointer is invisible.",
+            Control::CursorShape(CursorShape { id: 4, ..CursorShape::default() }),
+        ),
+        ("111-clip-offer", "Offer 5: plain text.", Control::ClipOffer { serial: 5, formats: 1 }),
+        ("112-clip-offer-nothing", "Offer 6 takes offer 5 back.", Control::ClipOffer { serial: 6, formats: 0 }),
+        ("113-clip-request", "Request 2 asks for offer 5.", Control::ClipRequest { serial: 5, id: 2 }),
+        (
+            "114-clip-chunk",
+            "The last part of what request 2 asked for.",
+            Control::ClipChunk { id: 2, last: true, bytes: b"hello".to_vec() },
+        ),
+        ("115-clip-refuse", "Request 2 gets nothing.", Control::ClipRefuse { id: 2 }),
+        ("116-notice", "A sentence for the person.", Control::Notice("hello".into())),
+        (
+            "117-bye",
+            "Another client took over.",
+            Control::Bye { reason: Goodbye::TakenOver, text: "another client".into() },
+        ),
+    ]
+}
+
+// spec: D-1, D-2, D-3, D-5, D-9, D-11, D-13, D-17, D-18, D-19, D-20, D-21, D-23, D-24, D-26, D-27
+#[test]
+fn datagram_vectors() {
+    for (name, what, seq, datagram) in datagrams() {
+        let bytes = datagram.encode(seq);
+        check(name, what, &bytes, &walk::datagram(&bytes));
+        assert_eq!(Datagram::decode(&bytes), Ok(((seq & 0xffff) as u16, datagram)), "{name}");
+    }
+}
+
+// spec: D-14, D-15, D-30
+#[test]
+fn body_vectors() {
+    // An instant of the host's clock half an hour away restores the stamps.
+    let near = Stamp::from_micros(6_800_000_000);
+    for (name, what, body) in bodies() {
+        let (size, journey) = (body.size.is_some(), body.journey.is_some());
+        let bytes = body.encode();
+        check(name, what, &bytes, &walk::body(&bytes, size, journey));
+        assert_eq!(SliceBody::decode(&bytes, size, journey, near), Ok(body), "{name}");
+    }
+}
+
+// spec: K-1, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4
+#[test]
+fn control_vectors() {
+    for (name, what, message) in controls() {
+        let bytes = message.encode();
+        check(name, what, &bytes, &walk::control(&bytes));
+        assert_eq!(Control::decode(&bytes), Ok(message), "{name}");
+    }
+}
+
+#[test]
+fn every_kind_has_a_vector() {
+    let with: BTreeSet<u8> = datagrams().iter().map(|(_, _, seq, d)| d.encode(*seq)[0] & 15).collect();
+    for kind in 0..16 {
+        let known = Datagram::decode(&[kind, 0, 0]) != Err(Fault::UnknownDatagram);
+        assert_eq!(known, with.contains(&kind), "datagram kind {kind}");
+    }
+    let with: BTreeSet<u8> = controls().iter().map(|(_, _, c)| c.encode()[0]).collect();
+    for kind in 0..64 {
+        let known = Control::decode(&[kind]) != Err(Fault::UnknownControl);
+        assert_eq!(known, with.contains(&kind), "control kind {kind}");
+    }
+    // Every flag of a shard and of feedback, set and not set.
+    let flags = |kind: u8| {
+        let all: Vec<u8> = datagrams().iter().map(|(_, _, n, d)| d.encode(*n)[0]).filter(|b| b & 15 == kind).collect();
+        (all.iter().fold(0, |a, b| a | b), all.iter().fold(0xff, |a, b| a & b))
+    };
+    assert_eq!(flags(1), (0xf1, 0x01));
+    assert_eq!((flags(2), flags(4)), ((0x32, 0x02), (0x14, 0x04)));
+}
+
+/// The names in the first column of the tables of `faults.md`, in order.
+#[test]
+fn the_fault_page_and_the_code_name_the_same_faults() {
+    let page = std::fs::read_to_string(spec().join("faults.md")).unwrap();
+    let section = page.split("\n## ").find(|s| s.starts_with("The faults")).expect("a section \"The faults\"");
+    let names: Vec<&str> =
+        section.lines().filter_map(|l| l.strip_prefix("| `")?.split_once('`').map(|(name, _)| name)).collect();
+    let code: Vec<&str> = Fault::ALL.iter().map(|f| f.name()).collect();
+    assert_eq!(names, code);
+}
