@@ -1,0 +1,132 @@
+//! The viewer's side: applies slices to a framebuffer.
+//!
+//! Everything comes from the wire and is hostile: every rectangle is checked against the surface, the pixels written
+//! by one slice are bounded, nothing is allocated from a length that was not earned by bytes received, and no input
+//! panics. After a fault the framebuffer holds anything, and the viewer asks for a new epoch.
+
+use crate::diff;
+use crate::exact::ExactDecoder;
+use crate::fault::CodecFault;
+use crate::film::FilmDecoder;
+use crate::wire::{Reader, kind, limits, next_op};
+use crate::{fill, shift};
+use telepane_model::{Pixels, Rect, Region, Size, Surf};
+
+/// More rectangles than this are joined before they become a [`Region`].
+const MANY: usize = 48;
+
+/// Decodes one surface in one epoch.
+pub struct Decoder {
+    pixels: Pixels,
+    exact: ExactDecoder,
+    film: FilmDecoder,
+    changed: Vec<Rect<Surf>>,
+}
+
+/// What a slice did.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// The pixels that were written; hardly more, never less.
+    pub changed: Region<Surf>,
+}
+
+impl Decoder {
+    /// A black framebuffer of this size.
+    // spec: C-1
+    pub fn new(size: Size<Surf>) -> Self {
+        Self {
+            pixels: Pixels::new(size),
+            exact: ExactDecoder::default(),
+            film: FilmDecoder::default(),
+            changed: Vec::new(),
+        }
+    }
+
+    /// Applies the next slice of the chain.
+    ///
+    /// # Errors
+    /// The rule that the slice broke. The framebuffer is then unspecified; only a new epoch mends it.
+    // spec: C-2 C-7 C-8 C-9
+    pub fn apply(&mut self, bytes: &[u8]) -> Result<Applied, CodecFault> {
+        if bytes.len() > limits::SLICE_BYTES {
+            return Err(CodecFault::SliceTooLong);
+        }
+        let mut slice = Reader::new(bytes);
+        let mut room = limits::slice_pixels(self.pixels.size());
+        self.changed.clear();
+        while !slice.is_empty() {
+            let (kind, payload) = next_op(&mut slice)?;
+            let written = match kind {
+                kind::FILL => fill::apply(payload, room, &mut self.pixels, &mut self.changed)?,
+                kind::MOVE => shift::apply(payload, room, &mut self.pixels, &mut self.changed)?,
+                kind::EXACT => {
+                    let rects = self.exact.apply(payload, room, &mut self.pixels)?;
+                    self.changed.extend_from_slice(rects);
+                    rects.iter().map(|r| r.area()).sum()
+                }
+                kind::FILM => self.film.apply(payload, room, &mut self.pixels, &mut self.changed)?,
+                _ => 0,
+            };
+            room = room.saturating_sub(written);
+        }
+        Ok(Applied { changed: region(&mut self.changed) })
+    }
+
+    /// The framebuffer.
+    pub const fn pixels(&self) -> &Pixels {
+        &self.pixels
+    }
+}
+
+/// The rectangles as a region, joined when there are many: a region's cost grows with the square of their number.
+fn region(rects: &mut Vec<Rect<Surf>>) -> Region<Surf> {
+    if rects.len() > MANY {
+        diff::stack(rects);
+    }
+    if rects.len() > MANY { diff::by_rows(rects) } else { rects.iter().copied().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{put_op, put_rect};
+
+    // spec: C-1
+    #[test]
+    fn an_empty_slice_changes_nothing() {
+        let mut d = Decoder::new(Size::new(9, 9));
+        assert_eq!(d.apply(&[]), Ok(Applied::default()));
+        assert!(*d.pixels() == Pixels::new(Size::new(9, 9)));
+    }
+
+    // spec: C-7
+    #[test]
+    fn an_unknown_op_is_skipped_by_its_length() {
+        let mut d = Decoder::new(Size::new(9, 9));
+        let mut slice = Vec::new();
+        put_op(&mut slice, 200, &[1, 2, 3]);
+        put_op(&mut slice, kind::TEXT, &[0xff; 30]);
+        put_op(&mut slice, kind::FILL, &fill::payload([7, 7, 7], &[Rect::new(2, 2, 3, 3)]));
+        assert_eq!(d.apply(&slice).unwrap().changed.bounds(), Rect::new(2, 2, 3, 3));
+        assert_eq!(d.pixels().get(4, 4), Some([7, 7, 7]));
+    }
+
+    // spec: C-8
+    #[test]
+    fn the_work_of_one_slice_is_bounded() {
+        let size = Size::new(1000, 1000);
+        let mut d = Decoder::new(size);
+        let mut payload = vec![1, 1, 1];
+        (0..4).for_each(|_| put_rect(&mut payload, size.rect()));
+        let mut slice = Vec::new();
+        put_op(&mut slice, kind::FILL, &payload);
+        assert_eq!(d.apply(&slice), Err(CodecFault::TooMuchWork));
+    }
+
+    // spec: C-2
+    #[test]
+    fn an_endless_slice_is_refused() {
+        let mut d = Decoder::new(Size::new(9, 9));
+        assert_eq!(d.apply(&vec![0; limits::SLICE_BYTES + 1]), Err(CodecFault::SliceTooLong));
+    }
+}

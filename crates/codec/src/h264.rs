@@ -1,0 +1,348 @@
+//! openh264 behind a small safe wrapper: one encoder, one decoder.
+//!
+//! The crate's safe API lacks changes of the bit rate, so the raw one is used here and nowhere else. The encoder makes
+//! constrained baseline (its own decoder holds a frame of the higher profiles back), in camera mode, with one thread and
+//! no load balancing (its runs would differ), one slice a frame, and no frame is ever skipped: the frame is the unit of
+//! loss, and rate is the planner's business. The decoder conceals nothing: what is not whole is refused.
+#![allow(unsafe_code)]
+
+use core::ffi::{c_int, c_void};
+use openh264_sys2 as sys;
+use sys::source::APILoader;
+
+/// A picture in I420: full-size luma, half-size chroma.
+#[derive(Clone, Debug, Default)]
+pub struct I420 {
+    /// Width in pixels, even.
+    pub w: u32,
+    /// Height in pixels, even.
+    pub h: u32,
+    /// Luma, `w * h` bytes.
+    pub y: Vec<u8>,
+    /// Blue difference, `w / 2 * h / 2` bytes.
+    pub u: Vec<u8>,
+    /// Red difference, the same.
+    pub v: Vec<u8>,
+}
+
+impl I420 {
+    /// Makes room for a picture of this size; both sides even.
+    pub fn resize(&mut self, w: u32, h: u32) {
+        let (luma, chroma) = (w as usize * h as usize, (w as usize / 2) * (h as usize / 2));
+        (self.w, self.h) = (w, h);
+        self.y.resize(luma, 0);
+        self.u.resize(chroma, 128);
+        self.v.resize(chroma, 128);
+    }
+}
+
+/// A decoded picture, in the decoder's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
+    /// Width in pixels.
+    pub w: u32,
+    /// Height in pixels.
+    pub h: u32,
+    /// Luma, blue difference, red difference.
+    pub planes: [&'a [u8]; 3],
+    /// Bytes from one row to the next of luma, and of both others.
+    pub strides: [usize; 2],
+}
+
+/// An H.264 encoder for pictures of one size.
+pub struct H264Encoder {
+    raw: *mut sys::ISVCEncoder,
+    w: u32,
+    h: u32,
+    bps: u64,
+    frames: i64,
+}
+
+// SAFETY: the encoder is a C++ object without thread-local state; it is used through `&mut` only, and one thread is
+// asked for, so nothing else touches it.
+unsafe impl Send for H264Encoder {}
+
+/// The bit rates that openh264 is asked for: below, it starves; above, its levels end.
+const RATES: core::ops::RangeInclusive<u64> = 100_000..=60_000_000;
+
+impl H264Encoder {
+    /// An encoder for `w` by `h` (even) at `bps` bits and `hz` frames a second. None if openh264 refuses.
+    pub fn new(w: u32, h: u32, bps: u64, hz: f32) -> Option<Self> {
+        let mut raw = core::ptr::null_mut();
+        // SAFETY: `raw` is a valid place for the pointer that the call makes.
+        let made = unsafe { APILoader::WelsCreateSVCEncoder(&mut raw) };
+        if made != 0 || raw.is_null() {
+            return None;
+        }
+        let bps = bps.clamp(*RATES.start(), *RATES.end());
+        // From here on drop destroys it.
+        let mut new = Self { raw, w, h, bps, frames: 0 };
+        // Before it is initialised, or it writes to standard error meanwhile.
+        new.option(sys::ENCODER_OPTION_TRACE_LEVEL, &mut { sys::WELS_LOG_QUIET });
+        let mut p = sys::SEncParamExt::default();
+        let vtbl = new.vtbl()?;
+        // SAFETY: `raw` is a live encoder, and `p` a valid place for its parameters.
+        if unsafe { vtbl.GetDefaultParams?(raw, &mut p) } != 0 {
+            return None;
+        }
+        (p.iPicWidth, p.iPicHeight) = (w as c_int, h as c_int);
+        p.iUsageType = sys::CAMERA_VIDEO_REAL_TIME;
+        p.iTargetBitrate = bps as c_int;
+        p.iMaxBitrate = sys::UNSPECIFIED_BIT_RATE as c_int;
+        p.iRCMode = sys::RC_BITRATE_MODE;
+        p.fMaxFrameRate = hz;
+        (p.iTemporalLayerNum, p.iSpatialLayerNum) = (1, 1);
+        p.iComplexityMode = sys::LOW_COMPLEXITY;
+        p.uiIntraPeriod = 0;
+        p.iNumRefFrame = 1;
+        p.eSpsPpsIdStrategy = sys::CONSTANT_ID;
+        p.iEntropyCodingModeFlag = 0;
+        p.bEnableFrameSkip = false;
+        p.iMultipleThreadIdc = 1;
+        p.bUseLoadBalancing = false;
+        p.bEnableSceneChangeDetect = false;
+        p.bEnableLongTermReference = false;
+        let layer = &mut p.sSpatialLayers[0];
+        (layer.iVideoWidth, layer.iVideoHeight) = (w as c_int, h as c_int);
+        layer.fFrameRate = hz;
+        layer.iSpatialBitrate = bps as c_int;
+        layer.iMaxSpatialBitrate = sys::UNSPECIFIED_BIT_RATE as c_int;
+        layer.uiProfileIdc = sys::PRO_BASELINE;
+        layer.uiLevelIdc = sys::LEVEL_UNKNOWN;
+        layer.sSliceArgument.uiSliceMode = sys::SM_SINGLE_SLICE;
+        layer.bVideoSignalTypePresent = true;
+        layer.uiVideoFormat = sys::VF_UNDEF as u8;
+        layer.bFullRange = true;
+        layer.bColorDescriptionPresent = true;
+        layer.uiColorPrimaries = sys::CP_BT709 as u8;
+        layer.uiTransferCharacteristics = sys::TRC_BT709 as u8;
+        layer.uiColorMatrix = sys::CM_BT709 as u8;
+        let vtbl = new.vtbl()?;
+        // SAFETY: `raw` is a live encoder, and `p` was filled by it.
+        if unsafe { vtbl.InitializeExt?(raw, &p) } != 0 {
+            return None;
+        }
+        new.option(sys::ENCODER_OPTION_DATAFORMAT, &mut { sys::videoFormatI420 });
+        Some(new)
+    }
+
+    /// From the next frame on code at `bps` bits a second; changes under an eighth are not worth it.
+    pub fn rate(&mut self, bps: u64) {
+        let bps = bps.clamp(*RATES.start(), *RATES.end());
+        if bps.abs_diff(self.bps) * 8 > self.bps {
+            let mut info = sys::SBitrateInfo { iLayer: sys::SPATIAL_LAYER_ALL, iBitrate: bps as c_int };
+            if self.option(sys::ENCODER_OPTION_BITRATE, &mut info) {
+                self.bps = bps;
+            }
+        }
+    }
+
+    /// Codes a picture of the encoder's size, appending Annex B bytes to `out`; `key` asks for one that needs no
+    /// other. False, and nothing appended, if openh264 refuses or makes nothing.
+    pub fn encode(&mut self, picture: &mut I420, key: bool, out: &mut Vec<u8>) -> bool {
+        let luma = self.w as usize * self.h as usize;
+        let chroma = (self.w as usize / 2) * (self.h as usize / 2);
+        let fits = picture.y.len() >= luma && picture.u.len() >= chroma && picture.v.len() >= chroma;
+        let Some(vtbl) = self.vtbl() else { return false };
+        let (Some(force), Some(encode)) = (vtbl.ForceIntraFrame, vtbl.EncodeFrame) else { return false };
+        if !fits || (picture.w, picture.h) != (self.w, self.h) {
+            return false;
+        }
+        let source = sys::SSourcePicture {
+            iColorFormat: sys::videoFormatI420,
+            iStride: [self.w as c_int, self.w as c_int / 2, self.w as c_int / 2, 0],
+            pData: [picture.y.as_mut_ptr(), picture.u.as_mut_ptr(), picture.v.as_mut_ptr(), core::ptr::null_mut()],
+            iPicWidth: self.w as c_int,
+            iPicHeight: self.h as c_int,
+            uiTimeStamp: self.frames * 33,
+            ..Default::default()
+        };
+        self.frames += 1;
+        let mut info = sys::SFrameBSInfo::default();
+        // SAFETY: `raw` is a live, initialised encoder; the planes hold as many bytes as size and strides say (checked
+        // above) and outlive the call; `info` is a valid place for the result.
+        let coded = unsafe { (!key || force(self.raw, true) == 0) && encode(self.raw, &source, &mut info) == 0 };
+        if !coded || info.iFrameSizeInBytes <= 0 {
+            return false;
+        }
+        let start = out.len();
+        for layer in info.sLayerInfo.iter().take(info.iLayerNum.max(0) as usize) {
+            if layer.pBsBuf.is_null() || layer.pNalLengthInByte.is_null() || layer.iNalCount <= 0 {
+                continue;
+            }
+            // SAFETY: the encoder keeps `iNalCount` lengths there until its next call.
+            let lengths = unsafe { core::slice::from_raw_parts(layer.pNalLengthInByte, layer.iNalCount as usize) };
+            let len = lengths.iter().map(|n| (*n).max(0) as usize).sum();
+            // SAFETY: the layer's NAL units stand one after the other in the encoder's buffer until its next call.
+            out.extend_from_slice(unsafe { core::slice::from_raw_parts(layer.pBsBuf, len) });
+        }
+        out.len() > start
+    }
+
+    fn vtbl(&self) -> Option<&sys::ISVCEncoderVtbl> {
+        // SAFETY: `raw` was made by WelsCreateSVCEncoder and is destroyed by drop only; its first word points to the
+        // table of functions, which lives as long as the library.
+        unsafe { self.raw.as_ref().and_then(|table| table.as_ref()) }
+    }
+
+    /// Sets an option. `T` is the type that openh264's documentation names for it.
+    fn option<T>(&mut self, option: sys::ENCODER_OPTION, value: &mut T) -> bool {
+        let Some(set) = self.vtbl().and_then(|v| v.SetOption) else { return false };
+        let value: *mut T = value;
+        // SAFETY: `raw` is a live encoder; the value is valid for the call and of the option's type: the callers are
+        // the three above, with an int, an int and an SBitrateInfo.
+        unsafe { set(self.raw, option, value.cast::<c_void>()) == 0 }
+    }
+}
+
+impl Drop for H264Encoder {
+    fn drop(&mut self) {
+        if let Some(uninitialize) = self.vtbl().and_then(|v| v.Uninitialize) {
+            // SAFETY: `raw` is live; uninitialising an encoder that was not initialised is allowed.
+            unsafe { uninitialize(self.raw) };
+        }
+        // SAFETY: `raw` was made by WelsCreateSVCEncoder and is not used after this.
+        unsafe { APILoader::WelsDestroySVCEncoder(self.raw) };
+    }
+}
+
+/// An H.264 decoder.
+pub struct H264Decoder {
+    raw: *mut sys::ISVCDecoder,
+}
+
+// SAFETY: as for the encoder: no thread-local state, used through `&mut` only.
+unsafe impl Send for H264Decoder {}
+
+impl H264Decoder {
+    /// A decoder that has seen nothing. None if openh264 refuses.
+    pub fn new() -> Option<Self> {
+        let mut raw = core::ptr::null_mut();
+        // SAFETY: `raw` is a valid place for the pointer that the call makes.
+        let made = unsafe { APILoader::WelsCreateDecoder(&mut raw) };
+        if made != 0 || raw.is_null() {
+            return None;
+        }
+        let new = Self { raw };
+        let mut p = sys::SDecodingParam { eEcActiveIdc: sys::ERROR_CON_DISABLE, ..Default::default() };
+        p.uiTargetDqLayer = u8::MAX;
+        p.sVideoProperty.eVideoBsType = sys::VIDEO_BITSTREAM_AVC;
+        let vtbl = new.vtbl()?;
+        let mut quiet = sys::WELS_LOG_QUIET;
+        // SAFETY: `raw` is a live decoder; the parameters and the option's int are valid for the calls.
+        unsafe {
+            if vtbl.Initialize?(raw, &p) != 0 {
+                return None;
+            }
+            vtbl.SetOption?(raw, sys::DECODER_OPTION_TRACE_LEVEL, (&raw mut quiet).cast::<c_void>());
+        }
+        Some(new)
+    }
+
+    /// Decodes one whole frame (Annex B). None unless it is without fault and gives a picture at once.
+    ///
+    /// The stream's sizes must have been checked before ([`crate::sps::check`]): openh264 allocates by them.
+    pub fn decode(&mut self, frame: &[u8]) -> Option<Picture<'_>> {
+        let len = c_int::try_from(frame.len()).ok()?;
+        let mut planes = [core::ptr::null_mut::<u8>(); 3];
+        let mut info = sys::SBufferInfo::default();
+        let decode = self.vtbl()?.DecodeFrameNoDelay?;
+        // SAFETY: `raw` is a live, initialised decoder; the frame is valid for the call; `planes` and `info` are valid
+        // places for three pointers and the description of the picture.
+        let state = unsafe { decode(self.raw, frame.as_ptr(), len, planes.as_mut_ptr(), &mut info) };
+        if state != sys::dsErrorFree || info.iBufferStatus != 1 {
+            return None;
+        }
+        // SAFETY: status 1 says that the union holds a system buffer, its only member.
+        let buffer = unsafe { info.UsrData.sSystemBuffer };
+        let (w, h) = (u32::try_from(buffer.iWidth).ok()?, u32::try_from(buffer.iHeight).ok()?);
+        let strides = [usize::try_from(buffer.iStride[0]).ok()?, usize::try_from(buffer.iStride[1]).ok()?];
+        let (cw, ch) = (w as usize / 2, h as usize / 2);
+        if planes.iter().any(|p| p.is_null()) || cw == 0 || ch == 0 || strides[0] < w as usize || strides[1] < cw {
+            return None;
+        }
+        let len = |stride: usize, w: usize, h: usize| stride * (h - 1) + w;
+        // SAFETY: the decoder keeps `h` rows of luma and half as many of chroma at these strides until its next call,
+        // which needs `&mut self` and so ends the borrow.
+        let planes = unsafe {
+            [
+                core::slice::from_raw_parts(planes[0], len(strides[0], w as usize, h as usize)),
+                core::slice::from_raw_parts(planes[1], len(strides[1], cw, ch)),
+                core::slice::from_raw_parts(planes[2], len(strides[1], cw, ch)),
+            ]
+        };
+        Some(Picture { w, h, planes, strides })
+    }
+
+    fn vtbl(&self) -> Option<&sys::ISVCDecoderVtbl> {
+        // SAFETY: as for the encoder.
+        unsafe { self.raw.as_ref().and_then(|table| table.as_ref()) }
+    }
+}
+
+impl Drop for H264Decoder {
+    fn drop(&mut self) {
+        if let Some(uninitialize) = self.vtbl().and_then(|v| v.Uninitialize) {
+            // SAFETY: `raw` is live.
+            unsafe { uninitialize(self.raw) };
+        }
+        // SAFETY: `raw` was made by WelsCreateDecoder and is not used after this.
+        unsafe { APILoader::WelsDestroyDecoder(self.raw) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(w: u32, h: u32, shift: usize) -> I420 {
+        let mut p = I420::default();
+        p.resize(w, h);
+        for (i, y) in p.y.iter_mut().enumerate() {
+            *y = (((i % w as usize + shift) * 3) ^ (i / w as usize)) as u8;
+        }
+        p
+    }
+
+    #[test]
+    fn every_frame_comes_out_at_once_and_runs_are_alike() {
+        let run = || {
+            let mut enc = H264Encoder::new(128, 64, 1_000_000, 30.0).unwrap();
+            let mut dec = H264Decoder::new().unwrap();
+            let mut all = Vec::new();
+            for n in 0..8 {
+                let mut frame = Vec::new();
+                enc.rate(1_000_000 + n * 400_000);
+                assert!(enc.encode(&mut picture(128, 64, n as usize), n == 0 || n == 5, &mut frame));
+                let p = dec.decode(&frame).unwrap();
+                assert_eq!((p.w, p.h), (128, 64));
+                all.extend(frame);
+                all.extend_from_slice(p.planes[0]);
+            }
+            all
+        };
+        assert!(run() == run());
+    }
+
+    #[test]
+    fn a_frame_without_its_reference_is_refused() {
+        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0).unwrap();
+        let mut frames = Vec::new();
+        for n in 0..3 {
+            let mut frame = Vec::new();
+            assert!(enc.encode(&mut picture(64, 64, n * 7), n == 0, &mut frame));
+            frames.push(frame);
+        }
+        let mut dec = H264Decoder::new().unwrap();
+        assert!(dec.decode(&frames[1]).is_none());
+        assert!(dec.decode(&[1, 2, 3]).is_none());
+        assert!(dec.decode(&[]).is_none());
+        assert!(H264Decoder::new().unwrap().decode(&frames[0]).is_some());
+    }
+
+    #[test]
+    fn a_picture_of_another_size_is_refused() {
+        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0).unwrap();
+        assert!(!enc.encode(&mut picture(128, 64, 0), true, &mut Vec::new()));
+    }
+}

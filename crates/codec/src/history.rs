@@ -1,0 +1,199 @@
+//! The way back: for each coded slice, what its pixels were before.
+//!
+//! A viewer that gave up holds exactly what some slice left. Undoing the slices after it, newest first, gives the same
+//! pixels here. What is kept is the old contents of the touched rectangles, bounded in bytes; the oldest goes first.
+
+use std::collections::VecDeque;
+use telepane_model::{Bytes, Pixels, Rect, Surf, UpdateId};
+
+/// How many buffers are kept for reuse, and how large one is: what a full screen in slices of 9600 bytes takes. Smaller
+/// ones come from the allocator at no cost.
+const SPARES: usize = 16;
+const SPARE_LEAST: usize = 64 << 10;
+const SPARE_MOST: usize = 1 << 20;
+
+/// How to undo one slice.
+#[derive(Debug)]
+pub struct Undo {
+    /// The slice.
+    pub id: UpdateId,
+    /// The state it was coded against.
+    pub base: UpdateId,
+    rects: Vec<Rect<Surf>>,
+    data: Vec<u8>,
+}
+
+impl Undo {
+    /// Nothing to undo yet.
+    pub const fn new(id: UpdateId, base: UpdateId) -> Self {
+        Self { id, base, rects: Vec::new(), data: Vec::new() }
+    }
+
+    /// Keeps what `rect` holds, before it is overwritten. `rect` lies inside `pixels`.
+    pub fn save(&mut self, pixels: &Pixels, rect: Rect<Surf>) {
+        self.data.reserve(rect.area() as usize * 4);
+        for row in pixels.rows(rect) {
+            self.data.extend_from_slice(row);
+        }
+        self.rects.push(rect);
+    }
+
+    /// Puts everything back.
+    pub fn restore(&self, pixels: &mut Pixels) {
+        let mut end = self.data.len();
+        for rect in self.rects.iter().rev() {
+            let mut at = end.saturating_sub(rect.area() as usize * 4);
+            end = at;
+            for y in rect.y..rect.bottom() {
+                let row = pixels.row_mut(rect.x as u32, y as u32, rect.w);
+                if let Some(old) = self.data.get(at..at + row.len()) {
+                    row.copy_from_slice(old);
+                }
+                at += row.len();
+            }
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        (size_of::<Self>() + self.data.capacity() + self.rects.capacity() * size_of::<Rect<Surf>>()) as u64
+    }
+}
+
+/// The chain of slices that can be undone.
+#[derive(Debug)]
+pub struct History {
+    undos: VecDeque<Undo>,
+    /// Memory to use again: fresh pages cost as much as coding text does.
+    spare: Vec<Vec<u8>>,
+    now: UpdateId,
+    bytes: u64,
+    limit: u64,
+}
+
+impl History {
+    /// At the black framebuffer, keeping at most `limit`.
+    pub const fn new(limit: Bytes) -> Self {
+        Self { undos: VecDeque::new(), spare: Vec::new(), now: UpdateId::BLANK, bytes: 0, limit: limit.0 }
+    }
+
+    /// The state that was reached.
+    pub const fn now(&self) -> UpdateId {
+        self.now
+    }
+
+    /// The oldest state that can be returned to.
+    pub fn oldest(&self) -> UpdateId {
+        self.undos.front().map_or(self.now, |u| u.base)
+    }
+
+    /// Memory held.
+    pub const fn kept(&self) -> Bytes {
+        Bytes(self.bytes)
+    }
+
+    /// The way back from slice `id`, which is about to be coded.
+    pub fn begin(&mut self, id: UpdateId) -> Undo {
+        let data = self.spare.pop().unwrap_or_default();
+        self.bytes = self.bytes.saturating_sub(data.capacity() as u64);
+        Undo { data, ..Undo::new(id, self.now) }
+    }
+
+    /// A slice was coded.
+    pub fn push(&mut self, mut undo: Undo) {
+        if undo.data.capacity() > undo.data.len() * 2 {
+            undo.data.shrink_to_fit();
+        }
+        self.now = undo.id;
+        self.bytes += undo.bytes();
+        self.undos.push_back(undo);
+        while self.bytes > self.limit {
+            if let Some(data) = self.spare.pop() {
+                self.bytes = self.bytes.saturating_sub(data.capacity() as u64);
+            } else if !self.drop_oldest() {
+                break;
+            }
+        }
+    }
+
+    /// States before `applied` are not needed any more.
+    pub fn confirm(&mut self, applied: UpdateId) {
+        while self.undos.front().is_some_and(|u| u.id <= applied) {
+            let Some(mut undo) = self.undos.pop_front() else { return };
+            self.bytes = self.bytes.saturating_sub(undo.bytes());
+            let room = undo.data.capacity();
+            if self.spare.len() < SPARES && (SPARE_LEAST..=SPARE_MOST).contains(&room) {
+                self.bytes += room as u64;
+                undo.data.clear();
+                self.spare.push(undo.data);
+            }
+        }
+    }
+
+    /// Takes `pixels` back to what slice `base` left; false, and nothing touched, if that is not kept.
+    pub fn return_to(&mut self, base: UpdateId, pixels: &mut Pixels) -> bool {
+        if base != self.now && !self.undos.iter().any(|u| u.base == base) {
+            return false;
+        }
+        while self.now != base {
+            let Some(undo) = self.undos.pop_back() else { return false };
+            self.bytes = self.bytes.saturating_sub(undo.bytes());
+            undo.restore(pixels);
+            self.now = undo.base;
+        }
+        true
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let oldest = self.undos.pop_front();
+        self.bytes = self.bytes.saturating_sub(oldest.as_ref().map_or(0, Undo::bytes));
+        oldest.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::{Rng, Size};
+
+    #[test]
+    fn every_kept_state_comes_back() {
+        let mut rng = Rng::new(8);
+        let mut pixels = Pixels::new(Size::new(30, 30));
+        let mut history = History::new(Bytes(1 << 20));
+        let mut states = vec![pixels.clone()];
+        for id in 1..=12u32 {
+            let mut undo = Undo::new(UpdateId(id), UpdateId(id - 1));
+            for _ in 0..3 {
+                let r = Rect::new(rng.below(20) as i32, rng.below(20) as i32, 5, 7);
+                undo.save(&pixels, r);
+                pixels.fill(r, [rng.next_u64() as u8, 1, 2]);
+            }
+            history.push(undo);
+            states.push(pixels.clone());
+        }
+        history.confirm(UpdateId(3));
+        assert_eq!(history.oldest(), UpdateId(3));
+        assert!(!history.return_to(UpdateId(2), &mut pixels));
+        assert!(pixels == states[12]);
+        for base in [12, 9, 8, 3] {
+            assert!(history.return_to(UpdateId(base), &mut pixels));
+            assert!(pixels == states[base as usize]);
+            assert_eq!(history.now(), UpdateId(base));
+        }
+        assert_eq!(history.kept(), Bytes(0));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let pixels = Pixels::new(Size::new(100, 100));
+        let mut history = History::new(Bytes(100_000));
+        for id in 1..=50 {
+            let mut undo = Undo::new(UpdateId(id), UpdateId(id - 1));
+            undo.save(&pixels, Rect::new(0, 0, 70, 70));
+            history.push(undo);
+            assert!(history.kept() <= Bytes(100_000));
+        }
+        assert_eq!(history.now(), UpdateId(50));
+        assert!(history.oldest() > UpdateId(40));
+    }
+}

@@ -1,0 +1,44 @@
+//! Telepane's pixel coders: what changed in, slices of bytes out; slices in, pixels out.
+//!
+//! An [`Encoder`] follows what one viewer holds of one surface in one epoch, and codes the difference to the newest
+//! pixels; a [`Decoder`] applies the slices in order and ends with exactly [`Encoder::sent`]. Each op has its module:
+//! [`fill`], [`shift`] (MOVE), [`exact`] and [`film`]; `protocol-spec/codec.md` describes their bytes in numbered
+//! sentences, which code and tests cite as `spec: C-n`. Kept for later: the tile cache, the context coder for text and
+//! the wavelet coder for pictures ([`wire::kind`]).
+//!
+//! No clock, no thread, no file. Unsafe code stands only in [`kernel`] (SIMD) and [`h264`] (openh264).
+
+#![deny(unsafe_code)]
+
+pub mod classify;
+pub mod colour;
+pub mod decoder;
+pub mod diff;
+pub mod encoder;
+pub mod exact;
+pub mod fault;
+pub mod fill;
+pub mod film;
+pub mod fuzzing;
+pub mod h264;
+pub mod history;
+pub mod kernel;
+pub mod median;
+pub mod motion;
+pub mod packer;
+pub mod palette;
+mod plan;
+pub mod shift;
+pub mod sps;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod vectors;
+
+pub use decoder::{Applied, Decoder};
+pub use diff::diff;
+pub use encoder::{BaseGone, Encoder, EncoderOptions};
+pub use fault::CodecFault;
+pub use wire::limits;
