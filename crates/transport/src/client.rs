@@ -1,0 +1,336 @@
+//! The viewer's end: one socket, one network thread, one connection.
+//!
+//! The addresses of a host are tried side by side, IPv6 first and each next one a moment later (RFC 8305), and the first
+//! whose handshake succeeds is kept. When none does, the reason that came nearest to a connection is reported.
+
+use crate::config::{self, Options};
+use crate::connection::{Fresh, Handle, Shared, harmless, live, lock, protocol};
+use crate::event::{ConnId, ConnectFailure, Event, Fault};
+use crate::probe::{self, Tcp};
+use crate::socket::{Bound, for_client};
+use crate::tls::{self, ALPN, ALPN_ANY_VERSION, HostExpectation, SERVER_NAME, Verdict, VerdictSlot, take_verdict};
+use crate::window::Window;
+use crate::{ClockFn, Sink};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, ConnectionError, Endpoint, TokioRuntime, TransportErrorCode};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use telepane_model::LinkSide;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// Between the starts of two addresses' attempts.
+const STAGGER: Duration = Duration::from_millis(100);
+/// More addresses of one host than this are not tried.
+const MOST_ADDRESSES: usize = 16;
+/// quinn's CONNECTION_REFUSED (RFC 9000 §20.1).
+const CONNECTION_REFUSED: u64 = 0x2;
+/// The TLS alert `no_application_protocol` as a QUIC code (RFC 7301, RFC 9001 §4.8).
+const NO_PROTOCOL: u64 = 0x178;
+
+/// What a client has once its socket is open.
+struct Running {
+    handle: Handle,
+    endpoint: Endpoint,
+    v4_only: bool,
+}
+
+/// An attempt to connect, then the connection. Dropping it closes the connection.
+pub struct Client {
+    conn: ConnId,
+    running: Option<Running>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the network thread is given.
+struct Attempt {
+    conn: ConnId,
+    target: Vec<SocketAddr>,
+    expect: HostExpectation,
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    protocols: Vec<Vec<u8>>,
+}
+
+impl Client {
+    /// Begins to connect to the first of `target` that answers as `expect` says, and returns at once: [`Event::Connected`]
+    /// or [`Event::ConnectFailed`] follows. A client connects once; to connect again, make a new one.
+    pub fn connect(
+        target: Vec<SocketAddr>,
+        expect: HostExpectation,
+        clock: ClockFn,
+        sink: Sink,
+        options: Options,
+    ) -> Self {
+        Self::connect_as(target, expect, clock, sink, options, &[ALPN, ALPN_ANY_VERSION])
+    }
+
+    fn connect_as(
+        target: Vec<SocketAddr>,
+        expect: HostExpectation,
+        clock: ClockFn,
+        sink: Sink,
+        options: Options,
+        protocols: &[&[u8]],
+    ) -> Self {
+        let conn = ConnId::fresh();
+        let (stop, stopped) = watch::channel(false);
+        match Self::start(conn, target, expect, clock, sink.clone(), options, protocols, stopped) {
+            Ok((running, thread)) => Self { conn, running: Some(running), stop, thread: Some(thread) },
+            Err(e) => {
+                sink(Event::ConnectFailed { attempt: conn, why: ConnectFailure::Local(e.to_string()) });
+                Self { conn, running: None, stop, thread: None }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the public call's arguments, passed on once")]
+    fn start(
+        conn: ConnId,
+        mut target: Vec<SocketAddr>,
+        expect: HostExpectation,
+        clock: ClockFn,
+        sink: Sink,
+        options: Options,
+        protocols: &[&[u8]],
+        stopped: watch::Receiver<bool>,
+    ) -> io::Result<(Running, JoinHandle<()>)> {
+        target.sort_by_key(SocketAddr::is_ipv4);
+        target.dedup();
+        target.truncate(MOST_ADDRESSES);
+        let v4_only = target.iter().all(SocketAddr::is_ipv4);
+        let bound: Bound = for_client(v4_only)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let shared = Shared::new(LinkSide::Viewer, clock, sink, options, &runtime, &bound);
+        let endpoint = {
+            let _inside = runtime.enter();
+            Endpoint::new(config::client_endpoint(), None, bound.socket, Arc::new(TokioRuntime))?
+        };
+        let handle = Handle { shared: shared.clone() };
+        let protocols = protocols.iter().map(|p| p.to_vec()).collect();
+        let attempt = Attempt { conn, target, expect, shared, endpoint: endpoint.clone(), protocols };
+        let thread = std::thread::Builder::new()
+            .name("telepane-net".to_owned())
+            .spawn(move || runtime.block_on(run(attempt, stopped)))?;
+        Ok((Running { handle, endpoint, v4_only }, thread))
+    }
+
+    /// The number its connection has, or its failure names.
+    pub fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// Sends on its connection; `None` if no socket could be opened.
+    pub fn handle(&self) -> Option<Handle> {
+        self.running.as_ref().map(|r| r.handle.clone())
+    }
+
+    /// Goes on from a new socket, hence a new address: to be called when the machine's network has changed, or when the
+    /// path is dead and another may not be.
+    ///
+    /// # Errors
+    /// When no socket can be had; the old one stays then.
+    pub fn rebind(&self) -> io::Result<()> {
+        let running = self.running.as_ref().ok_or(ErrorKindNotConnected)?;
+        let bound = for_client(running.v4_only)?;
+        let _inside = running.handle.shared.runtime.enter();
+        running.endpoint.rebind(bound.socket)
+    }
+
+    /// Where its socket is bound.
+    ///
+    /// # Errors
+    /// When no socket could be opened.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.running.as_ref().ok_or(ErrorKindNotConnected)?.endpoint.local_addr()
+    }
+
+    /// Closes the connection, or calls the attempt off, and waits until the thread has ended: at most a second.
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.stop.send_replace(true);
+            // A sink may drop us on the network thread itself.
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("the network thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// There is no socket.
+struct ErrorKindNotConnected;
+
+impl From<ErrorKindNotConnected> for io::Error {
+    fn from(_: ErrorKindNotConnected) -> Self {
+        io::ErrorKind::NotConnected.into()
+    }
+}
+
+async fn run(attempt: Attempt, mut stopped: watch::Receiver<bool>) {
+    let (conn, shared, endpoint) = (attempt.conn, attempt.shared.clone(), attempt.endpoint.clone());
+    let stop = async move {
+        let _ = stopped.wait_for(|s| *s).await;
+    };
+    tokio::pin!(stop);
+    let made = tokio::select! {
+        made = establish(&attempt) => made,
+        () = &mut stop => Err(ConnectFailure::Cancelled),
+    };
+    match made {
+        Ok(fresh) => {
+            let life = live(shared.clone(), fresh);
+            tokio::pin!(life);
+            tokio::select! {
+                () = &mut life => {}
+                () = &mut stop => {
+                    Handle { shared }.close_all(Fault::ShuttingDown);
+                    let _ = timeout(Duration::from_millis(700), life).await;
+                }
+            }
+        }
+        Err(why) => (shared.sink)(Event::ConnectFailed { attempt: conn, why }),
+    }
+    let _ = timeout(Duration::from_millis(250), endpoint.wait_idle()).await;
+}
+
+/// Tries every address until one connects or all have failed.
+async fn establish(attempt: &Attempt) -> Result<Fresh, ConnectFailure> {
+    let deadline = Instant::now() + attempt.shared.options.connect_within;
+    let mut tries: JoinSet<Result<Fresh, ConnectFailure>> = JoinSet::new();
+    for (i, addr) in attempt.target.iter().copied().enumerate() {
+        let (config, slot, window) = client_config(attempt)?;
+        let (endpoint, patience) = (attempt.endpoint.clone(), attempt.shared.options.limits.handshake);
+        let (conn, pinned) = (attempt.conn, matches!(attempt.expect, HostExpectation::Pinned(_)));
+        let start = STAGGER.saturating_mul(u32::try_from(i).unwrap_or(u32::MAX));
+        tries.spawn(async move {
+            sleep(start).await;
+            let quinn = one(&endpoint, config, &slot, addr, deadline, patience).await?;
+            Ok(Fresh { id: conn, quinn, window, own_fingerprint: None, proven: pinned, place: None })
+        });
+    }
+    let mut nearest = ConnectFailure::NoRoute;
+    while let Some(tried) = tries.join_next().await {
+        match tried {
+            Ok(Ok(fresh)) => return Ok(fresh),
+            Ok(Err(why)) if why.distance() < nearest.distance() => nearest = why,
+            Ok(Err(_)) => {}
+            Err(e) => return Err(ConnectFailure::Local(e.to_string())),
+        }
+    }
+    Err(nearest)
+}
+
+fn client_config(attempt: &Attempt) -> Result<(ClientConfig, VerdictSlot, Arc<Window>), ConnectFailure> {
+    let protocols: Vec<&[u8]> = attempt.protocols.iter().map(Vec::as_slice).collect();
+    let (tls, slot) = tls::client_config(attempt.expect, &protocols).map_err(ConnectFailure::Local)?;
+    let quic = QuicClientConfig::try_from(tls).map_err(|e| ConnectFailure::Local(e.to_string()))?;
+    let mut config = ClientConfig::new(Arc::new(quic));
+    let shared = &attempt.shared;
+    let (transport, window) = config::transport(&shared.options, LinkSide::Viewer, shared.clock.clone());
+    config.transport_config(Arc::new(transport));
+    Ok((config, slot, window))
+}
+
+/// Tries one address, and asks the network why when it stays silent.
+async fn one(
+    endpoint: &Endpoint,
+    config: ClientConfig,
+    slot: &VerdictSlot,
+    addr: SocketAddr,
+    deadline: Instant,
+    patience: Duration,
+) -> Result<quinn::Connection, ConnectFailure> {
+    let mut connecting = endpoint.connect_with(config, addr, SERVER_NAME).map_err(|_| ConnectFailure::NoRoute)?;
+    let answered = AtomicBool::new(false);
+    let tcp_seen = Mutex::new(Tcp::default());
+    let handshake = async {
+        // The host's first flight is in when this resolves; errors come out of the handshake itself below.
+        if connecting.handshake_data().await.is_ok() {
+            answered.store(true, Ordering::Relaxed);
+        }
+        connecting.await
+    };
+    let silence = async {
+        sleep_until(deadline).await;
+        if answered.load(Ordering::Relaxed) {
+            // Slow, but there.
+            sleep(patience).await;
+        }
+    };
+    let probing = async {
+        let tcp = async {
+            let seen = probe::tcp(addr).await;
+            *lock(&tcp_seen) = seen;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            verdict = probe::udp(addr) => verdict,
+            () = tcp => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        done = handshake => {
+            let quinn = done.map_err(|e| failure(&e, slot))?;
+            match protocol(&quinn).as_deref() {
+                Some(ALPN) => Ok(quinn),
+                Some(ALPN_ANY_VERSION) => Err(ConnectFailure::VersionMismatch),
+                _ => Err(ConnectFailure::NotTelepane("it agreed to no protocol".to_owned())),
+            }
+        }
+        verdict = probing => Err(match verdict {
+            probe::Verdict::NoRoute => ConnectFailure::NoRoute,
+            probe::Verdict::Refused => ConnectFailure::Refused,
+        }),
+        () = silence => {
+            let seen = *lock(&tcp_seen);
+            Err(match seen {
+                Tcp::Open => ConnectFailure::SilentButTcpOpen,
+                Tcp::Refused => ConnectFailure::Silent { host_up: true },
+                Tcp::Silent => ConnectFailure::Silent { host_up: false },
+            })
+        }
+    }
+}
+
+/// What a failed handshake means.
+fn failure(error: &ConnectionError, slot: &VerdictSlot) -> ConnectFailure {
+    match take_verdict(slot) {
+        Some(Verdict::Changed(seen)) => return ConnectFailure::HostChanged { seen },
+        Some(Verdict::Untrusted(text)) => return ConnectFailure::Untrusted(text),
+        None => {}
+    }
+    let not_telepane = || ConnectFailure::NotTelepane(harmless(error.to_string().as_bytes()));
+    let of_code = |code: TransportErrorCode| match u64::from(code) {
+        CONNECTION_REFUSED => ConnectFailure::Busy,
+        NO_PROTOCOL => ConnectFailure::NotTelepane("it speaks another protocol".to_owned()),
+        _ => not_telepane(),
+    };
+    match error {
+        ConnectionError::ConnectionClosed(close) => of_code(close.error_code),
+        ConnectionError::TransportError(e) => of_code(e.code),
+        ConnectionError::ApplicationClosed(close) => match Fault::from_code(close.error_code.into_inner()) {
+            Some(Fault::WrongVersion) => ConnectFailure::VersionMismatch,
+            _ => ConnectFailure::Busy,
+        },
+        ConnectionError::TimedOut => ConnectFailure::Silent { host_up: false },
+        ConnectionError::LocallyClosed | ConnectionError::CidsExhausted => ConnectFailure::Local(error.to_string()),
+        ConnectionError::VersionMismatch | ConnectionError::Reset => not_telepane(),
+    }
+}

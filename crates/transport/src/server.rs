@@ -1,0 +1,278 @@
+//! The agent's end: one socket, one network thread, many connections.
+//!
+//! A client costs nothing until its handshake has begun, little until it is done, and a bounded amount until it has
+//! proven itself: handshakes, connections and unproven connections per address are counted, and beyond a threshold a
+//! client first has to show that its address is its own.
+
+use crate::config::{self, Limits, Options};
+use crate::connection::{Fresh, Handle, Shared, live, lock};
+use crate::event::{BindError, ConnId, Fault};
+use crate::socket::{Listen, listen};
+use crate::tls::{self, ALPN, ALPN_ANY_VERSION, ServerCredentials};
+use crate::{ClockFn, Sink};
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use telepane_model::LinkSide;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// What is shown to clients that come now.
+struct Shown {
+    config: ServerConfig,
+    fingerprint: [u8; 32],
+}
+
+/// A listening agent. Dropping it closes every connection.
+pub struct Server {
+    handle: Handle,
+    local_addr: SocketAddr,
+    endpoint: Endpoint,
+    shown: Arc<Mutex<Shown>>,
+    stop: watch::Sender<Option<Duration>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn quic_config(credentials: &ServerCredentials) -> Result<(QuicServerConfig, [u8; 32]), BindError> {
+    let (tls, fingerprint) =
+        tls::server_config(credentials, &[ALPN, ALPN_ANY_VERSION]).map_err(BindError::Credentials)?;
+    let quic = QuicServerConfig::try_from(tls).map_err(|e| BindError::Credentials(e.to_string()))?;
+    Ok((quic, fingerprint))
+}
+
+impl Server {
+    /// Listens, and accepts from now on.
+    ///
+    /// # Errors
+    /// When the socket cannot be had or the credentials do not fit together.
+    pub fn bind(
+        at: Listen,
+        credentials: &ServerCredentials,
+        clock: ClockFn,
+        sink: Sink,
+        options: Options,
+    ) -> Result<Self, BindError> {
+        let (quic, fingerprint) = quic_config(credentials)?;
+        let mut config = ServerConfig::with_crypto(Arc::new(quic));
+        config
+            .migration(true)
+            .max_incoming(options.limits.handshakes)
+            .incoming_buffer_size(16 * 1024)
+            .incoming_buffer_size_total(1 << 20);
+        let bound = listen(at)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let shared = Shared::new(LinkSide::Host, clock, sink, options, &runtime, &bound);
+        let endpoint = {
+            let _inside = runtime.enter();
+            let endpoint = config::server_endpoint(shared.options.reset_secret);
+            Endpoint::new(endpoint, Some(config.clone()), bound.socket, Arc::new(TokioRuntime))?
+        };
+        let local_addr = endpoint.local_addr()?;
+        let shown = Arc::new(Mutex::new(Shown { config, fingerprint }));
+        let (stop, stopped) = watch::channel(None);
+        let handle = Handle { shared: shared.clone() };
+        let task = serve(handle.clone(), endpoint.clone(), shown.clone(), stopped);
+        let thread =
+            std::thread::Builder::new().name("telepane-net".to_owned()).spawn(move || runtime.block_on(task))?;
+        Ok(Self { handle, local_addr, endpoint, shown, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Sends on this server's connections.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// SHA-256 of the identity's SubjectPublicKeyInfo that new clients are shown.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        lock(&self.shown).fingerprint
+    }
+
+    /// Shows these certificates to clients that come from now on; living connections stay.
+    ///
+    /// # Errors
+    /// When they do not fit together; the old ones stay then.
+    pub fn set_credentials(&self, credentials: &ServerCredentials) -> Result<(), BindError> {
+        let (quic, fingerprint) = quic_config(credentials)?;
+        let mut shown = lock(&self.shown);
+        shown.config.crypto = Arc::new(quic);
+        shown.fingerprint = fingerprint;
+        self.endpoint.set_server_config(Some(shown.config.clone()));
+        Ok(())
+    }
+
+    /// Closes every connection, waits at most `deadline` for the peers to hear of it, and ends the thread.
+    pub fn shutdown(mut self, deadline: Duration) {
+        self.end(deadline);
+    }
+
+    fn end(&mut self, deadline: Duration) {
+        if let Some(thread) = self.thread.take() {
+            self.stop.send_replace(Some(deadline));
+            // A sink may drop us on the network thread itself.
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("the network thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end(Duration::from_millis(500));
+    }
+}
+
+/// Connections in all, and the unproven ones per address.
+#[derive(Default)]
+struct Census {
+    handshakes: AtomicUsize,
+    connections: AtomicUsize,
+    unproven: Mutex<BTreeMap<IpAddr, usize>>,
+}
+
+/// Counts one while it lives.
+struct Counted(Arc<Census>, fn(&Census) -> &AtomicUsize);
+
+impl Counted {
+    fn new(census: &Arc<Census>, which: fn(&Census) -> &AtomicUsize) -> Self {
+        which(census).fetch_add(1, Ordering::Relaxed);
+        Self(census.clone(), which)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A place among the unproven of an address, while it lives.
+struct Place(Arc<Census>, IpAddr);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut unproven = lock(&self.0.unproven);
+        if let Some(count) = unproven.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                unproven.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// Who counts as one address: an IPv4 address, or an IPv6 /64, which is what one site usually has.
+fn site(addr: SocketAddr) -> IpAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 => v4,
+    }
+}
+
+async fn serve(
+    handle: Handle,
+    endpoint: Endpoint,
+    shown: Arc<Mutex<Shown>>,
+    mut stopped: watch::Receiver<Option<Duration>>,
+) {
+    let census = Arc::new(Census::default());
+    let deadline = loop {
+        tokio::select! {
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => admit(&handle.shared, &census, &shown, incoming),
+                None => break Duration::ZERO,
+            },
+            stop = stopped.wait_for(Option::is_some) => break stop.ok().and_then(|d| *d).unwrap_or_default(),
+        }
+    };
+    endpoint.set_server_config(None);
+    handle.close_all(Fault::ShuttingDown);
+    let _ = timeout(deadline, async {
+        // Each connection says that it is closed before it goes.
+        while census.connections.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        endpoint.wait_idle().await;
+    })
+    .await;
+}
+
+/// Takes, delays or refuses a client.
+fn admit(shared: &Arc<Shared>, census: &Arc<Census>, shown: &Arc<Mutex<Shown>>, incoming: Incoming) {
+    let limits: &Limits = &shared.options.limits;
+    let site = site(incoming.remote_address());
+    let handshakes = census.handshakes.load(Ordering::Relaxed);
+    let of_site = lock(&census.unproven).get(&site).copied().unwrap_or(0);
+    if handshakes >= limits.handshakes {
+        return incoming.ignore();
+    }
+    // A forged sender must not use up the places of the address it names.
+    if !incoming.remote_address_validated()
+        && (handshakes >= limits.retry_above || of_site >= limits.unproven_per_address / 2)
+    {
+        if let Err(e) = incoming.retry() {
+            e.into_incoming().ignore();
+        }
+        return;
+    }
+    if census.connections.load(Ordering::Relaxed) >= limits.connections || of_site >= limits.unproven_per_address {
+        return incoming.refuse();
+    }
+    let (mut config, fingerprint) = {
+        let shown = lock(shown);
+        (shown.config.clone(), shown.fingerprint)
+    };
+    let (transport, window) = config::transport(&shared.options, LinkSide::Host, shared.clock.clone());
+    config.transport_config(Arc::new(transport));
+    *lock(&census.unproven).entry(site).or_insert(0) += 1;
+    let place = Place(census.clone(), site);
+    let handshake = Counted::new(census, |c| &c.handshakes);
+    let connection = Counted::new(census, |c| &c.connections);
+    let (shared, patience) = (shared.clone(), limits.handshake);
+    tokio::spawn(async move {
+        let _connection = connection;
+        let connecting = match incoming.accept_with(Arc::new(config)) {
+            Ok(connecting) => connecting,
+            Err(e) => return tracing::debug!("client refused: {e}"),
+        };
+        let quinn = match timeout(patience, connecting).await {
+            Ok(Ok(quinn)) => quinn,
+            Ok(Err(e)) => return tracing::debug!("handshake failed: {e}"),
+            Err(_) => return tracing::debug!("handshake took too long"),
+        };
+        drop(handshake);
+        let fresh = Fresh {
+            id: ConnId::fresh(),
+            quinn,
+            window,
+            own_fingerprint: Some(fingerprint),
+            proven: false,
+            place: Some(Box::new(place)),
+        };
+        live(shared, fresh).await;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_an_ipv4_address_or_an_ipv6_64() {
+        let of = |s: &str| site(s.parse().unwrap());
+        assert_eq!(of("[2001:db8::1]:1"), of("[2001:db8::ffff:2]:9"));
+        assert_ne!(of("[2001:db8::1]:1"), of("[2001:db8:0:1::1]:1"));
+        assert_eq!(of("[::ffff:192.0.2.1]:1"), of("192.0.2.1:2"));
+        assert_ne!(of("192.0.2.1:1"), of("192.0.2.2:1"));
+    }
+}

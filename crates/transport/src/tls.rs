@@ -1,0 +1,209 @@
+//! TLS 1.3: who the host is.
+//!
+//! The server shows two certificates: a short-lived leaf for [`SERVER_NAME`] and the long-lived host identity that signed
+//! it. The client trusts exactly that identity for exactly this leaf, and pins the identity's key, so that a new leaf
+//! never looks like a changed host. There are no client certificates, no resumption and no early data: a client proves
+//! itself inside the control stream, bound to this handshake by the exporter.
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring::default_provider, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, PeerMisbehaved, SignatureScheme};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+/// The application protocol: the wire's version is part of it.
+pub const ALPN: &[u8] = b"telepane/1";
+/// Spoken by every version, only to tell "another version" from "not Telepane".
+pub(crate) const ALPN_ANY_VERSION: &[u8] = b"telepane";
+/// The name every leaf certificate is for.
+pub const SERVER_NAME: &str = "telepane";
+/// The exporter's label (RFC 8446 §7.5); no context, 32 bytes.
+pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-telepane-auth";
+
+/// What the client expects of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostExpectation {
+    /// The identity with this fingerprint and no other.
+    Pinned([u8; 32]),
+    /// Any identity: something else must prove the host, and until it does nothing but a few short control messages is
+    /// taken from it.
+    Any,
+}
+
+/// The server's certificates and the leaf's key.
+#[derive(Clone)]
+pub struct ServerCredentials {
+    /// The leaf, then the identity that signed it; DER.
+    pub chain_der: Vec<Vec<u8>>,
+    /// The leaf's private key; PKCS #8 DER.
+    pub key_der: Vec<u8>,
+}
+
+impl fmt::Debug for ServerCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerCredentials").field("certificates", &self.chain_der.len()).finish_non_exhaustive()
+    }
+}
+
+/// SHA-256 of a certificate's SubjectPublicKeyInfo; the error says what is wrong with the certificate.
+pub fn spki_fingerprint(cert_der: &[u8]) -> Result<[u8; 32], String> {
+    let der = CertificateDer::from(cert_der);
+    let cert = EndEntityCert::try_from(&der).map_err(|e| format!("{e:?}"))?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, cert.subject_public_key_info().as_ref());
+    digest.as_ref().try_into().map_err(|_| "sha-256 is 32 bytes".to_owned())
+}
+
+/// Checks the leaf against the identity at `now`.
+fn verify_leaf(
+    leaf: &CertificateDer<'_>,
+    identity: &CertificateDer<'_>,
+    now: UnixTime,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<(), webpki::Error> {
+    let anchor = anchor_from_trusted_cert(identity)?;
+    let name = ServerName::try_from(SERVER_NAME).map_err(|_| webpki::Error::MalformedDnsIdentifier)?;
+    let cert = EndEntityCert::try_from(leaf)?;
+    cert.verify_for_usage(algorithms.all, &[anchor], &[], now, KeyUsage::server_auth(), None, None)?;
+    cert.verify_is_valid_for_subject_name(&name)
+}
+
+/// Why a client refused the host's certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another identity than the pinned one.
+    Changed([u8; 32]),
+    /// Certificates that do not hold together.
+    Untrusted(String),
+}
+
+/// Where the verifier of one attempt leaves its refusal.
+pub type VerdictSlot = Arc<Mutex<Option<Verdict>>>;
+
+/// Takes the refusal out.
+pub fn take_verdict(slot: &VerdictSlot) -> Option<Verdict> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Checks the host: leaf signed by the identity, identity as expected.
+#[derive(Debug)]
+struct HostVerifier {
+    expect: HostExpectation,
+    algorithms: WebPkiSupportedAlgorithms,
+    slot: VerdictSlot,
+}
+
+impl HostVerifier {
+    fn refuse(&self, verdict: Verdict) -> rustls::Error {
+        let error = match &verdict {
+            Verdict::Changed(_) => CertificateError::ApplicationVerificationFailure,
+            Verdict::Untrusted(_) => CertificateError::UnknownIssuer,
+        };
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+        error.into()
+    }
+}
+
+impl ServerCertVerifier for HostVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let [identity] = intermediates else {
+            let text = format!("{} certificates instead of two", intermediates.len().saturating_add(1));
+            return Err(self.refuse(Verdict::Untrusted(text)));
+        };
+        verify_leaf(end_entity, identity, now, &self.algorithms)
+            .map_err(|e| self.refuse(Verdict::Untrusted(format!("{e:?}"))))?;
+        let seen = spki_fingerprint(identity).map_err(|e| self.refuse(Verdict::Untrusted(e)))?;
+        match self.expect {
+            // Fingerprints are public: no constant time needed.
+            HostExpectation::Pinned(pin) if pin != seen => Err(self.refuse(Verdict::Changed(seen))),
+            HostExpectation::Pinned(_) | HostExpectation::Any => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        // Only TLS 1.3 is offered.
+        Err(PeerMisbehaved::SelectedTls12UsingTls13VersionExtension.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(default_provider())
+}
+
+/// The client's half for one attempt, and where its refusal will be.
+pub fn client_config(
+    expect: HostExpectation,
+    protocols: &[&[u8]],
+) -> Result<(rustls::ClientConfig, VerdictSlot), String> {
+    let provider = provider();
+    let slot = VerdictSlot::default();
+    let verifier = HostVerifier { expect, algorithms: provider.signature_verification_algorithms, slot: slot.clone() };
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|e| e.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+    // A resumed handshake shows no certificate, so nothing would check the pin.
+    config.resumption = rustls::client::Resumption::disabled();
+    config.enable_early_data = false;
+    Ok((config, slot))
+}
+
+/// The server's half, and the fingerprint of its identity.
+pub fn server_config(
+    credentials: &ServerCredentials,
+    protocols: &[&[u8]],
+) -> Result<(rustls::ServerConfig, [u8; 32]), String> {
+    let provider = provider();
+    let chain: Vec<CertificateDer<'static>> = credentials.chain_der.iter().cloned().map(CertificateDer::from).collect();
+    let [leaf, identity] = chain.as_slice() else {
+        return Err(format!("{} certificates instead of leaf and identity", chain.len()));
+    };
+    let fingerprint = spki_fingerprint(identity)?;
+    match verify_leaf(leaf, identity, UnixTime::now(), &provider.signature_verification_algorithms) {
+        // The clients decide what is valid by their own clocks; ours may be the wrong one.
+        Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => {
+            tracing::warn!("the leaf certificate is not valid at this machine's time");
+        }
+        other => other.map_err(|e| format!("leaf and identity do not fit: {e:?}"))?,
+    }
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(credentials.key_der.clone()));
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|e| e.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|e| e.to_string())?;
+    config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Ok((config, fingerprint))
+}

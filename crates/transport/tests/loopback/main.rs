@@ -1,0 +1,8 @@
+//! A server and a client on the loopback interface, with and without the relay's link between them.
+
+mod failures;
+mod lanes;
+mod links;
+mod measure;
+mod proof;
+mod world;
