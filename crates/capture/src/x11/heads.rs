@@ -1,0 +1,256 @@
+//! RANDR: the outputs of a virtual display, their modes, and one or several monitors of any size.
+//!
+//! A change is made under a server grab in an order that leaves every monitor lit at each step: the screen grows to
+//! hold the old and the new layout, the monitors change, the screen shrinks. Applications see only the result.
+//! Modes made here are called `telepane-WxH` and removed when no output shows them.
+
+use crate::source::ResizeRefused;
+use telepane_model::{Size, Surf};
+use x11rb::connection::Connection;
+use x11rb::errors::ReplyError;
+use x11rb::protocol::randr::{self, ConnectionExt as _, ModeFlag, ModeInfo, Rotation};
+use x11rb::protocol::xproto::ConnectionExt as _;
+use x11rb::rust_connection::RustConnection;
+
+/// Output names of drivers without hardware: Xorg's dummy, Xvfb, TigerVNC's Xvnc, Xephyr.
+const VIRTUAL_OUTPUTS: [&[u8]; 4] = [b"DUMMY", b"screen", b"VNC-", b"default"];
+
+/// The highest pixel clock of the dummy driver, Hz (`xf86-video-dummy`, 300 MHz).
+const MOST_CLOCK: u64 = 300_000_000;
+
+/// Whether every connected output belongs to a display without a real monitor.
+pub fn is_virtual(conn: &RustConnection, root: u32) -> bool {
+    outputs(conn, root).is_ok_and(|all| !all.is_empty() && all.iter().all(|o| !o.connected || o.is_virtual()))
+}
+
+/// Makes the whole screen one monitor of `size`.
+///
+/// # Errors
+/// When a real monitor is connected, the size is out of range, or the server says no.
+pub fn resize(conn: &RustConnection, root: u32, size: Size<Surf>) -> Result<Size<Surf>, ResizeRefused> {
+    arrange(conn, root, &[size])
+}
+
+/// Makes one monitor for each of `sizes`, side by side from the left with their tops aligned, and gives the size of
+/// the screen that holds them.
+///
+/// # Errors
+/// When a real monitor is connected, there are too few outputs, the size is out of range, or the server says no.
+pub fn arrange(conn: &RustConnection, root: u32, sizes: &[Size<Surf>]) -> Result<Size<Surf>, ResizeRefused> {
+    let whole = Size::new(sizes.iter().fold(0, |w, s| w.saturating_add(s.w)), sizes.iter().fold(0, |h, s| h.max(s.h)));
+    let refused = |e: &dyn std::fmt::Display| ResizeRefused::Server { asked: whole, reason: e.to_string() };
+    let all = outputs(conn, root).map_err(|e| refused(&e))?;
+    if let Some(real) = all.iter().find(|o| o.connected && !o.is_virtual()) {
+        return Err(ResizeRefused::RealMonitor(String::from_utf8_lossy(&real.name).into_owned()));
+    }
+    let range = conn.randr_get_screen_size_range(root).map_err(|e| refused(&e))?.reply().map_err(|e| refused(&e))?;
+    let least = Size::new(range.min_width.into(), range.min_height.into());
+    let most = Size::new(range.max_width.into(), range.max_height.into());
+    let fits = |s: &Size<Surf>| s.w >= least.w && s.h >= least.h && s.w <= most.w && s.h <= most.h && s.is_valid();
+    if !fits(&whole) || !sizes.iter().all(|s| s.is_valid()) {
+        return Err(ResizeRefused::OutOfRange { asked: whole, least, most });
+    }
+    if all.len() < sizes.len() {
+        return Err(refused(&format!("it has {} outputs", all.len())));
+    }
+    conn.grab_server().map_err(|e| refused(&e))?;
+    let done = apply(conn, root, &all, sizes, whole);
+    let _ = conn.ungrab_server();
+    let _ = conn.flush();
+    done.map_err(|e| refused(&e))?;
+    Ok(whole)
+}
+
+/// An output and what it can show.
+struct Head {
+    id: randr::Output,
+    name: Vec<u8>,
+    connected: bool,
+    crtc: randr::Crtc,
+    crtcs: Vec<randr::Crtc>,
+    modes: Vec<randr::Mode>,
+}
+
+impl Head {
+    fn is_virtual(&self) -> bool {
+        VIRTUAL_OUTPUTS.iter().any(|v| self.name.starts_with(v))
+    }
+}
+
+fn outputs(conn: &RustConnection, root: u32) -> Result<Vec<Head>, ReplyError> {
+    let resources = conn.randr_get_screen_resources_current(root)?.reply()?;
+    let cookies: Result<Vec<_>, _> = resources
+        .outputs
+        .iter()
+        .map(|o| conn.randr_get_output_info(*o, resources.config_timestamp).map(|c| (*o, c)))
+        .collect();
+    let mut heads = Vec::new();
+    for (id, cookie) in cookies? {
+        let info = cookie.reply()?;
+        heads.push(Head {
+            id,
+            name: info.name,
+            connected: info.connection == randr::Connection::CONNECTED,
+            crtc: info.crtc,
+            crtcs: info.crtcs,
+            modes: info.modes,
+        });
+    }
+    Ok(heads)
+}
+
+fn apply(
+    conn: &RustConnection,
+    root: u32,
+    heads: &[Head],
+    sizes: &[Size<Surf>],
+    whole: Size<Surf>,
+) -> Result<(), ReplyError> {
+    let now = conn.get_geometry(root)?.reply()?;
+    let (old_w, old_h) = (u32::from(now.width), u32::from(now.height));
+    set_screen(conn, root, Size::new(whole.w.max(old_w), whole.h.max(old_h)))?;
+    let mut x = 0u32;
+    let mut used: Vec<randr::Crtc> = Vec::new();
+    let mut shown: Vec<randr::Mode> = Vec::new();
+    for (head, size) in heads.iter().zip(sizes) {
+        let mode = mode_for(conn, root, head, *size)?;
+        let free = |c: &randr::Crtc| !used.contains(c);
+        let crtc = [head.crtc]
+            .into_iter()
+            .filter(|c| *c != 0)
+            .chain(head.crtcs.iter().copied())
+            .find(free)
+            .unwrap_or(head.crtc);
+        let x16 = i16::try_from(x).unwrap_or(i16::MAX);
+        set_crtc(conn, crtc, x16, mode, &[head.id])?;
+        used.push(crtc);
+        shown.push(mode);
+        x = x.saturating_add(size.w);
+    }
+    for head in heads.iter().skip(sizes.len()).filter(|h| h.crtc != 0) {
+        if !used.contains(&head.crtc) {
+            set_crtc(conn, head.crtc, 0, 0, &[])?;
+        }
+    }
+    set_screen(conn, root, whole)?;
+    forget_modes(conn, root, heads, &shown)
+}
+
+fn set_screen(conn: &RustConnection, root: u32, size: Size<Surf>) -> Result<(), ReplyError> {
+    // 96 dots per inch: the size in millimetres is only what applications scale their fonts by.
+    let mm = |px: u32| px * 254 / 960;
+    let (w, h) = (size.w as u16, size.h as u16);
+    conn.randr_set_screen_size(root, w, h, mm(size.w), mm(size.h))?.check()
+}
+
+fn set_crtc(
+    conn: &RustConnection,
+    crtc: randr::Crtc,
+    x: i16,
+    mode: randr::Mode,
+    outputs: &[randr::Output],
+) -> Result<(), ReplyError> {
+    let reply = conn.randr_set_crtc_config(crtc, 0, 0, x, 0, mode, Rotation::ROTATE0, outputs)?.reply()?;
+    if reply.status == randr::SetConfig::SUCCESS {
+        Ok(())
+    } else {
+        tracing::warn!(status = ?reply.status, "the X server did not take a monitor's mode");
+        Err(x11rb::errors::ConnectionError::UnknownError.into())
+    }
+}
+
+/// The mode of this size on this output, made and added if need be.
+fn mode_for(conn: &RustConnection, root: u32, head: &Head, size: Size<Surf>) -> Result<randr::Mode, ReplyError> {
+    let resources = conn.randr_get_screen_resources_current(root)?.reply()?;
+    let fits = |m: &&ModeInfo| u32::from(m.width) == size.w && u32::from(m.height) == size.h;
+    if let Some(mode) = resources.modes.iter().filter(fits).find(|m| head.modes.contains(&m.id)) {
+        return Ok(mode.id);
+    }
+    let name = mode_name(size);
+    let known = named_modes(&resources.modes, &resources.names).find(|(_, n)| *n == name.as_bytes());
+    let id = match known {
+        Some((id, _)) => id,
+        None => {
+            let info = timing(size, name.len() as u16);
+            conn.randr_create_mode(root, info, name.as_bytes())?.reply()?.mode
+        }
+    };
+    conn.randr_add_output_mode(head.id, id)?.check()?;
+    Ok(id)
+}
+
+fn mode_name(size: Size<Surf>) -> String {
+    format!("telepane-{size}")
+}
+
+/// Each mode with its name; the names lie end to end.
+fn named_modes<'a>(modes: &'a [ModeInfo], names: &'a [u8]) -> impl Iterator<Item = (randr::Mode, &'a [u8])> {
+    let mut rest = names;
+    modes.iter().map(move |m| {
+        let (name, after) = rest.split_at(usize::from(m.name_len).min(rest.len()));
+        rest = after;
+        (m.id, name)
+    })
+}
+
+/// A timing at 60 Hz, or as near below as the pixel clock allows. The numbers mean nothing without a monitor, but the
+/// server checks that they rise.
+fn timing(size: Size<Surf>, name_len: u16) -> ModeInfo {
+    let (w, h) = (size.w as u16, size.h as u16);
+    let (total_w, total_h) = (w.saturating_add(24), h.saturating_add(9));
+    let pixels = u64::from(total_w) * u64::from(total_h);
+    ModeInfo {
+        id: 0,
+        width: w,
+        height: h,
+        dot_clock: (pixels * 60).min(MOST_CLOCK) as u32,
+        hsync_start: w.saturating_add(8),
+        hsync_end: w.saturating_add(16),
+        htotal: total_w,
+        hskew: 0,
+        vsync_start: h.saturating_add(3),
+        vsync_end: h.saturating_add(6),
+        vtotal: total_h,
+        name_len,
+        mode_flags: ModeFlag::default(),
+    }
+}
+
+/// Removes our modes that are not shown.
+fn forget_modes(conn: &RustConnection, root: u32, heads: &[Head], shown: &[randr::Mode]) -> Result<(), ReplyError> {
+    let resources = conn.randr_get_screen_resources_current(root)?.reply()?;
+    for (id, name) in named_modes(&resources.modes, &resources.names) {
+        if !name.starts_with(b"telepane-") || shown.contains(&id) {
+            continue;
+        }
+        for head in heads {
+            // An output that does not have the mode refuses, which is as good.
+            conn.randr_delete_output_mode(head.id, id)?.ignore_error();
+        }
+        conn.randr_destroy_mode(id)?.ignore_error();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timings_rise_and_keep_the_clock() {
+        for (w, h) in [(64, 64), (1700, 900), (3840, 2160), (16384, 16384)] {
+            let t = timing(Size::new(w, h), 1);
+            assert!(t.width < t.hsync_start && t.hsync_start < t.hsync_end && t.hsync_end < t.htotal);
+            assert!(t.height < t.vsync_start && t.vsync_start < t.vsync_end && t.vsync_end < t.vtotal);
+            assert!(u64::from(t.dot_clock) <= MOST_CLOCK && t.dot_clock > 0);
+        }
+    }
+
+    #[test]
+    fn names_are_cut_where_the_modes_say() {
+        let mode = |id, name_len| ModeInfo { id, name_len, ..timing(Size::new(64, 64), 0) };
+        let modes = [mode(1, 2), mode(2, 0), mode(3, 9)];
+        let got: Vec<_> = named_modes(&modes, b"abcde").collect();
+        assert_eq!(got, [(1, &b"ab"[..]), (2, b""), (3, b"cde")]);
+    }
+}

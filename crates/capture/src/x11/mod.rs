@@ -1,0 +1,390 @@
+//! Capture of an X server: SHM, DAMAGE, XFIXES, XInput and RANDR on one connection.
+//!
+//! DAMAGE reports each newly damaged rectangle once. To read: Subtract first, then GetImage, so that what is drawn in
+//! between is reported again. Notices that arrive with the answers belong to the next read: they may describe what
+//! was drawn before the Subtract, and then nothing else would ever report it.
+//!
+//! The first damage after a rest, and damage soon after input, is read at once; what follows within 2 ms of a read is
+//! probably an application still drawing and waits for the rest of it. Pixels that turn out unchanged make no frame.
+//! While nothing happens nothing wakes, but for one look at the pointer every few seconds (an application may warp it
+//! without any notice).
+//!
+//! A reply is waited for, so `poll` takes as long as the server needs to copy the pixels: 0.03 ms for a glyph, 2 ms
+//! for a full HD screen.
+
+pub mod connect;
+pub mod cursor;
+pub mod heads;
+mod read;
+
+use crate::held::Held;
+use crate::open::OpenError;
+use crate::rects;
+use crate::source::{Description, Event, Lost, ResizeRefused, Source, Wake};
+use connect::{Connected, prepare};
+use cursor::ShapeBook;
+use read::{ReadFault, Reader};
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::Arc;
+use telepane_model::{
+    CursorShape, CursorState, Damage, FrameFacts, FrameId, HostClock, Pixels, Point, Rect, Size, Span, Stamp, Surf,
+    SurfaceId, Trust,
+};
+use x11rb::connection::{Connection, RequestConnection};
+use x11rb::errors::{ConnectionError, ReplyError};
+use x11rb::protocol::Event as XEvent;
+use x11rb::protocol::xproto::{ChangeWindowAttributesAux, ConnectionExt as _, EventMask};
+use x11rb::protocol::{damage, randr, xfixes, xinput};
+use x11rb::rust_connection::RustConnection;
+
+/// How long after a read further damage waits for the application to finish.
+const SETTLE: Span = Span::millis(2);
+/// How long after input damage counts as its echo.
+const ECHO: Span = Span::millis(200);
+/// More damage than this many pixels is not taken for an echo: reading film at once, again and again, would only cost.
+const ECHO_AREA: u64 = 100_000;
+/// The pointer is looked at no more often than this, however fast a mouse reports.
+const POINTER_STEP: Span = Span::millis(4);
+/// The pointer is looked at this often with no hint that it moved: with raw motion notices, and without.
+const POINTER_REST: Span = Span::secs(5);
+const POINTER_REST_BLIND: Span = Span::secs(1);
+/// A read that failed with the geometry unchanged is tried again after this.
+const RETRY: Span = Span::millis(100);
+/// At most this many notices are taken in before a read, so that a storm of them cannot hold the pixels back.
+const NOTICES: usize = 4096;
+
+/// A connection to an X server whose root window is captured.
+pub struct X11 {
+    conn: RustConnection,
+    name: String,
+    root: u32,
+    damage: damage::Damage,
+    reader: Option<Reader>,
+    held: Held,
+    frame: FrameId,
+    /// Damage not read yet.
+    pending: Vec<Rect<Surf>>,
+    /// The next frame is whole, changed or not.
+    whole: bool,
+    read_at: Option<Stamp<HostClock>>,
+    retry_at: Option<Stamp<HostClock>>,
+    echo_until: Stamp<HostClock>,
+    look_at_geometry: bool,
+    shapes: ShapeBook,
+    shape: CursorShape,
+    cursor: Option<CursorState>,
+    shape_changed: bool,
+    pointer_moved: bool,
+    pointer_at: Stamp<HostClock>,
+    raw_motion: bool,
+    can_resize: bool,
+    has_randr: bool,
+    out: VecDeque<Event>,
+}
+
+impl X11 {
+    /// Connects to `display` (`$DISPLAY` if `None`), with the cookie of the file `xauthority` if given.
+    ///
+    /// # Errors
+    /// When there is no such display, it is Xwayland, lacks DAMAGE or XFIXES, or has a pixel format other than
+    /// 32-bit BGRX.
+    pub fn connect(display: Option<&str>, xauthority: Option<&Path>) -> Result<Self, OpenError> {
+        let connected = prepare(display, xauthority)?;
+        let name = connected.name.clone();
+        Self::start(connected).map_err(|e| OpenError::Unusable { name, reason: e.to_string() })
+    }
+
+    fn start(c: Connected) -> Result<Self, ReplyError> {
+        let Connected { conn, name, root, size, has_randr, is_local, has_shm } = c;
+        let mask = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY);
+        conn.change_window_attributes(root, &mask)?;
+        xfixes::select_cursor_input(&conn, root, xfixes::CursorNotifyMask::DISPLAY_CURSOR)?;
+        if has_randr {
+            randr::select_input(&conn, root, randr::NotifyMask::SCREEN_CHANGE)?;
+        }
+        let raw_motion = select_raw_motion(&conn, root);
+        let damage = conn.generate_id().map_err(|e| match e {
+            x11rb::errors::ReplyOrIdError::ConnectionError(e) => ReplyError::ConnectionError(e),
+            x11rb::errors::ReplyOrIdError::X11Error(e) => ReplyError::X11Error(e),
+            x11rb::errors::ReplyOrIdError::IdsExhausted => ConnectionError::UnknownError.into(),
+        })?;
+        damage::create(&conn, damage, root, damage::ReportLevel::DELTA_RECTANGLES)?.check()?;
+        let can_resize = has_randr && heads::is_virtual(&conn, root);
+        let reader = if is_local && has_shm { Reader::new(&conn, size) } else { Reader::Socket };
+        Ok(Self {
+            reader: Some(reader),
+            held: Held::new(size),
+            frame: FrameId(0),
+            pending: vec![size.rect()],
+            whole: true,
+            read_at: None,
+            retry_at: None,
+            echo_until: Stamp::ZERO,
+            look_at_geometry: false,
+            shapes: ShapeBook::default(),
+            shape: CursorShape::default(),
+            cursor: None,
+            shape_changed: true,
+            pointer_moved: true,
+            pointer_at: Stamp::ZERO,
+            raw_motion,
+            can_resize,
+            has_randr,
+            out: VecDeque::new(),
+            conn,
+            name,
+            root,
+            damage,
+        })
+    }
+
+    fn lost(&self, reason: &dyn std::fmt::Display) -> Lost {
+        Lost::Display { name: self.name.clone(), reason: reason.to_string() }
+    }
+
+    /// Takes in the notices that have arrived.
+    fn notices(&mut self) -> Result<(), Lost> {
+        for _ in 0..NOTICES {
+            let event = match self.conn.poll_for_event() {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(e) => return Err(self.lost(&e)),
+            };
+            match event {
+                XEvent::DamageNotify(n) if n.damage == self.damage => {
+                    let a = n.area;
+                    self.pending.push(Rect::new(a.x.into(), a.y.into(), a.width.into(), a.height.into()));
+                    if self.pending.len() > 4 * rects::MOST_RECTS {
+                        rects::bound_by_band(&mut self.pending);
+                    }
+                }
+                XEvent::ConfigureNotify(n) if n.window == self.root => self.look_at_geometry = true,
+                XEvent::RandrScreenChangeNotify(_) => self.look_at_geometry = true,
+                XEvent::XfixesCursorNotify(_) => self.shape_changed = true,
+                XEvent::XinputRawMotion(_) => self.pointer_moved = true,
+                XEvent::Error(e) => tracing::debug!(kind = ?e.error_kind, "the X server refused a request"),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows a change of the root window's size.
+    fn geometry(&mut self) -> Result<(), Lost> {
+        self.look_at_geometry = false;
+        let reply = self.conn.get_geometry(self.root).map_err(|e| self.lost(&e))?.reply();
+        let size = match reply {
+            Ok(g) => Size::new(g.width.into(), g.height.into()),
+            Err(e) => return Err(self.lost(&e)),
+        };
+        if size == self.held.size() || !size.is_valid() {
+            return Ok(());
+        }
+        if let Some(old @ Reader::Shared(_)) = self.reader.take() {
+            old.release(&self.conn);
+            self.reader = Some(Reader::new(&self.conn, size));
+        } else {
+            self.reader = Some(Reader::Socket);
+        }
+        self.held = Held::new(size);
+        self.pending = vec![size.rect()];
+        self.whole = true;
+        self.read_at = None;
+        self.retry_at = None;
+        Ok(())
+    }
+
+    /// When what is pending is to be read.
+    fn due(&self) -> Option<Stamp<HostClock>> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        if let Some(at) = self.retry_at {
+            return Some(at);
+        }
+        let settled = self.read_at.map_or(Stamp::ZERO, |at| at + SETTLE);
+        // Within the window of an expected echo, unless so much is damaged that it is hardly one.
+        let area: u64 = self.pending.iter().map(|r| r.area()).sum();
+        Some(if settled <= self.echo_until && area <= ECHO_AREA { Stamp::ZERO } else { settled })
+    }
+
+    /// Reads what is pending; a frame if any pixel changed.
+    fn read(&mut self, now: Stamp<HostClock>) -> Result<Option<Event>, Lost> {
+        let size = self.held.size();
+        let mut wanted = std::mem::take(&mut self.pending);
+        for r in &mut wanted {
+            *r = r.intersect(size.rect());
+        }
+        rects::join(&mut wanted);
+        self.read_at = Some(now);
+        self.retry_at = None;
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        damage::subtract(&self.conn, self.damage, x11rb::NONE, x11rb::NONE).map_err(|e| self.lost(&e))?;
+        let Some(reader) = self.reader.take() else {
+            return Err(self.lost(&"no reader"));
+        };
+        let mut changed = Vec::new();
+        let held = &mut self.held;
+        let done = reader.read(&self.conn, self.root, &wanted, |r, rows, stride| {
+            held.absorb(rows, stride, r, &mut changed);
+        });
+        self.reader = Some(reader);
+        match done {
+            Ok(()) => {}
+            Err(ReadFault::Connection(reason)) => return Err(self.lost(&reason)),
+            Err(ReadFault::Geometry) => {
+                // What was copied is in `held`, so it must be told; the rest is asked for again.
+                self.geometry()?;
+                if self.held.size() == size {
+                    self.pending.extend(wanted);
+                    self.retry_at = Some(now + RETRY);
+                } else {
+                    return Ok(None);
+                }
+            }
+        }
+        if changed.is_empty() && !(self.whole && self.retry_at.is_none()) {
+            return Ok(None);
+        }
+        if self.whole && self.retry_at.is_some() {
+            return Ok(None);
+        }
+        let damage =
+            if std::mem::take(&mut self.whole) { Damage::all(size) } else { Damage::exact(rects::region(changed)) };
+        self.frame = FrameId(self.frame.0 + 1);
+        Ok(Some(Event::Frame(FrameFacts { id: self.frame, surface: SurfaceId(0), size, captured: now, damage })))
+    }
+
+    /// When to look at the pointer.
+    fn pointer_due(&self) -> Stamp<HostClock> {
+        if self.cursor.is_none() {
+            return Stamp::ZERO;
+        }
+        self.pointer_at
+            + if self.shape_changed || self.pointer_moved {
+                POINTER_STEP
+            } else if self.raw_motion {
+                POINTER_REST
+            } else {
+                POINTER_REST_BLIND
+            }
+    }
+
+    fn pointer(&mut self, now: Stamp<HostClock>) -> Result<(), Lost> {
+        self.pointer_at = now;
+        self.pointer_moved = false;
+        let at = if std::mem::take(&mut self.shape_changed) {
+            let image = xfixes::get_cursor_image(&self.conn).map_err(|e| self.lost(&e))?.reply();
+            let image = match image {
+                Ok(image) => image,
+                Err(ReplyError::ConnectionError(e)) => return Err(self.lost(&e)),
+                // No cursor is set on any screen: nothing to show.
+                Err(ReplyError::X11Error(_)) => Default::default(),
+            };
+            let Some((shape, at)) = cursor::shape_of(&image) else {
+                return Ok(());
+            };
+            let shape = self.shapes.number(shape);
+            if shape != self.shape {
+                self.shape = shape.clone();
+                self.out.push_back(Event::CursorShape(shape));
+            }
+            at
+        } else {
+            match self.conn.query_pointer(self.root).map_err(|e| self.lost(&e))?.reply() {
+                Ok(p) => Point::new(p.root_x.into(), p.root_y.into()),
+                Err(e) => return Err(self.lost(&e)),
+            }
+        };
+        let state = cursor::state(at, &self.shape);
+        if self.cursor.replace(state) != Some(state) {
+            self.out.push_back(Event::Cursor(state));
+        }
+        Ok(())
+    }
+}
+
+/// Asks for raw motion of all pointers; whether the server can.
+fn select_raw_motion(conn: &RustConnection, root: u32) -> bool {
+    if !matches!(conn.extension_information(xinput::X11_EXTENSION_NAME), Ok(Some(_))) {
+        return false;
+    }
+    let version = xinput::xi_query_version(conn, 2, 2).map(|c| c.reply());
+    let Ok(Ok(version)) = version else { return false };
+    if version.major_version < 2 {
+        return false;
+    }
+    let mask =
+        xinput::EventMask { deviceid: xinput::Device::ALL_MASTER.into(), mask: vec![xinput::XIEventMask::RAW_MOTION] };
+    matches!(xinput::xi_select_events(conn, root, &[mask]).map(|c| c.check()), Ok(Ok(())))
+}
+
+impl Source for X11 {
+    fn describe(&self) -> Description {
+        Description {
+            name: format!("x11 {}", self.name),
+            backend: "x11",
+            damage: Trust::Exact,
+            has_cursor: true,
+            can_resize: self.can_resize,
+            size: self.held.size(),
+        }
+    }
+
+    fn poll(&mut self, now: Stamp<HostClock>) -> Result<Option<Event>, Lost> {
+        if let Some(event) = self.out.pop_front() {
+            return Ok(Some(event));
+        }
+        self.notices()?;
+        if self.look_at_geometry {
+            self.geometry()?;
+        }
+        // A read that meets a new geometry is followed by one of the new size; twice, should it change meanwhile.
+        for _ in 0..3 {
+            if !self.due().is_some_and(|at| at <= now) {
+                break;
+            }
+            if let Some(frame) = self.read(now)? {
+                return Ok(Some(frame));
+            }
+        }
+        if self.pointer_due() <= now {
+            self.pointer(now)?;
+        }
+        // A reply may have brought notices with it, which the descriptor will never announce.
+        self.notices()?;
+        if let Err(e) = self.conn.flush() {
+            return Err(self.lost(&e));
+        }
+        Ok(self.out.pop_front())
+    }
+
+    fn pixels(&self) -> Arc<Pixels> {
+        self.held.pixels()
+    }
+
+    fn wake(&self) -> Wake {
+        if !self.out.is_empty() || self.look_at_geometry {
+            return Wake { fd: Some(self.conn.stream().as_raw_fd()), at: Some(Stamp::ZERO) };
+        }
+        let pointer = self.pointer_due();
+        Wake { fd: Some(self.conn.stream().as_raw_fd()), at: Some(self.due().map_or(pointer, |at| at.min(pointer))) }
+    }
+
+    fn resize(&mut self, size: Size<Surf>) -> Result<Size<Surf>, ResizeRefused> {
+        if !self.has_randr {
+            return Err(ResizeRefused::Fixed("a display without RANDR 1.2"));
+        }
+        let got = heads::resize(&self.conn, self.root, size)?;
+        self.look_at_geometry = true;
+        Ok(got)
+    }
+
+    fn expect_echo(&mut self, now: Stamp<HostClock>) {
+        self.echo_until = now + ECHO;
+    }
+}

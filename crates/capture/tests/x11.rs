@@ -1,0 +1,251 @@
+//! Capture of real X servers, started here: the conformance suite, resizes, cursors, restarts, and closed doors.
+#![cfg(target_os = "linux")]
+
+mod stage;
+
+use stage::{Clock, Display, Painter, server};
+use telepane_capture::conformance::suite;
+use telepane_capture::virtual_desktop::{Options, Server, Session, VirtualDesktop, start};
+use telepane_capture::x11::X11;
+use telepane_capture::{Event, Lost, OpenError, Reconnect, ResizeRefused, Source};
+use telepane_model::{CursorShape, CursorState, FrameFacts, Point, Rect, Size, Span, Trust};
+use x11rb::connection::Connection;
+use x11rb::protocol::xproto::{ChangeWindowAttributesAux, ConnectionExt as _, CreateGCAux};
+use x11rb::protocol::xtest::ConnectionExt as _;
+use x11rb::wrapper::ConnectionExt as _;
+
+fn open(desktop: &VirtualDesktop) -> X11 {
+    X11::connect(Some(desktop.display()), Some(&desktop.xauthority())).unwrap()
+}
+
+fn painter(desktop: &VirtualDesktop) -> Painter {
+    Painter::new(desktop.display(), Some(&desktop.xauthority()))
+}
+
+fn conforms(kind: Server) {
+    let Some(desktop) = server(kind, Size::new(640, 400)) else {
+        return;
+    };
+    let mut stage = Display {
+        clock: Clock::start(),
+        painter: painter(&desktop),
+        make: Box::new(|| Box::new(open(&desktop))),
+        lag: Span::millis(100),
+    };
+    suite(&mut stage, 5);
+}
+
+#[test]
+fn xvfb_conforms() {
+    conforms(Server::Xvfb);
+}
+
+#[test]
+fn xorg_dummy_conforms() {
+    conforms(Server::Xorg);
+}
+
+/// What came within a time.
+#[derive(Default, Debug)]
+struct Heard {
+    frames: Vec<FrameFacts>,
+    cursors: Vec<CursorState>,
+    shapes: Vec<CursorShape>,
+    gone: u32,
+    lost: Option<Lost>,
+}
+
+/// Polls until `enough` says so; fails after ten seconds.
+fn listen(clock: Clock, source: &mut dyn Source, enough: impl Fn(&Heard) -> bool) -> Heard {
+    let mut heard = Heard::default();
+    let end = clock.now() + Span::secs(10);
+    let mut now = clock.now();
+    loop {
+        loop {
+            match source.poll(now) {
+                Ok(Some(Event::Frame(f))) => heard.frames.push(f),
+                Ok(Some(Event::Cursor(c))) => heard.cursors.push(c),
+                Ok(Some(Event::CursorShape(s))) => heard.shapes.push(s),
+                Ok(Some(Event::Gone)) => heard.gone += 1,
+                Ok(None) => break,
+                Err(lost) => {
+                    heard.lost = Some(lost);
+                    break;
+                }
+            }
+        }
+        if enough(&heard) {
+            return heard;
+        }
+        assert!(heard.lost.is_none() && now < end, "{heard:?}");
+        now = clock.wait(source.wake(), end - now);
+    }
+}
+
+#[test]
+fn the_pointer_is_followed() {
+    let Some(desktop) = server(Server::Xvfb, Size::new(640, 400)) else {
+        return;
+    };
+    let (clock, painter) = (Clock::start(), painter(&desktop));
+    let mut source = open(&desktop);
+    listen(clock, &mut source, |h| !h.cursors.is_empty() && !h.frames.is_empty());
+    // By injected motion, which raw notices tell.
+    painter.conn.xtest_fake_input(6, 0, 0, painter.root, 123, 45, 0).unwrap();
+    painter.conn.flush().unwrap();
+    listen(clock, &mut source, |h| h.cursors.last().is_some_and(|c| c.at == Point::new(123, 45)));
+    // By an application that warps it, which nothing tells.
+    painter.conn.warp_pointer(x11rb::NONE, painter.root, 0, 0, 0, 0, 300, 200).unwrap();
+    painter.conn.flush().unwrap();
+    listen(clock, &mut source, |h| h.cursors.last().is_some_and(|c| c.at == Point::new(300, 200)));
+    // A window's own cursor: 16x16, the top left pixel points.
+    let conn = &painter.conn;
+    let (pixmap, gc, cursor) = (conn.generate_id().unwrap(), conn.generate_id().unwrap(), conn.generate_id().unwrap());
+    conn.create_pixmap(1, pixmap, painter.root, 16, 16).unwrap();
+    conn.create_gc(gc, pixmap, &CreateGCAux::new().foreground(1)).unwrap();
+    let all = x11rb::protocol::xproto::Rectangle { x: 0, y: 0, width: 16, height: 16 };
+    conn.poly_fill_rectangle(pixmap, gc, &[all]).unwrap();
+    conn.create_cursor(cursor, pixmap, pixmap, 0xffff, 0, 0, 0, 0, 0, 3, 4).unwrap();
+    conn.change_window_attributes(painter.window, &ChangeWindowAttributesAux::new().cursor(cursor)).unwrap();
+    conn.sync().unwrap();
+    let heard = listen(clock, &mut source, |h| !h.shapes.is_empty());
+    let shape = &heard.shapes[0];
+    assert_eq!((shape.w, shape.h, shape.hot_x, shape.hot_y), (16, 16, 3, 4));
+    assert_eq!(shape.bgra[..4], [0, 0, 255, 255]);
+    // Moving the pointer draws nothing.
+    painter.conn.xtest_fake_input(6, 0, 0, painter.root, 10, 10, 0).unwrap();
+    painter.conn.flush().unwrap();
+    let heard = listen(clock, &mut source, |h| h.cursors.last().is_some_and(|c| c.at == Point::new(10, 10)));
+    assert_eq!(heard.frames, []);
+}
+
+#[test]
+fn a_dead_server_is_lost_and_a_new_one_found() {
+    let Some(desktop) = server(Server::Xvfb, Size::new(320, 200)) else {
+        return;
+    };
+    let clock = Clock::start();
+    let mut alone = open(&desktop);
+    listen(clock, &mut alone, |h| !h.frames.is_empty());
+    let place = std::sync::Arc::new(std::sync::Mutex::new(Some((desktop.display().to_owned(), desktop.xauthority()))));
+    let mut source = Reconnect::new(desktop.display(), {
+        let place = std::sync::Arc::clone(&place);
+        Box::new(move || {
+            let (display, xauthority) = place.lock().unwrap().clone().unwrap();
+            X11::connect(Some(&display), Some(&xauthority)).map(|s| Box::new(s) as Box<dyn Source>)
+        })
+    });
+    let heard = listen(clock, &mut source, |h| !h.frames.is_empty());
+    let last = heard.frames.last().unwrap().id.0;
+    drop(desktop);
+    let heard = listen(clock, &mut alone, |h| h.lost.is_some());
+    assert!(heard.lost.unwrap().to_string().contains("went away"));
+    listen(clock, &mut source, |h| h.gone == 1);
+    assert_eq!(source.pixels().size(), Size::new(320, 200));
+    let desktop = server(Server::Xvfb, Size::new(400, 300)).unwrap();
+    *place.lock().unwrap() = Some((desktop.display().to_owned(), desktop.xauthority()));
+    let heard = listen(clock, &mut source, |h| !h.frames.is_empty());
+    let back = &heard.frames[0];
+    assert_eq!((back.id.0, back.size), (last + 1, Size::new(400, 300)));
+    assert_eq!(back.damage.trust, Trust::Unknown);
+}
+
+/// Without the cookie nobody gets in: not by the socket, not with another cookie.
+#[test]
+fn the_virtual_desktop_is_closed() {
+    for kind in [Server::Xvfb, Server::Xorg] {
+        let Some(desktop) = server(kind, Size::new(320, 200)) else {
+            continue;
+        };
+        let dir = desktop.xauthority().parent().unwrap().to_owned();
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&dir).unwrap());
+        assert_eq!(mode & 0o777, 0o700);
+        let wrong = dir.join("wrong");
+        telepane_capture::virtual_desktop::xauth::write(&wrong, &[7; 16]).unwrap();
+        for stranger in [Some(wrong.as_path()), None] {
+            let Err(refused) = X11::connect(Some(desktop.display()), stranger) else {
+                panic!("{kind:?} let a stranger in");
+            };
+            assert!(matches!(refused, OpenError::NoSuchDisplay { .. }), "{refused}");
+            assert!(refused.to_string().contains("--virtual"));
+        }
+        // The right one still works, after the strangers.
+        open(&desktop);
+        drop(desktop);
+        assert!(!dir.exists(), "nothing is left behind");
+    }
+}
+
+#[test]
+fn xvfb_grows_only_so_far_and_xorg_further() {
+    let Some(desktop) = server(Server::Xvfb, Size::new(800, 600)) else {
+        return;
+    };
+    let mut source = open(&desktop);
+    assert!(matches!(source.resize(Size::new(5000, 600)), Err(ResizeRefused::OutOfRange { .. })));
+    let clock = Clock::start();
+    listen(clock, &mut source, |h| h.frames.last().is_some_and(|f| f.size == Size::new(800, 600)));
+    let Some(desktop) = server(Server::Xorg, Size::new(800, 600)) else {
+        return;
+    };
+    let mut source = open(&desktop);
+    for size in [Size::new(5000, 600), Size::new(3840, 2160), Size::new(1367, 901), Size::new(800, 600)] {
+        assert_eq!(source.resize(size), Ok(size));
+        listen(clock, &mut source, |h| h.frames.last().is_some_and(|f| f.size == size));
+    }
+}
+
+/// Monitors side by side, and a session that runs on them and ends with the handle.
+#[test]
+fn several_monitors_and_a_session() {
+    let options = Options {
+        heads: vec![Size::new(700, 500), Size::new(400, 600)],
+        server: Server::Xorg,
+        session: Session::Command(vec![
+            "sh".into(),
+            "-c".into(),
+            "echo $DISPLAY; exec cat /dev/zero >/dev/null".into(),
+        ]),
+    };
+    let mut desktop = match start(&options) {
+        Ok(desktop) => desktop,
+        Err(telepane_capture::virtual_desktop::StartError::NoServer) => {
+            eprintln!("skipped: no Xorg with the dummy driver");
+            return;
+        }
+        Err(e) => panic!("{e}"),
+    };
+    assert_eq!(open(&desktop).describe().size, Size::new(1100, 600));
+    let painter = painter(&desktop);
+    use x11rb::protocol::randr::ConnectionExt as _;
+    let monitors = painter.conn.randr_get_monitors(painter.root, true).unwrap().reply().unwrap().monitors;
+    let places: Vec<_> = monitors.iter().map(|m| (m.x, m.y, m.width, m.height)).collect();
+    assert_eq!(places, [(0, 0, 700, 500), (700, 0, 400, 600)]);
+    assert_eq!((desktop.session_ended(), desktop.server_ended()), (None, None));
+    assert!(desktop.session_fd().is_some() && desktop.server_fd().is_some());
+    // And back to one.
+    assert_eq!(desktop.arrange(&[Size::new(640, 480)]).unwrap(), Size::new(640, 480));
+    let monitors = painter.conn.randr_get_monitors(painter.root, true).unwrap().reply().unwrap().monitors;
+    assert_eq!(monitors.len(), 1);
+    drop(desktop);
+}
+
+/// An application that draws a window's content anew with what it had makes no frame; a read over the socket sees
+/// what the shared segment sees.
+#[test]
+fn a_small_change_is_small_damage() {
+    let Some(desktop) = server(Server::Xvfb, Size::new(640, 400)) else {
+        return;
+    };
+    let (clock, painter) = (Clock::start(), painter(&desktop));
+    let mut source = open(&desktop);
+    painter.fill(Rect::new(0, 0, 640, 400), [1, 2, 3]);
+    listen(clock, &mut source, |h| !h.frames.is_empty());
+    listen(clock, &mut source, |_| true);
+    // The whole is drawn again, but only 20x10 of it differ.
+    painter.send(Rect::new(0, 0, 640, 400), [1, 2, 3]);
+    painter.fill(Rect::new(100, 50, 20, 10), [9, 9, 9]);
+    let heard = listen(clock, &mut source, |h| !h.frames.is_empty());
+    let area: u64 = heard.frames.iter().map(|f| f.damage.changed.area()).sum();
+    assert!(area <= 200, "{heard:?}");
+}
