@@ -1,0 +1,178 @@
+//! Giving: an application on the host pastes what the viewer offered.
+
+use telepane_model::time::Span;
+use tracing::debug;
+use x11rb::connection::Connection;
+use x11rb::protocol::xproto::{
+    Atom, AtomEnum, ChangeWindowAttributesAux, ConnectionExt as _, EventMask, PropMode, SELECTION_NOTIFY_EVENT,
+    SelectionNotifyEvent, SelectionRequestEvent, Timestamp, Window,
+};
+use x11rb::wrapper::ConnectionExt as _;
+
+use super::{ClipEvent, Clipboard, LIMIT, PasteId, Patience};
+use crate::Gone;
+
+/// Text up to this many bytes goes in one request; the core protocol allows 262,140 with its header.
+const DIRECT: usize = 128 << 10;
+/// Pastes that may wait for the viewer at once.
+const MAX_WANTED: usize = 16;
+/// Large texts that may be on their way at once, each at most [`LIMIT`] bytes in memory.
+const MAX_OUTGOING: usize = 4;
+/// How long the viewer may take; an application that pastes is blocked meanwhile (GTK and Qt give up after 5 to 30 s).
+const VIEWER: Span = Span::millis(10_000);
+/// How long a requestor may take for each piece.
+const REQUESTOR: Span = Span::millis(5_000);
+
+/// A paste that waits for the viewer's text.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) id: PasteId,
+    pub(super) patience: Patience,
+    reply: Reply,
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    requestor: Window,
+    target: Atom,
+    property: Atom,
+    time: Timestamp,
+}
+
+/// A large text on its way, piece by piece (ICCCM 2.7.2).
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) requestor: Window,
+    pub(super) patience: Patience,
+    property: Atom,
+    kind: Atom,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Clipboard {
+    /// Answers a paste with the viewer's text. Text longer than [`LIMIT`] bytes is refused; an unknown or expired `id` is
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`Gone`] when the display went away.
+    pub fn provide(&mut self, id: PasteId, text: &str) -> Result<(), Gone> {
+        let Some(at) = self.wanted.iter().position(|wanted| wanted.id == id) else { return Ok(()) };
+        let reply = self.wanted.remove(at).reply;
+        if text.len() > LIMIT {
+            debug!("a paste of {} bytes is refused", text.len());
+            self.notify(reply, false)?;
+            return Ok(self.conn.flush()?);
+        }
+        let latin1 = reply.target == self.atoms.string;
+        let bytes = if latin1 { to_latin1(text) } else { text.as_bytes().to_vec() };
+        let kind = if reply.target == self.atoms.text { self.atoms.utf8 } else { reply.target };
+        let (requestor, property) = (reply.requestor, reply.property);
+        // The same place asked again: the older answer has nowhere to go.
+        self.outgoing.retain(|outgoing| (outgoing.requestor, outgoing.property) != (requestor, property));
+        if bytes.len() <= DIRECT {
+            self.conn.change_property8(PropMode::REPLACE, requestor, property, kind, &bytes)?;
+            self.notify(reply, true)?;
+        } else if self.outgoing.len() < MAX_OUTGOING {
+            let watch = EventMask::PROPERTY_CHANGE | EventMask::STRUCTURE_NOTIFY;
+            self.conn.change_window_attributes(requestor, &ChangeWindowAttributesAux::new().event_mask(watch))?;
+            let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            self.conn.change_property32(PropMode::REPLACE, requestor, property, self.atoms.incr, &[size])?;
+            let patience = Patience::new(REQUESTOR);
+            self.outgoing.push(Outgoing { requestor, patience, property, kind, bytes, sent: 0 });
+            self.notify(reply, true)?;
+        } else {
+            self.notify(reply, false)?;
+        }
+        Ok(self.conn.flush()?)
+    }
+
+    /// Answers a paste with nothing: the viewer is gone, may not, or has no text. An unknown `id` is ignored.
+    ///
+    /// # Errors
+    /// [`Gone`] when the display went away.
+    pub fn refuse(&mut self, id: PasteId) -> Result<(), Gone> {
+        if let Some(at) = self.wanted.iter().position(|wanted| wanted.id == id) {
+            let reply = self.wanted.remove(at).reply;
+            self.notify(reply, false)?;
+        }
+        Ok(self.conn.flush()?)
+    }
+
+    /// An application asks for something of ours.
+    pub(super) fn requested(&mut self, e: &SelectionRequestEvent) -> Result<(), Gone> {
+        // Clients older than ICCCM name no property: the target's name serves.
+        let property = if e.property == x11rb::NONE { e.target } else { e.property };
+        let reply = Reply { requestor: e.requestor, target: e.target, property, time: e.time };
+        let Some(since) = self.owned.filter(|_| e.selection == self.atoms.clipboard) else {
+            return self.notify(reply, false);
+        };
+        if e.target == self.atoms.targets {
+            let a = &self.atoms;
+            let all = [a.targets, a.timestamp, a.utf8, a.plain_utf8, a.text, a.string, a.plain];
+            self.conn.change_property32(PropMode::REPLACE, e.requestor, property, AtomEnum::ATOM, &all)?;
+            self.notify(reply, true)
+        } else if e.target == self.atoms.timestamp {
+            self.conn.change_property32(PropMode::REPLACE, e.requestor, property, AtomEnum::INTEGER, &[since])?;
+            self.notify(reply, true)
+        } else if self.atoms.is_text(e.target) && self.wanted.len() < MAX_WANTED {
+            self.next_paste += 1;
+            let id = PasteId(self.next_paste);
+            self.wanted.push(Wanted { id, patience: Patience::new(VIEWER), reply });
+            self.events.push_back(ClipEvent::Wanted { id });
+            Ok(())
+        } else {
+            self.notify(reply, false)
+        }
+    }
+
+    /// Tells the requestor that its answer is there, or that there is none.
+    fn notify(&self, reply: Reply, done: bool) -> Result<(), Gone> {
+        let event = SelectionNotifyEvent {
+            response_type: SELECTION_NOTIFY_EVENT,
+            sequence: 0,
+            time: reply.time,
+            requestor: reply.requestor,
+            selection: self.atoms.clipboard,
+            target: reply.target,
+            property: if done { reply.property } else { x11rb::NONE },
+        };
+        self.conn.send_event(false, reply.requestor, EventMask::NO_EVENT, event)?;
+        Ok(())
+    }
+
+    /// The requestor has taken the last piece: the next, and an empty one at the end.
+    pub(super) fn go_on(&mut self, requestor: Window, property: Atom) -> Result<(), Gone> {
+        let found = self.outgoing.iter().position(|o| (o.requestor, o.property) == (requestor, property));
+        let Some((at, outgoing)) = found.and_then(|at| Some((at, self.outgoing.get_mut(at)?))) else { return Ok(()) };
+        let rest = outgoing.bytes.get(outgoing.sent..).unwrap_or_default();
+        let piece = rest.get(..DIRECT).unwrap_or(rest);
+        self.conn.change_property8(PropMode::REPLACE, requestor, property, outgoing.kind, piece)?;
+        outgoing.sent += piece.len();
+        outgoing.patience.renew();
+        if piece.is_empty() {
+            self.outgoing.remove(at);
+            if !self.outgoing.iter().any(|o| o.requestor == requestor) {
+                let nothing = ChangeWindowAttributesAux::new().event_mask(EventMask::NO_EVENT);
+                self.conn.change_window_attributes(requestor, &nothing)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// ISO 8859-1, which STRING is, with `?` for what it lacks.
+fn to_latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latin1_keeps_what_it_has() {
+        assert_eq!(to_latin1("aä€ÿ"), [b'a', 0xe4, b'?', 0xff]);
+    }
+}
