@@ -1,0 +1,114 @@
+//! Where the screen is in true motion: found by history and by what the pixels look like, never by an application's
+//! name. Scrolling never counts, because what a move explains is no motion (`Ledger::on_coded`).
+
+use crate::ledger::Ledger;
+use telepane_model::{HostClock, Rect, Span, Stamp, Surf, TILE, TileClass};
+
+/// The film region of a surface, if there is one.
+#[derive(Debug, Default)]
+pub struct Film {
+    region: Option<Rect<Surf>>,
+    last_change: Stamp<HostClock>,
+    since: Stamp<HostClock>,
+}
+
+/// A tile is in motion after this many changes in close succession (`research/codec.md` §4: 5 of the last 12 frames).
+const STREAK: u8 = 5;
+/// The least number of tiles a film covers: below, exact coding is cheap enough.
+const LEAST_TILES: usize = 6;
+/// The region ends after this much rest.
+const REST: Span = Span::millis(300);
+/// The region changes at most this often (DESIGN §3.6).
+const STEADY: Span = Span::secs(1);
+
+impl Film {
+    /// No film.
+    pub const fn new() -> Self {
+        Self { region: None, last_change: Stamp::ZERO, since: Stamp::ZERO }
+    }
+
+    /// The region, in whole tiles except at the surface's edges.
+    pub const fn region(&self) -> Option<Rect<Surf>> {
+        self.region
+    }
+
+    /// When the region ends if it stays at rest.
+    pub fn ends_at(&self) -> Option<Stamp<HostClock>> {
+        self.region.map(|_| self.last_change + REST)
+    }
+
+    /// Looks at the ledger after a capture touched `changed`.
+    pub fn on_frame(&mut self, ledger: &Ledger, changed: Rect<Surf>, now: Stamp<HostClock>) {
+        self.on_time(now);
+        let moving = |t: &crate::ledger::Tile| {
+            t.streak >= STREAK && t.class == TileClass::Picture && now.since(t.changed) < REST
+        };
+        if let Some(region) = self.region {
+            if !region.intersect(changed).is_empty() {
+                self.last_change = now;
+            }
+            if now.since(self.since) < STEADY {
+                return;
+            }
+        }
+        let grid = ledger.grid();
+        let tiles: Vec<Rect<Surf>> = ledger.tiles().filter(|(_, t)| moving(t)).map(|(at, _)| grid.rect(at)).collect();
+        let bounds = tiles.iter().fold(Rect::default(), |a, r| a.union(*r));
+        let covered: u64 = tiles.iter().map(|r| r.area()).sum();
+        // A film fills its frame; scattered moving tiles do not make one.
+        if tiles.len() >= LEAST_TILES && covered * 2 >= bounds.area() && self.region.is_none_or(|r| !r.contains(bounds)) {
+            debug_assert!(bounds.x % TILE as i32 == 0 && bounds.y % TILE as i32 == 0);
+            (self.region, self.last_change, self.since) = (Some(bounds), now, now);
+        }
+    }
+
+    /// Ends a region at rest.
+    pub fn on_time(&mut self, now: Stamp<HostClock>) {
+        if self.ends_at().is_some_and(|at| now >= at) {
+            self.region = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::{EncodedSlices, Epoch, Quality, Size, TileState, Version};
+
+    fn play(class: TileClass, gap: Span) -> (Film, Stamp<HostClock>) {
+        let mut ledger = Ledger::new(Epoch(1), Size::new(640, 480), Version(1), Stamp::ZERO);
+        let mut film = Film::new();
+        let rect = Rect::new(64, 64, 320, 192);
+        let mut now = Stamp::ZERO;
+        for v in 2..10 {
+            now += gap;
+            let same = ledger.grid().touching(rect).map(|at| TileState {
+                at,
+                version: Version(v),
+                quality: Quality::EXACT,
+                class,
+            });
+            let done = EncodedSlices { same: same.collect(), ..EncodedSlices::default() };
+            ledger.touch(&rect.into(), Version(v), now);
+            film.on_frame(&ledger, rect, now);
+            ledger.on_coded(&done);
+        }
+        (film, now)
+    }
+
+    #[test]
+    fn a_picture_in_lasting_motion_is_film_until_it_rests() {
+        let (mut film, now) = play(TileClass::Picture, Span::millis(33));
+        assert_eq!(film.region(), Some(Rect::new(64, 64, 320, 192)));
+        film.on_time(now + Span::millis(299));
+        assert!(film.region().is_some());
+        film.on_time(now + Span::millis(300));
+        assert!(film.region().is_none());
+    }
+
+    #[test]
+    fn text_and_slow_shows_are_no_film() {
+        assert_eq!(play(TileClass::Text, Span::millis(33)).0.region(), None);
+        assert_eq!(play(TileClass::Picture, Span::millis(500)).0.region(), None);
+    }
+}

@@ -1,0 +1,22 @@
+//! The two minds: [`Host`] decides for the agent, [`Viewer`] for the client.
+//!
+//! Both are machines without a clock, a socket or a thread. Facts come in with their time (`on_*`), wishes go out
+//! (`poll_output`, until it is idle), so everything that goes wrong in the field can be played again in a box.
+
+#![forbid(unsafe_code)]
+
+mod arrivals;
+mod clip;
+mod clock_map;
+mod film;
+mod host;
+mod ledger;
+mod link;
+mod output;
+mod planner;
+mod viewer;
+
+pub use clip::MAX_CLIP;
+pub use host::{Host, HostOptions, LEASE, TOO_OLD};
+pub use output::{ClipWish, DecodeJob, HostOutput, Incoming, ViewerOutput, Wake};
+pub use viewer::{KeyJourney, Viewer};

@@ -1,0 +1,189 @@
+//! One side's end of the datagram link: numbering what is sent, telling what arrived, and learning from feedback what
+//! became of it. Host and viewer use the same one.
+
+use crate::arrivals::Arrivals;
+use crate::clock_map::ClockEstimate;
+use std::collections::BTreeMap;
+use telepane_model::{Arrival, Bytes, Clock, SentPacket, Span, Stamp};
+use telepane_protocol::{Datagram, Fault, Feedback};
+use telepane_rate::{Controller, FeedbackFacts, Pacer, Policy, SendClass, SendFacts};
+
+/// What QUIC and IP add to a datagram: short header and packet number 4, AEAD tag 16, frame header 3, UDP 8, IPv4 20.
+const OVERHEAD: usize = 51;
+/// Missing numbers read of one feedback message; the controller reads no more.
+const MOST_MISSING: usize = 1_024;
+/// Numbers remembered at most; the oldest are forgotten (a controller never has this many on the way).
+const REMEMBERED: usize = 16_384;
+
+/// The end on the side whose clock is `C`; the peer's clock is `P`. `T` says what a datagram carried.
+pub struct Link<C: Clock, P: Clock, T> {
+    /// The sending side's controller.
+    pub rate: Controller<C, P>,
+    /// The sending side's pacer.
+    pub pacer: Pacer<C>,
+    /// What arrived.
+    pub arrivals: Arrivals<C>,
+    /// The peer's clock.
+    pub clock: ClockEstimate<C, P>,
+    next: u64,
+    sent: BTreeMap<u64, Sent<C, T>>,
+    /// When anything was last heard from the peer.
+    pub heard: Stamp<C>,
+    /// The newest datagram that wants an answer and when the oldest unanswered one left, while one is unanswered.
+    waiting: Option<(u64, Stamp<C>)>,
+    asked: Option<Stamp<C>>,
+    reported: u64,
+}
+
+#[derive(Debug)]
+struct Sent<C: Clock, T> {
+    at: Stamp<C>,
+    tag: T,
+}
+
+/// What a feedback message settled.
+#[derive(Debug)]
+pub struct Settled<T> {
+    /// Carried, and arrived.
+    pub arrived: Vec<T>,
+    /// Carried, and taken for lost.
+    pub lost: Vec<T>,
+}
+
+impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
+    /// A fresh link.
+    pub fn new(now: Stamp<C>, policy: Policy) -> Self {
+        Self {
+            rate: Controller::new(now, policy),
+            pacer: Pacer::new(),
+            arrivals: Arrivals::new(),
+            clock: ClockEstimate::new(),
+            next: 0,
+            sent: BTreeMap::new(),
+            heard: now,
+            waiting: None,
+            asked: None,
+            reported: 0,
+        }
+    }
+
+    /// A fresh link to a peer that was known before: its clock still runs.
+    pub fn renewed(now: Stamp<C>, policy: Policy, clock: ClockEstimate<C, P>) -> Self {
+        Self { clock, ..Self::new(now, policy) }
+    }
+
+    /// Numbers and writes a datagram that leaves now.
+    pub fn send(&mut self, now: Stamp<C>, datagram: &Datagram, tag: T, class: SendClass, backlog: Bytes) -> Vec<u8> {
+        let seq = self.next;
+        self.next += 1;
+        let out = datagram.encode(seq);
+        let bytes = Bytes((out.len() + OVERHEAD) as u64);
+        let wants_answer = !matches!(datagram, Datagram::Feedback(_));
+        if wants_answer {
+            // Feedback asks for no feedback (else there would be no end of it), so its silence means nothing.
+            self.rate.on_sent(SentPacket { seq, bytes, at: now }, SendFacts { backlog, class });
+            self.asked = Some(now);
+            self.waiting = Some((seq, self.waiting.map_or(now, |(_, since)| since)));
+        }
+        self.pacer.on_sent(now, bytes);
+        self.sent.insert(seq, Sent { at: now, tag });
+        while self.sent.len() > REMEMBERED {
+            self.sent.pop_first();
+        }
+        out
+    }
+
+    /// What a datagram of `payload` bytes takes of the path.
+    pub const fn cost(payload: usize) -> Bytes {
+        Bytes((payload + OVERHEAD) as u64)
+    }
+
+    /// Something came from the peer.
+    pub fn on_heard(&mut self, at: Stamp<C>) {
+        self.heard = self.heard.max(at);
+    }
+
+    /// Reads the link half of a feedback message.
+    pub fn on_feedback(&mut self, at: Stamp<C>, f: &Feedback) -> Result<Settled<T>, Fault> {
+        if f.newest >= self.next {
+            return Err(Fault::FeedbackFromTheFuture);
+        }
+        if let Some((newest, since)) = self.waiting {
+            // What was sent after the newest reported one goes on waiting.
+            let later = self.sent.range(f.newest + 1..).next().map_or(since, |(_, s)| s.at.max(since));
+            self.waiting = (f.newest < newest).then_some((newest, later));
+        }
+        let newest_at = self.clock.whole(f.arrived);
+        if let Some(sent) = self.sent.get(&f.newest)
+            && f.newest >= self.reported
+        {
+            self.clock.on_exchange(sent.at, newest_at, f.hold, at);
+        }
+        self.reported = self.reported.max(f.newest);
+        let mut arrivals = vec![Arrival { seq: f.newest, at: newest_at }];
+        let mut missing = Vec::new();
+        let (mut seq, mut came) = (f.newest, newest_at.as_micros() as i64);
+        for (gap, earlier) in &f.earlier {
+            // A gap past what is remembered says nothing more.
+            let Some(next) = seq.checked_sub(gap.saturating_add(1)) else { break };
+            if *gap > REMEMBERED as u64 {
+                break;
+            }
+            missing.extend((next + 1..seq).rev().take(MOST_MISSING - missing.len()));
+            seq = next;
+            came = came.saturating_sub(i64::from(*earlier));
+            arrivals.push(Arrival { seq, at: Stamp::from_micros(came.max(0) as u64) });
+        }
+        self.rate.on_feedback(&FeedbackFacts { received_at: at, hold: f.hold, arrivals: &arrivals, missing: &missing });
+        let arrived = arrivals.iter().filter_map(|a| self.sent.remove(&a.seq)).map(|s| s.tag).collect();
+        Ok(Settled { arrived, lost: self.take_lost() })
+    }
+
+    /// Lets time pass; says what is now taken for lost.
+    pub fn on_time(&mut self, now: Stamp<C>) -> Vec<T> {
+        self.rate.on_time(now);
+        self.take_lost()
+    }
+
+    fn take_lost(&mut self) -> Vec<T> {
+        let lost: Vec<u64> = self.rate.lost().map(|p| p.seq).collect();
+        // It stays remembered: it may turn up after all.
+        lost.into_iter().filter_map(|seq| self.sent.get(&seq)).map(|s| s.tag.clone()).collect()
+    }
+
+    /// When the next packet of `payload` bytes may leave.
+    pub fn next_send_at(&mut self, now: Stamp<C>, payload: usize) -> Stamp<C> {
+        self.pacer.next_send_at(now, Self::cost(payload), &self.rate.budget(now), self.rate.in_flight())
+    }
+
+    /// Since when nothing was answered although something should have been.
+    pub fn unanswered_since(&self) -> Option<Stamp<C>> {
+        self.waiting.map(|(_, since)| since)
+    }
+
+    /// How long nothing has been answered although something should have been.
+    pub fn silence(&self, now: Stamp<C>) -> Span {
+        self.unanswered_since().map_or(Span::ZERO, |since| now.since(since))
+    }
+
+    /// When something that wants an answer left last.
+    pub const fn asked_at(&self) -> Option<Stamp<C>> {
+        self.asked
+    }
+
+    /// The round trip: as measured with what wants answers, or with feedback alone where that is all there is.
+    pub fn rtt(&self) -> Span {
+        let smoothed = self.rate.rtt().smoothed;
+        match self.clock.latest_rtt() {
+            Some(latest) if self.rate.is_measured() => smoothed.max(latest),
+            Some(latest) => latest,
+            None => smoothed,
+        }
+    }
+
+    /// How long an answer takes at most on a path as it was measured, with `more` for the peer's own doings.
+    pub fn patience(&self, more: Span) -> Span {
+        let rtt = self.rate.rtt();
+        rtt.smoothed + rtt.variation.scaled(4, 1) + more
+    }
+}

@@ -1,0 +1,209 @@
+//! Facts that come in with their time, and wishes that go out.
+
+use telepane_model::{
+    Clock, CursorShape, CursorState, EncodeJob, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, Size, Span,
+    Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
+};
+use telepane_protocol::{Control, Goodbye};
+
+/// A datagram as it was read from the socket. It cannot be built without the time of the read.
+#[derive(Clone, Debug)]
+pub struct Incoming<C: Clock> {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// When they were read.
+    pub arrived: Stamp<C>,
+}
+
+/// Why a mind wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// The next packet may leave.
+    Pacing,
+    /// Feedback is due.
+    Feedback,
+    /// Something may be lost.
+    Repair,
+    /// A region has been quiet long enough to be refined.
+    Refine,
+    /// A held key's lease ends, or has to be refreshed.
+    Lease,
+    /// Input has to be sent again.
+    Resend,
+    /// A slice has been missing too long.
+    GiveUp,
+    /// What was decoded of a frame is to be shown although the rest is not here.
+    Show,
+    /// The peer is silent.
+    Silence,
+    /// Nothing.
+    Nothing,
+}
+
+/// What the host's mind wants done.
+#[derive(Clone, Debug)]
+pub enum HostOutput {
+    /// Send this datagram now.
+    Datagram(Vec<u8>),
+    /// Send this message on the control stream.
+    Control(Control),
+    /// Code pixels; answered by [`crate::Host::on_coded`] or [`crate::Host::on_base_gone`].
+    Encode(EncodeJob),
+    /// The viewer holds this slice: the coder may forget how to return behind it.
+    Confirmed {
+        /// In this epoch.
+        epoch: Epoch,
+        /// This slice.
+        applied: UpdateId,
+    },
+    /// Hand this to the desktop.
+    Inject {
+        /// The event's number; 0 for one the mind made itself (a lease that ended).
+        seq: InputSeq,
+        /// The event.
+        event: InputEvent,
+    },
+    /// Release every key and button.
+    ReleaseAll,
+    /// Make the desktop this large, if it can.
+    Resize {
+        /// The size.
+        size: Size<Surf>,
+        /// The scale in percent.
+        scale: u16,
+    },
+    /// Something about the clipboard.
+    Clip(ClipWish),
+    /// Something happened.
+    Note(Note),
+    /// The session is over for this viewer.
+    Closed(Goodbye),
+    /// Nothing more now; wake me then.
+    Idle {
+        /// At this time at the latest, if at all.
+        until: Option<Stamp<HostClock>>,
+        /// Because of this.
+        why: Wake,
+    },
+}
+
+/// What the viewer's mind wants done.
+#[derive(Clone, Debug)]
+pub enum ViewerOutput {
+    /// Send this datagram now.
+    Datagram(Vec<u8>),
+    /// Send this message on the control stream.
+    Control(Control),
+    /// Apply a slice to the framebuffer; answered by [`crate::Viewer::on_decoded`]. They come one at a time.
+    Decode(DecodeJob),
+    /// Show what the framebuffer holds; answered by [`crate::Viewer::on_shown`].
+    Present {
+        /// Which surface.
+        surface: SurfaceId,
+        /// Up to this slice.
+        upto: UpdateId,
+        /// Its story so far.
+        journey: Journey,
+    },
+    /// The host's pointer.
+    Cursor(CursorState),
+    /// A cursor image to keep.
+    CursorShape(CursorShape),
+    /// Something about the clipboard.
+    Clip(ClipWish),
+    /// The peer has been silent this long although it was asked; `None`: it is back.
+    Silent(Option<Span>),
+    /// Open a new connection beside the old one and attach to this session with it.
+    Reconnect,
+    /// A sentence for the person.
+    Notice(String),
+    /// Something happened.
+    Note(Note),
+    /// The session is over.
+    Closed {
+        /// Why.
+        reason: Goodbye,
+        /// In words.
+        text: String,
+    },
+    /// Nothing more now; wake me then.
+    Idle {
+        /// At this time at the latest, if at all.
+        until: Option<Stamp<ViewerClock>>,
+        /// Because of this.
+        why: Wake,
+    },
+}
+
+/// A slice whose turn has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeJob {
+    /// Which surface.
+    pub surface: SurfaceId,
+    /// Which epoch. A new one starts with a black framebuffer of `size`.
+    pub epoch: Epoch,
+    /// The epoch's size.
+    pub size: Size<Surf>,
+    /// Which slice.
+    pub id: UpdateId,
+    /// The ops.
+    pub ops: Vec<u8>,
+}
+
+/// Clipboard wishes; the shell owns the selection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClipWish {
+    /// The peer has something to paste (or, `false`, no longer): own the clipboard in its name.
+    Offered(bool),
+    /// The peer pastes what is here: read it and answer with `on_clip_text`.
+    Fetch {
+        /// The request's number.
+        id: u32,
+    },
+    /// What was asked for with `on_clip_wanted`, or `None` if it cannot be had.
+    Paste {
+        /// The asker's number.
+        id: u32,
+        /// The text.
+        text: Option<String>,
+    },
+}
+
+/// The earliest of several wake-ups, with its reason.
+#[derive(Clone, Copy, Debug)]
+pub struct Alarm<C: Clock> {
+    at: Option<Stamp<C>>,
+    why: Wake,
+}
+
+impl<C: Clock> Alarm<C> {
+    /// None set.
+    pub const fn new() -> Self {
+        Self { at: None, why: Wake::Nothing }
+    }
+
+    /// Also wake at `at` because of `why`.
+    pub fn set(&mut self, at: Stamp<C>, why: Wake) {
+        if self.at.is_none_or(|a| at < a) {
+            (self.at, self.why) = (Some(at), why);
+        }
+    }
+
+    /// Also wake at `at`, if it is some time, because of `why`.
+    pub fn set_if(&mut self, at: Option<Stamp<C>>, why: Wake) {
+        if let Some(at) = at {
+            self.set(at, why);
+        }
+    }
+
+    /// The earliest.
+    pub const fn earliest(&self) -> (Option<Stamp<C>>, Wake) {
+        (self.at, self.why)
+    }
+}
+
+impl<C: Clock> Default for Alarm<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,137 @@
+//! What to code next: a pure function of the ledger, the film region and the time.
+
+use crate::film::Film;
+use crate::ledger::{Ledger, Tile};
+use telepane_model::geometry::Surf;
+use telepane_model::{EncodeItem, HostClock, Point, Quality, Rect, Span, Stamp, TILE};
+
+/// A tile coded as film is refined to exact after this much rest (DESIGN §3.5).
+pub const FILM_REST: Span = Span::millis(300);
+
+/// What is wanted now, most urgent first, and when to ask again although nothing happened.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The items.
+    pub items: Vec<EncodeItem>,
+    /// When a resting region becomes due for refinement.
+    pub refine_at: Option<Stamp<HostClock>>,
+}
+
+/// Everything the viewer is behind in: stale tiles exactly, the film region as film, and rested film exactly. Nearest
+/// to `focus` (where the person works) first.
+pub fn plan(ledger: &Ledger, film: &Film, focus: Point<Surf>, now: Stamp<HostClock>) -> Plan {
+    let mut plan = Plan::default();
+    let mut film_due = false;
+    let region = film.region();
+    let mut run: Option<EncodeItem> = None;
+    let mut exact = Vec::new();
+    for (at, tile) in ledger.tiles() {
+        let rect = ledger.grid().rect(at);
+        let wanted = if region.is_some_and(|r| r.contains(rect)) {
+            // Inside the film region nothing is refined while it runs; when it ends, the region is gone.
+            film_due |= Ledger::is_stale(tile);
+            None
+        } else {
+            exact_wanted(tile, rect, now, &mut plan.refine_at)
+        };
+        let Some(dirty) = wanted else { continue };
+        // Tiles that are dirty over their whole height join their left neighbour.
+        let item = EncodeItem { rect: dirty, version: tile.wanted, quality: Quality::EXACT };
+        run = Some(match run.take() {
+            Some(left) if joins(left.rect, dirty) => {
+                EncodeItem { rect: left.rect.union(dirty), version: left.version.max(item.version), ..item }
+            }
+            Some(left) => {
+                exact.push(left);
+                item
+            }
+            None => item,
+        });
+    }
+    exact.extend(run);
+    exact.sort_by_key(|i| distance(i.rect, focus));
+    if let (true, Some(rect)) = (film_due, region) {
+        let version = ledger.grid().touching(rect).filter_map(|at| ledger.tile(at)).map(|t| t.wanted).max();
+        plan.items.extend(version.map(|version| EncodeItem { rect, version, quality: Quality::FILM }));
+        // Text outside a film is small; coding it after the film keeps it within the same budget.
+    }
+    plan.items.extend(exact);
+    if let Some(ends) = film.ends_at() {
+        plan.refine_at = Some(plan.refine_at.map_or(ends, |at| at.min(ends)));
+    }
+    plan
+}
+
+fn exact_wanted(
+    tile: &Tile,
+    rect: Rect<Surf>,
+    now: Stamp<HostClock>,
+    refine_at: &mut Option<Stamp<HostClock>>,
+) -> Option<Rect<Surf>> {
+    if Ledger::is_stale(tile) {
+        // A tile that was film, or whose state is unknown, is coded whole.
+        return Some(if tile.held.quality == Quality::EXACT || tile.held.version.0 == 0 { tile.dirty } else { rect });
+    }
+    if tile.held.quality == Quality::EXACT {
+        return None;
+    }
+    let due = tile.changed + FILM_REST;
+    if now >= due {
+        return Some(rect);
+    }
+    *refine_at = Some(refine_at.map_or(due, |at| at.min(due)));
+    None
+}
+
+fn joins(left: Rect<Surf>, right: Rect<Surf>) -> bool {
+    left.right() == right.x && left.y == right.y && left.h == right.h
+}
+
+fn distance(rect: Rect<Surf>, focus: Point<Surf>) -> u64 {
+    let outside = |p: i32, from: i32, to: i32| if p < from { from.abs_diff(p) } else { p.abs_diff(p.min(to)) };
+    let (dx, dy) = (outside(focus.x, rect.x, rect.right()), outside(focus.y, rect.y, rect.bottom()));
+    // In tiles, so that what is equally near keeps its reading order (the sort is stable).
+    (u64::from(dx.max(dy))) / u64::from(TILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::{EncodedSlices, Epoch, Region, Size, TileClass, TileState, Version};
+
+    fn settled(quality: Quality) -> Ledger {
+        let mut l = Ledger::new(Epoch(1), Size::new(256, 192), Version(1), Stamp::ZERO);
+        let same = l.grid().all().map(|at| TileState { at, version: Version(1), quality, class: TileClass::Text });
+        let done = EncodedSlices { same: same.collect(), ..EncodedSlices::default() };
+        l.on_coded(&done);
+        l
+    }
+
+    fn rects(plan: &Plan) -> Vec<Rect<Surf>> {
+        plan.items.iter().map(|i| i.rect).collect()
+    }
+
+    #[test]
+    fn a_quiet_exact_screen_wants_nothing() {
+        assert_eq!(plan(&settled(Quality::EXACT), &Film::new(), Point::default(), Stamp::ZERO), Plan::default());
+    }
+
+    #[test]
+    fn only_the_dirty_part_is_wanted_and_whole_rows_join() {
+        let mut l = settled(Quality::EXACT);
+        let changed: Region<Surf> = [Rect::new(0, 64, 256, 64), Rect::new(70, 10, 5, 5)].into_iter().collect();
+        l.touch(&changed, Version(2), Stamp::from_micros(1));
+        let p = plan(&l, &Film::new(), Point::new(0, 100), Stamp::from_micros(2));
+        assert_eq!(rects(&p), vec![Rect::new(0, 64, 256, 64), Rect::new(70, 10, 5, 5)]);
+    }
+
+    #[test]
+    fn film_that_rests_is_refined() {
+        let l = settled(Quality::FILM);
+        let p = plan(&l, &Film::new(), Point::default(), Stamp::from_micros(100_000));
+        assert!(p.items.is_empty());
+        assert_eq!(p.refine_at, Some(Stamp::from_micros(300_000)));
+        let p = plan(&l, &Film::new(), Point::default(), Stamp::from_micros(300_000));
+        assert_eq!(p.items.iter().map(|i| i.rect.area()).sum::<u64>(), 256 * 192);
+    }
+}

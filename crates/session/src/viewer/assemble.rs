@@ -1,0 +1,342 @@
+//! Shards become slices, and slices wait for their turn. The viewer, never the host, gives up.
+
+use std::collections::BTreeMap;
+use telepane_model::journey::HostJourney;
+use telepane_model::{Epoch, HostClock, Size, Span, Stamp, Surf, SurfaceId, UpdateId, ViewerClock};
+use telepane_protocol::{Fault, Shard, SliceBody, SurfaceReport};
+
+/// One surface's slices as they come in.
+#[derive(Debug)]
+pub struct Assembler {
+    surface: SurfaceId,
+    epoch: Epoch,
+    size: Option<Size<Surf>>,
+    /// The framebuffer is what this slice left.
+    applied: UpdateId,
+    /// Slices up to this one are no longer taken.
+    ignore: UpdateId,
+    /// A rebase on `applied` is awaited.
+    waiting_for_rebase: bool,
+    /// A slice was taken for decoding and is not applied yet.
+    taken: bool,
+    /// What was given up while a slice was being decoded counts from that slice on.
+    gave_up_meanwhile: bool,
+    pending: BTreeMap<UpdateId, Partial>,
+    bytes: usize,
+    highest: UpdateId,
+    /// Since when slices wait for one that is missing.
+    blocked_since: Option<Stamp<ViewerClock>>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    header: Shard,
+    shards: Vec<Option<Vec<u8>>>,
+    missing: u8,
+    complete_at: Stamp<ViewerClock>,
+}
+
+/// A slice whose turn has come.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// Which.
+    pub id: UpdateId,
+    /// The epoch's size.
+    pub size: Size<Surf>,
+    /// The ops.
+    pub ops: Vec<u8>,
+    /// It ends a frame.
+    pub last: bool,
+    /// The host's half of the journey.
+    pub journey: Option<HostJourney>,
+    /// When its last shard came.
+    pub arrived: Stamp<ViewerClock>,
+}
+
+/// What may wait, in bytes (DESIGN §3.3).
+pub const MOST_PENDING: usize = 4 << 20;
+/// What a waiting slice, and a place in it, take besides the payload: tiny shards must not cost more than they count.
+const SLICE_COST: usize = 160;
+const SHARD_COST: usize = 32;
+/// An epoch may be this far ahead of the present one: a host that resizes at 100 Hz through an hour of silence.
+const EPOCHS_AHEAD: u32 = 360_000;
+
+impl Assembler {
+    /// Nothing is known of the surface.
+    pub const fn new(surface: SurfaceId) -> Self {
+        Self {
+            surface,
+            epoch: Epoch(0),
+            size: None,
+            applied: UpdateId::BLANK,
+            ignore: UpdateId::BLANK,
+            waiting_for_rebase: false,
+            taken: false,
+            gave_up_meanwhile: false,
+            pending: BTreeMap::new(),
+            bytes: 0,
+            highest: UpdateId::BLANK,
+            blocked_since: None,
+        }
+    }
+
+    /// The present epoch; 0 before the first shard.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// What the framebuffer holds.
+    pub const fn applied(&self) -> UpdateId {
+        self.applied
+    }
+
+    /// The highest slice ever heard of in this epoch.
+    pub const fn highest(&self) -> UpdateId {
+        self.highest
+    }
+
+    /// A shard came. `Ok(true)` when it completed a slice.
+    pub fn on_shard(&mut self, shard: Shard, at: Stamp<ViewerClock>) -> Result<bool, Fault> {
+        if shard.epoch < self.epoch {
+            return Ok(false);
+        }
+        if shard.epoch > self.epoch {
+            if shard.epoch.0 - self.epoch.0 > EPOCHS_AHEAD {
+                return Err(Fault::BadEpoch);
+            }
+            *self = Self { epoch: shard.epoch, ..Self::new(self.surface) };
+        }
+        if shard.id <= self.applied || shard.id <= self.ignore {
+            return Ok(false);
+        }
+        self.highest = self.highest.max(shard.id);
+        let count = usize::from(shard.data);
+        if !self.pending.contains_key(&shard.id) {
+            self.bytes += SLICE_COST + count * SHARD_COST;
+        }
+        let partial = self.pending.entry(shard.id).or_insert_with(|| Partial {
+            header: Shard { payload: Vec::new(), index: 0, ..shard.clone() },
+            shards: vec![None; count],
+            missing: shard.data,
+            complete_at: at,
+        });
+        if (Shard { payload: Vec::new(), index: 0, ..shard.clone() }) != partial.header {
+            return Err(Fault::SliceReused);
+        }
+        let Some(place) = partial.shards.get_mut(usize::from(shard.index)) else { return Ok(false) };
+        if place.is_some() {
+            return Ok(false);
+        }
+        self.bytes += shard.payload.len();
+        *place = Some(shard.payload);
+        partial.missing -= 1;
+        partial.complete_at = at;
+        let complete = partial.missing == 0;
+        if self.bytes > MOST_PENDING {
+            self.give_up();
+            return Err(Fault::TooMuchPending);
+        }
+        if self.blocked_since.is_none() && !self.pending.is_empty() {
+            self.blocked_since = Some(at);
+        }
+        Ok(complete)
+    }
+
+    /// The next slice, if its turn has come. The caller decodes it and says [`Assembler::on_applied`].
+    pub fn take_ready(&mut self, near: Stamp<HostClock>) -> Result<Option<Ready>, Fault> {
+        let applied = self.applied;
+        let ready = |p: &Partial| p.header.base == applied && p.missing == 0;
+        let Some(id) = self.pending.iter().rev().find(|(_, p)| ready(p)).map(|(id, _)| *id) else { return Ok(None) };
+        let Some(partial) = self.pending.remove(&id) else { return Ok(None) };
+        self.bytes = self.bytes.saturating_sub(partial.cost());
+        let body: Vec<u8> = partial.shards.into_iter().flatten().flatten().collect();
+        let header = partial.header;
+        if header.data > 1 && header.total as usize != body.len() {
+            return Err(Fault::BadShard);
+        }
+        let body = SliceBody::decode(&body, header.has_size, header.has_journey, near)?;
+        match (self.size, body.size) {
+            (Some(known), Some(said)) if known != said => return Err(Fault::BadSize),
+            (None, said) => self.size = said,
+            _ => {}
+        }
+        // A slice that comes before any that says the size cannot be the first of its epoch.
+        let size = self.size.ok_or(Fault::BadSize)?;
+        self.taken = true;
+        Ok(Some(Ready {
+            id,
+            size,
+            ops: body.ops,
+            last: header.last,
+            journey: body.journey,
+            arrived: partial.complete_at,
+        }))
+    }
+
+    /// The framebuffer is now what slice `id` left.
+    pub fn on_applied(&mut self, id: UpdateId, now: Stamp<ViewerClock>) {
+        self.applied = id;
+        self.taken = false;
+        self.waiting_for_rebase = std::mem::take(&mut self.gave_up_meanwhile);
+        // After a rebase, what was pending below it belongs to a chain that ended.
+        let keep = self.pending.split_off(&id.next());
+        self.pending = keep;
+        self.count_bytes();
+        self.blocked_since = (!self.pending.is_empty()).then_some(now);
+    }
+
+    /// When to give up, if slices wait for a missing one. `patience` covers loss detection and a second resend.
+    pub fn gives_up_at(&self, patience: Span) -> Option<Stamp<ViewerClock>> {
+        self.blocked_since.map(|since| since + patience)
+    }
+
+    /// Gives up what is missing: everything seen so far is discarded, and the host is asked for a rebase.
+    pub fn give_up(&mut self) {
+        self.ignore = self.highest;
+        // While a slice is being decoded `applied` is about to change; what is reported then must be what is held.
+        *(if self.taken { &mut self.gave_up_meanwhile } else { &mut self.waiting_for_rebase }) = true;
+        self.pending.clear();
+        self.bytes = 0;
+        self.blocked_since = None;
+    }
+
+    /// Whether a rebase is awaited.
+    pub const fn waits_for_rebase(&self) -> bool {
+        self.waiting_for_rebase
+    }
+
+    /// Slices up to this one are not taken any more.
+    pub const fn ignored(&self) -> UpdateId {
+        self.ignore
+    }
+
+    /// What the host is told.
+    pub fn report(&self) -> Option<SurfaceReport> {
+        (self.epoch.0 > 0).then(|| SurfaceReport {
+            surface: self.surface,
+            epoch: self.epoch,
+            applied: self.applied,
+            gave_up: self.waiting_for_rebase.then_some(self.ignore),
+            queue: Span::ZERO,
+        })
+    }
+
+    fn count_bytes(&mut self) {
+        self.bytes = self.pending.values().map(Partial::cost).sum();
+    }
+
+    /// Checks what always holds; for tests and the fuzzer.
+    pub fn verify(&self) {
+        assert!(self.bytes <= MOST_PENDING, "what waits is bounded");
+        assert_eq!(self.bytes, self.pending.values().map(Partial::cost).sum::<usize>(), "and counted right");
+        assert!(self.pending.keys().all(|id| *id > self.applied && *id > self.ignore), "nothing old waits");
+        assert!(self.applied <= self.highest || self.highest == UpdateId::BLANK);
+    }
+}
+
+impl Partial {
+    fn cost(&self) -> usize {
+        let payload: usize = self.shards.iter().flatten().map(Vec::len).sum();
+        SLICE_COST + self.shards.len() * SHARD_COST + payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Stamp<ViewerClock> {
+        Stamp::from_micros(ms * 1_000)
+    }
+
+    fn shard(id: u32, base: u32, index: u8, data: u8) -> Shard {
+        let body = SliceBody { size: Some(Size::new(64, 64)), journey: None, ops: vec![id as u8; 20] }.encode();
+        let piece = body.len().div_ceil(usize::from(data));
+        Shard {
+            epoch: Epoch(1),
+            id: UpdateId(id),
+            base: UpdateId(base),
+            has_size: true,
+            last: true,
+            index,
+            data,
+            total: if data > 1 { body.len() as u32 } else { 0 },
+            payload: body.chunks(piece).nth(usize::from(index)).unwrap_or_default().to_vec(),
+            ..Shard::default()
+        }
+    }
+
+    fn ready(a: &mut Assembler) -> Option<u32> {
+        a.take_ready(Stamp::ZERO).expect("well formed").map(|r| r.id.0)
+    }
+
+    #[test]
+    fn slices_wait_for_their_base() {
+        let mut a = Assembler::new(SurfaceId(0));
+        assert_eq!(a.on_shard(shard(2, 1, 0, 1), at(1)), Ok(true));
+        assert_eq!(ready(&mut a), None);
+        assert_eq!(a.on_shard(shard(1, 0, 1, 2), at(2)), Ok(false));
+        assert_eq!(a.on_shard(shard(1, 0, 0, 2), at(3)), Ok(true));
+        assert_eq!(ready(&mut a), Some(1));
+        a.on_applied(UpdateId(1), at(3));
+        assert_eq!(ready(&mut a), Some(2));
+        a.on_applied(UpdateId(2), at(3));
+        assert_eq!(a.gives_up_at(Span::ZERO), None);
+    }
+
+    #[test]
+    fn after_giving_up_only_the_rebase_counts() {
+        let mut a = Assembler::new(SurfaceId(0));
+        a.on_shard(shard(1, 0, 0, 1), at(0)).expect("fine");
+        assert_eq!(ready(&mut a), Some(1));
+        a.on_applied(UpdateId(1), at(0));
+        a.on_shard(shard(3, 2, 0, 1), at(5)).expect("fine");
+        assert_eq!(a.gives_up_at(Span::millis(100)), Some(at(105)));
+        a.give_up();
+        let report = a.report().expect("an epoch");
+        assert_eq!((report.applied, report.gave_up), (UpdateId(1), Some(UpdateId(3))));
+        // Late shards of the discarded chain, and the chain going on, change nothing.
+        a.on_shard(shard(2, 1, 0, 1), at(110)).expect("fine");
+        a.on_shard(shard(4, 3, 0, 1), at(111)).expect("fine");
+        assert_eq!(ready(&mut a), None);
+        a.on_shard(shard(5, 1, 0, 1), at(150)).expect("fine");
+        assert_eq!(ready(&mut a), Some(5));
+        a.on_applied(UpdateId(5), at(150));
+        assert_eq!(a.report().and_then(|r| r.gave_up), None);
+        assert!(a.pending.is_empty() && a.bytes == 0);
+    }
+
+    #[test]
+    fn siblings_must_agree() {
+        let mut a = Assembler::new(SurfaceId(0));
+        a.on_shard(shard(1, 0, 0, 2), at(0)).expect("fine");
+        let other = Shard { base: UpdateId(0), last: false, ..shard(1, 0, 1, 2) };
+        assert_eq!(a.on_shard(other, at(0)), Err(Fault::SliceReused));
+    }
+
+    #[test]
+    fn a_new_epoch_forgets_the_old_one() {
+        let mut a = Assembler::new(SurfaceId(0));
+        a.on_shard(shard(2, 1, 0, 1), at(0)).expect("fine");
+        a.on_shard(Shard { epoch: Epoch(2), ..shard(1, 0, 0, 1) }, at(1)).expect("fine");
+        assert_eq!(ready(&mut a), Some(1));
+        assert_eq!(a.on_shard(shard(1, 0, 0, 1), at(2)), Ok(false), "the old epoch is over");
+        let far = Shard { epoch: Epoch(u32::MAX), ..shard(1, 0, 0, 1) };
+        assert_eq!(a.on_shard(far, at(3)), Err(Fault::BadEpoch));
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut a = Assembler::new(SurfaceId(0));
+        let mut fault = None;
+        for id in 2..10_000 {
+            let s = Shard { payload: vec![0; 1_200], ..shard(id, id - 1, 0, 1) };
+            fault = a.on_shard(s, at(0)).err();
+            if fault.is_some() {
+                break;
+            }
+        }
+        assert_eq!(fault, Some(Fault::TooMuchPending));
+        assert!(a.bytes <= MOST_PENDING && a.waits_for_rebase());
+    }
+}

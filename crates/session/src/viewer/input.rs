@@ -1,0 +1,253 @@
+//! What the user did, until the host has it: numbered, sent at once, sent again, and given up after two seconds.
+
+use crate::host::TOO_OLD;
+use std::collections::{BTreeSet, VecDeque};
+use telepane_model::{Button, InputEvent, InputSeq, KeyCode, KeyMove, Span, Stamp, StampedInput, ViewerClock};
+use telepane_protocol::{InputBatch, InputReport};
+
+/// Input on its way to the host.
+#[derive(Debug)]
+pub struct Outgoing {
+    next: u32,
+    /// Not acknowledged, oldest first; `sent` counts how many of them have left at least once.
+    events: VecDeque<StampedInput>,
+    sent: usize,
+    keys: BTreeSet<KeyCode>,
+    buttons: BTreeSet<Button>,
+    last_batch: Stamp<ViewerClock>,
+    resend_at: Option<Stamp<ViewerClock>>,
+    backoff: u32,
+    expired: u32,
+    dropped_by_host: u32,
+    /// When recent events were taken, for the journey of a key press.
+    taken: VecDeque<(InputSeq, Stamp<ViewerClock>)>,
+}
+
+/// Motion alone is sent at most this often; anything else takes it along at once.
+const MOTION_EVERY: Span = Span::millis(2);
+/// A hold is refreshed this often: four times within a lease of 250 ms.
+const REFRESH: Span = Span::millis(60);
+/// Events that go along again although they were sent already (`research/rate-control.md` §5.9).
+const REPEATED: usize = 3;
+/// Taken stamps kept.
+const TAKEN: usize = 256;
+
+impl Outgoing {
+    /// Nothing happened yet.
+    pub const fn new() -> Self {
+        Self {
+            next: 1,
+            events: VecDeque::new(),
+            sent: 0,
+            keys: BTreeSet::new(),
+            buttons: BTreeSet::new(),
+            last_batch: Stamp::ZERO,
+            resend_at: None,
+            backoff: 0,
+            expired: 0,
+            dropped_by_host: 0,
+            taken: VecDeque::new(),
+        }
+    }
+
+    /// The user did something.
+    pub fn on_event(&mut self, now: Stamp<ViewerClock>, event: InputEvent) {
+        match &event {
+            InputEvent::Key { code, action: KeyMove::Down } => {
+                self.keys.insert(*code);
+            }
+            InputEvent::Key { code, action: KeyMove::Up } => {
+                self.keys.remove(code);
+            }
+            InputEvent::Button { button, down } => {
+                if *down { self.buttons.insert(*button) } else { self.buttons.remove(button) };
+            }
+            InputEvent::Focus { .. } | InputEvent::Blur => {
+                self.keys.clear();
+                self.buttons.clear();
+            }
+            InputEvent::PointerTo(_) => {
+                // Motion that has not left yet is replaced: only where the pointer is now matters.
+                if self.events.len() > self.sent
+                    && let Some(last) = self.events.back_mut()
+                    && matches!(last.event, InputEvent::PointerTo(_))
+                {
+                    (last.at, last.event) = (now, event);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        let seq = InputSeq(self.next);
+        self.next = self.next.wrapping_add(1).max(1);
+        self.taken.push_back((seq, now));
+        if self.taken.len() > TAKEN {
+            self.taken.pop_front();
+        }
+        self.events.push_back(StampedInput { seq, at: now, event });
+    }
+
+    /// The host said what it has.
+    pub fn on_report(&mut self, report: InputReport) {
+        while self.events.front().is_some_and(|e| e.seq <= report.done) {
+            self.events.pop_front();
+            self.sent = self.sent.saturating_sub(1);
+            self.backoff = 0;
+        }
+        self.dropped_by_host = report.dropped;
+        if self.events.is_empty() {
+            self.resend_at = None;
+        }
+    }
+
+    /// The batch that is due, if one is. `rto`: when to expect an answer.
+    pub fn due(&mut self, now: Stamp<ViewerClock>, rto: Span) -> Option<InputBatch> {
+        self.expire(now);
+        let fresh = self.events.len() > self.sent;
+        let resend = self.resend_at.is_some_and(|at| now >= at) && !self.events.is_empty();
+        let refresh = self.holds_anything() && now.since(self.last_batch) >= REFRESH;
+        if !(fresh && now >= self.fresh_at()) && !resend && !refresh {
+            return None;
+        }
+        let from = if resend { 0 } else { self.sent.saturating_sub(REPEATED) };
+        let batch = self.batch(now, from);
+        if resend {
+            self.backoff = (self.backoff + 1).min(3);
+        }
+        self.sent = self.sent.max(from + batch.events.len());
+        self.resend_at = (!self.events.is_empty()).then(|| now + rto.scaled(1 << self.backoff, 1));
+        self.last_batch = now;
+        Some(batch)
+    }
+
+    /// A batch without events, to ask whether the host is there. Says what is held, too.
+    pub fn ask(&mut self, now: Stamp<ViewerClock>) -> InputBatch {
+        self.last_batch = now;
+        self.batch(now, self.events.len())
+    }
+
+    /// When [`Outgoing::due`] has something, if nothing else happens.
+    pub fn next_wake(&self) -> Option<Stamp<ViewerClock>> {
+        let fresh = (self.events.len() > self.sent).then(|| self.fresh_at());
+        let refresh = self.holds_anything().then(|| self.last_batch + REFRESH);
+        let expiry = self.events.front().map(|e| e.at + TOO_OLD + Span::micros(1));
+        [fresh, refresh, self.resend_at, expiry].into_iter().flatten().min()
+    }
+
+    /// When an event was taken from the user.
+    pub fn taken_at(&self, seq: InputSeq) -> Option<Stamp<ViewerClock>> {
+        self.taken.iter().find(|(s, _)| *s == seq).map(|(_, at)| *at)
+    }
+
+    /// Events that were never delivered because they became too old, as far as known.
+    pub fn dropped(&self) -> u32 {
+        self.dropped_by_host.max(self.expired)
+    }
+
+    /// The link is new: everything not acknowledged is sent again there.
+    pub fn on_new_link(&mut self) {
+        self.sent = 0;
+        self.backoff = 0;
+        self.resend_at = None;
+    }
+
+    fn holds_anything(&self) -> bool {
+        !self.keys.is_empty() || !self.buttons.is_empty()
+    }
+
+    fn fresh_at(&self) -> Stamp<ViewerClock> {
+        let motion = |e: &StampedInput| matches!(e.event, InputEvent::PointerTo(_) | InputEvent::PointerBy { .. });
+        if self.events.iter().skip(self.sent).all(motion) { self.last_batch + MOTION_EVERY } else { Stamp::ZERO }
+    }
+
+    fn expire(&mut self, now: Stamp<ViewerClock>) {
+        while self.events.front().is_some_and(|e| now.since(e.at) > TOO_OLD) {
+            self.events.pop_front();
+            self.sent = self.sent.saturating_sub(1);
+            self.expired = self.expired.saturating_add(1);
+        }
+    }
+
+    fn batch(&self, now: Stamp<ViewerClock>, from: usize) -> InputBatch {
+        let events = self.events.iter().skip(from).take(InputBatch::MOST);
+        InputBatch {
+            sent: now.low32(),
+            floor: self.events.front().map_or(InputSeq(self.next), |e| e.seq),
+            first: self.events.get(from).map_or(InputSeq(self.next), |e| e.seq),
+            events: events.map(|e| (now.since(e.at), e.event.clone())).collect(),
+            held: self.keys.iter().copied().take(InputBatch::MOST_HELD).collect(),
+            buttons: self.buttons.iter().copied().collect(),
+        }
+    }
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::Point;
+
+    const RTO: Span = Span::millis(40);
+
+    fn at(ms: u64) -> Stamp<ViewerClock> {
+        Stamp::from_micros(ms * 1_000)
+    }
+
+    fn down(code: u16) -> InputEvent {
+        InputEvent::Key { code: KeyCode(code), action: KeyMove::Down }
+    }
+
+    fn up(code: u16) -> InputEvent {
+        InputEvent::Key { code: KeyCode(code), action: KeyMove::Up }
+    }
+
+    #[test]
+    fn an_event_leaves_at_once_and_again_until_acknowledged() {
+        let mut o = Outgoing::new();
+        o.on_event(at(100), down(30));
+        let b = o.due(at(100), RTO).expect("at once");
+        assert_eq!((b.first, b.floor, b.events.len(), b.held), (InputSeq(1), InputSeq(1), 1, vec![KeyCode(30)]));
+        assert_eq!(o.due(at(101), RTO), None);
+        o.on_event(at(110), up(30));
+        assert_eq!(o.due(at(110), RTO).map(|b| b.events.len()), Some(2), "the event before goes along");
+        assert_eq!(o.due(at(150), RTO).map(|b| (b.first, b.events.len())), Some((InputSeq(1), 2)));
+        o.on_report(InputReport { done: InputSeq(2), dropped: 0 });
+        assert_eq!(o.due(at(900), RTO), None);
+        assert_eq!(o.next_wake(), None);
+    }
+
+    #[test]
+    fn holds_are_refreshed_and_old_events_expire() {
+        let mut o = Outgoing::new();
+        o.on_event(at(0), down(30));
+        o.due(at(0), RTO);
+        o.on_report(InputReport { done: InputSeq(1), dropped: 0 });
+        assert_eq!(o.due(at(59), RTO), None);
+        assert_eq!(o.due(at(60), RTO).map(|b| (b.events.len(), b.held.len())), Some((0, 1)));
+        o.on_event(at(100), up(30));
+        o.due(at(100), RTO);
+        o.on_event(at(2_200), down(31));
+        let b = o.due(at(2_200), RTO).expect("fresh");
+        assert_eq!((b.floor, b.first, o.dropped()), (InputSeq(3), InputSeq(3), 1));
+    }
+
+    #[test]
+    fn motion_is_gathered_and_anything_else_takes_it_along() {
+        let mut o = Outgoing::new();
+        o.on_event(at(10), InputEvent::PointerTo(Point::new(1, 1)));
+        assert!(o.due(at(10), RTO).is_some());
+        o.on_event(at(11), InputEvent::PointerTo(Point::new(2, 2)));
+        o.on_event(at(11), InputEvent::PointerTo(Point::new(3, 3)));
+        assert_eq!(o.due(at(11), RTO), None);
+        o.on_event(at(11), InputEvent::Button { button: Button::Left, down: true });
+        let b = o.due(at(11), RTO).expect("the click leaves");
+        let fresh: Vec<_> = b.events.into_iter().skip(1).map(|(_, e)| e).collect();
+        assert_eq!(fresh.first(), Some(&InputEvent::PointerTo(Point::new(3, 3))));
+        assert_eq!(fresh.len(), 2);
+    }
+}

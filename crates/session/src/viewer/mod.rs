@@ -1,0 +1,601 @@
+//! The viewer's mind: puts slices in order, says what it holds, gives up what does not come, and carries the user's
+//! input across. It outlives its connection as the host's mind does.
+
+mod assemble;
+mod input;
+
+use crate::clip::Clip;
+use crate::link::Link;
+use crate::output::{Alarm, ClipWish, DecodeJob, Incoming, ViewerOutput, Wake};
+use assemble::{Assembler, Ready};
+use input::Outgoing;
+use std::collections::VecDeque;
+use telepane_model::journey::HostJourney;
+use telepane_model::{
+    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, Size, Span, Stamp, Surf, SurfaceId,
+    UpdateId, ViewerClock,
+};
+use telepane_protocol::control::Held;
+use telepane_protocol::{Control, Datagram, Fault, Feedback};
+use telepane_rate::{Policy, SendClass};
+
+/// See the module.
+pub struct Viewer {
+    now: Stamp<ViewerClock>,
+    policy: Policy,
+    out: VecDeque<ViewerOutput>,
+    link: Option<Link<ViewerClock, HostClock, Carried>>,
+    assembler: Assembler,
+    decoding: Option<(Epoch, Ready)>,
+    /// The framebuffer of this epoch is spoilt; a new epoch was asked for.
+    spoilt: Option<Epoch>,
+    /// The host has heard what was given up last; until then it is told again and again.
+    told: bool,
+    /// What was decoded and not shown: up to this slice, with its story, and since when.
+    unshown: Option<(UpdateId, Journey, Stamp<ViewerClock>)>,
+    host_near: Stamp<HostClock>,
+    input: Outgoing,
+    clip: Clip,
+    /// Since silence was noticed: when it was said last.
+    silent: Option<Stamp<ViewerClock>>,
+    ask_at: Option<Stamp<ViewerClock>>,
+    reconnect_at: Option<Stamp<ViewerClock>>,
+    link_lost_at: Option<Stamp<ViewerClock>>,
+    /// The machine woke up and nothing has answered since: a new connection is tried as soon as silence is noticed.
+    woke: bool,
+    last_input_shown: InputSeq,
+}
+
+/// What a datagram of the viewer's carried.
+#[derive(Clone, Copy, Debug)]
+enum Carried {
+    /// A report that slices up to this one are given up.
+    GaveUp(UpdateId),
+    Other,
+}
+
+/// How long a key press took, from the user's hand to the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyJourney {
+    /// The newest event that the shown picture can have been changed by.
+    pub seq: InputSeq,
+    /// Taken from the user.
+    pub taken: Stamp<ViewerClock>,
+    /// Handed to the desktop.
+    pub injected: Stamp<HostClock>,
+}
+
+const SURFACE: SurfaceId = SurfaceId(0);
+/// A frame that takes longer than this to arrive is shown as far as it is.
+const SHOW_PARTS_AFTER: Span = Span::millis(100);
+/// Silence before the picture is dimmed: at least this, or three round trips (DESIGN §2).
+const SILENCE: Span = Span::millis(400);
+/// While it lasts, the silence is said this often, so that its seconds can be shown.
+const SAY_SILENCE_EVERY: Span = Span::millis(100);
+/// A new connection is tried from this much silence on.
+const RECONNECT: Span = Span::secs(3);
+/// After this much silence before a wake-up the host has closed the connection (its idle timeout, DESIGN §3.1).
+const SURELY_GONE: Span = Span::secs(120);
+/// The least patience with a missing slice.
+const PATIENCE: Span = Span::millis(150);
+
+impl Viewer {
+    /// A mind without a connection.
+    pub fn new(now: Stamp<ViewerClock>, policy: Policy) -> Self {
+        Self {
+            now,
+            policy,
+            out: VecDeque::new(),
+            link: None,
+            assembler: Assembler::new(SURFACE),
+            decoding: None,
+            spoilt: None,
+            told: true,
+            unshown: None,
+            host_near: Stamp::ZERO,
+            input: Outgoing::new(),
+            clip: Clip::default(),
+            silent: None,
+            ask_at: None,
+            reconnect_at: None,
+            link_lost_at: None,
+            woke: false,
+            last_input_shown: InputSeq(0),
+        }
+    }
+
+    /// What is still held, for [`Control::Attach`].
+    pub fn held(&self) -> Vec<Held> {
+        let a = &self.assembler;
+        let usable = a.epoch().0 > 0 && self.spoilt != Some(a.epoch());
+        // A slice that is being decoded will be held by the time the host acts on this.
+        let decoding = self.decoding.as_ref().filter(|(e, _)| *e == a.epoch()).map(|(_, r)| r.id);
+        let applied = decoding.unwrap_or(a.applied());
+        let held = Held { surface: SURFACE, epoch: a.epoch(), applied, through: a.highest().max(applied) };
+        usable.then_some(held).into_iter().collect()
+    }
+
+    /// A connection stands and the host let us in. `host_now` is its clock when it said so.
+    pub fn on_attached(&mut self, now: Stamp<ViewerClock>, host_now: Stamp<HostClock>) {
+        self.advance(now);
+        if self.link.is_some() {
+            self.forget_pastes();
+        }
+        self.link.insert(Link::new(now, self.policy)).clock.hear(host_now);
+        self.woke = false;
+        self.host_near = host_now;
+        self.input.on_new_link();
+        self.link_lost_at = None;
+        self.reconnect_at = None;
+        self.ask_at = None;
+        // What the old connection still had on the way will not come; the host codes against what was told in `held`.
+        if self.assembler.epoch().0 > 0 {
+            self.assembler.give_up();
+            self.told = false;
+        }
+        self.be_silent(None);
+    }
+
+    /// The connection is gone.
+    pub fn on_link_lost(&mut self, now: Stamp<ViewerClock>) {
+        self.advance(now);
+        if self.link.take().is_none() {
+            return;
+        }
+        self.link_lost_at = Some(now);
+        self.reconnect_at = Some(now);
+        self.forget_pastes();
+    }
+
+    fn forget_pastes(&mut self) {
+        let wishes = self.clip.on_link_lost();
+        self.out.extend(wishes.into_iter().map(ViewerOutput::Clip));
+    }
+
+    /// The packets take another path (an address changed): delays are measured anew.
+    pub fn on_path_changed(&mut self, now: Stamp<ViewerClock>) {
+        self.advance(now);
+        if let Some(link) = &mut self.link {
+            link.rate.on_path_change(now);
+            self.ask_at = Some(now);
+        }
+    }
+
+    /// A connection that was wished for could not be made; another is wished for when it is time.
+    pub fn on_reconnect_failed(&mut self, now: Stamp<ViewerClock>) {
+        self.advance(now);
+        let silence = self.silence();
+        self.reconnect_at = Some(now + retry_after(silence));
+    }
+
+    /// The machine woke up, or the network changed: ask at once whether the host is there.
+    pub fn on_woke(&mut self, now: Stamp<ViewerClock>) {
+        self.advance(now);
+        self.ask_at = Some(now);
+        self.woke = true;
+        if self.link.as_ref().is_some_and(|l| now.since(l.heard) >= SURELY_GONE) {
+            self.reconnect_at = Some(now);
+        }
+    }
+
+    /// The user did something.
+    pub fn on_input(&mut self, now: Stamp<ViewerClock>, event: InputEvent) {
+        self.advance(now);
+        if let Some(link) = &mut self.link {
+            link.rate.on_active(now);
+        }
+        self.input.on_event(now, event);
+    }
+
+    /// The person wants the desktop to have this size.
+    pub fn on_resize(&mut self, now: Stamp<ViewerClock>, size: Size<Surf>, scale: u16) {
+        self.advance(now);
+        self.send_control(Control::Resize { size, scale });
+    }
+
+    /// The local clipboard has (or no longer has) text.
+    pub fn on_clip_changed(&mut self, now: Stamp<ViewerClock>, has_text: bool) {
+        self.advance(now);
+        let offer = self.clip.on_local_change(has_text);
+        self.send_control(offer);
+    }
+
+    /// An application here pastes what the host offered.
+    pub fn on_clip_wanted(&mut self, now: Stamp<ViewerClock>, asker: u32) {
+        self.advance(now);
+        match self.clip.on_wanted(asker) {
+            Ok(request) if self.link.is_some() => self.send_control(request),
+            Ok(_) => self.out.push_back(ViewerOutput::Clip(ClipWish::Paste { id: asker, text: None })),
+            Err(wish) => self.out.push_back(ViewerOutput::Clip(wish)),
+        }
+    }
+
+    /// The answer to [`ClipWish::Fetch`].
+    pub fn on_clip_text(&mut self, now: Stamp<ViewerClock>, id: u32, text: Option<&str>) {
+        self.advance(now);
+        for chunk in self.clip.on_local_text(id, text) {
+            self.send_control(chunk);
+        }
+    }
+
+    /// A datagram came.
+    pub fn on_datagram(&mut self, incoming: &Incoming<ViewerClock>) {
+        // The stamp is the network thread's: the mind may have been told a later time meanwhile.
+        self.now = self.now.max(incoming.arrived);
+        if let Err(fault) = self.read_datagram(&incoming.bytes, incoming.arrived) {
+            self.reject(fault);
+        }
+    }
+
+    /// A control message came, after authentication.
+    pub fn on_control(&mut self, now: Stamp<ViewerClock>, message: Control) {
+        self.advance(now);
+        if let Some(link) = &mut self.link {
+            link.on_heard(now);
+        }
+        let result = if message.from_host() { self.read_control(message) } else { Err(Fault::WrongDirection) };
+        if let Err(fault) = result {
+            self.reject(fault);
+        }
+    }
+
+    /// A [`DecodeJob`] was carried out, or its bytes were refused.
+    pub fn on_decoded(&mut self, now: Stamp<ViewerClock>, epoch: Epoch, id: UpdateId, fine: bool) {
+        self.advance(now);
+        let Some((_, ready)) = self.decoding.take_if(|(e, r)| *e == epoch && r.id == id) else { return };
+        if epoch != self.assembler.epoch() {
+            return;
+        }
+        if !fine {
+            self.reject(Fault::BadPixels);
+            self.spoil();
+            return;
+        }
+        self.assembler.on_applied(id, now);
+        self.out.push_back(ViewerOutput::Note(Note::Applied { id }));
+        let host = ready.journey.unwrap_or(self.unshown.map_or(HostJourney::default(), |(_, j, _)| j.host));
+        let journey = Journey { host, arrived: ready.arrived, decoded: now, shown: Stamp::ZERO };
+        if let Some(j) = ready.journey {
+            self.host_near = self.host_near.max(j.sent);
+        }
+        self.unshown = Some((id, journey, self.unshown.map_or(now, |(_, _, since)| since)));
+        if let Some(link) = &mut self.link {
+            link.arrivals.hurry(if ready.last { now } else { now + Span::millis(5) });
+        }
+        if ready.last {
+            self.present();
+        }
+    }
+
+    /// A present wish was carried out. Returns the whole journey, and the key press it answered, if it did.
+    pub fn on_shown(&mut self, now: Stamp<ViewerClock>, journey: Journey) -> (Journey, Option<KeyJourney>) {
+        self.advance(now);
+        let journey = Journey { shown: now, ..journey };
+        let key = journey.host.input.filter(|(seq, _)| *seq > self.last_input_shown).and_then(|(seq, injected)| {
+            self.last_input_shown = seq;
+            self.input.taken_at(seq).map(|taken| KeyJourney { seq, taken, injected })
+        });
+        (journey, key)
+    }
+
+    /// Time passed.
+    pub fn on_time(&mut self, now: Stamp<ViewerClock>) {
+        self.advance(now);
+    }
+
+    /// What is wanted next. Ends in [`ViewerOutput::Idle`].
+    pub fn poll_output(&mut self) -> ViewerOutput {
+        if let Some(out) = self.out.pop_front() {
+            return out;
+        }
+        let mut alarm = Alarm::new();
+        self.pump(&mut alarm);
+        match self.out.pop_front() {
+            Some(out) => out,
+            None => {
+                let (until, why) = alarm.earliest();
+                ViewerOutput::Idle { until, why }
+            }
+        }
+    }
+
+    /// How the two clocks stand to each other.
+    pub fn clock_map(&self) -> Option<ClockMap> {
+        // The link's estimate is host minus viewer; the map is viewer minus host.
+        self.link.as_ref()?.clock.offset(self.now).map(|(o, error)| ClockMap { offset_us: o.saturating_neg(), error })
+    }
+
+    /// The round trip's smoothed time.
+    pub fn rtt(&self) -> Option<Span> {
+        self.link.as_ref().map(Link::rtt)
+    }
+
+    /// Input events that were never delivered, as far as known.
+    pub fn dropped_input(&self) -> u32 {
+        self.input.dropped()
+    }
+
+    /// The surface's epoch and the last slice applied.
+    pub const fn position(&self) -> (Epoch, UpdateId) {
+        (self.assembler.epoch(), self.assembler.applied())
+    }
+
+    /// Checks what always holds; for tests and the fuzzer.
+    pub fn verify(&self) {
+        self.assembler.verify();
+        assert!(self.out.len() < 100_000, "wishes are bounded by facts");
+    }
+
+    fn advance(&mut self, now: Stamp<ViewerClock>) {
+        debug_assert!(now >= self.now, "time goes forwards");
+        self.now = self.now.max(now);
+    }
+
+    fn reject(&mut self, fault: Fault) {
+        self.out.push_back(ViewerOutput::Note(Note::Rejected { fault: fault.name() }));
+    }
+
+    fn send_control(&mut self, message: Control) {
+        if self.link.is_some() {
+            self.out.push_back(ViewerOutput::Control(message));
+        }
+    }
+
+    fn spoil(&mut self) {
+        let epoch = self.assembler.epoch();
+        if self.spoilt != Some(epoch) {
+            self.spoilt = Some(epoch);
+            self.send_control(Control::Refresh { surface: SURFACE, epoch });
+        }
+    }
+
+    fn present(&mut self) {
+        if let Some((upto, journey, _)) = self.unshown.take() {
+            self.out.push_back(ViewerOutput::Present { surface: SURFACE, upto, journey });
+        }
+    }
+
+    fn read_datagram(&mut self, bytes: &[u8], at: Stamp<ViewerClock>) -> Result<(), Fault> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let (low, datagram) = Datagram::decode(bytes)?;
+        let is_feedback = matches!(datagram, Datagram::Feedback(_));
+        let urgent = matches!(&datagram, Datagram::Shard(s) if s.last && s.data == 1);
+        let fresh = link.arrivals.on_datagram(low, at, !is_feedback, urgent).is_some();
+        link.on_heard(at);
+        if !fresh {
+            return Ok(());
+        }
+        match datagram {
+            Datagram::Shard(shard) => {
+                if shard.surface != SURFACE {
+                    return Err(Fault::UnknownSurface);
+                }
+                let result = self.assembler.on_shard(shard, at);
+                if result == Err(Fault::TooMuchPending) {
+                    self.told = false;
+                    link.arrivals.hurry(at);
+                }
+                result.map(|_| ())
+            }
+            Datagram::Feedback(f) => self.on_feedback(at, &f),
+            Datagram::Cursor(state) => {
+                self.out.push_back(ViewerOutput::Cursor(state));
+                Ok(())
+            }
+            Datagram::Padding(_) => Ok(()),
+            Datagram::Input(_) => Err(Fault::WrongDirection),
+        }
+    }
+
+    fn on_feedback(&mut self, at: Stamp<ViewerClock>, f: &Feedback) -> Result<(), Fault> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let settled = link.on_feedback(at, f)?;
+        self.woke = false;
+        let ignored = self.assembler.ignored();
+        self.told |= settled.arrived.iter().any(|c| matches!(c, Carried::GaveUp(id) if *id == ignored));
+        if let Some(report) = f.input {
+            self.input.on_report(report);
+        }
+        Ok(())
+    }
+
+    fn read_control(&mut self, message: Control) -> Result<(), Fault> {
+        match message {
+            Control::CursorShape(shape) => self.out.push_back(ViewerOutput::CursorShape(shape)),
+            Control::Notice(text) => self.out.push_back(ViewerOutput::Notice(text)),
+            Control::Bye { reason, text } => self.out.push_back(ViewerOutput::Closed { reason, text }),
+            m @ (Control::ClipOffer { .. }
+            | Control::ClipRequest { .. }
+            | Control::ClipChunk { .. }
+            | Control::ClipRefuse { .. }) => {
+                let wish = self.clip.on_control(m)?;
+                self.out.extend(wish.map(ViewerOutput::Clip));
+            }
+            _ => return Err(Fault::Unexpected),
+        }
+        Ok(())
+    }
+
+    fn pump(&mut self, alarm: &mut Alarm<ViewerClock>) {
+        self.decode_next(alarm);
+        self.show_parts(alarm);
+        self.send_input(alarm);
+        self.watch_silence(alarm);
+        self.send_feedback(alarm);
+    }
+
+    /// Shows what there is of a frame whose rest takes too long, or never comes because nothing of it differs any more.
+    fn show_parts(&mut self, alarm: &mut Alarm<ViewerClock>) {
+        match self.unshown.map(|(_, _, since)| since + SHOW_PARTS_AFTER) {
+            Some(at) if at <= self.now => self.present(),
+            at => alarm.set_if(at, Wake::Show),
+        }
+    }
+
+    fn decode_next(&mut self, alarm: &mut Alarm<ViewerClock>) {
+        let epoch = self.assembler.epoch();
+        if self.decoding.is_some() || self.spoilt == Some(epoch) {
+            return;
+        }
+        match self.assembler.take_ready(self.host_near) {
+            Ok(Some(ready)) => {
+                self.out.push_back(ViewerOutput::Decode(DecodeJob {
+                    surface: SURFACE,
+                    epoch,
+                    size: ready.size,
+                    id: ready.id,
+                    ops: ready.ops.clone(),
+                }));
+                self.decoding = Some((epoch, Ready { ops: Vec::new(), ..ready }));
+                return;
+            }
+            Ok(None) => {}
+            Err(fault) => {
+                self.reject(fault);
+                self.spoil();
+                return;
+            }
+        }
+        let Some(link) = &mut self.link else { return };
+        let rtt = link.rtt();
+        // Time for the host to hear of the loss, to send again, and to do both once more.
+        let patience = PATIENCE.max(rtt.scaled(2, 1) + Span::millis(40));
+        match self.assembler.gives_up_at(patience) {
+            Some(at) if at <= self.now => {
+                self.assembler.give_up();
+                self.told = false;
+                link.arrivals.hurry(self.now);
+                self.out.push_back(ViewerOutput::Note(Note::GaveUp { at: self.assembler.applied() }));
+            }
+            Some(at) => alarm.set(at, Wake::GiveUp),
+            None => {}
+        }
+        if self.assembler.waits_for_rebase() && !self.told {
+            // The request itself may be lost: it is repeated until the host has it. The answer is the host's to repeat.
+            let again = self.now + patience;
+            link.arrivals.hurry(again);
+        }
+    }
+
+    fn send_input(&mut self, alarm: &mut Alarm<ViewerClock>) {
+        let now = self.now;
+        let Some(link) = &mut self.link else {
+            // Without a link input still grows old, so that nothing late is delivered after it returns.
+            self.input.due(now, SILENCE);
+            return;
+        };
+        let rtt = link.rate.rtt();
+        let rto = (rtt.smoothed + rtt.variation.scaled(4, 1) + Span::millis(5)).max(Span::millis(30));
+        if let Some(batch) = self.input.due(now, rto) {
+            let sent = Datagram::Input(batch);
+            let bytes = link.send(now, &sent, Carried::Other, SendClass::Unpaced, Bytes::default());
+            self.out.push_back(ViewerOutput::Datagram(bytes));
+        }
+        alarm.set_if(self.input.next_wake(), Wake::Resend);
+    }
+
+    fn silence(&self) -> Span {
+        match (&self.link, self.link_lost_at) {
+            (Some(link), _) => link.silence(self.now),
+            (None, Some(at)) => self.now.since(at),
+            (None, None) => Span::ZERO,
+        }
+    }
+
+    fn watch_silence(&mut self, alarm: &mut Alarm<ViewerClock>) {
+        let now = self.now;
+        let silence = self.silence();
+        let patience = self.link.as_ref().map_or(SILENCE, |l| SILENCE.max(l.rtt().scaled(3, 1)));
+        if silence >= patience {
+            self.be_silent(Some(silence));
+            alarm.set(now + SAY_SILENCE_EVERY, Wake::Silence);
+            if self.ask_at.is_none() && self.link.is_some() {
+                self.ask_at = Some(now + retry_after(silence));
+            }
+            if (silence >= RECONNECT || self.woke) && self.reconnect_at.is_none() {
+                self.reconnect_at = Some(now);
+            }
+        } else {
+            let since = self.link.as_ref().map_or(self.link_lost_at, Link::unanswered_since);
+            alarm.set_if(since.map(|at| at + patience), Wake::Silence);
+            if self.link.is_some() {
+                self.be_silent(None);
+                // A wish made on waking stands until the host has answered on the old connection.
+                self.reconnect_at = self.reconnect_at.filter(|_| self.woke);
+            }
+        }
+        if let Some(at) = self.ask_at {
+            if at > now {
+                alarm.set(at, Wake::Silence);
+            } else {
+                self.ask_at = None;
+                if let Some(link) = &mut self.link {
+                    let batch = self.input.ask(now);
+                    let sent = Datagram::Input(batch);
+                    let bytes = link.send(now, &sent, Carried::Other, SendClass::Unpaced, Bytes::default());
+                    self.out.push_back(ViewerOutput::Datagram(bytes));
+                    // What is held goes along: the host may have heard nothing for as long as we have.
+                    link.arrivals.hurry(now);
+                }
+            }
+        }
+        if let Some(at) = self.reconnect_at {
+            if at > now {
+                alarm.set(at, Wake::Silence);
+            } else {
+                // The next try is set when this one has failed, or after a while if it says nothing.
+                self.reconnect_at = Some(now + RECONNECT);
+                self.out.push_back(ViewerOutput::Reconnect);
+            }
+        }
+    }
+
+    fn be_silent(&mut self, silence: Option<Span>) {
+        match silence {
+            Some(span) => {
+                if self.silent.is_none() {
+                    self.out.push_back(ViewerOutput::Note(Note::PeerSilent { silence: span }));
+                }
+                if self.silent.is_none_or(|said| self.now.since(said) >= SAY_SILENCE_EVERY) {
+                    self.silent = Some(self.now);
+                    self.out.push_back(ViewerOutput::Silent(Some(span)));
+                }
+            }
+            None if self.silent.is_some() => {
+                self.silent = None;
+                self.out.push_back(ViewerOutput::Silent(None));
+                self.out.push_back(ViewerOutput::Note(Note::PeerBack));
+            }
+            None => {}
+        }
+    }
+
+    fn send_feedback(&mut self, alarm: &mut Alarm<ViewerClock>) {
+        let now = self.now;
+        let Some(link) = &mut self.link else { return };
+        // The uplink's losses need no repair of their own: input repeats itself.
+        link.on_time(now);
+        match link.arrivals.due() {
+            Some(at) if at <= now => {
+                if let Some(mut f) = link.arrivals.report(now) {
+                    let report = self.assembler.report();
+                    let carried = report.and_then(|r| r.gave_up).map_or(Carried::Other, Carried::GaveUp);
+                    f.surfaces.extend(report);
+                    let bytes = link.send(now, &Datagram::Feedback(f), carried, SendClass::Unpaced, Bytes::default());
+                    self.out.push_back(ViewerOutput::Datagram(bytes));
+                }
+            }
+            at => alarm.set_if(at, Wake::Feedback),
+        }
+    }
+}
+
+/// How long to wait before asking again after so much silence: every 100 ms for 10 s, every 500 ms to 60 s, then every
+/// 2 s.
+fn retry_after(silence: Span) -> Span {
+    match silence {
+        s if s < Span::secs(10) => Span::millis(100),
+        s if s < Span::secs(60) => Span::millis(500),
+        _ => Span::secs(2),
+    }
+}

@@ -1,0 +1,736 @@
+//! Sentences of `protocol-spec/host.md` and `protocol-spec/viewer.md` that the machines' own tests do not show, driven
+//! from outside as a shell drives them: facts in, wishes out, and time an argument.
+
+use telepane_model::{
+    CursorShape, CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, FrameId, Grid,
+    HostClock, InputEvent, InputSeq, KeyCode, KeyMove, Note, Point, Quality, Size, Span, Stamp, Surf, SurfaceId,
+    TileClass, TileState, UpdateId, ViewerClock,
+};
+use telepane_protocol::control::Held;
+use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport};
+use telepane_rate::Policy;
+use telepane_session::{DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
+
+const SIZE: Size<Surf> = Size::new(128, 64);
+
+fn host_at(ms: u64) -> Stamp<HostClock> {
+    Stamp::from_micros(1_000_000 + ms * 1_000)
+}
+
+fn viewer_at(ms: u64) -> Stamp<ViewerClock> {
+    Stamp::from_micros(9_000_000 + ms * 1_000)
+}
+
+fn key(code: u16, action: KeyMove) -> InputEvent {
+    InputEvent::Key { code: KeyCode(code), action }
+}
+
+/// A host and what it has wished for.
+struct HostBench {
+    host: Host,
+    now: Stamp<HostClock>,
+    peer_seq: u64,
+    sent: Vec<(u16, usize, Datagram)>,
+    jobs: Vec<EncodeJob>,
+    rest: Vec<HostOutput>,
+    frame: u64,
+}
+
+impl HostBench {
+    /// With one frame captured and a viewer attached.
+    fn new() -> Self {
+        let mut b = Self {
+            host: Host::new(host_at(0), HostOptions::default()),
+            now: host_at(0),
+            peer_seq: 0,
+            sent: Vec::new(),
+            jobs: Vec::new(),
+            rest: Vec::new(),
+            frame: 0,
+        };
+        b.frame(SIZE);
+        b.attach(&[]);
+        b
+    }
+
+    fn attach(&mut self, held: &[Held]) {
+        self.peer_seq = 0;
+        self.host.on_attached(self.now, 1_400, held);
+        self.drain();
+    }
+
+    fn frame(&mut self, size: Size<Surf>) {
+        self.frame += 1;
+        let damage = Damage::all(size);
+        let facts = FrameFacts { id: FrameId(self.frame), surface: SurfaceId(0), size, captured: self.now, damage };
+        self.host.on_frame(self.now, &facts);
+    }
+
+    /// Takes what is wished for now; says when the host wants to be woken.
+    fn drain(&mut self) -> Option<Stamp<HostClock>> {
+        loop {
+            match self.host.poll_output() {
+                HostOutput::Idle { until, .. } => return until,
+                HostOutput::Datagram(bytes) => {
+                    let (seq, d) = Datagram::decode(&bytes).expect("a host writes what it reads");
+                    self.sent.push((seq, bytes.len(), d));
+                }
+                HostOutput::Encode(job) => self.jobs.push(job),
+                other => self.rest.push(other),
+            }
+        }
+    }
+
+    /// Lets `ms` milliseconds pass, waking the host when it asks.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + Span::millis(ms);
+        while let Some(at) = self.drain().filter(|at| *at <= end) {
+            self.now = self.now.max(at) + Span::micros(1);
+            self.host.on_time(self.now);
+        }
+        self.now = self.now.max(end);
+        self.host.on_time(self.now);
+        self.drain();
+    }
+
+    /// Answers the newest job with slices of these many bytes; `done`: nothing is left of what was wanted.
+    fn code(&mut self, sizes: &[usize], done: bool) -> EncodeJob {
+        let job = self.jobs.pop().expect("a job is out");
+        let grid = Grid::new(job.size);
+        let version = job.items.iter().map(|i| i.version).max().expect("something is wanted");
+        let tiles = || {
+            grid.all().map(|at| TileState { at, version, quality: Quality::EXACT, class: TileClass::Text }).collect()
+        };
+        let mut base = job.base;
+        let slices = (job.first.0..).zip(sizes).map(|(id, n)| {
+            let slice = EncodedSlice { id: UpdateId(id), base, tiles: tiles(), bytes: vec![7; *n] };
+            base = slice.id;
+            slice
+        });
+        let left = if done { vec![] } else { vec![job.size.rect()] };
+        let coded = EncodedSlices { job: job.id, version, slices: slices.collect(), left, ..EncodedSlices::default() };
+        self.host.on_coded(self.now, coded);
+        job
+    }
+
+    fn receive(&mut self, d: &Datagram) {
+        let bytes = d.encode(self.peer_seq);
+        self.peer_seq += 1;
+        self.host.on_datagram(&Incoming { bytes, arrived: self.now });
+        self.drain();
+    }
+
+    /// Feedback for everything sent so far, with the state of the surface.
+    fn report(&mut self, epoch: Epoch, applied: u32, gave_up: Option<u32>) {
+        let newest = self.sent.last().map_or(0, |(seq, ..)| u64::from(*seq));
+        let surface = SurfaceReport {
+            surface: SurfaceId(0),
+            epoch,
+            applied: UpdateId(applied),
+            gave_up: gave_up.map(UpdateId),
+            queue: Span::ZERO,
+        };
+        let earlier = (0..newest.min(60)).map(|_| (0, 0)).collect();
+        self.receive(&Datagram::Feedback(Feedback {
+            newest,
+            arrived: 5,
+            received: newest + 1,
+            earlier,
+            surfaces: vec![surface],
+            ..Feedback::default()
+        }));
+    }
+
+    fn input(&mut self, first: u32, events: &[InputEvent], held: &[KeyCode]) {
+        self.receive(&Datagram::Input(InputBatch {
+            sent: 0,
+            floor: InputSeq(first),
+            first: InputSeq(first),
+            events: events.iter().map(|e| (Span::ZERO, e.clone())).collect(),
+            held: held.to_vec(),
+            buttons: vec![],
+        }));
+    }
+
+    fn shards(&self) -> Vec<&Shard> {
+        self.sent.iter().filter_map(|(_, _, d)| if let Datagram::Shard(s) = d { Some(s) } else { None }).collect()
+    }
+
+    fn faults(&self) -> Vec<&'static str> {
+        let fault = |o: &HostOutput| match o {
+            HostOutput::Note(Note::Rejected { fault }) => Some(*fault),
+            _ => None,
+        };
+        self.rest.iter().filter_map(fault).collect()
+    }
+
+    fn rebases(&self) -> usize {
+        self.rest.iter().filter(|o| matches!(o, HostOutput::Note(Note::Rebased { .. }))).count()
+    }
+}
+
+// spec: H-1, O-3, O-4
+#[test]
+fn a_frame_of_another_size_begins_the_next_epoch_at_black() {
+    let mut b = HostBench::new();
+    let first = b.code(&[300], true);
+    assert!(first.epoch.0 >= 1);
+    b.pass(50);
+    b.frame(Size::new(64, 64));
+    b.pass(50);
+    let job = b.code(&[300], true);
+    assert_eq!((job.epoch.0, job.base, job.first), (first.epoch.0 + 1, UpdateId::BLANK, UpdateId(1)));
+    assert_eq!(job.size, Size::new(64, 64));
+}
+
+// spec: H-2, H-5, H-8, L-5, O-5
+#[test]
+fn slices_follow_what_was_sent_and_the_last_one_of_a_frame_says_so() {
+    let mut b = HostBench::new();
+    let first = b.code(&[1_500, 2_500], false);
+    b.frame(SIZE);
+    b.drain();
+    let shards: usize = 2 + 3;
+    assert!(b.jobs.is_empty() || b.shards().len() == shards, "nothing is coded while a shard waits");
+    b.pass(1_000);
+    assert_eq!(b.shards().len(), shards);
+    assert!(b.shards().iter().all(|s| !s.last && !s.has_journey), "more is wanted");
+    let second = b.code(&[100, 100], true);
+    b.pass(200);
+    assert_eq!((second.base, second.first), (UpdateId(2), UpdateId(3)), "nothing was confirmed meanwhile");
+    let ends: Vec<_> = b.shards()[shards..].iter().map(|s| (s.id.0, s.base.0, s.last, s.has_journey)).collect();
+    assert_eq!(ends, vec![(3, 2, false, false), (4, 3, true, true)]);
+    assert_eq!(first.first, UpdateId(1));
+    // The path takes 1,400 bytes.
+    assert!(b.sent.iter().all(|(_, bytes, _)| *bytes <= 1_200));
+}
+
+// spec: D-6
+#[test]
+fn datagrams_of_all_kinds_are_counted_together_from_zero() {
+    let mut b = HostBench::new();
+    b.host.on_cursor(b.now, CursorState { at: Point::new(1, 2), shape: 0, visible: true });
+    b.code(&[2_000], true);
+    b.input(1, &[InputEvent::Blur], &[]);
+    b.pass(100);
+    let kinds = b.sent.iter().map(|(_, _, d)| std::mem::discriminant(d)).fold(vec![], |mut all, k| {
+        if !all.contains(&k) {
+            all.push(k);
+        }
+        all
+    });
+    assert!(kinds.len() >= 3, "shards, cursor, feedback");
+    assert!(b.sent.iter().zip(0u16..).all(|((seq, ..), n)| *seq == n));
+}
+
+// spec: H-4, H-10
+#[test]
+fn slices_carry_the_size_until_one_is_reported() {
+    let mut b = HostBench::new();
+    b.code(&[100, 100], true);
+    b.pass(100);
+    assert!(b.shards().iter().all(|s| s.has_size));
+    let epoch = b.shards()[0].epoch;
+    b.report(epoch, 2, None);
+    assert!(b.rest.iter().any(|o| matches!(o, HostOutput::Confirmed { applied: UpdateId(2), .. })));
+    b.frame(SIZE);
+    b.pass(100);
+    b.code(&[100], true);
+    b.pass(100);
+    assert!(!b.shards()[2].has_size);
+}
+
+// spec: H-3, H-11, H-12
+#[test]
+fn a_give_up_is_answered_once_with_the_newest_pixels_on_what_the_viewer_holds() {
+    let mut b = HostBench::new();
+    let job = b.code(&[100, 100, 100, 100], true);
+    b.pass(100);
+    b.report(job.epoch, 1, Some(3));
+    b.pass(100);
+    let rebase = b.jobs.last().expect("a rebase").clone();
+    assert_eq!((rebase.base, rebase.first), (UpdateId(1), UpdateId(5)), "4 was sent and is never used again");
+    b.report(job.epoch, 1, Some(3));
+    b.pass(100);
+    assert_eq!((b.jobs.len(), b.rebases()), (1, 1));
+    b.code(&[100], true);
+    b.pass(100);
+    let last = b.shards().last().map(|s| (s.id, s.base));
+    assert_eq!(last, Some((UpdateId(5), UpdateId(1))));
+    // A viewer that has heard of higher numbers than were ever sent gets one above them.
+    b.report(job.epoch, 1, Some(40));
+    b.pass(100);
+    assert_eq!(b.jobs.last().map(|j| j.first), Some(UpdateId(41)));
+}
+
+// spec: H-11
+#[test]
+fn what_was_being_coded_at_a_give_up_is_not_sent() {
+    let mut b = HostBench::new();
+    let job = b.code(&[100, 100], true);
+    b.pass(100);
+    b.frame(SIZE);
+    b.pass(100);
+    let stale = b.jobs.pop().expect("coding is under way");
+    b.report(job.epoch, 1, Some(2));
+    let bytes = vec![1; 50];
+    let slice = EncodedSlice { id: stale.first, base: stale.base, tiles: vec![], bytes };
+    b.host.on_coded(b.now, EncodedSlices { job: stale.id, slices: vec![slice], ..EncodedSlices::default() });
+    b.pass(100);
+    assert_eq!(b.shards().len(), 2);
+    assert_eq!(b.jobs.last().map(|j| j.base), Some(UpdateId(1)));
+}
+
+// spec: H-13, H-27
+#[test]
+fn reports_of_what_never_was_are_faults_and_old_ones_are_nothing() {
+    let mut b = HostBench::new();
+    let job = b.code(&[100], true);
+    b.pass(100);
+    b.report(Epoch(job.epoch.0 + 1), 0, None);
+    b.report(job.epoch, 900, None);
+    assert_eq!(b.faults(), vec!["AppliedFromTheFuture", "AppliedFromTheFuture"]);
+    b.receive(&Datagram::Feedback(Feedback { newest: 100_000, ..Feedback::default() }));
+    assert_eq!(b.faults().len(), 3);
+    assert_eq!(b.faults()[2], "FeedbackFromTheFuture");
+    b.frame(Size::new(64, 64));
+    b.pass(50);
+    b.report(job.epoch, 0, Some(1));
+    assert_eq!((b.faults().len(), b.rebases()), (3, 0));
+}
+
+// spec: H-14, K-11
+#[test]
+fn what_cannot_be_coded_against_or_shown_is_begun_anew() {
+    let mut b = HostBench::new();
+    let epoch = b.jobs[0].epoch;
+    let job = b.jobs.pop().expect("a job");
+    b.host.on_base_gone(b.now, job.id);
+    b.pass(50);
+    let next = b.code(&[100], true);
+    assert_eq!((next.epoch.0, next.base), (epoch.0 + 1, UpdateId::BLANK));
+    b.pass(50);
+    b.host.on_control(b.now, Control::Refresh { surface: SurfaceId(0), epoch });
+    b.pass(50);
+    assert!(b.jobs.is_empty(), "that epoch is over");
+    b.host.on_control(b.now, Control::Refresh { surface: SurfaceId(0), epoch: next.epoch });
+    b.pass(50);
+    assert_eq!(b.jobs.last().map(|j| j.epoch.0), Some(epoch.0 + 2));
+    b.host.on_control(b.now, Control::Refresh { surface: SurfaceId(7), epoch });
+    b.drain();
+    assert_eq!(b.faults(), vec!["UnknownSurface"]);
+}
+
+// spec: H-15, A-39
+#[test]
+fn a_resumed_viewer_gets_only_what_it_lacks() {
+    let held = |epoch, applied, through| {
+        [Held { surface: SurfaceId(0), epoch, applied: UpdateId(applied), through: UpdateId(through) }]
+    };
+    let mut b = HostBench::new();
+    let job = b.code(&[100, 100, 100], true);
+    b.pass(100);
+    b.report(job.epoch, 1, None);
+    b.host.on_link_lost(b.now);
+    b.sent.clear();
+    b.attach(&held(job.epoch, 2, 3));
+    b.pass(100);
+    let next = b.code(&[100], true);
+    assert_eq!((next.epoch, next.base, next.first), (job.epoch, UpdateId(2), UpdateId(4)));
+    b.pass(100);
+    assert_eq!(b.sent.first().map(|(seq, ..)| *seq), Some(0), "a new connection counts from 0");
+    // Neither a state that the host has forgotten nor one that never was nor another epoch can be coded against.
+    for (epoch, applied) in [(job.epoch, 0), (job.epoch, 99), (Epoch(job.epoch.0 + 9), 2)] {
+        let mut b = HostBench::new();
+        b.code(&[100, 100], true);
+        b.pass(100);
+        b.report(job.epoch, 1, None);
+        b.host.on_link_lost(b.now);
+        b.jobs.clear();
+        b.attach(&held(epoch, applied, applied));
+        b.pass(100);
+        assert_eq!(b.jobs.last().map(|j| (j.epoch.0, j.base)), Some((job.epoch.0 + 1, UpdateId::BLANK)));
+    }
+}
+
+// spec: H-16, K-12
+#[test]
+fn the_pointer_is_told_again_on_a_new_connection() {
+    let mut b = HostBench::new();
+    let told = |b: &HostBench| {
+        let shape = |o: &&HostOutput| matches!(o, HostOutput::Control(Control::CursorShape(_)));
+        let place = |s: &&(u16, usize, Datagram)| matches!(s.2, Datagram::Cursor(_));
+        (b.rest.iter().filter(shape).count(), b.sent.iter().filter(place).count())
+    };
+    b.host.on_cursor_shape(b.now, CursorShape { id: 3, ..CursorShape::default() });
+    b.host.on_cursor(b.now, CursorState { at: Point::new(1, 2), shape: 3, visible: true });
+    b.drain();
+    assert_eq!(told(&b), (1, 1));
+    b.host.on_cursor(b.now, CursorState { at: Point::new(2, 2), shape: 3, visible: true });
+    b.drain();
+    assert_eq!(told(&b), (1, 2), "the image is known");
+    b.host.on_link_lost(b.now);
+    b.attach(&[]);
+    assert_eq!(told(&b), (2, 3));
+}
+
+// spec: H-23, H-24, H-26
+#[test]
+fn input_is_answered_and_what_is_held_is_let_go() {
+    let mut b = HostBench::new();
+    b.input(1, &[key(30, KeyMove::Down)], &[KeyCode(30)]);
+    b.pass(2);
+    let done = b.sent.iter().find_map(|(_, _, d)| if let Datagram::Feedback(f) = d { f.input } else { None });
+    assert_eq!(done.map(|d| d.done), Some(InputSeq(1)), "within 2 ms");
+    b.host.on_link_lost(b.now);
+    b.drain();
+    assert!(b.rest.iter().any(|o| matches!(o, HostOutput::ReleaseAll)));
+    b.attach(&[]);
+    b.input(2, &[key(31, KeyMove::Down), InputEvent::Blur], &[]);
+    b.rest.clear();
+    b.pass(1_000);
+    assert!(!b.rest.iter().any(|o| matches!(o, HostOutput::Note(Note::LeaseExpired))), "nothing was held any more");
+    b.input(20_000_000, &[key(32, KeyMove::Down)], &[]);
+    assert_eq!(b.faults(), vec!["InputOutOfOrder"]);
+}
+
+// spec: H-28, D-27
+#[test]
+fn nothing_is_sent_only_to_measure_while_nobody_works() {
+    let mut b = HostBench::new();
+    b.code(&[500], true);
+    let epoch = b.now;
+    while b.now < epoch + Span::secs(5) {
+        b.pass(200);
+        b.host.on_time(b.now);
+    }
+    assert!(!b.sent.iter().any(|(_, _, d)| matches!(d, Datagram::Padding(_))));
+    b.receive(&Datagram::Padding(700));
+    assert!(b.faults().is_empty());
+}
+
+// spec: K-3, K-10, F-2
+#[test]
+fn a_host_takes_only_what_a_viewer_may_say() {
+    let mut b = HostBench::new();
+    b.receive(&Datagram::Cursor(CursorState::default()));
+    b.host.on_control(b.now, Control::CursorShape(CursorShape::default()));
+    b.drain();
+    assert_eq!(b.faults(), vec!["WrongDirection", "WrongDirection"]);
+    let sent = b.sent.len();
+    // A batch whose last event is malformed delivers none.
+    let mut bytes = Datagram::Input(InputBatch {
+        first: InputSeq(1),
+        floor: InputSeq(1),
+        events: vec![(Span::ZERO, key(30, KeyMove::Down)), (Span::ZERO, InputEvent::Blur)],
+        ..InputBatch::default()
+    })
+    .encode(50);
+    let at = bytes.len() - 3;
+    bytes[at] = 99;
+    b.host.on_datagram(&Incoming { bytes, arrived: b.now });
+    b.drain();
+    assert_eq!(b.faults()[2], "BadInput");
+    assert!(!b.rest.iter().any(|o| matches!(o, HostOutput::Inject { .. })) && b.sent.len() == sent);
+    b.host.on_control(b.now, Control::Resize { size: SIZE, scale: 100 });
+    b.drain();
+    assert!(matches!(b.rest.last(), Some(HostOutput::Resize { size: SIZE, scale: 100 })));
+}
+
+/// A viewer and what it has wished for.
+struct ViewerBench {
+    viewer: Viewer,
+    now: Stamp<ViewerClock>,
+    peer_seq: u64,
+    sent: Vec<(Stamp<ViewerClock>, u16, Datagram)>,
+    decode: Vec<DecodeJob>,
+    rest: Vec<(Stamp<ViewerClock>, ViewerOutput)>,
+}
+
+impl ViewerBench {
+    fn new() -> Self {
+        let mut b = Self {
+            viewer: Viewer::new(viewer_at(0), Policy::default()),
+            now: viewer_at(0),
+            peer_seq: 0,
+            sent: Vec::new(),
+            decode: Vec::new(),
+            rest: Vec::new(),
+        };
+        b.attach();
+        b
+    }
+
+    fn attach(&mut self) {
+        self.peer_seq = 0;
+        self.viewer.on_attached(self.now, host_at(0));
+        self.drain();
+    }
+
+    fn drain(&mut self) -> Option<Stamp<ViewerClock>> {
+        loop {
+            match self.viewer.poll_output() {
+                ViewerOutput::Idle { until, .. } => return until,
+                ViewerOutput::Datagram(bytes) => {
+                    let (seq, d) = Datagram::decode(&bytes).expect("a viewer writes what it reads");
+                    self.sent.push((self.now, seq, d));
+                }
+                ViewerOutput::Decode(job) => self.decode.push(job),
+                other => self.rest.push((self.now, other)),
+            }
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + Span::millis(ms);
+        while let Some(at) = self.drain().filter(|at| *at <= end) {
+            self.now = self.now.max(at) + Span::micros(1);
+            self.viewer.on_time(self.now);
+        }
+        self.now = self.now.max(end);
+        self.viewer.on_time(self.now);
+        self.drain();
+    }
+
+    fn shard(&mut self, shard: Shard) {
+        self.receive(&Datagram::Shard(shard));
+    }
+
+    fn receive(&mut self, d: &Datagram) {
+        let bytes = d.encode(self.peer_seq);
+        self.peer_seq += 1;
+        self.viewer.on_datagram(&Incoming { bytes, arrived: self.now });
+        self.drain();
+    }
+
+    fn decoded(&mut self, fine: bool) -> UpdateId {
+        let job = self.decode.pop().expect("a slice's turn has come");
+        self.viewer.on_decoded(self.now, job.epoch, job.id, fine);
+        self.drain();
+        job.id
+    }
+
+    fn feedback(&self) -> Vec<&Feedback> {
+        self.sent.iter().filter_map(|(_, _, d)| if let Datagram::Feedback(f) = d { Some(f) } else { None }).collect()
+    }
+
+    fn last_report(&self) -> SurfaceReport {
+        *self.feedback().last().and_then(|f| f.surfaces.first()).expect("feedback with a surface")
+    }
+
+    fn faults(&self) -> Vec<&'static str> {
+        let fault = |(_, o): &(_, ViewerOutput)| match o {
+            ViewerOutput::Note(Note::Rejected { fault }) => Some(*fault),
+            _ => None,
+        };
+        self.rest.iter().filter_map(fault).collect()
+    }
+
+    fn times(&self, what: fn(&ViewerOutput) -> bool, since: Stamp<ViewerClock>) -> Vec<u64> {
+        self.rest.iter().filter(|(_, o)| what(o)).map(|(at, _)| at.since(since).as_micros() / 1_000).collect()
+    }
+}
+
+fn slice(id: u32, base: u32, last: bool) -> Shard {
+    let body = SliceBody { size: Some(SIZE), journey: None, ops: vec![id as u8; 10] };
+    Shard {
+        epoch: Epoch(1),
+        id: UpdateId(id),
+        base: UpdateId(base),
+        has_size: true,
+        last,
+        data: 1,
+        payload: body.encode(),
+        ..Shard::default()
+    }
+}
+
+// spec: Y-10
+#[test]
+fn a_whole_frame_is_shown_at_once_and_parts_after_a_while() {
+    let mut b = ViewerBench::new();
+    let presents = |b: &ViewerBench| b.times(|o| matches!(o, ViewerOutput::Present { .. }), viewer_at(0)).len();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    assert_eq!(presents(&b), 1);
+    b.shard(slice(2, 1, false));
+    b.decoded(true);
+    assert_eq!(presents(&b), 1, "more of the frame follows");
+    b.pass(110);
+    b.shard(slice(3, 2, false));
+    b.decoded(true);
+    assert_eq!(presents(&b), 2);
+}
+
+// spec: Y-11, Y-12, Y-13
+#[test]
+fn feedback_says_what_is_applied_once_it_is() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    let report = b.last_report();
+    assert_eq!((report.epoch, report.applied), (Epoch(1), UpdateId(0)), "told of at once, not yet applied");
+    b.decoded(true);
+    assert_eq!(b.last_report().applied, UpdateId(1));
+    let told = b.feedback().len();
+    b.shard(slice(2, 1, false));
+    b.decoded(true);
+    assert_eq!(b.feedback().len(), told);
+    b.pass(5);
+    assert_eq!(b.last_report().applied, UpdateId(2));
+    assert!(b.feedback().iter().all(|f| f.surfaces.len() == 1));
+}
+
+// spec: Y-9, Y-23, F-4
+#[test]
+fn what_does_not_decode_is_asked_for_anew_once() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    assert_eq!(b.viewer.held().len(), 1);
+    b.shard(slice(2, 1, true));
+    b.decoded(false);
+    b.shard(slice(3, 2, true));
+    b.shard(slice(4, 1, true));
+    assert!(b.decode.is_empty(), "nothing more of this epoch");
+    assert_eq!(b.faults(), vec!["BadPixels"]);
+    let asked = b.times(|o| matches!(o, ViewerOutput::Control(Control::Refresh { .. })), viewer_at(0));
+    assert_eq!(asked.len(), 1);
+    assert!(b.viewer.held().is_empty(), "an unusable surface is not held");
+    b.shard(Shard { epoch: Epoch(2), ..slice(1, 0, true) });
+    assert_eq!((b.decoded(true), b.viewer.position()), (UpdateId(1), (Epoch(2), UpdateId(1))));
+}
+
+// spec: Y-8, F-4
+#[test]
+fn the_first_slice_of_an_epoch_says_the_size() {
+    let mut b = ViewerBench::new();
+    b.shard(Shard { has_size: false, payload: vec![1], ..slice(1, 0, true) });
+    assert_eq!(b.faults(), vec!["BadSize"]);
+    assert!(b.rest.iter().any(|(_, o)| matches!(o, ViewerOutput::Control(Control::Refresh { .. }))));
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    let other = SliceBody { size: Some(Size::new(9, 9)), ..SliceBody::default() }.encode();
+    b.shard(Shard { payload: other, ..slice(2, 1, true) });
+    assert_eq!(b.faults(), vec!["BadSize"]);
+}
+
+// spec: Y-6, Y-7
+#[test]
+fn a_give_up_is_said_until_the_rebase_is_here() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    b.shard(slice(3, 2, true));
+    b.pass(100);
+    assert_eq!(b.last_report().gave_up, None);
+    b.pass(600);
+    let report = b.last_report();
+    assert_eq!((report.applied, report.gave_up), (UpdateId(1), Some(UpdateId(3))));
+    let told = b.feedback().len();
+    b.pass(2_000);
+    assert!(b.feedback().len() > told, "the report itself may be lost");
+    b.shard(slice(4, 1, true));
+    b.decoded(true);
+    assert_eq!((b.last_report().applied, b.last_report().gave_up), (UpdateId(4), None));
+}
+
+// spec: Y-20, Y-21, Y-22
+#[test]
+fn silence_is_noticed_said_asked_about_and_left() {
+    let mut b = ViewerBench::new();
+    b.viewer.on_input(b.now, key(30, KeyMove::Down));
+    b.viewer.on_input(b.now, key(30, KeyMove::Up));
+    b.pass(70_000);
+    let silent = b.times(|o| matches!(o, ViewerOutput::Silent(Some(_))), viewer_at(0));
+    assert!((400..=430).contains(&silent[0]), "{silent:?}");
+    let tries = b.times(|o| matches!(o, ViewerOutput::Reconnect), viewer_at(0));
+    assert!((3_000..3_110).contains(&tries[0]), "{tries:?}");
+    let asks = |from: u64, to: u64| {
+        let within = |at: &Stamp<ViewerClock>| (viewer_at(from)..viewer_at(to)).contains(at);
+        let empty = |d: &Datagram| matches!(d, Datagram::Input(b) if b.events.is_empty());
+        b.sent.iter().filter(|(at, _, d)| within(at) && empty(d)).count()
+    };
+    assert!((40..=51).contains(&asks(4_000, 9_000)), "{}", asks(4_000, 9_000));
+    assert!((17..=21).contains(&asks(20_000, 30_000)), "{}", asks(20_000, 30_000));
+    assert!((3..=5).contains(&asks(61_000, 69_000)), "{}", asks(61_000, 69_000));
+    // The host is heard again.
+    b.receive(&Datagram::Padding(10));
+    b.pass(1);
+    assert!(b.rest.iter().any(|(_, o)| matches!(o, ViewerOutput::Silent(None))));
+    // A connection that is lost is replaced at once, and a failed try repeated.
+    b.rest.clear();
+    let lost = b.now;
+    b.viewer.on_link_lost(lost);
+    b.pass(10);
+    b.viewer.on_reconnect_failed(b.now);
+    b.pass(110);
+    assert_eq!(b.times(|o| matches!(o, ViewerOutput::Reconnect), lost), vec![0, 110]);
+}
+
+// spec: Y-24, Y-25, A-39
+#[test]
+fn a_new_connection_begins_with_what_is_held_and_unacknowledged() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    b.shard(slice(3, 2, true));
+    b.viewer.on_input(b.now, key(30, KeyMove::Down));
+    b.pass(1);
+    b.viewer.on_link_lost(b.now);
+    b.pass(100);
+    let held = b.viewer.held();
+    assert_eq!(held.iter().map(|h| (h.applied.0, h.through.0)).collect::<Vec<_>>(), vec![(1, 3)]);
+    b.sent.clear();
+    b.attach();
+    let (_, seq, again) = b.sent.first().expect("input leaves at once");
+    let Datagram::Input(batch) = again else { panic!("{again:?}") };
+    assert_eq!((*seq, batch.first, batch.events.len()), (0, InputSeq(1), 1));
+    assert_eq!(batch.events[0].0, Span::micros(b.now.since(viewer_at(0)).as_micros()), "it has grown older");
+    // What the old connection had on the way does not count.
+    b.shard(slice(2, 1, true));
+    assert!(b.decode.is_empty());
+    b.shard(slice(4, 1, true));
+    assert_eq!(b.decode.last().map(|j| j.id), Some(UpdateId(4)));
+}
+
+// spec: O-2, K-3, K-2, F-2
+#[test]
+fn a_viewer_takes_only_what_a_host_may_say() {
+    let mut b = ViewerBench::new();
+    b.receive(&Datagram::Input(InputBatch { floor: InputSeq(1), first: InputSeq(1), ..InputBatch::default() }));
+    b.viewer.on_control(b.now, Control::Resize { size: SIZE, scale: 100 });
+    b.shard(Shard { surface: SurfaceId(3), ..slice(1, 0, true) });
+    b.viewer.on_datagram(&Incoming { bytes: vec![0x0f, 9, 0], arrived: b.now });
+    let welcome = Control::Welcome {
+        version: 1,
+        session: [0; 16],
+        resumed: false,
+        now: host_at(0),
+        resizable: false,
+        host: String::new(),
+    };
+    b.viewer.on_control(b.now, welcome);
+    b.drain();
+    let faults = ["WrongDirection", "WrongDirection", "UnknownSurface", "UnknownDatagram", "Unexpected"];
+    assert_eq!(b.faults(), faults);
+    assert!(b.decode.is_empty());
+}
+
+// spec: Y-18, Y-19
+#[test]
+fn a_hold_is_said_again_until_the_key_is_up() {
+    let mut b = ViewerBench::new();
+    b.viewer.on_input(b.now, key(42, KeyMove::Down));
+    b.pass(300);
+    let held = |b: &ViewerBench| {
+        let held = |d: &Datagram| matches!(d, Datagram::Input(i) if i.held == [KeyCode(42)]);
+        b.sent.iter().filter(|(_, _, d)| held(d)).map(|(at, ..)| *at).collect::<Vec<_>>()
+    };
+    let times = held(&b);
+    assert!(times.windows(2).all(|w| w[1].since(w[0]) <= Span::micros(60_100)) && times.len() >= 5, "{times:?}");
+    b.viewer.on_input(b.now, InputEvent::Blur);
+    b.drain();
+    b.pass(200);
+    assert_eq!(held(&b).len(), times.len());
+}
