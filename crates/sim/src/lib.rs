@@ -1,0 +1,21 @@
+//! Telepane in a box: the real minds and the real codec over modelled links, on a virtual clock.
+//!
+//! A [`World`] holds a host, a viewer and a link each way. Each step goes to the earliest deadline; ties are broken by
+//! a fixed order, so the same seed gives the same journal, byte for byte. An [`oracle`] that knows nothing of the minds'
+//! insides watches what the viewer shows.
+
+#![forbid(unsafe_code)]
+
+pub mod cost;
+pub mod link;
+pub mod oracle;
+pub mod plan;
+pub mod screen;
+pub mod world;
+
+pub use cost::CostTable;
+pub use link::{LinkModel, Path};
+pub use oracle::Oracle;
+pub use plan::Plan;
+pub use screen::{Canvas, Screen};
+pub use world::{Direction, World, WorldOptions};

@@ -1,0 +1,646 @@
+//! The world: a host, a viewer and a path each way, stepped from deadline to deadline.
+
+use crate::cost::CostTable;
+use crate::link::{LinkModel, Path};
+use crate::oracle::Oracle;
+use crate::screen::Screen;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use telepane_codec::{Decoder, Encoder, EncoderOptions};
+use telepane_model::{
+    EncodeJob, EncodedSlices, Epoch, HostClock, InputEvent, Journey, Pixels, Size, Span, Stamp, Surf, UpdateId,
+    Version, ViewerClock,
+};
+use telepane_protocol::Control;
+use telepane_protocol::control::Held;
+use telepane_rate::Policy;
+use telepane_session::{DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Host to viewer.
+    Down,
+    /// Viewer to host.
+    Up,
+}
+
+/// What a world is made of.
+pub struct WorldOptions {
+    /// Seeds the links.
+    pub seed: u64,
+    /// Host to viewer.
+    pub down: LinkModel,
+    /// Viewer to host.
+    pub up: LinkModel,
+    /// What stands on the host's desk.
+    pub screen: Box<dyn Screen>,
+    /// What work costs.
+    pub cost: CostTable,
+    /// The host's limits.
+    pub host: HostOptions,
+    /// How much faster the viewer's clock runs, in millionths.
+    pub drift_ppm: i64,
+}
+
+impl WorldOptions {
+    /// The same link both ways, reference costs, film on.
+    pub fn new(seed: u64, link: LinkModel, screen: Box<dyn Screen>) -> Self {
+        let host = HostOptions { policy: Policy::default(), film: true };
+        Self { seed, down: link, up: link, screen, cost: CostTable::REFERENCE, host, drift_ppm: 20 }
+    }
+}
+
+/// See the module.
+pub struct World {
+    now: u64,
+    down: Path,
+    up: Path,
+    controls: BTreeMap<(u64, u64), (Direction, Control)>,
+    control_count: u64,
+    control_free: [u64; 2],
+    host: Host,
+    viewer: Viewer,
+    screen: Box<dyn Screen>,
+    cost: CostTable,
+    drift_ppm: i64,
+    encoder: Option<(Epoch, Encoder)>,
+    coding: VecDeque<(u64, EncodeJob)>,
+    decoder: Option<(Epoch, Decoder)>,
+    decoding: Option<(u64, DecodeJob)>,
+    presenting: Option<(u64, Journey)>,
+    host_wake: Option<u64>,
+    viewer_wake: Option<u64>,
+    attach_at: Option<u64>,
+    asleep: bool,
+    /// Since when nothing can have kept the connection alive.
+    cut_since: Option<u64>,
+    /// The connection has timed out, or its host is gone.
+    dead: bool,
+    host_options: HostOptions,
+    keys: BTreeMap<(u64, u64), InputEvent>,
+    key_count: u64,
+    journal: String,
+    /// Judges what is seen.
+    pub oracle: Oracle,
+    /// From capture to the viewer's screen, of every shown frame that carries a journey, in true time.
+    pub ages: Vec<Span>,
+    /// From press to the first picture that can show it, in true time.
+    pub key_times: Vec<Span>,
+    /// Slices' bytes as coded.
+    pub coded_bytes: u64,
+    /// Rebases the host made.
+    pub rebases: u32,
+    /// How often each side was woken by its own alarm: host, viewer.
+    pub wakes: [u64; 2],
+    /// Why, by the name of the reason.
+    pub wake_reasons: BTreeMap<String, u64>,
+    /// When the viewer said it is silent, and when it said the host is back.
+    pub silences: Vec<(u64, Option<u64>)>,
+    /// When connections were made anew.
+    pub attached: Vec<u64>,
+    /// Every present: when.
+    pub presents: Vec<u64>,
+    /// Key and button releases the host made itself, because a lease ended or the link was lost.
+    pub lease_ends: Vec<u64>,
+    /// What was handed to the desktop, and when.
+    pub injected: Vec<(u64, InputEvent)>,
+    /// Whether a film region was ever seen.
+    pub film_seen: bool,
+    why: [telepane_session::Wake; 2],
+    /// Faults either side noted.
+    pub faults: Vec<&'static str>,
+    /// When the viewer last held exactly the host's newest pixels.
+    pub exact_at: Option<u64>,
+    /// Whether the viewer's picture is dimmed.
+    pub dimmed: bool,
+}
+
+/// The host's clock starts here, the viewer's there: far apart, so that only the clock map can relate them.
+const HOST_EPOCH: u64 = 7_000_000_000;
+const VIEWER_EPOCH: u64 = 90_000_000_000;
+/// QUIC gives a connection up after this much silence (DESIGN §3.1), in microseconds.
+const IDLE_TIMEOUT: u64 = 120_000_000;
+/// A step that does not advance time this often is a loop in a mind.
+const MOST_TURNS: u32 = 100_000;
+
+impl World {
+    /// A world in which host and viewer are connected from the start.
+    pub fn new(options: WorldOptions) -> Self {
+        let mut world = Self {
+            now: 0,
+            down: Path::new(options.down, options.seed),
+            up: Path::new(options.up, options.seed ^ 0x5bd1),
+            controls: BTreeMap::new(),
+            control_count: 0,
+            control_free: [0; 2],
+            host: Host::new(Stamp::from_micros(HOST_EPOCH), options.host),
+            viewer: Viewer::new(Stamp::from_micros(VIEWER_EPOCH), Policy::default()),
+            screen: options.screen,
+            cost: options.cost,
+            drift_ppm: options.drift_ppm,
+            encoder: None,
+            coding: VecDeque::new(),
+            decoder: None,
+            decoding: None,
+            presenting: None,
+            host_wake: Some(0),
+            viewer_wake: Some(0),
+            attach_at: None,
+            asleep: false,
+            cut_since: None,
+            dead: false,
+            host_options: options.host.clone(),
+            keys: BTreeMap::new(),
+            key_count: 0,
+            journal: String::new(),
+            oracle: Oracle::default(),
+            ages: Vec::new(),
+            key_times: Vec::new(),
+            coded_bytes: 0,
+            rebases: 0,
+            wakes: [0; 2],
+            wake_reasons: BTreeMap::new(),
+            silences: Vec::new(),
+            attached: Vec::new(),
+            presents: Vec::new(),
+            lease_ends: Vec::new(),
+            injected: Vec::new(),
+            film_seen: false,
+            why: [telepane_session::Wake::Nothing; 2],
+            faults: Vec::new(),
+            exact_at: None,
+            dimmed: false,
+        };
+        world.attach(&[]);
+        world
+    }
+
+    /// Microseconds since the world began.
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Everything that happened, one line each.
+    pub fn journal(&self) -> &str {
+        &self.journal
+    }
+
+    /// A direction's path, to change its model or read its counters.
+    pub const fn path(&mut self, direction: Direction) -> &mut Path {
+        match direction {
+            Direction::Down => &mut self.down,
+            Direction::Up => &mut self.up,
+        }
+    }
+
+    /// Nothing passes either way, or everything again.
+    pub fn blackout(&mut self, on: bool) {
+        self.down.model.blackout = on;
+        self.up.model.blackout = on;
+        self.mark_cut();
+        self.note("world", format_args!("blackout {on}"));
+    }
+
+    /// Packets of one direction are made to vanish, or pass again.
+    pub fn cut_way(&mut self, direction: Direction, on: bool) {
+        self.path(direction).model.blackout = on;
+        self.mark_cut();
+        self.note("world", format_args!("{direction:?} cut {on}"));
+    }
+
+    fn mark_cut(&mut self) {
+        let cut = self.asleep || self.down.model.blackout || self.up.model.blackout;
+        self.cut_since = if cut { self.cut_since.or(Some(self.now)) } else { None };
+    }
+
+    /// Another link from now on, both ways.
+    pub fn set_link(&mut self, down: LinkModel, up: LinkModel) {
+        let (d, u) = (self.down.model.blackout, self.up.model.blackout);
+        self.down.model = LinkModel { blackout: d, ..down };
+        self.up.model = LinkModel { blackout: u, ..up };
+        self.note("world", format_args!("another link"));
+    }
+
+    /// The agent is killed and started again: a new mind that knows nothing. The viewer's connection is reset.
+    pub fn restart_host(&mut self) {
+        self.note("world", format_args!("the agent is started again"));
+        self.host = Host::new(self.host_now(), self.host_options.clone());
+        self.encoder = None;
+        self.coding.clear();
+        self.controls.clear();
+        self.dead = true;
+        self.up.cut();
+        self.down.cut();
+        self.screen.tell_again();
+        self.viewer.on_link_lost(self.viewer_now());
+        (self.host_wake, self.viewer_wake) = (Some(self.now), Some(self.now));
+    }
+
+    /// The person wants another size of the desktop.
+    pub fn ask_size(&mut self, size: Size<Surf>) {
+        self.viewer.on_resize(self.viewer_now(), size, 100);
+        self.viewer_wake = Some(self.now);
+    }
+
+    /// A control message that nobody sent reaches one side.
+    pub fn inject_control(&mut self, direction: Direction, message: Control) {
+        self.control_count += 1;
+        self.controls.insert((self.now, self.control_count), (direction, message));
+    }
+
+    /// The viewer's machine sleeps, or wakes: asleep, it does nothing, and its clock goes on.
+    pub fn sleep(&mut self, on: bool) {
+        self.asleep = on;
+        self.mark_cut();
+        self.note("world", format_args!("sleep {on}"));
+        if on {
+            self.down.cut();
+        } else {
+            self.viewer.on_woke(self.viewer_now());
+            self.viewer_wake = Some(self.now);
+        }
+    }
+
+    /// An input event happens at `at` microseconds.
+    pub fn input_at(&mut self, at: u64, event: InputEvent) {
+        self.key_count += 1;
+        self.keys.insert((at, self.key_count), event);
+    }
+
+    /// The host's desktop changes its size now.
+    pub fn resize(&mut self, size: Size<Surf>) {
+        self.screen.resize(size);
+        self.host_wake = Some(self.now);
+    }
+
+    /// Runs for `span`.
+    pub fn run(&mut self, span: Span) {
+        let end = self.now + span.as_micros();
+        self.run_to(end);
+    }
+
+    /// Runs to `end`, in microseconds since the world began.
+    pub fn run_to(&mut self, end: u64) {
+        let mut turns = 0;
+        while let Some(at) = self.next_at().filter(|at| *at <= end) {
+            turns = if at > self.now { 0 } else { turns + 1 };
+            assert!(turns < MOST_TURNS, "time stands still at {} us:\n{}", self.now, self.last_lines(30));
+            self.now = self.now.max(at);
+            self.step();
+            self.host.verify();
+            self.viewer.verify();
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// Whether the viewer holds exactly the host's newest pixels.
+    pub fn is_exact(&self) -> bool {
+        self.decoder.as_ref().is_some_and(|(_, d)| d.pixels() == &*self.screen.pixels())
+    }
+
+    /// Whether the host knows that it does.
+    pub fn is_confirmed(&self) -> bool {
+        self.host.is_exact()
+    }
+
+    /// Input events that were never delivered, as the viewer tells it.
+    pub fn dropped_input(&self) -> u32 {
+        self.viewer.dropped_input()
+    }
+
+    /// The last lines of the journal.
+    pub fn last_lines(&self, n: usize) -> String {
+        let lines: Vec<&str> = self.journal.lines().collect();
+        lines[lines.len().saturating_sub(n)..].join("\n")
+    }
+
+    fn host_now(&self) -> Stamp<HostClock> {
+        Stamp::from_micros(HOST_EPOCH + self.now)
+    }
+
+    fn viewer_now(&self) -> Stamp<ViewerClock> {
+        let drift = self.now as i128 * i128::from(self.drift_ppm) / 1_000_000;
+        Stamp::from_micros((i128::from(VIEWER_EPOCH + self.now) + drift) as u64)
+    }
+
+    /// The world's time at which the viewer's clock shows `at`, rounded up.
+    fn viewer_time(&self, at: Stamp<ViewerClock>) -> u64 {
+        let shown = i128::from(at.as_micros()) - i128::from(VIEWER_EPOCH);
+        let true_time = shown * 1_000_000 / (1_000_000 + i128::from(self.drift_ppm));
+        (true_time + 1).max(i128::from(self.now)) as u64
+    }
+
+    fn note(&mut self, side: &str, what: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.journal, "{:>12} {side:<6} {what}", self.now);
+    }
+
+    fn attach(&mut self, held: &[Held]) {
+        self.dead = false;
+        self.mark_cut();
+        self.controls.clear();
+        self.control_free = [0; 2];
+        self.host.on_attached(self.host_now(), 1_200, held);
+        self.viewer.on_attached(self.viewer_now(), self.host_now());
+        self.host_wake = Some(self.now);
+        self.viewer_wake = Some(self.now);
+    }
+
+    fn next_at(&self) -> Option<u64> {
+        let screen = self.screen.next_at().map(|t| t.as_micros().saturating_sub(HOST_EPOCH));
+        let viewer = if self.asleep {
+            [None; 4]
+        } else {
+            [
+                self.viewer_wake,
+                self.decoding.as_ref().map(|(at, _)| *at),
+                self.presenting.as_ref().map(|(at, _)| *at),
+                self.keys.first_key_value().map(|((at, _), _)| *at),
+            ]
+        };
+        let host = [
+            self.host_wake,
+            self.up.next_at(),
+            self.down.next_at(),
+            self.cut_since.filter(|_| !self.dead).map(|at| at + IDLE_TIMEOUT),
+            screen,
+            self.coding.front().map(|(at, _)| *at),
+            self.controls.first_key_value().map(|((at, _), _)| *at),
+            self.attach_at,
+        ];
+        host.into_iter().chain(viewer).flatten().min()
+    }
+
+    fn step(&mut self) {
+        if !self.dead && self.cut_since.is_some_and(|at| at + IDLE_TIMEOUT <= self.now) {
+            self.note("world", format_args!("the connection timed out"));
+            self.dead = true;
+            self.host.on_link_lost(self.host_now());
+            if !self.asleep {
+                self.viewer.on_link_lost(self.viewer_now());
+            }
+        }
+        if self.attach_at.is_some_and(|at| at <= self.now) {
+            self.attach_at = None;
+            if !self.down.model.blackout && !self.up.model.blackout && !self.asleep {
+                self.attached.push(self.now);
+                self.note("world", format_args!("attached anew"));
+                let held = self.viewer.held();
+                self.down.cut();
+                self.up.cut();
+                self.attach(&held);
+            } else {
+                self.viewer.on_reconnect_failed(self.viewer_now());
+                self.viewer_wake = Some(self.now);
+            }
+        }
+        self.deliver_controls();
+        self.step_host();
+        if self.asleep {
+            // Nobody is there to receive.
+            while self.down.pop(self.now).is_some() {}
+        } else {
+            self.step_viewer();
+        }
+    }
+
+    fn deliver_controls(&mut self) {
+        while let Some(entry) = self.controls.first_entry().filter(|e| e.key().0 <= self.now) {
+            let (direction, message) = entry.remove();
+            match direction {
+                Direction::Down => self.viewer.on_control(self.viewer_now(), message),
+                Direction::Up => self.host.on_control(self.host_now(), message),
+            }
+        }
+    }
+
+    /// A stream: in order, never lost, late by what the path's faults cost it.
+    fn send_control(&mut self, direction: Direction, message: Control) {
+        if self.dead {
+            return;
+        }
+        let path = self.path(direction);
+        let late = if path.model.blackout { 1_000_000 } else { path.model.jitter.as_micros() };
+        let at = self.now + self.path(direction).model.delay.as_micros() + late;
+        let way = usize::from(direction == Direction::Up);
+        self.control_free[way] = self.control_free[way].max(at);
+        self.control_count += 1;
+        self.controls.insert((self.control_free[way], self.control_count), (direction, message));
+    }
+
+    fn step_host(&mut self) {
+        let now = self.host_now();
+        if self.host_wake.take_if(|at| *at <= self.now).is_some() {
+            self.wakes[0] += 1;
+            *self.wake_reasons.entry(format!("host {:?}", self.why[0])).or_default() += 1;
+        }
+        while let Some(bytes) = self.up.pop(self.now) {
+            if self.dead {
+                continue;
+            }
+            self.host.on_datagram(&Incoming { bytes, arrived: now });
+        }
+        while self.coding.front().is_some_and(|(at, _)| *at <= self.now) {
+            if let Some((_, job)) = self.coding.pop_front() {
+                self.code(job);
+            }
+        }
+        if let Some(facts) = self.screen.poll(now) {
+            self.note("host", format_args!("frame {} {:?}", facts.id.0, facts.damage.changed.bounds()));
+            self.host.on_frame(now, &facts);
+            self.exact_at = None;
+        }
+        self.host.on_time(now);
+        loop {
+            match self.host.poll_output() {
+                HostOutput::Datagram(_) if self.dead => {}
+                HostOutput::Datagram(bytes) => self.down.push(self.now, bytes),
+                HostOutput::Control(message) => self.send_control(Direction::Down, message),
+                HostOutput::Encode(job) => {
+                    let pixels: u64 = job.items.iter().map(|i| i.rect.area()).sum();
+                    let cost = self.cost.encode_base + self.cost.encode_per_mpx.scaled(pixels, 1_000_000);
+                    // One thread codes: a job waits for the one before it.
+                    let free = self.coding.back().map_or(self.now, |(at, _)| *at);
+                    self.film_seen |= self.host.film_region().is_some();
+                    self.coding.push_back((free + cost.as_micros(), job));
+                }
+                HostOutput::Confirmed { epoch, applied } => {
+                    if let Some((_, encoder)) = self.encoder.as_mut().filter(|(e, _)| *e == epoch) {
+                        encoder.confirm(applied);
+                    }
+                }
+                HostOutput::Inject { event, .. } => {
+                    self.note("host", format_args!("inject {event:?}"));
+                    self.oracle.on_injected(&event, self.now);
+                    self.injected.push((self.now, event.clone()));
+                    self.screen.input(now, &event);
+                    if let Some(facts) = self.screen.poll(now) {
+                        self.host.on_frame(now, &facts);
+                        self.exact_at = None;
+                    }
+                }
+                HostOutput::ReleaseAll => {
+                    self.lease_ends.push(self.now);
+                    self.note("host", format_args!("release all"));
+                }
+                HostOutput::Resize { size, .. } => {
+                    self.screen.resize(size);
+                    if let Some(facts) = self.screen.poll(now) {
+                        self.host.on_frame(now, &facts);
+                    }
+                }
+                HostOutput::Clip(wish) => self.note("host", format_args!("{wish:?}")),
+                HostOutput::Note(note) => self.on_note("host", &note),
+                HostOutput::Closed(reason) => self.note("host", format_args!("closed {reason:?}")),
+                HostOutput::Idle { until, why } => {
+                    self.why[0] = why;
+                    self.host_wake = until.map(|t| t.as_micros().saturating_sub(HOST_EPOCH).max(self.now));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn code(&mut self, job: EncodeJob) {
+        let now = self.host_now();
+        let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
+        if !fits {
+            self.encoder = Some((job.epoch, Encoder::new(job.size, EncoderOptions::default())));
+        }
+        let pixels: Arc<Pixels> = self.screen.pixels();
+        if pixels.size() != job.size {
+            // The desktop changed its size under the job: the frame that says so makes the job void.
+            self.host.on_coded(now, EncodedSlices { job: job.id, ..EncodedSlices::default() });
+            return;
+        }
+        let version = job.items.iter().map(|i| i.version).max().unwrap_or(Version(0));
+        let Some((_, encoder)) = &mut self.encoder else { return };
+        match encoder.encode(&job, &pixels, version) {
+            Ok(done) => {
+                for slice in &done.slices {
+                    self.coded_bytes += slice.bytes.len() as u64;
+                    assert!(slice.bytes.len() as u64 <= job.slice_bytes.0, "a slice fits its bound");
+                }
+                if let Some(last) = done.slices.last() {
+                    self.oracle.on_coded(job.epoch, last.id, encoder.sent(), version);
+                }
+                self.host.on_coded(now, done);
+            }
+            Err(_) => self.host.on_base_gone(now, job.id),
+        }
+    }
+
+    fn step_viewer(&mut self) {
+        let now = self.viewer_now();
+        if self.viewer_wake.take_if(|at| *at <= self.now).is_some() {
+            self.wakes[1] += 1;
+            *self.wake_reasons.entry(format!("viewer {:?}", self.why[1])).or_default() += 1;
+        }
+        while let Some(bytes) = self.down.pop(self.now) {
+            if self.dead {
+                continue;
+            }
+            self.viewer.on_datagram(&Incoming { bytes, arrived: now });
+        }
+        while let Some(entry) = self.keys.first_entry().filter(|e| e.key().0 <= self.now) {
+            let event = entry.remove();
+            self.oracle.on_pressed(&event, self.now);
+            self.viewer.on_input(now, event);
+        }
+        if let Some((_, job)) = self.decoding.take_if(|(at, _)| *at <= self.now) {
+            self.decode(&job);
+        }
+        if let Some((_, journey)) = self.presenting.take_if(|(at, _)| *at <= self.now) {
+            self.show(journey);
+        }
+        self.viewer.on_time(now);
+        loop {
+            match self.viewer.poll_output() {
+                ViewerOutput::Datagram(_) if self.dead => {}
+                ViewerOutput::Datagram(bytes) => self.up.push(self.now, bytes),
+                ViewerOutput::Control(message) => self.send_control(Direction::Up, message),
+                ViewerOutput::Decode(job) => {
+                    let cost = self.cost.decode_base + self.cost.decode_per_kb.scaled(job.ops.len() as u64, 1_000);
+                    self.decoding = Some((self.now + cost.as_micros(), job));
+                }
+                ViewerOutput::Present { upto, journey, .. } => {
+                    self.note("viewer", format_args!("present {}", upto.0));
+                    self.presenting = Some((self.now + self.cost.present.as_micros(), journey));
+                }
+                ViewerOutput::Cursor(_) | ViewerOutput::CursorShape(_) => {}
+                ViewerOutput::Clip(wish) => self.note("viewer", format_args!("{wish:?}")),
+                ViewerOutput::Silent(silence) => {
+                    match (self.dimmed, silence) {
+                        (false, Some(_)) => self.silences.push((self.now, None)),
+                        (true, None) => {
+                            if let Some((_, back)) = self.silences.last_mut() {
+                                *back = Some(self.now);
+                            }
+                        }
+                        _ => {}
+                    }
+                    self.dimmed = silence.is_some();
+                }
+                ViewerOutput::Reconnect => {
+                    // A handshake takes two round trips and a half.
+                    let rtt = self.down.model.delay + self.up.model.delay;
+                    self.attach_at = self.attach_at.or(Some(self.now + rtt.scaled(5, 2).as_micros() + 1_000));
+                    self.note("viewer", format_args!("reconnect"));
+                }
+                ViewerOutput::Notice(text) => self.note("viewer", format_args!("notice {text}")),
+                ViewerOutput::Note(note) => self.on_note("viewer", &note),
+                ViewerOutput::Closed { reason, .. } => self.note("viewer", format_args!("closed {reason:?}")),
+                ViewerOutput::Idle { until, why } => {
+                    self.why[1] = why;
+                    self.viewer_wake = until.map(|t| self.viewer_time(t));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn decode(&mut self, job: &DecodeJob) {
+        let fits = matches!(&self.decoder, Some((epoch, _)) if *epoch == job.epoch);
+        if !fits {
+            self.decoder = Some((job.epoch, Decoder::new(job.size)));
+        }
+        let Some((_, decoder)) = &mut self.decoder else { return };
+        let fine = decoder.apply(&job.ops).is_ok();
+        if fine {
+            self.oracle.on_applied(job.epoch, job.id, decoder.pixels());
+        }
+        if self.exact_at.is_none() && self.is_exact() {
+            self.exact_at = Some(self.now);
+        }
+        self.viewer.on_decoded(self.viewer_now(), job.epoch, job.id, fine);
+    }
+
+    fn show(&mut self, journey: Journey) {
+        let (journey, key) = self.viewer.on_shown(self.viewer_now(), journey);
+        self.presents.push(self.now);
+        let captured = journey.host.captured.as_micros().saturating_sub(HOST_EPOCH);
+        self.ages.push(Span::micros(self.now.saturating_sub(captured)));
+        if let Some(key) = key {
+            let taken = self.viewer_now().since(key.taken);
+            self.key_times.push(taken);
+            self.note("viewer", format_args!("key {} shown after {taken:?}", key.seq.0));
+        }
+    }
+
+    fn on_note(&mut self, side: &str, note: &telepane_model::Note) {
+        match note {
+            telepane_model::Note::Rejected { fault } => self.faults.push(fault),
+            telepane_model::Note::Rebased { .. } => self.rebases += 1,
+            telepane_model::Note::LeaseExpired => self.lease_ends.push(self.now),
+            _ => {}
+        }
+        self.note(side, format_args!("{note:?}"));
+    }
+
+    /// What the viewer holds: its epoch and the last slice applied.
+    pub const fn position(&self) -> (Epoch, UpdateId) {
+        self.viewer.position()
+    }
+}
