@@ -1,0 +1,196 @@
+//! `telepane-host`'s command line. Names and flags are a contract: people script them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use telepane_model::{BitRate, Size, Surf};
+
+/// The Telepane agent: shows this machine's desktop to a telepane client.
+#[derive(Debug, Parser)]
+#[command(name = "telepane-host", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The agent's commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show a desktop and wait for clients.
+    Serve(Box<Serve>),
+    /// Clients that may come in without a code.
+    Client {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: ClientCommand,
+        /// Where keys and lists are.
+        #[command(flatten)]
+        state: State,
+    },
+    /// Print this host's fingerprint.
+    Fingerprint {
+        /// Where keys and lists are.
+        #[command(flatten)]
+        state: State,
+    },
+    /// Print the access code of a running agent that made it by itself.
+    Code {
+        /// Where keys and lists are.
+        #[command(flatten)]
+        state: State,
+    },
+    /// Say what this machine has and lacks for serving.
+    Doctor {
+        /// Where keys and lists are.
+        #[command(flatten)]
+        state: State,
+    },
+}
+
+/// Where keys and lists are kept.
+#[derive(Args, Clone, Debug, Default)]
+pub struct State {
+    /// Keep keys and lists here instead of $XDG_STATE_HOME/telepane-host.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// What can be done with enrolled clients.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// List them.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take one's key off the list, by name or by the beginning of its id.
+    Revoke {
+        /// Name or beginning of the id.
+        client: String,
+    },
+}
+
+/// `telepane-host serve`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(max_term_width = 100)]
+pub struct Serve {
+    /// Show this X display. Without a source: $DISPLAY, else a virtual desktop.
+    #[arg(long, value_name = ":N", group = "source")]
+    pub display: Option<String>,
+    /// Start a desktop of its own with these monitors, e.g. 1920x1080 or 1920x1080+1280x720.
+    #[arg(long = "virtual", value_name = "WxH[+WxH…]", group = "source", value_parser = parse_heads)]
+    pub heads: Option<Heads>,
+    /// Show an invented scene.
+    #[arg(long, group = "source")]
+    pub synthetic: Option<Scene>,
+    /// Show a recording (.deskrec or .seq) over and over.
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub replay: Option<PathBuf>,
+    /// How to read an X display.
+    #[arg(long, value_name = "BACKEND", default_value = "x11")]
+    pub capture: CaptureBackend,
+    /// Listen on this address. Default: every address, UDP port 8443.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Let several clients watch and work at once; otherwise a new one takes over.
+    #[arg(long)]
+    pub shared: bool,
+    /// Read settings from this file instead of $XDG_CONFIG_HOME/telepane-host/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where keys and lists are.
+    #[command(flatten)]
+    pub state: State,
+    /// Serve figures for Prometheus at this address.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Write everything that happens to this file, one line each.
+    #[arg(long, value_name = "FILE")]
+    pub notes: Option<PathBuf>,
+    /// Never send faster than this, e.g. 20M or 800k (bits per second).
+    #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
+    pub limit: Option<BitRate>,
+    /// Keep at least this much, whatever the path seems to say.
+    #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
+    pub floor: Option<BitRate>,
+    /// Take the access code from this file instead of printing a fresh one.
+    #[arg(long, value_name = "FILE")]
+    pub access_code_file: Option<PathBuf>,
+}
+
+/// The monitors of a virtual desktop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heads(pub Vec<Size<Surf>>);
+
+/// How an X display is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CaptureBackend {
+    /// DAMAGE and shared memory.
+    #[default]
+    X11,
+    /// The scrap crate: whole frames, no cursor.
+    Scrap,
+}
+
+/// An invented scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scene {
+    /// Someone types.
+    Editor,
+    /// Text scrolls.
+    Scroll,
+    /// A window is dragged over a photo.
+    Drag,
+    /// A film plays in a window.
+    Film,
+}
+
+/// `20M`, `800k`, `64000`: bits per second.
+pub fn parse_rate(text: &str) -> Result<BitRate, String> {
+    let (digits, unit) = match text.trim().to_ascii_lowercase() {
+        t if t.ends_with('g') => (t[..t.len() - 1].to_owned(), 1e9),
+        t if t.ends_with('m') => (t[..t.len() - 1].to_owned(), 1e6),
+        t if t.ends_with('k') => (t[..t.len() - 1].to_owned(), 1e3),
+        t => (t, 1.0),
+    };
+    match digits.parse::<f64>() {
+        Ok(n) if n.is_finite() && n > 0.0 && n * unit <= 1e12 => Ok(BitRate::bps((n * unit) as u64)),
+        _ => Err("give bits per second, such as 20M, 1.5M or 800k".into()),
+    }
+}
+
+fn parse_heads(text: &str) -> Result<Heads, String> {
+    let size = |part: &str| {
+        let (w, h) = part.split_once('x')?;
+        Some(Size::new(w.parse().ok()?, h.parse().ok()?)).filter(|s: &Size<Surf>| s.is_valid())
+    };
+    let heads: Option<Vec<_>> = text.split('+').map(size).collect();
+    heads.map(Heads).ok_or_else(|| "give one or more sizes such as 1920x1080 or 1920x1080+1280x720".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rates_and_sizes_are_read_or_explained() {
+        assert_eq!(parse_rate("1.5M"), Ok(BitRate::kbps(1_500)));
+        assert!(parse_rate("fast").is_err() && parse_rate("-3k").is_err() && parse_rate("1e300G").is_err());
+        assert_eq!(parse_heads("800x600+640x480").map(|h| h.0.len()), Ok(2));
+        assert!(parse_heads("800").is_err() && parse_heads("0x5").is_err() && parse_heads("99999x9").is_err());
+    }
+
+    #[test]
+    fn only_one_source_may_be_named() {
+        let both = ["telepane-host", "serve", "--display", ":1", "--synthetic", "film"];
+        assert!(Cli::try_parse_from(both).is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! The configuration file. What the command line says wins.
+
+use crate::cli::{Serve, parse_rate};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// `config.toml`. An unknown key is an error: a setting that is misspelt must not be silently without effect.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    listen: Option<SocketAddr>,
+    shared: Option<bool>,
+    metrics: Option<SocketAddr>,
+    limit: Option<String>,
+    floor: Option<String>,
+    access_code_file: Option<PathBuf>,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {why}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        why: std::io::Error,
+    },
+    /// A line of it cannot be understood.
+    #[error("the configuration {path} is not valid; correct it and start again\n{why}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        why: String,
+    },
+}
+
+/// Fills what the command line left open from the configuration file. A file that was not named need not exist.
+pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigError> {
+    let path = serve.config.clone().unwrap_or_else(|| default_file.to_owned());
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && serve.config.is_none() => return Ok(serve),
+        Err(why) => return Err(ConfigError::Unreadable { path, why }),
+    };
+    let invalid = |why: String| ConfigError::Invalid { path: path.clone(), why };
+    let file: File = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
+    let rate = |text: Option<String>| text.map(|t| parse_rate(&t)).transpose();
+    serve.limit = serve.limit.or(rate(file.limit).map_err(|e| invalid(format!("limit: {e}")))?);
+    serve.floor = serve.floor.or(rate(file.floor).map_err(|e| invalid(format!("floor: {e}")))?);
+    serve.listen = serve.listen.or(file.listen);
+    serve.metrics = serve.metrics.or(file.metrics);
+    serve.access_code_file = serve.access_code_file.or(file.access_code_file);
+    serve.shared |= file.shared.unwrap_or(false);
+    Ok(serve)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::BitRate;
+
+    fn with(name: &str, text: &str) -> Result<Serve, ConfigError> {
+        let path = std::env::temp_dir().join(format!("telepane-config-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, text).expect("a temporary file");
+        let result = complete(Serve { config: Some(path.clone()), ..Serve::default() }, Path::new("/nonexistent"));
+        std::fs::remove_file(path).expect("it was written");
+        result
+    }
+
+    #[test]
+    fn settings_are_read_and_an_unknown_key_is_named() {
+        let serve = with("good", "limit = \"2M\"\nshared = true\n").expect("valid");
+        assert_eq!((serve.limit, serve.shared), (Some(BitRate::mbps(2)), true));
+        let error = with("bad", "shared = true\nlimt = \"2M\"\n").expect_err("misspelt").to_string();
+        assert!(error.contains("limt") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let named = Serve { config: Some("/nonexistent/telepane.toml".into()), ..Serve::default() };
+        assert!(complete(named, Path::new("/nonexistent")).is_err());
+        assert!(complete(Serve::default(), Path::new("/nonexistent/telepane.toml")).is_ok());
+    }
+}

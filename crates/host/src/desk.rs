@@ -1,0 +1,503 @@
+//! The desk loop: capture, seats, input and clipboard on one thread. Each turn drains what happened, lets every mind
+//! act, and waits for whatever comes first: a frame, a packet, a job done, an alarm.
+
+use crate::clock::Clock;
+use crate::door::{Answer, Caller, Doorkeeper};
+use crate::notes::Notes;
+use crate::seat::{Seat, Wish};
+use crate::surface::Desktop;
+use crate::worker::Worker;
+use polling::{Event as PollEvent, Events, PollMode, Poller};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::Arc;
+use std::time::Duration;
+use telepane_capture::Event as CaptureEvent;
+use telepane_input::clipboard::{ClipEvent, FetchId, PasteId};
+use telepane_model::{CursorShape, CursorState, Damage, FrameFacts, HostClock, Span, Stamp, Version};
+use telepane_protocol::{Control, Goodbye, RefuseReason, VERSION};
+use telepane_session::{ClipWish, HostOptions, Incoming};
+use telepane_transport::{ConnFacts, ConnId, Event as NetEvent, Handle, Lanes};
+
+/// Everything the loop owns.
+pub struct Desk {
+    /// The clock.
+    pub clock: Clock,
+    /// The desktop.
+    pub desktop: Desktop,
+    /// Who decides who comes in.
+    pub door: Doorkeeper,
+    /// The network's sending side.
+    pub net: Handle,
+    /// What the network says.
+    pub events: Receiver<NetEvent>,
+    /// Wakes the loop.
+    pub poller: Arc<Poller>,
+    /// Codes large pictures.
+    pub worker: Worker,
+    /// Where notes go.
+    pub notes: Notes,
+    /// Several viewers at once.
+    pub shared: bool,
+    /// Given to every seat.
+    pub options: HostOptions,
+    /// Set by a signal.
+    pub stop: Arc<AtomicBool>,
+    /// The name shown to viewers.
+    pub host_name: String,
+    /// Renews the short-lived certificate if it is time; asked once an hour.
+    pub renew: Box<dyn FnMut()>,
+}
+
+/// What changes from turn to turn.
+#[derive(Default)]
+struct State {
+    callers: BTreeMap<ConnId, (Caller, ConnFacts)>,
+    seats: BTreeMap<u64, Seat>,
+    next_seat: u64,
+    last_frame: Option<FrameFacts>,
+    cursor: Option<CursorState>,
+    shape: Option<CursorShape>,
+    /// Descriptors the poller watches: capture, clipboard.
+    watched: [Option<i32>; 2],
+    clip_has_text: bool,
+    fetches: BTreeMap<u64, (u64, u32)>,
+    next_fetch: u64,
+    renew_at: Stamp<HostClock>,
+}
+
+/// A seat nobody returns to is cleared after this long.
+const SEAT_KEPT: Span = Span::secs(3_600);
+/// Seats kept for their viewers at most.
+const MOST_SEATS: usize = 8;
+const HOUR: Span = Span::secs(3_600);
+const CAPTURE: usize = 0;
+const CLIPBOARD: usize = 1;
+
+impl Desk {
+    /// Runs until a signal asks it to stop, or the desktop is gone for good.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        let mut state = State { next_seat: 1, next_fetch: 1, ..State::default() };
+        let mut happened = Events::new();
+        let mut end = (Goodbye::Stopping, "the agent stops");
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = self.clock.now();
+            while let Ok(event) = self.events.try_recv() {
+                self.on_net(&mut state, event);
+            }
+            while let Some(done) = self.worker.take() {
+                if let Some(seat) = state.seats.get_mut(&done.seat) {
+                    seat.on_done(now, done);
+                }
+            }
+            if let Err(lost) = self.poll_capture(&mut state) {
+                tracing::warn!(%lost, "the desktop is gone");
+                end = (Goodbye::DesktopGone, "the desktop is gone");
+                break;
+            }
+            self.poll_clipboard(&mut state);
+            let wake = self.drain_seats(&mut state);
+            self.notes.flush();
+            self.wait(&mut state, wake, &mut happened)?;
+        }
+        let now = self.clock.now();
+        for seat in state.seats.values_mut() {
+            seat.host.close(now, end.0, end.1);
+            let pixels = self.desktop.source.pixels();
+            seat.drain(&self.clock, &self.net, &self.worker, (&pixels, Version(0)), &mut self.notes, &mut |_| {});
+        }
+        if let Some(injector) = &mut self.desktop.injector {
+            // A desktop that is gone holds no keys.
+            let _ = injector.release_all();
+        }
+        self.notes.flush();
+        Ok(())
+    }
+
+    fn on_net(&mut self, state: &mut State, event: NetEvent) {
+        match event {
+            NetEvent::Connected { conn, facts } => match self.door.greet(facts.remote.ip(), facts.exporter) {
+                Ok(caller) => {
+                    state.callers.insert(conn, (caller, facts));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "no randomness for a handshake");
+                    self.net.close(conn, 0, "the agent cannot authenticate now");
+                }
+            },
+            NetEvent::Datagram { conn, bytes, arrived_us } => {
+                if let Some(seat) = seat_of(state, conn) {
+                    // The mind's time never goes back, however the threads were scheduled.
+                    let arrived = Stamp::from_micros(arrived_us);
+                    seat.host.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
+                }
+            }
+            NetEvent::Control { conn, message, .. } => self.on_control(state, conn, &message),
+            NetEvent::PathChanged { conn, remote, max_datagram } => {
+                tracing::info!(%remote, max_datagram, "the path changed");
+                if let Some(seat) = seat_of(state, conn) {
+                    seat.host.on_max_datagram(max_datagram);
+                }
+            }
+            NetEvent::Closed { conn, reason } => {
+                state.callers.remove(&conn);
+                let now = self.clock.now();
+                if let Some(seat) = seat_of(state, conn) {
+                    tracing::info!(%reason, "connection over");
+                    seat.detach(now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_control(&mut self, state: &mut State, conn: ConnId, message: &[u8]) {
+        let now = self.clock.now();
+        if let Some(seat) = seat_of(state, conn) {
+            match Control::decode(message) {
+                Ok(message) => seat.host.on_control(now, message),
+                Err(fault) => self.notes.write(now, &telepane_model::Note::Rejected { fault: fault.name() }),
+            }
+            return;
+        }
+        let Some((caller, facts)) = state.callers.get_mut(&conn) else { return };
+        if let Some(who) = &caller.who {
+            let (client, max_datagram) = (who.client, facts.max_datagram);
+            match Control::decode(message) {
+                Ok(Control::Attach { session, want, held, .. }) => {
+                    state.callers.remove(&conn);
+                    self.attach(state, conn, max_datagram, client, session, &held);
+                    if let Some(size) = want {
+                        self.resize(size);
+                    }
+                }
+                _ => self.net.close(conn, 0, "attach first"),
+            }
+            return;
+        }
+        let (messages, out) = match self.door.on_message(caller, message, now) {
+            Answer::Go(messages) => (messages, false),
+            Answer::In(messages) => {
+                self.net.authenticated(conn);
+                (messages, false)
+            }
+            Answer::Out(messages) => (messages, true),
+        };
+        for m in messages {
+            // A connection that is already gone needs no answer.
+            let _ = self.net.send_control(conn, &m.encode());
+        }
+        if out {
+            state.callers.remove(&conn);
+            self.net.close(conn, 0, "not let in");
+        }
+    }
+
+    fn attach(
+        &mut self,
+        state: &mut State,
+        conn: ConnId,
+        max_datagram: usize,
+        client: Option<telepane_trust::ClientId>,
+        token: [u8; 16],
+        held: &[telepane_protocol::control::Held],
+    ) {
+        let now = self.clock.now();
+        let known = state.seats.values().find(|s| s.token == token && s.client == client).map(|s| s.id);
+        let resumed = known.is_some();
+        if !self.shared {
+            self.clear_other_seats(state, known, now);
+        }
+        let id = match known {
+            Some(id) => id,
+            None => match self.new_seat(state, client, now) {
+                Some(id) => id,
+                None => {
+                    let text = "too many viewers; try again later".into();
+                    let refuse = Control::Refuse { reason: RefuseReason::Busy, text };
+                    let _ = self.net.send_control(conn, &refuse.encode());
+                    self.net.close(conn, 0, "busy");
+                    return;
+                }
+            },
+        };
+        let resizable = self.desktop.source.describe().can_resize;
+        let Some(seat) = state.seats.get_mut(&id) else { return };
+        if let Some(old) = seat.conn.take() {
+            seat.host.on_link_lost(now);
+            self.net.close(old, 0, "resumed on another connection");
+        }
+        let welcome = Control::Welcome {
+            version: VERSION,
+            session: seat.token,
+            resumed,
+            now,
+            resizable,
+            host: self.host_name.clone(),
+        };
+        // If the connection is gone meanwhile, its end is told next.
+        let _ = self.net.send_control(conn, &welcome.encode());
+        seat.attach(now, conn, max_datagram, held);
+        if state.clip_has_text {
+            seat.host.on_clip_changed(now, true);
+        }
+        tracing::info!(seat = id, resumed, "attached");
+    }
+
+    /// By default a new connection takes over.
+    fn clear_other_seats(&mut self, state: &mut State, keep: Option<u64>, now: Stamp<HostClock>) {
+        for id in state.seats.keys().copied().filter(|id| Some(*id) != keep).collect::<Vec<_>>() {
+            let Some(mut seat) = state.seats.remove(&id) else { continue };
+            seat.host.close(now, Goodbye::TakenOver, "another client has connected");
+            let pixels = self.desktop.source.pixels();
+            let injector = &mut self.desktop.injector;
+            seat.drain(&self.clock, &self.net, &self.worker, (&pixels, Version(0)), &mut self.notes, &mut |wish| {
+                if let (Wish::ReleaseAll, Some(injector)) = (wish, injector.as_mut()) {
+                    let _ = injector.release_all();
+                }
+            });
+            if let Some(conn) = seat.conn {
+                self.net.close(conn, 0, "another client has connected");
+            }
+        }
+    }
+
+    fn new_seat(
+        &mut self,
+        state: &mut State,
+        client: Option<telepane_trust::ClientId>,
+        now: Stamp<HostClock>,
+    ) -> Option<u64> {
+        if state.seats.len() >= MOST_SEATS {
+            let oldest = state.seats.values().filter(|s| s.conn.is_none()).min_by_key(|s| s.left_at).map(|s| s.id)?;
+            state.seats.remove(&oldest);
+        }
+        let token = telepane_auth::random::bytes().ok()?;
+        let id = state.next_seat;
+        state.next_seat += 1;
+        let mut seat = Seat::new(id, token, client, now, self.options.clone());
+        if let Some(last) = &state.last_frame {
+            let size = self.desktop.source.pixels().size();
+            let whole = FrameFacts { damage: Damage::all(size), size, ..last.clone() };
+            seat.host.on_frame(now, &whole);
+        }
+        if let Some(shape) = &state.shape {
+            seat.host.on_cursor_shape(now, shape.clone());
+        }
+        if let Some(cursor) = state.cursor {
+            seat.host.on_cursor(now, cursor);
+        }
+        state.seats.insert(id, seat);
+        Some(id)
+    }
+
+    fn poll_capture(&mut self, state: &mut State) -> Result<(), telepane_capture::Lost> {
+        loop {
+            let now = self.clock.now();
+            let Some(event) = self.desktop.source.poll(now)? else { return Ok(()) };
+            let now = self.clock.now();
+            match event {
+                CaptureEvent::Frame(facts) => {
+                    for seat in state.seats.values_mut() {
+                        seat.host.on_frame(now, &facts);
+                    }
+                    if self.desktop.injector.is_none() && self.desktop.display.is_some() {
+                        self.reopen_hands();
+                    }
+                    state.last_frame = Some(facts);
+                }
+                CaptureEvent::Cursor(cursor) => {
+                    state.cursor = Some(cursor);
+                    state.seats.values_mut().for_each(|s| s.host.on_cursor(now, cursor));
+                }
+                CaptureEvent::CursorShape(shape) => {
+                    state.seats.values_mut().for_each(|s| s.host.on_cursor_shape(now, shape.clone()));
+                    state.shape = Some(shape);
+                }
+                CaptureEvent::Gone => {
+                    tracing::warn!("the display is gone; waiting for it to come back");
+                    self.desktop.injector = None;
+                    self.desktop.clipboard = None;
+                    if let Some(why) = self.desktop.running.as_mut().and_then(|r| r.server_ended()) {
+                        tracing::warn!(why, "the virtual desktop's server ended");
+                    }
+                }
+            }
+        }
+    }
+
+    fn reopen_hands(&mut self) {
+        if let Err(error) = self.desktop.open_hands() {
+            tracing::warn!(%error, "input cannot be opened yet");
+        }
+    }
+
+    fn drain_seats(&mut self, state: &mut State) -> Option<Stamp<HostClock>> {
+        let now = self.clock.now();
+        state.seats.retain(|_, s| s.left_at.is_none_or(|at| now.since(at) < SEAT_KEPT));
+        let version = Version(state.last_frame.as_ref().map_or(0, |f| f.id.0));
+        let pixels = self.desktop.source.pixels();
+        let mut wake: Option<Stamp<HostClock>> = None;
+        let mut wishes = Vec::new();
+        for seat in state.seats.values_mut() {
+            let id = seat.id;
+            seat.drain(&self.clock, &self.net, &self.worker, (&pixels, version), &mut self.notes, &mut |w| wishes.push((id, w)));
+            wake = [wake, seat.wake].into_iter().flatten().min();
+        }
+        drop(pixels);
+        for (id, wish) in wishes {
+            self.grant(state, id, wish);
+        }
+        wake
+    }
+
+    fn grant(&mut self, state: &mut State, seat: u64, wish: Wish) {
+        let gone = match wish {
+            Wish::Inject(event) => {
+                self.desktop.source.expect_echo(self.clock.now());
+                self.desktop.injector.as_mut().and_then(|i| i.inject(&event).err())
+            }
+            Wish::ReleaseAll => self.desktop.injector.as_mut().and_then(|i| i.release_all().err()),
+            Wish::Resize(size) => {
+                self.resize(size);
+                None
+            }
+            Wish::Clip(wish) => {
+                self.on_clip_wish(state, seat, wish);
+                None
+            }
+            Wish::Left => {
+                if let Some(conn) = state.seats.remove(&seat).and_then(|s| s.conn) {
+                    self.net.close(conn, 0, "goodbye");
+                }
+                None
+            }
+        };
+        if let Some(error) = gone {
+            tracing::warn!(%error, "input is gone");
+            self.desktop.injector = None;
+        }
+    }
+
+    fn resize(&mut self, size: telepane_model::Size<telepane_model::Surf>) {
+        if !self.desktop.source.describe().can_resize {
+            return;
+        }
+        match self.desktop.source.resize(size) {
+            Ok(got) => tracing::info!(%size, %got, "desktop resized"),
+            Err(error) => tracing::warn!(%error, %size, "the desktop keeps its size"),
+        }
+    }
+
+    fn poll_clipboard(&mut self, state: &mut State) {
+        loop {
+            let now = self.clock.now();
+            let Some(clipboard) = &mut self.desktop.clipboard else { return };
+            let event = match clipboard.poll(now) {
+                Ok(Some(event)) => event,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the clipboard is gone");
+                    self.desktop.clipboard = None;
+                    return;
+                }
+            };
+            match event {
+                ClipEvent::OwnerChanged | ClipEvent::Emptied => {
+                    state.clip_has_text = event == ClipEvent::OwnerChanged;
+                    let has_text = state.clip_has_text;
+                    state.seats.values_mut().for_each(|s| s.host.on_clip_changed(now, has_text));
+                }
+                ClipEvent::Wanted { id } => {
+                    // Who offered last answers; a seat without a connection refuses by itself.
+                    match state.seats.values_mut().find(|s| s.conn.is_some()) {
+                        Some(seat) => seat.host.on_clip_wanted(now, id.0 as u32),
+                        None => {
+                            // The display's end shows at the next poll.
+                            let _ = clipboard.refuse(id);
+                        }
+                    }
+                }
+                ClipEvent::Fetched { id, text } => {
+                    let Some((seat, request)) = state.fetches.remove(&id.0) else { continue };
+                    if let Some(seat) = state.seats.get_mut(&seat) {
+                        seat.host.on_clip_text(now, request, text.ok().as_deref());
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_clip_wish(&mut self, state: &mut State, seat: u64, wish: ClipWish) {
+        let now = self.clock.now();
+        let Some(clipboard) = &mut self.desktop.clipboard else {
+            if let (ClipWish::Fetch { id }, Some(seat)) = (wish, state.seats.get_mut(&seat)) {
+                seat.host.on_clip_text(now, id, None);
+            }
+            return;
+        };
+        let result = match wish {
+            ClipWish::Offered(true) => clipboard.offer(),
+            ClipWish::Offered(false) => clipboard.withdraw(),
+            ClipWish::Fetch { id } => {
+                let fetch = state.next_fetch;
+                state.next_fetch += 1;
+                state.fetches.insert(fetch, (seat, id));
+                clipboard.fetch(FetchId(fetch))
+            }
+            ClipWish::Paste { id, text: Some(text) } => clipboard.provide(PasteId(u64::from(id)), &text),
+            ClipWish::Paste { id, text: None } => clipboard.refuse(PasteId(u64::from(id))),
+        };
+        if let Err(error) = result {
+            tracing::warn!(%error, "the clipboard is gone");
+            self.desktop.clipboard = None;
+        }
+    }
+
+    fn wait(&mut self, state: &mut State, wake: Option<Stamp<HostClock>>, happened: &mut Events) -> anyhow::Result<()> {
+        let source = self.desktop.source.wake();
+        let clipboard = self.desktop.clipboard.as_ref();
+        let clip_at = clipboard.and_then(telepane_input::clipboard::Clipboard::deadline);
+        self.watch(state, CAPTURE, source.fd)?;
+        self.watch(state, CLIPBOARD, self.desktop.clipboard.as_ref().map(|c| c.as_fd().as_raw_fd()))?;
+        let at = [wake, source.at, clip_at].into_iter().flatten().min();
+        let now = self.clock.now();
+        if now >= state.renew_at {
+            (self.renew)();
+            state.renew_at = now + HOUR;
+        }
+        let at = at.map_or(state.renew_at, |at| at.min(state.renew_at));
+        happened.clear();
+        self.poller.wait(happened, Some(Duration::from_micros(at.since(now).as_micros())))?;
+        Ok(())
+    }
+
+    fn watch(&self, state: &mut State, key: usize, fd: Option<i32>) -> anyhow::Result<()> {
+        let Some(place) = state.watched.get_mut(key) else { return Ok(()) };
+        if *place == fd {
+            return Ok(());
+        }
+        if let Some(old) = place.take() {
+            // SAFETY: only the number is used, to take it off the list; a descriptor closed meanwhile is an error
+            // that changes nothing.
+            let old = unsafe { BorrowedFd::borrow_raw(old) };
+            let _ = self.poller.delete(old);
+        }
+        if let Some(new) = fd {
+            // SAFETY: the descriptor belongs to the source or the clipboard, which live as long as this loop; when
+            // they change it, the next turn takes the old one off the list before waiting.
+            unsafe {
+                self.poller.add_with_mode(&BorrowedFd::borrow_raw(new), PollEvent::readable(key), PollMode::Level)?;
+            }
+            *place = Some(new);
+        }
+        Ok(())
+    }
+}
+
+fn seat_of(state: &mut State, conn: ConnId) -> Option<&mut Seat> {
+    state.seats.values_mut().find(|s| s.conn == Some(conn))
+}
+

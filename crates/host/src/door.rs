@@ -1,0 +1,155 @@
+//! Who may come in: drives `trust::handshake` for each connection until somebody is let in or sent away.
+//!
+//! Until then a connection may say hello, authenticate, and nothing else.
+
+use crate::clock::unix_secs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use telepane_auth::{Enrolled, code_file, random};
+use telepane_model::{HostClock, Stamp};
+use telepane_protocol::control::Control;
+use telepane_protocol::{Capabilities, OLDEST_VERSION, RefuseReason, VERSION};
+use telepane_trust::{
+    AccessCode, Admission, Authenticated, ClientPublic, Door as TrustDoor, Exporter, Fingerprint, HostAuth, HostStep,
+    Throttle,
+};
+
+/// Everything that decides who comes in, shared by all connections.
+pub struct Doorkeeper {
+    fingerprint: Fingerprint,
+    throttle: Throttle,
+    code: AccessCode,
+    /// The file the code was made into by this agent; `None` when a person chose the code.
+    own_code_file: Option<PathBuf>,
+    enrolled: Enrolled,
+}
+
+/// A connection at the door.
+pub struct Caller {
+    peer: IpAddr,
+    auth: Option<HostAuth>,
+    greeted: bool,
+    /// Set once it is let in.
+    pub who: Option<Authenticated>,
+}
+
+/// What to do with a caller's message.
+pub enum Answer {
+    /// Send these and go on.
+    Go(Vec<Control>),
+    /// Send these: the caller is in.
+    In(Vec<Control>),
+    /// Send these and close.
+    Out(Vec<Control>),
+}
+
+impl Doorkeeper {
+    /// Opens the list of enrolled clients in `state`, and takes the code from `code_file` or makes a fresh one.
+    pub fn open(state: &Path, code: Option<&Path>, own: &Path, fingerprint: Fingerprint) -> anyhow::Result<Self> {
+        let (code, own_code_file) = match code {
+            Some(path) => (code_file::read(path)?, None),
+            None => (code_file::write_fresh(own)?, Some(own.to_owned())),
+        };
+        let enrolled = Enrolled::open(state)?;
+        Ok(Self { fingerprint, throttle: Throttle::default(), code, own_code_file, enrolled })
+    }
+
+    /// The code, when this agent made it by itself and has to tell it.
+    pub fn own_code(&self) -> Option<String> {
+        self.own_code_file.as_ref().map(|_| self.code.reveal().to_string())
+    }
+
+    /// Somebody connected.
+    pub fn greet(&self, peer: IpAddr, exporter: [u8; 32]) -> anyhow::Result<Caller> {
+        let auth = HostAuth::new(Exporter::new(exporter), self.fingerprint, random::seed()?);
+        Ok(Caller { peer, auth: Some(auth), greeted: false, who: None })
+    }
+
+    /// A caller said something.
+    pub fn on_message(&mut self, caller: &mut Caller, message: &[u8], now: Stamp<HostClock>) -> Answer {
+        match Control::decode(message) {
+            Ok(Control::Hello { oldest, newest, agent, .. }) if !caller.greeted => {
+                caller.greeted = true;
+                tracing::info!(peer = %caller.peer, %agent, "hello");
+                if oldest > VERSION || newest < OLDEST_VERSION {
+                    let text = format!("this agent speaks versions {OLDEST_VERSION} to {VERSION}; update the older side");
+                    return Answer::Out(vec![Control::Refuse { reason: RefuseReason::Version, text }]);
+                }
+                Answer::Go(vec![hello()])
+            }
+            Ok(Control::Auth(bytes)) if caller.greeted => self.on_auth(caller, &bytes, now),
+            other => {
+                tracing::warn!(peer = %caller.peer, fault = ?other.err(), "a message that has no place at the door");
+                let text = "say hello and authenticate first".into();
+                Answer::Out(vec![Control::Refuse { reason: RefuseReason::Authentication, text }])
+            }
+        }
+    }
+
+    fn on_auth(&mut self, caller: &mut Caller, bytes: &[u8], now: Stamp<HostClock>) -> Answer {
+        let Some(auth) = caller.auth.take() else { return Answer::Out(Vec::new()) };
+        if let Err(error) = self.enrolled.refresh() {
+            tracing::warn!(%error, "the list of enrolled clients cannot be read; the last one read counts");
+        }
+        let enrolled = |key: &ClientPublic| self.enrolled.contains(key);
+        let mut gate = TrustDoor {
+            throttle: &mut self.throttle,
+            peer: caller.peer.into(),
+            now,
+            code: Some(&self.code),
+            enrolled: &enrolled,
+            admit: &|_| Admission::AdmitAndEnrol,
+            rotate_code: false,
+        };
+        let step = auth.handle_bytes(bytes, &mut gate);
+        let rotate = gate.rotate_code;
+        if rotate {
+            self.rotate_code();
+        }
+        match step {
+            HostStep::Reply { auth, reply } => {
+                caller.auth = Some(auth);
+                Answer::Go(vec![Control::Auth(reply.encode())])
+            }
+            HostStep::Accepted { reply, who } => {
+                tracing::info!(peer = %caller.peer, name = who.name.as_str(), method = ?who.method, "let in");
+                self.remember(&who);
+                caller.who = Some(who);
+                Answer::In(vec![Control::Auth(reply.encode())])
+            }
+            HostStep::Refused { reply, reason } => {
+                tracing::warn!(peer = %caller.peer, %reason, "sent away");
+                Answer::Out(vec![Control::Auth(reply.encode())])
+            }
+        }
+    }
+
+    fn remember(&mut self, who: &Authenticated) {
+        if let Some(key) = who.enrol
+            && let Err(error) = self.enrolled.enrol(key, &who.name, unix_secs())
+        {
+            tracing::warn!(%error, "the client's key could not be kept; it will need the code again");
+        }
+    }
+
+    /// Too many wrong guesses: a code this agent made is replaced; one that a person chose stays.
+    fn rotate_code(&mut self) {
+        let Some(path) = &self.own_code_file else { return };
+        match code_file::write_fresh(path) {
+            Ok(code) => {
+                self.code = code;
+                tracing::warn!("too many wrong codes: a new one was made; `telepane-host code` prints it");
+            }
+            Err(error) => tracing::warn!(%error, "too many wrong codes, and a new one could not be written"),
+        }
+    }
+}
+
+fn hello() -> Control {
+    Control::Hello {
+        oldest: OLDEST_VERSION,
+        newest: VERSION,
+        capabilities: Capabilities::default().with(telepane_protocol::Capability::Clipboard, 1),
+        agent: concat!("telepane-host ", env!("CARGO_PKG_VERSION")).into(),
+    }
+}

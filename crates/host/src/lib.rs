@@ -1,0 +1,17 @@
+//! The Telepane agent: one network thread, one desk loop, one worker for large pictures.
+//!
+//! The desk loop owns everything that happens on the desktop: it polls the capture source, runs each viewer's
+//! `session::Host`, injects input, and codes small changes inline. It decides nothing; what looks like a decision here
+//! belongs in `session`.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod desk;
+pub mod door;
+pub mod notes;
+pub mod seat;
+pub mod serve;
+pub mod surface;
+pub mod tools;
+pub mod worker;

@@ -1,0 +1,155 @@
+//! `telepane-host serve`: puts the parts together and says when it is ready.
+
+use crate::cli::Serve;
+use crate::clock::{Clock, unix_secs};
+use crate::config;
+use crate::desk::Desk;
+use crate::door::Doorkeeper;
+use crate::notes::Notes;
+use crate::surface;
+use crate::worker::Worker;
+use anyhow::{Context, Result};
+use polling::Poller;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+use telepane_auth::paths::Program;
+use telepane_auth::{HostIdentity, Paths, TlsCredentials};
+use telepane_model::{BitRate, Bytes};
+use telepane_rate::Policy;
+use telepane_session::HostOptions;
+use telepane_transport::{Event as NetEvent, Listen, Options, Server, ServerCredentials, Sink};
+
+/// UDP port (DESIGN §3.1).
+const PORT: u16 = 8443;
+/// A leaf certificate lives for at most this long; a new one is shown long before.
+const LEAF_LIFETIME: Duration = Duration::from_secs(13 * 24 * 3600);
+/// How long the peers get to hear that the agent stops.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Serves until it is told to stop.
+pub fn run(serve: Serve) -> Result<()> {
+    let paths = Paths::find(Program::Host, serve.state.state_dir.as_deref())?;
+    let serve = config::complete(serve, &paths.config_file())?;
+    let clock = Clock::new();
+    let identity = HostIdentity::load_or_create(&paths.state)?;
+    let own_code = paths.code_file();
+    let door =
+        Doorkeeper::open(&paths.state, serve.access_code_file.as_deref(), &own_code, identity.fingerprint())?;
+    let notes = Notes::open(serve.notes.as_deref()).with_context(|| {
+        format!("cannot write the notes to {}", serve.notes.as_deref().unwrap_or(Path::new("")).display())
+    })?;
+    let poller = Arc::new(Poller::new()?);
+    let stop = Arc::new(AtomicBool::new(false));
+    watch_signals(&stop, &poller)?;
+
+    let (send, events) = channel::<NetEvent>();
+    let wake = poller.clone();
+    let sink: Sink = Arc::new(move |event| {
+        // The loop has ended when nobody takes it; then nobody needs it.
+        if send.send(event).is_ok() {
+            let _ = wake.notify();
+        }
+    });
+    let tls = identity.mint_leaf(unix_secs(), LEAF_LIFETIME)?;
+    let listen = serve.listen.map_or(Listen::DualStack(PORT), Listen::Exact);
+    let options = Options { reset_secret: Some(identity.reset_secret()), ..Options::default() };
+    let server = Arc::new(Server::bind(listen, &credentials(&tls), Arc::new(move || clock.micros()), sink, options)?);
+
+    let desktop = surface::open(&serve)?;
+    let description = desktop.source.describe();
+    tracing::info!(source = description.name, size = %description.size, "showing");
+    let wake = poller.clone();
+    let worker = Worker::start(move || {
+        let _ = wake.notify();
+    })?;
+    let policy = Policy {
+        limit: serve.limit,
+        floor: serve.floor.unwrap_or(Policy::default().floor),
+        in_flight_max: Bytes(2 << 20),
+        initial: serve.limit.map_or(Policy::default().initial, |l| l.min(BitRate::mbps(10))),
+        ..Policy::default()
+    };
+    announce(&server, &identity, &door, &desktop)?;
+    let desk = Desk {
+        clock,
+        desktop,
+        door,
+        net: server.handle(),
+        events,
+        poller,
+        worker,
+        notes,
+        shared: serve.shared,
+        options: HostOptions { policy, film: true },
+        stop,
+        host_name: host_name(),
+        renew: renewal(server.clone(), identity, tls.expires_unix_secs),
+    };
+    let result = desk.run();
+    // The loop held the other reference.
+    if let Some(server) = Arc::into_inner(server) {
+        server.shutdown(GOODBYE);
+    }
+    result
+}
+
+fn credentials(tls: &TlsCredentials) -> ServerCredentials {
+    ServerCredentials { chain_der: tls.chain_der.clone(), key_der: tls.key_der.to_vec() }
+}
+
+/// Mints and shows a new leaf when half of the present one's life is over.
+fn renewal(server: Arc<Server>, identity: HostIdentity, mut expires: u64) -> Box<dyn FnMut()> {
+    Box::new(move || {
+        let now = unix_secs();
+        if expires.saturating_sub(now) > LEAF_LIFETIME.as_secs() / 2 {
+            return;
+        }
+        let renewed = identity.mint_leaf(now, LEAF_LIFETIME).map_err(|e| e.to_string()).and_then(|tls| {
+            server.set_credentials(&credentials(&tls)).map_err(|e| e.to_string())?;
+            Ok(tls.expires_unix_secs)
+        });
+        match renewed {
+            Ok(at) => expires = at,
+            Err(error) => tracing::warn!(error, "the certificate could not be renewed; trying again in an hour"),
+        }
+    })
+}
+
+/// The lines that scripts read, on standard output.
+fn announce(server: &Server, identity: &HostIdentity, door: &Doorkeeper, desktop: &surface::Desktop) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready {} {}", server.local_addr(), identity.fingerprint())?;
+    if let Some(running) = &desktop.running {
+        writeln!(out, "display {} {}", running.display(), running.xauthority().display())?;
+    }
+    if let Some(code) = door.own_code() {
+        writeln!(out, "code {code}")?;
+        tracing::info!("on the other machine: telepane connect THIS-MACHINE, and type the code");
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn watch_signals(stop: &Arc<AtomicBool>, poller: &Arc<Poller>) -> Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (stop, poller) = (stop.clone(), poller.clone());
+    std::thread::Builder::new().name("telepane-signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            if stop.swap(true, Ordering::Relaxed) {
+                // Asked twice: the loop hangs, and the person wants out.
+                std::process::exit(130);
+            }
+            let _ = poller.notify();
+        }
+    })?;
+    Ok(())
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "telepane".into(), |n| n.trim().to_owned())
+}
