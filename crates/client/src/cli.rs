@@ -1,0 +1,139 @@
+//! `telepane`'s command line. Names and flags are a contract: people script them.
+
+use crate::ui::RendererChoice;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use telepane_model::{Size, View};
+
+/// The Telepane client: work on another machine's desktop.
+#[derive(Debug, Parser)]
+#[command(name = "telepane", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The client's commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show a host's desktop.
+    Connect(Box<Connect>),
+}
+
+/// `telepane connect`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Connect {
+    /// The host: name or address, with :PORT if it is not 8443.
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: String,
+    /// The user to work as.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Take the access code from this file instead of asking.
+    #[arg(long, value_name = "FILE")]
+    pub access_code_file: Option<PathBuf>,
+    /// Accept only the host with this fingerprint.
+    #[arg(long, value_name = "HEX", conflicts_with = "trust_new")]
+    pub fingerprint: Option<String>,
+    /// Trust a host that nothing is known of without asking. One that has changed is still refused.
+    #[arg(long)]
+    pub trust_new: bool,
+    /// How to draw. Default: pixels on a real GPU, else softbuffer.
+    #[arg(long)]
+    pub renderer: Option<Renderer>,
+    /// Cover the whole screen.
+    #[arg(long, conflicts_with_all = ["size", "headless"])]
+    pub fullscreen: bool,
+    /// The window's inside, in pixels.
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    pub size: Option<Size<View>>,
+    /// Without a window: for statistics, screenshots and tests.
+    #[arg(long)]
+    pub headless: bool,
+    /// Write what is shown to this file: in a window when it closes, without one as soon as it is there.
+    #[arg(long, value_name = "FILE.png")]
+    pub screenshot: Option<PathBuf>,
+    /// How the picture is fitted into the window.
+    #[arg(long, default_value = "fit")]
+    pub scaling: Scaling,
+    /// Show statistics over the picture (Ctrl+Alt+O).
+    #[arg(long)]
+    pub overlay: bool,
+    /// Write statistics to this file at the end.
+    #[arg(long, value_name = "FILE")]
+    pub stats_json: Option<PathBuf>,
+    /// Write everything that happens to this file, one line each.
+    #[arg(long, value_name = "FILE")]
+    pub notes: Option<PathBuf>,
+    /// Read settings from this file instead of $XDG_CONFIG_HOME/telepane/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Keep keys and pins here instead of $XDG_STATE_HOME/telepane.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Without a window: end after this long.
+    #[arg(long, value_name = "N", requires = "headless")]
+    pub seconds: Option<u64>,
+    /// Without a window: click into the upper left of the desktop, type this (letters, digits, spaces), and measure how
+    /// long each key takes to be seen.
+    #[arg(long = "type", value_name = "TEXT", requires = "headless")]
+    pub typed: Option<String>,
+}
+
+/// How to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Renderer {
+    /// On the GPU.
+    Pixels,
+    /// On the CPU.
+    Softbuffer,
+}
+
+impl From<Renderer> for RendererChoice {
+    fn from(r: Renderer) -> Self {
+        match r {
+            Renderer::Pixels => Self::Pixels,
+            Renderer::Softbuffer => Self::Softbuffer,
+        }
+    }
+}
+
+/// How the picture is fitted into the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Scaling {
+    /// As large as fits.
+    #[default]
+    Fit,
+    /// One pixel for one pixel.
+    #[value(name = "1:1")]
+    OneToOne,
+    /// By whole factors only.
+    Integer,
+}
+
+impl From<Scaling> for crate::ui::Scaling {
+    fn from(s: Scaling) -> Self {
+        match s {
+            Scaling::Fit => Self::Fit,
+            Scaling::OneToOne => Self::OneToOne,
+            Scaling::Integer => Self::Integer,
+        }
+    }
+}
+
+fn parse_size(text: &str) -> Result<Size<View>, String> {
+    let size = text.split_once('x').and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
+    size.filter(|s: &Size<View>| s.is_valid()).ok_or_else(|| "give width and height such as 1280x720".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,56 @@
+//! The configuration file. What the command line says wins.
+
+use crate::cli::{Connect, Renderer};
+use clap::ValueEnum;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// `config.toml`. An unknown key is an error: a setting that is misspelt must not be silently without effect.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    renderer: Option<String>,
+    overlay: Option<bool>,
+    fullscreen: Option<bool>,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {why}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        why: std::io::Error,
+    },
+    /// A line of it cannot be understood.
+    #[error("the configuration {path} is not valid; correct it and start again\n{why}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        why: String,
+    },
+}
+
+/// Fills what the command line left open from the configuration file. A file that was not named need not exist.
+pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, ConfigError> {
+    let path = connect.config.clone().unwrap_or_else(|| default_file.to_owned());
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && connect.config.is_none() => return Ok(connect),
+        Err(why) => return Err(ConfigError::Unreadable { path, why }),
+    };
+    let invalid = |why: String| ConfigError::Invalid { path: path.clone(), why };
+    let file: File = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
+    if let (None, Some(name)) = (connect.renderer, file.renderer) {
+        let renderer = Renderer::from_str(&name, true).map_err(|_| invalid(format!("renderer: {name:?} is neither pixels nor softbuffer")))?;
+        connect.renderer = Some(renderer);
+    }
+    connect.overlay |= file.overlay.unwrap_or(false);
+    connect.fullscreen |= file.fullscreen.unwrap_or(false) && !connect.headless && connect.size.is_none();
+    Ok(connect)
+}

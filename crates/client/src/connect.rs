@@ -1,0 +1,165 @@
+//! `telepane connect`: from the command line to a running window or headless loop.
+
+use crate::app::App;
+use crate::cli::Connect;
+use crate::clock::Clock;
+use crate::config;
+use crate::driver::{Ask, Driver, Target, Wake, exit};
+use crate::headless;
+use crate::ui::{self, UiOptions};
+use anyhow::Result;
+use std::io::IsTerminal;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use telepane_auth::paths::Program;
+use telepane_auth::{Paths, code_file};
+use telepane_model::Size;
+use telepane_trust::Fingerprint;
+
+type Waking = Arc<dyn Fn(Wake) + Send + Sync>;
+
+/// UDP port (DESIGN §3.1).
+const PORT: u16 = 8443;
+
+/// Runs a session; the exit code.
+pub fn run(options: Connect) -> Result<i32> {
+    let paths = Paths::find(Program::Client, options.state_dir.as_deref())?;
+    let options = config::complete(options, &paths.config_file())?;
+    let (host, port) = split_port(&options.host);
+    let addresses = match resolve(&host, port) {
+        Ok(addresses) => addresses,
+        Err(why) => {
+            eprintln!("telepane: {why}");
+            return Ok(exit::CANNOT_CONNECT);
+        }
+    };
+    let fingerprint = match options.fingerprint.as_deref().map(str::parse::<Fingerprint>).transpose() {
+        Ok(fingerprint) => fingerprint,
+        Err(error) => {
+            eprintln!("telepane: --fingerprint: {error}");
+            return Ok(2);
+        }
+    };
+    let target = Target {
+        host,
+        port,
+        addresses,
+        state: paths.state,
+        user: options.user.clone().unwrap_or_default(),
+        code: options.access_code_file.as_deref().map(code_file::read).transpose()?,
+        fingerprint,
+        trust_new: options.trust_new,
+        notes: options.notes.clone(),
+        want: options.size.map(|s| Size::new(s.w, s.h)),
+        ask: Ask::Nobody,
+    };
+    let clock = Clock::new();
+    if options.headless { without_window(target, &options, clock) } else { in_window(target, &options, clock) }
+}
+
+fn without_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32> {
+    let (send, wakes) = channel();
+    let wake: Waking = Arc::new(move |w| {
+        // The loop has ended when nobody takes it.
+        let _ = send.send(w);
+    });
+    watch_signals(wake.clone())?;
+    if target.code.is_none() && std::io::stdin().is_terminal() {
+        target.ask = Ask::Terminal(on_terminal(wake.clone()));
+    }
+    let driver = Driver::start(clock, target, wake)?;
+    headless::run(driver, options, clock, &wakes)
+}
+
+fn in_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32> {
+    let ui_options = UiOptions {
+        fullscreen: options.fullscreen,
+        size: options.size,
+        renderer: options.renderer.map(Into::into),
+        scaling: options.scaling.into(),
+        title: format!("{} – Telepane", target.host),
+    };
+    let terminal = std::io::stdin().is_terminal();
+    let ended = std::rc::Rc::<std::cell::RefCell<String>>::default();
+    let (words, options) = (ended.clone(), options.clone());
+    let make = move |waker: ui::Waker<Wake>| {
+        let wake: Waking = Arc::new(move |w| {
+            // A window that is gone needs no waking.
+            let _ = waker.wake(w);
+        });
+        watch_signals(wake.clone())?;
+        target.ask = match (&target.code, terminal) {
+            (Some(_), _) => Ask::Nobody,
+            (None, true) => Ask::Terminal(on_terminal(wake.clone())),
+            (None, false) => Ask::Window,
+        };
+        let driver = Driver::start(clock, target, wake)?;
+        Ok(App::new(driver, &options, terminal, words, Box::new(move || clock.micros())))
+    };
+    let code = ui::run(make, ui_options)?;
+    let words = ended.borrow();
+    if !words.is_empty() {
+        eprintln!("telepane: {words}");
+    }
+    Ok(code)
+}
+
+/// Asks on the terminal without echo, on a thread of its own.
+fn on_terminal(wake: Waking) -> Box<dyn Fn(String)> {
+    Box::new(move |prompt| {
+        let wake = wake.clone();
+        std::thread::spawn(move || wake(Wake::Code(rpassword::prompt_password(format!("{prompt}: ")).ok())));
+    })
+}
+
+fn watch_signals(wake: Waking) -> std::io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    std::thread::Builder::new().name("telepane-signals".into()).spawn(move || {
+        let mut asked = false;
+        for _ in signals.forever() {
+            if std::mem::replace(&mut asked, true) {
+                std::process::exit(130);
+            }
+            wake(Wake::Stop);
+        }
+    })?;
+    Ok(())
+}
+
+/// `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
+fn split_port(text: &str) -> (String, u16) {
+    let bare = |t: &str| t.trim_start_matches('[').trim_end_matches(']').to_owned();
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
+            Ok(port) => (bare(host), port),
+            Err(_) => (bare(text), PORT),
+        },
+        _ => (bare(text), PORT),
+    }
+}
+
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    match (host, port).to_socket_addrs() {
+        Ok(found) => {
+            let addresses: Vec<_> = found.collect();
+            if addresses.is_empty() { Err(format!("{host} has no address; check the name")) } else { Ok(addresses) }
+        }
+        Err(e) => Err(format!("cannot find {host}: {e}; check the name, or give the address")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_are_told_apart() {
+        assert_eq!(split_port("desk"), ("desk".into(), 8443));
+        assert_eq!(split_port("desk:99"), ("desk".into(), 99));
+        assert_eq!(split_port("[::1]:99"), ("::1".into(), 99));
+        assert_eq!(split_port("fe80::1"), ("fe80::1".into(), 8443));
+        assert!(resolve("no.such.host.invalid", 1).is_err());
+    }
+}

@@ -1,0 +1,689 @@
+//! What drives the viewer's mind: connections, decoder, statistics. The window and the headless loop call it; it never
+//! calls them.
+
+use crate::clipboard::{ClipFact, ClipOrder, LocalClipboard};
+use crate::clock::{Clock, unix_secs};
+use crate::entry::{Entry, Offer, Step, attach};
+use crate::stats::Stats;
+use bytes::Bytes;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use telepane_auth::{KnownHosts, load_or_create_client_key};
+use telepane_codec::Decoder;
+use telepane_model::{
+    CursorShape, CursorState, Epoch, InputEvent, Journey, Pixels, Region, Size, Span, Stamp, Surf, ViewerClock,
+};
+use telepane_protocol::{Control, Goodbye};
+use telepane_rate::Policy;
+use telepane_session::{ClipWish, DecodeJob, Incoming, Viewer, ViewerOutput};
+use telepane_transport::{
+    Client, CloseReason, ConnFacts, ConnId, ConnectFailure, Event as NetEvent, Handle, HostExpectation, Lanes, LinkStats,
+    Options, Sink,
+};
+use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
+
+/// What other threads tell the driver.
+#[derive(Debug)]
+pub enum Wake {
+    /// The network.
+    Net(NetEvent),
+    /// The local clipboard.
+    Clip(ClipFact),
+    /// A code was typed on the terminal, or nothing more will be.
+    Code(Option<String>),
+    /// Ctrl+C, or the system wants the program to end.
+    Stop,
+}
+
+/// Exit codes, as DESIGN §5 has them.
+pub mod exit {
+    /// Fine.
+    pub const FINE: i32 = 0;
+    /// No connection came about.
+    pub const CANNOT_CONNECT: i32 = 3;
+    /// The host is not trusted, or we are not allowed in.
+    pub const NOT_TRUSTED: i32 = 4;
+    /// The session ended with an error.
+    pub const SESSION: i32 = 5;
+}
+
+/// What to connect to, and with what.
+pub struct Target {
+    /// As the person wrote it, without the port.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Where that is.
+    pub addresses: Vec<SocketAddr>,
+    /// Keys and pins.
+    pub state: PathBuf,
+    /// The user asked for.
+    pub user: String,
+    /// The code, if it is at hand.
+    pub code: Option<AccessCode>,
+    /// The only fingerprint to accept.
+    pub fingerprint: Option<Fingerprint>,
+    /// Trust a new host without asking.
+    pub trust_new: bool,
+    /// Where notes go.
+    pub notes: Option<PathBuf>,
+    /// The desktop size to ask for.
+    pub want: Option<Size<Surf>>,
+    /// Who is asked for a code.
+    pub ask: Ask,
+}
+
+/// Who is asked for an access code.
+pub enum Ask {
+    /// The terminal: the closure is given the question and answers with [`Wake::Code`].
+    Terminal(Box<dyn Fn(String)>),
+    /// The window.
+    Window,
+    /// Nobody: there is a code already, or there is no one to ask.
+    Nobody,
+}
+
+/// What the person should see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No picture yet.
+    Connecting,
+    /// A code is needed.
+    NeedCode(CodeWanted),
+    /// In session.
+    Live,
+    /// It is over; the code and the words to end with.
+    Over(i32, String),
+}
+
+/// See the module.
+pub struct Driver {
+    clock: Clock,
+    target: Target,
+    sink: Sink,
+    viewer: Viewer,
+    key_pinned: Option<Fingerprint>,
+    /// The connection in use.
+    line: Option<Line>,
+    /// One that is coming about.
+    candidate: Option<Line>,
+    session: [u8; 16],
+    /// What the decoder of the present epoch holds.
+    decoder: Option<(Epoch, Decoder)>,
+    /// The last whole picture of the epoch before, shown until the new one has a whole frame.
+    before: Option<Decoder>,
+    damage: Region<Surf>,
+    redraw_all: bool,
+    presenting: Option<Journey>,
+    cursor: CursorState,
+    shapes: Vec<CursorShape>,
+    silent: Option<Span>,
+    clipboard: Option<LocalClipboard>,
+    notes: Option<BufWriter<File>>,
+    slept: Option<(u64, Duration)>,
+    /// Figures.
+    pub stats: Stats,
+    /// What the person should see.
+    pub phase: Phase,
+    /// The host's name for itself.
+    pub host_name: String,
+    /// The desktop follows the window.
+    pub resizable: bool,
+    /// A sentence from the host.
+    pub notice: Option<String>,
+    wake_at: Option<Stamp<ViewerClock>>,
+    window_told: u64,
+    /// What the transport said last.
+    link_stats: Option<LinkStats>,
+}
+
+struct Line {
+    client: Client,
+    entry: Option<Entry>,
+    facts: Option<ConnFacts>,
+}
+
+/// The machine's sleep is looked for this often while connected.
+const SLEEP_CHECK: Span = Span::secs(1);
+/// What counts as sleep.
+const SLEPT: Duration = Duration::from_secs(2);
+/// Cursor images kept.
+const MOST_SHAPES: usize = 64;
+
+impl Driver {
+    /// Begins to connect. `wake` is called on other threads.
+    pub fn start(clock: Clock, target: Target, wake: Arc<dyn Fn(Wake) + Send + Sync>) -> anyhow::Result<Self> {
+        let pins = KnownHosts::open(&target.state)?;
+        let key_pinned = target.fingerprint.or_else(|| pins.pinned(&target.host, target.port));
+        let notes = match &target.notes {
+            Some(path) => {
+                let mut file = BufWriter::new(File::create(path)?);
+                writeln!(file, "telepane-notes 1 viewer")?;
+                Some(file)
+            }
+            None => None,
+        };
+        let to_loop = wake.clone();
+        let sink: Sink = Arc::new(move |event| to_loop(Wake::Net(event)));
+        let clipboard = LocalClipboard::start(move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
+        let clipboard = clipboard.inspect_err(|error| tracing::info!(%error, "no clipboard here")).ok();
+        let mut driver = Self {
+            clock,
+            target,
+            sink,
+            viewer: Viewer::new(clock.now(), Policy::default()),
+            key_pinned,
+            line: None,
+            candidate: None,
+            session: [0; 16],
+            decoder: None,
+            before: None,
+            damage: Region::new(),
+            redraw_all: false,
+            presenting: None,
+            cursor: CursorState::default(),
+            shapes: Vec::new(),
+            silent: None,
+            clipboard,
+            notes,
+            slept: None,
+            stats: Stats::default(),
+            phase: Phase::Connecting,
+            host_name: String::new(),
+            resizable: false,
+            notice: None,
+            wake_at: None,
+            window_told: 0,
+            link_stats: None,
+        };
+        driver.dial();
+        Ok(driver)
+    }
+
+    /// Something happened on another thread.
+    pub fn on_wake(&mut self, wake: Wake) {
+        match wake {
+            Wake::Net(event) => self.on_net(event),
+            Wake::Clip(fact) => self.on_clip(fact),
+            Wake::Code(Some(text)) => self.on_code(&text),
+            Wake::Code(None) => self.over(exit::NOT_TRUSTED, "no access code was given"),
+            Wake::Stop => self.leave(),
+        }
+    }
+
+    /// The user did something.
+    pub fn on_input(&mut self, event: InputEvent) {
+        if self.phase == Phase::Live {
+            self.viewer.on_input(self.clock.now(), event);
+        }
+    }
+
+    /// The desktop should have this size, if it can.
+    pub fn on_resize(&mut self, size: Size<Surf>) {
+        if self.phase == Phase::Live && self.resizable && size.is_valid() {
+            self.viewer.on_resize(self.clock.now(), size, 100);
+        }
+        self.target.want = Some(size);
+    }
+
+    /// The person typed a code.
+    pub fn on_code(&mut self, text: &str) {
+        let code = match AccessCode::parse(text) {
+            Ok(code) => code,
+            Err(error) => {
+                self.notice = Some(error.to_string());
+                if let Phase::NeedCode(why) = self.phase {
+                    self.ask_for_code(why);
+                }
+                return;
+            }
+        };
+        self.target.code = Some(code.clone());
+        self.phase = Phase::Connecting;
+        let Some(line) = &mut self.candidate else { return };
+        if let Some(entry) = &mut line.entry {
+            let step = entry.with_code(code);
+            self.follow(step);
+        }
+    }
+
+    /// The person wants to end it.
+    pub fn leave(&mut self) {
+        if let Some(line) = &self.line {
+            self.link_stats = line.handle().and_then(|h| h.stats(line.client.conn())).or(self.link_stats);
+            line.say(&Control::Bye { reason: Goodbye::Left, text: String::new() });
+        }
+        self.over(exit::FINE, "");
+    }
+
+    /// Runs the mind until it is idle. Returns when to come back.
+    pub fn turn(&mut self) -> Option<Span> {
+        let now = self.clock.now();
+        self.look_for_sleep(now);
+        self.viewer.on_time(now);
+        loop {
+            match self.viewer.poll_output() {
+                ViewerOutput::Datagram(bytes) => self.send_datagram(bytes),
+                ViewerOutput::Control(message) => {
+                    if let Some(line) = &self.line {
+                        line.say(&message);
+                    }
+                }
+                ViewerOutput::Decode(job) => self.decode(&job),
+                ViewerOutput::Present { journey, .. } => {
+                    if self.before.take().is_some() {
+                        self.redraw_all = true;
+                    }
+                    self.presenting = Some(journey);
+                }
+                ViewerOutput::Cursor(state) => self.cursor = state,
+                ViewerOutput::CursorShape(shape) => {
+                    self.shapes.retain(|s| s.id != shape.id);
+                    self.shapes.push(shape);
+                    if self.shapes.len() > MOST_SHAPES {
+                        self.shapes.remove(0);
+                    }
+                }
+                ViewerOutput::Clip(wish) => self.on_clip_wish(wish),
+                ViewerOutput::Silent(silence) => {
+                    self.redraw_all |= self.silent.is_some() != silence.is_some();
+                    self.silent = silence;
+                }
+                ViewerOutput::Reconnect => self.redial(),
+                ViewerOutput::Notice(text) => self.notice = Some(text),
+                ViewerOutput::Note(note) => {
+                    tracing::debug!(?note);
+                    if let Some(notes) = &mut self.notes {
+                        // A full disk must not end the session.
+                        let _ = writeln!(notes, "{} {note:?}", now.as_micros());
+                    }
+                }
+                ViewerOutput::Closed { reason, text } => self.on_goodbye(reason, &text),
+                ViewerOutput::Idle { until, .. } => {
+                    self.wake_at = until;
+                    break;
+                }
+            }
+        }
+        let now = self.clock.now();
+        self.refresh_window();
+        let check = (self.phase == Phase::Live).then_some(SLEEP_CHECK);
+        [self.wake_at.map(|at| at.since(now)), check].into_iter().flatten().min()
+    }
+
+    /// What changed in [`Driver::pixels`] and is to be shown now, and whether everything did.
+    pub fn take_damage(&mut self) -> (Region<Surf>, bool) {
+        if self.presenting.is_none() && !self.redraw_all {
+            return (Region::new(), false);
+        }
+        (std::mem::take(&mut self.damage), std::mem::take(&mut self.redraw_all))
+    }
+
+    /// What was to be shown is on the screen.
+    pub fn shown(&mut self) {
+        if let Some(journey) = self.presenting.take() {
+            let (journey, key) = self.viewer.on_shown(self.clock.now(), journey);
+            self.stats.on_shown(&journey, key, self.viewer.clock_map());
+        }
+    }
+
+    /// The host's picture.
+    pub fn pixels(&self) -> Option<&Pixels> {
+        let newest = || self.decoder.as_ref().map(|(_, d)| d.pixels());
+        self.before.as_ref().map(Decoder::pixels).or_else(newest)
+    }
+
+    /// The host's pointer.
+    pub fn cursor(&self) -> Option<(&CursorShape, CursorState)> {
+        self.shapes.iter().find(|s| s.id == self.cursor.shape).map(|s| (s, self.cursor))
+    }
+
+    /// How long the host has not answered.
+    pub const fn silent(&self) -> Option<Span> {
+        self.silent
+    }
+
+    /// Lines of the statistics overlay.
+    pub fn overlay(&self) -> Vec<String> {
+        let rtt = self.viewer.rtt().map_or("-".into(), |r| format!("{:.1} ms", r.as_millis_f64()));
+        let (epoch, slice) = self.viewer.position();
+        let mut lines = vec![format!("{} · round trip {rtt} · epoch {} slice {}", self.host_name, epoch.0, slice.0)];
+        lines.extend(self.stats.lines());
+        if self.viewer.dropped_input() > 0 {
+            lines.push(format!("{} inputs were too old and not delivered", self.viewer.dropped_input()));
+        }
+        lines
+    }
+
+    /// The statistics for `--stats-json`.
+    pub fn stats_json(&self) -> serde_json::Value {
+        let mut value = self.stats.json();
+        if let Some(map) = value.as_object_mut() {
+            let line = self.link_stats;
+            map.insert("host".into(), self.host_name.clone().into());
+            map.insert("dropped_input".into(), self.viewer.dropped_input().into());
+            map.insert("bytes_received".into(), line.map(|s| s.recv_bytes).into());
+            map.insert("bytes_sent".into(), line.map(|s| s.sent_bytes).into());
+            map.insert("rtt_us".into(), line.map(|s| s.rtt_us).into());
+        }
+        value
+    }
+
+    fn over(&mut self, code: i32, text: impl Into<String>) {
+        if !matches!(self.phase, Phase::Over(..)) {
+            self.phase = Phase::Over(code, text.into());
+        }
+    }
+
+    fn dial(&mut self) {
+        let expect = self.key_pinned.map_or(HostExpectation::Any, |f| HostExpectation::Pinned(f.0));
+        let clock = self.clock;
+        let micros = Arc::new(move || clock.micros());
+        let client =
+            Client::connect(self.target.addresses.clone(), expect, micros, self.sink.clone(), Options::default());
+        self.candidate = Some(Line { client, entry: None, facts: None });
+    }
+
+    fn redial(&mut self) {
+        if self.candidate.is_none() {
+            tracing::info!("trying a new connection");
+            if let Some(line) = &self.line
+                && let Err(error) = line.client.rebind()
+            {
+                tracing::debug!(%error, "no new socket for the old connection");
+            }
+            self.dial();
+        }
+    }
+
+    fn on_net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Connected { conn, facts } => self.on_connected(conn, facts),
+            NetEvent::Datagram { conn, bytes, arrived_us } => {
+                if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) {
+                    let arrived = Stamp::from_micros(arrived_us);
+                    self.viewer.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
+                }
+            }
+            NetEvent::Control { conn, message, .. } => self.on_control(conn, &message),
+            NetEvent::ConnectFailed { attempt, why } => self.on_connect_failed(attempt, &why),
+            NetEvent::Closed { conn, reason } => self.on_closed(conn, &reason),
+            _ => {}
+        }
+    }
+
+    fn on_connected(&mut self, conn: ConnId, facts: ConnFacts) {
+        let Some(line) = self.candidate.as_mut().filter(|l| l.client.conn() == conn) else { return };
+        line.facts = Some(facts.clone());
+        let fingerprint = Fingerprint(facts.host_fingerprint);
+        let key = match load_or_create_client_key(&self.target.state) {
+            Ok(key) => key,
+            Err(error) => {
+                self.over(exit::NOT_TRUSTED, error.to_string());
+                return;
+            }
+        };
+        let pinned = self.key_pinned == Some(fingerprint) || (self.key_pinned.is_none() && self.target.trust_new);
+        let offer = Offer {
+            key,
+            code: self.target.code.clone(),
+            user: self.target.user.clone(),
+            name: local_name(),
+            pinned,
+        };
+        let (entry, step) = Entry::begin(&facts, offer);
+        line.entry = Some(entry);
+        self.follow(step);
+    }
+
+    fn follow(&mut self, step: Step) {
+        let Some(line) = &mut self.candidate else { return };
+        match step {
+            Step::Send(messages) => messages.iter().for_each(|m| line.say(m)),
+            Step::Code(why) => {
+                if self.line.is_some() || self.session != [0; 16] {
+                    // A session that resumes asks nothing; without its key it cannot be had back.
+                    self.over(exit::NOT_TRUSTED, "the host no longer knows this client; connect again with a code");
+                } else {
+                    self.ask_for_code(why);
+                }
+            }
+            Step::In { proven_by_code } => {
+                let fingerprint = line.entry.as_ref().map(|e| e.fingerprint);
+                if let Some(handle) = line.handle() {
+                    handle.authenticated(line.client.conn());
+                }
+                line.say(&attach(self.session, self.target.want, self.viewer.held()));
+                if let Some(fingerprint) = fingerprint
+                    && (proven_by_code || self.target.trust_new)
+                {
+                    self.pin(fingerprint);
+                }
+            }
+            Step::Refused(text) => self.over(exit::NOT_TRUSTED, text),
+        }
+    }
+
+    fn ask_for_code(&mut self, why: CodeWanted) {
+        match (&self.target.ask, &self.target.code) {
+            (Ask::Nobody, Some(_)) => {
+                let text = match why {
+                    CodeWanted::Throttled => "too many wrong access codes; wait a minute and try again",
+                    _ => "the host refused the access code; check the file, or ask the host's owner for the present code",
+                };
+                self.over(exit::NOT_TRUSTED, text);
+            }
+            (Ask::Nobody, None) => {
+                let text = "the host asks for its access code; give it with --access-code-file FILE, or run in a terminal";
+                self.over(exit::NOT_TRUSTED, text);
+            }
+            (Ask::Terminal(ask), _) => {
+                ask(code_prompt(why, self.notice.take().as_deref()));
+                self.phase = Phase::NeedCode(why);
+            }
+            (Ask::Window, _) => self.phase = Phase::NeedCode(why),
+        }
+    }
+
+    fn pin(&mut self, fingerprint: Fingerprint) {
+        self.key_pinned = Some(fingerprint);
+        let added = KnownHosts::open(&self.target.state)
+            .map_err(anyhow::Error::from)
+            .and_then(|mut pins| Ok(pins.add(&self.target.host, self.target.port, &fingerprint, unix_secs())?));
+        if let Err(error) = added {
+            tracing::warn!(%error, "the host could not be remembered; it will be asked about again");
+        }
+    }
+
+    fn on_control(&mut self, conn: ConnId, message: &[u8]) {
+        let now = self.clock.now();
+        let message = match Control::decode(message) {
+            Ok(message) => message,
+            Err(fault) => {
+                tracing::warn!(fault = fault.name(), "control message");
+                return;
+            }
+        };
+        if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) {
+            self.viewer.on_control(now, message);
+            return;
+        }
+        let Some(line) = self.candidate.as_mut().filter(|l| l.client.conn() == conn) else { return };
+        match message {
+            Control::Welcome { session, resumed, now: host_now, resizable, host, .. } => {
+                tracing::info!(host, resumed, "welcome");
+                (self.session, self.host_name, self.resizable) = (session, host, resizable);
+                self.line = self.candidate.take();
+                self.viewer.on_attached(now, host_now);
+                self.phase = Phase::Live;
+                self.silent = None;
+                self.redraw_all = true;
+            }
+            Control::Bye { text, .. } => self.over(exit::SESSION, text),
+            message => {
+                if let Some(entry) = &mut line.entry {
+                    let step = entry.on_message(message);
+                    self.follow(step);
+                }
+            }
+        }
+    }
+
+    fn on_connect_failed(&mut self, attempt: ConnId, why: &ConnectFailure) {
+        if self.candidate.as_ref().is_none_or(|l| l.client.conn() != attempt) {
+            return;
+        }
+        self.candidate = None;
+        if let ConnectFailure::HostChanged { seen } = why {
+            let seen = Fingerprint(*seen);
+            let was = self.key_pinned.map_or_else(String::new, |f| f.to_string());
+            let text = format!(
+                "the host's identity has changed, so somebody may be between you and it.\n  known: {was}\n  now:   {seen}\n\
+                 If the host was set up anew, compare with what `telepane-host fingerprint` prints there and connect with --fingerprint {seen}"
+            );
+            self.over(exit::NOT_TRUSTED, text);
+        } else if self.session == [0; 16] {
+            self.over(exit::CANNOT_CONNECT, format!("cannot connect to {}: {why}", self.target.host));
+        } else {
+            tracing::info!(%why, "no new connection yet");
+            self.viewer.on_reconnect_failed(self.clock.now());
+        }
+    }
+
+    fn on_closed(&mut self, conn: ConnId, reason: &CloseReason) {
+        let now = self.clock.now();
+        if self.candidate.as_ref().is_some_and(|l| l.client.conn() == conn) {
+            self.candidate = None;
+            if self.session == [0; 16] {
+                self.over(exit::CANNOT_CONNECT, format!("the host closed the connection: {reason}"));
+            } else {
+                self.viewer.on_reconnect_failed(now);
+            }
+        } else if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) {
+            tracing::info!(%reason, "connection lost");
+            self.line = None;
+            self.viewer.on_link_lost(now);
+        }
+    }
+
+    fn on_goodbye(&mut self, reason: Goodbye, text: &str) {
+        match reason {
+            // The agent may be restarting; the session is tried again as after any loss.
+            Goodbye::Stopping => {
+                self.line = None;
+                self.viewer.on_link_lost(self.clock.now());
+            }
+            Goodbye::Left => self.over(exit::FINE, text),
+            _ => self.over(exit::SESSION, format!("the session ended: {text}")),
+        }
+    }
+
+    fn send_datagram(&self, bytes: Vec<u8>) {
+        if let Some(line) = &self.line
+            && let Some(handle) = line.handle()
+            && let Err(error) = handle.send_datagram(line.client.conn(), Bytes::from(bytes))
+        {
+            tracing::debug!(%error, "datagram not sent");
+        }
+    }
+
+    fn refresh_window(&mut self) {
+        let now = self.clock.micros();
+        if now - self.window_told < 200_000 {
+            return;
+        }
+        self.window_told = now;
+        if let Some(line) = &self.line
+            && let Some(handle) = line.handle()
+        {
+            self.link_stats = handle.stats(line.client.conn()).or(self.link_stats);
+            // Input and feedback are small; the uplink is never meant to be held back by QUIC's own window.
+            handle.set_window(line.client.conn(), 1 << 20);
+        }
+    }
+
+    fn decode(&mut self, job: &DecodeJob) {
+        let fits = matches!(&self.decoder, Some((epoch, _)) if *epoch == job.epoch);
+        if !fits {
+            let old = self.decoder.replace((job.epoch, Decoder::new(job.size)));
+            self.before = self.before.take().or(old.map(|(_, d)| d));
+            self.damage.clear();
+        }
+        let Some((_, decoder)) = &mut self.decoder else { return };
+        let fine = match decoder.apply(&job.ops) {
+            Ok(applied) => {
+                self.damage.add_all(&applied.changed);
+                true
+            }
+            Err(fault) => {
+                tracing::warn!(fault = fault.name(), "a slice does not decode; asking for a fresh picture");
+                false
+            }
+        };
+        self.stats.slices += 1;
+        self.stats.slice_bytes += job.ops.len() as u64;
+        self.viewer.on_decoded(self.clock.now(), job.epoch, job.id, fine);
+    }
+
+    fn look_for_sleep(&mut self, now: Stamp<ViewerClock>) {
+        if self.phase == Phase::Live && self.clock.slept(&mut self.slept) > SLEPT {
+            tracing::info!("the machine slept");
+            self.viewer.on_woke(now);
+        }
+    }
+
+    fn on_clip(&mut self, fact: ClipFact) {
+        let now = self.clock.now();
+        match fact {
+            ClipFact::Changed(text) => self.viewer.on_clip_changed(now, text),
+            ClipFact::Wanted { asker } => self.viewer.on_clip_wanted(now, asker),
+            ClipFact::Text { id, text } => self.viewer.on_clip_text(now, id, text.as_deref()),
+        }
+    }
+
+    fn on_clip_wish(&mut self, wish: ClipWish) {
+        let order = match wish {
+            ClipWish::Offered(text) => ClipOrder::Offer(text),
+            ClipWish::Fetch { id } => ClipOrder::Fetch { id },
+            ClipWish::Paste { id, text } => ClipOrder::Paste { asker: id, text },
+        };
+        match (&self.clipboard, order) {
+            (Some(clipboard), order) => clipboard.order(order),
+            (None, ClipOrder::Fetch { id }) => self.viewer.on_clip_text(self.clock.now(), id, None),
+            (None, _) => {}
+        }
+    }
+}
+
+/// What the person is asked.
+pub fn code_prompt(why: CodeWanted, notice: Option<&str>) -> String {
+    let prompt = match why {
+        CodeWanted::FirstContact => "Access code of this host",
+        CodeWanted::UnknownClient => "The host does not know this client yet. Access code",
+        CodeWanted::WrongCode => "That code was wrong. Access code",
+        CodeWanted::Throttled => "Too many wrong codes; wait a little. Access code",
+    };
+    notice.map_or_else(|| prompt.into(), |n| format!("{n}. {prompt}"))
+}
+
+impl Line {
+    fn handle(&self) -> Option<Handle> {
+        self.client.handle()
+    }
+
+    fn say(&self, message: &Control) {
+        if let Some(handle) = self.handle()
+            && let Err(error) = handle.send_control(self.client.conn(), &message.encode())
+        {
+            tracing::debug!(%error, "control message not sent");
+        }
+    }
+}
+
+fn local_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "telepane".into(), |n| n.trim().to_owned())
+}

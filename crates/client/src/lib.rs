@@ -1,0 +1,16 @@
+//! The Telepane client: connects to an agent, shows its desktop, and carries the user's input there.
+//!
+//! [`driver::Driver`] owns the viewer's mind, the decoder and the connections; the window ([`ui`]) and the headless
+//! loop ([`headless`]) drive it. Nothing here decides what a scenario would want to test.
+
+pub mod app;
+pub mod cli;
+pub mod clipboard;
+pub mod clock;
+pub mod config;
+pub mod connect;
+pub mod driver;
+pub mod entry;
+pub mod headless;
+pub mod stats;
+pub mod ui;

@@ -1,0 +1,160 @@
+//! The client's window: it shows a picture it is handed and reports what the user's hands did.
+//!
+//! The window drives a [`Model`] that it does not know. Everything happens on the thread that called [`run`]: other
+//! threads reach it only through a [`Waker`]. After every batch of events the window calls [`Model::turn`] and
+//! presents the damage that comes back at once, in the same callback, without waiting for a redraw event or a vertical
+//! blank: this is the last stage of the path from a key to a photon (DESIGN §2).
+//!
+//! Keys of the window itself, taken before the model sees them: Ctrl+Alt+Enter toggles fullscreen, Ctrl+Alt+O toggles
+//! the statistics overlay ([`WindowFact::OverlayToggled`]). The Alt key there is the left one, because AltGr types.
+//!
+//! Map: `window` the event loop and `live` the window in it; `keys` and `pointer` input; `layout` where the picture
+//! lies and what a pixel of the window is on the desktop; `scale` the resampler; `paint`, `panel` and `text` what is
+//! drawn; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot do on X11.
+
+mod canvas;
+mod cursor;
+mod keys;
+mod layout;
+mod live;
+mod paint;
+mod panel;
+mod pointer;
+mod present;
+mod scale;
+mod text;
+mod window;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod x11;
+
+pub use keys::key_code;
+pub use layout::{Layout, Scaling};
+pub use present::RendererChoice;
+pub use window::{Waker, run};
+
+use telepane_model::{CursorShape, CursorState, InputEvent, Pixels, Region, Size, Span, Surf, View};
+
+/// What the window shows and whom it tells of input. Every call comes on the thread of [`run`].
+pub trait Model {
+    /// What another thread posts through a [`Waker`].
+    type Wake: Send + 'static;
+
+    /// Something another thread posted.
+    fn on_wake(&mut self, wake: Self::Wake);
+    /// Runs timers and decodes; says what changed. Called after every batch of events and when `wake_in` has passed.
+    fn turn(&mut self) -> Turn;
+    /// What the user did, in desktop pixels. Motion within one batch arrives as its last place only.
+    fn input(&mut self, event: InputEvent);
+    /// What happened to the window.
+    fn window(&mut self, fact: WindowFact);
+    /// The host's picture; `None` before the first frame.
+    fn pixels(&self) -> Option<&Pixels>;
+    /// The host's pointer; `None` leaves the platform's arrow.
+    fn cursor(&self) -> Option<(&CursorShape, CursorState)>;
+    /// What lies over the picture.
+    fn veil(&self) -> Veil;
+    /// What was typed for [`Veil::Ask`], without line end. Escape instead gives [`WindowFact::CloseRequested`].
+    fn answer(&mut self, text: String);
+    /// The window's title.
+    fn title(&self) -> String;
+    /// The lines of the statistics overlay, when it is on. The renderer's name is added by the window.
+    fn overlay(&self) -> Option<Vec<String>>;
+    /// Called immediately after a present that contains the newest pixels. Not called while nothing can be presented
+    /// (a window of no size, a renderer that failed).
+    fn shown(&mut self);
+}
+
+/// What a turn of the model asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Turn {
+    /// What changed in [`Model::pixels`] since the last turn.
+    pub damage: Region<Surf>,
+    /// Everything changed (a new size is noticed without it).
+    pub redraw_all: bool,
+    /// Call [`Model::turn`] again after this long even if nothing happens; `None` waits for an event.
+    pub wake_in: Option<Span>,
+    /// Close the window and return this code from [`run`].
+    pub exit: Option<i32>,
+}
+
+/// What happened to the window.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WindowFact {
+    /// Its inside has this size in physical pixels, and the desktop scales its widgets by `scale`.
+    Resized {
+        /// Physical pixels.
+        physical: Size<View>,
+        /// HiDPI factor, 1.0 on ordinary screens.
+        scale: f64,
+    },
+    /// The user wants it closed (close button, or Escape in a question). The model answers with [`Turn::exit`].
+    CloseRequested,
+    /// Nothing of it can be seen, or something can again.
+    Occluded(bool),
+    /// Ctrl+Alt+O was pressed.
+    OverlayToggled,
+    /// This renderer presents from now on, for statistics: `softbuffer`, `pixels (Vulkan, adapter's name)`.
+    Renderer(String),
+}
+
+/// What lies over the picture.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Veil {
+    /// Nothing.
+    #[default]
+    Clear,
+    /// The picture at half brightness with the seconds since the host last answered.
+    Dim {
+        /// Seconds without an answer.
+        seconds: u32,
+    },
+    /// A message in a panel.
+    Message {
+        /// Its first line.
+        title: String,
+        /// The rest.
+        lines: Vec<String>,
+    },
+    /// A question; keys go into the answer and not to the model.
+    Ask {
+        /// What is asked.
+        prompt: String,
+        /// Show bullets for what is typed.
+        secret: bool,
+    },
+}
+
+/// How the window looks at first.
+#[derive(Clone, Debug, Default)]
+pub struct UiOptions {
+    /// Cover the whole monitor.
+    pub fullscreen: bool,
+    /// The inside's size in physical pixels; 1280x800 without it.
+    pub size: Option<Size<View>>,
+    /// Which renderer; without it, `pixels` on a real GPU and else softbuffer.
+    pub renderer: Option<RendererChoice>,
+    /// How the picture is fitted into the window.
+    pub scaling: Scaling,
+    /// The title until [`Model::title`] is asked.
+    pub title: String,
+}
+
+/// Why there is no window.
+#[derive(Debug, thiserror::Error)]
+pub enum UiError {
+    /// No display server answers. (winit's own message names files of its source, so it is only the source here.)
+    #[error("no display to open a window on; set DISPLAY or WAYLAND_DISPLAY, or use --headless")]
+    NoDisplay(#[source] winit::error::EventLoopError),
+    /// The display server refused the window.
+    #[error("the display server refused the window; use --headless to go on without one")]
+    Window(#[source] winit::error::OsError),
+    /// No renderer could draw into it.
+    #[error("nothing can be drawn into the window: {0}; use --headless to go on without one")]
+    Renderer(String),
+    /// What it should show could not begin.
+    #[error("{0:#}")]
+    Model(anyhow::Error),
+    /// The event loop ended with an error.
+    #[error("the connection to the display failed; start again")]
+    Loop(#[source] winit::error::EventLoopError),
+}

@@ -1,0 +1,174 @@
+//! The mouse: where it is, which buttons are down, how far the wheel turned.
+//!
+//! Motion within one batch of events is reported as its last place only, always before anything that happens there.
+//! The wheel is counted in 1/120 of a notch; what a touchpad scrolls in pixels is kept as a remainder until it makes a
+//! whole unit. winit counts up and left as positive, the desktop protocol down and right.
+
+use std::collections::BTreeSet;
+use telepane_model::{Button, Desk, InputEvent, Point};
+use winit::event::{MouseButton, MouseScrollDelta};
+
+/// Pixels of a touchpad's scrolling that count as one notch: about three lines of text, as toolkits scroll per notch.
+const PIXELS_PER_NOTCH: f64 = 50.0;
+/// Units of a notch, as in Windows' WHEEL_DELTA and libinput's v120.
+const NOTCH: f64 = 120.0;
+
+/// The button by winit's name; `None` for those the protocol does not carry.
+fn button(b: MouseButton) -> Option<Button> {
+    Some(match b {
+        MouseButton::Left => Button::Left,
+        MouseButton::Right => Button::Right,
+        MouseButton::Middle => Button::Middle,
+        MouseButton::Back => Button::Back,
+        MouseButton::Forward => Button::Forward,
+        MouseButton::Other(_) => return None,
+    })
+}
+
+/// The state of the mouse as the model knows it.
+#[derive(Debug, Default)]
+pub(super) struct Pointer {
+    pending: Option<Point<Desk>>,
+    told: Option<Point<Desk>>,
+    down: BTreeSet<Button>,
+    rest: (f64, f64),
+    releases: [bool; 4],
+}
+
+impl Pointer {
+    /// It went to this place; said with the next [`Pointer::flush`].
+    pub(super) fn moved(&mut self, to: Point<Desk>) {
+        self.pending = Some(to);
+    }
+
+    /// The motion not yet told.
+    pub(super) fn flush(&mut self) -> Option<InputEvent> {
+        let to = self.pending.take()?;
+        (self.told.replace(to) != Some(to)).then_some(InputEvent::PointerTo(to))
+    }
+
+    /// A button moved. A release whose press was not told is not told either.
+    pub(super) fn button(&mut self, b: MouseButton, down: bool) -> Option<InputEvent> {
+        let button = button(b)?;
+        let changed = if down { self.down.insert(button) } else { self.down.remove(&button) };
+        changed.then_some(InputEvent::Button { button, down })
+    }
+
+    /// The wheel turned; `None` until a whole unit is reached.
+    pub(super) fn wheel(&mut self, delta: MouseScrollDelta) -> Option<InputEvent> {
+        if self.is_button_release(delta) {
+            return None;
+        }
+        let (x, y) = match delta {
+            MouseScrollDelta::LineDelta(x, y) => (f64::from(x) * NOTCH, f64::from(y) * NOTCH),
+            MouseScrollDelta::PixelDelta(p) => (p.x * NOTCH / PIXELS_PER_NOTCH, p.y * NOTCH / PIXELS_PER_NOTCH),
+        };
+        let x = whole(&mut self.rest.0, -x);
+        let y = whole(&mut self.rest.1, -y);
+        (x != 0 || y != 0).then_some(InputEvent::Wheel { x, y })
+    }
+
+    /// A raw button event of the device, which winit sends before the window's. On X11 a wheel without scroll
+    /// valuators (XTEST, Xvnc, old mice) turns by pressing and releasing buttons 4 to 7, and winit 0.30 makes a
+    /// notch of the release as well; the release is remembered here and its notch dropped.
+    pub(super) fn raw_button(&mut self, number: u32, down: bool) {
+        if let Some(seen) = number.checked_sub(4).and_then(|n| self.releases.get_mut(n as usize)) {
+            *seen = !down;
+        }
+    }
+
+    fn is_button_release(&mut self, delta: MouseScrollDelta) -> bool {
+        let number = match delta {
+            MouseScrollDelta::LineDelta(0.0, 1.0) => 0,
+            MouseScrollDelta::LineDelta(0.0, -1.0) => 1,
+            MouseScrollDelta::LineDelta(1.0, 0.0) => 2,
+            MouseScrollDelta::LineDelta(-1.0, 0.0) => 3,
+            _ => return false,
+        };
+        self.releases.get_mut(number).is_some_and(std::mem::take)
+    }
+
+    /// The window lost the keyboard; the model releases what was held.
+    pub(super) fn blur(&mut self) {
+        self.down.clear();
+        self.releases = [false; 4];
+    }
+
+    /// What the model knows is no longer true (it took over from a question, or began a new session).
+    pub(super) fn forget(&mut self) {
+        self.told = None;
+        self.down.clear();
+    }
+}
+
+/// Adds to a remainder and takes the whole units out of it.
+fn whole(rest: &mut f64, add: f64) -> i32 {
+    if !add.is_finite() {
+        return 0;
+    }
+    *rest += add;
+    let units = rest.trunc();
+    *rest -= units;
+    units.clamp(-1e6, 1e6) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use winit::dpi::PhysicalPosition;
+
+    fn pixels(p: &mut Pointer, y: f64) -> Option<InputEvent> {
+        p.wheel(MouseScrollDelta::PixelDelta(PhysicalPosition::new(0.0, y)))
+    }
+
+    #[test]
+    fn a_notch_down_is_positive() {
+        let mut p = Pointer::default();
+        assert_eq!(p.wheel(MouseScrollDelta::LineDelta(0.0, -1.0)), Some(InputEvent::Wheel { x: 0, y: 120 }));
+        assert_eq!(p.wheel(MouseScrollDelta::LineDelta(1.0, 0.0)), Some(InputEvent::Wheel { x: -120, y: 0 }));
+    }
+
+    #[test]
+    fn small_steps_add_up() {
+        let mut p = Pointer::default();
+        let mut sum = 0;
+        for _ in 0..500 {
+            if let Some(InputEvent::Wheel { y, .. }) = pixels(&mut p, -0.1) {
+                sum += y;
+            }
+        }
+        assert!((119..=120).contains(&sum), "{sum}");
+        assert_eq!(pixels(&mut p, f64::INFINITY), None);
+        assert_eq!(pixels(&mut p, -50.0).map(|_| ()), Some(()));
+    }
+
+    #[test]
+    fn the_release_of_a_wheel_button_is_no_notch() {
+        let mut p = Pointer::default();
+        for _ in 0..3 {
+            p.raw_button(5, true);
+            assert!(p.wheel(MouseScrollDelta::LineDelta(0.0, -1.0)).is_some());
+            p.raw_button(5, false);
+            assert!(p.wheel(MouseScrollDelta::LineDelta(0.0, -1.0)).is_none());
+        }
+        // A release outside the window must not eat the next notch.
+        p.raw_button(5, false);
+        p.raw_button(5, true);
+        assert!(p.wheel(MouseScrollDelta::LineDelta(0.0, -1.0)).is_some());
+    }
+
+    #[test]
+    fn motion_is_merged_and_buttons_come_in_pairs() {
+        let mut p = Pointer::default();
+        p.moved(Point::new(1, 1));
+        p.moved(Point::new(2, 2));
+        assert_eq!(p.flush(), Some(InputEvent::PointerTo(Point::new(2, 2))));
+        p.moved(Point::new(2, 2));
+        assert_eq!(p.flush(), None);
+        assert_eq!(p.button(MouseButton::Left, false), None);
+        assert!(p.button(MouseButton::Left, true).is_some());
+        p.blur();
+        assert_eq!(p.button(MouseButton::Left, false), None);
+        assert_eq!(p.button(MouseButton::Other(12), true), None);
+    }
+}

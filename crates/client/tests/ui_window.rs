@@ -1,0 +1,368 @@
+//! The window on a real X server: what is on the screen is read back pixel by pixel, and keys and clicks made with
+//! XTEST must arrive. Runs without the test harness because winit's loop wants a process of its own: this program
+//! starts itself again as the window (`examples/ui_demo.rs`), each time under a fresh Xvfb without window manager.
+
+#[cfg(all(unix, not(target_os = "macos")))]
+#[path = "../examples/ui_demo.rs"]
+mod ui_demo;
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn main() {
+    println!("ui_window: skipped, there is no X11 on this platform");
+}
+
+#[cfg(all(unix, not(target_os = "macos")))]
+fn main() {
+    const CHILD: &str = "TELEPANE_UI_WINDOW_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let code = ui_demo::run(std::env::args().skip(1)).unwrap_or_else(|error| {
+            eprintln!("{error}");
+            2
+        });
+        std::process::exit(code);
+    }
+    // The harness's arguments (a filter, `--list`) mean nothing to one fixed list; listing must still be empty.
+    if std::env::args().any(|a| a == "--list") {
+        return;
+    }
+    x11::all(CHILD);
+}
+
+#[cfg(all(unix, not(target_os = "macos")))]
+mod x11 {
+    use super::ui_demo;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+    use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+    use std::time::Duration;
+    use telepane_model::{Pixels, Size, Surf};
+    use x11rb::connection::Connection;
+    use x11rb::protocol::xproto::{
+        AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ClientMessageEvent, ConnectionExt as _, EventMask,
+        ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, Window,
+    };
+    use x11rb::protocol::xtest::ConnectionExt as _;
+    use x11rb::rust_connection::RustConnection;
+
+    /// How long anything may take on a loaded machine before the test gives up.
+    const PATIENCE: Duration = Duration::from_secs(40);
+
+    pub fn all(child: &'static str) {
+        if Command::new("Xvfb").arg("-help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+            println!("ui_window: skipped, Xvfb is not installed (package xvfb)");
+            return;
+        }
+        exact(child, "softbuffer");
+        println!("ui_window: fullscreen with softbuffer ... ok");
+        fitted(child);
+        println!("ui_window: fitted and integer scaling ... ok");
+        let vulkan = std::fs::read_dir("/usr/share/vulkan/icd.d").is_ok_and(|mut d| d.next().is_some());
+        if vulkan {
+            exact(child, "pixels");
+            println!("ui_window: fullscreen with pixels ... ok");
+        } else {
+            println!("ui_window: pixels skipped, there is no Vulkan driver (package mesa-vulkan-drivers)");
+        }
+    }
+
+    /// The host's pixels one to one, input, veils, overlay, question, closing.
+    fn exact(child: &'static str, renderer: &str) {
+        let mut s = Stage::start(child, &["--fullscreen", "--renderer", renderer]);
+        let mut picture = ui_demo::picture(Size::new(640, 480));
+        s.wait_for_screen(&picture);
+        s.expect_all(&[
+            "Resized { physical: 640x480",
+            &format!("Renderer(\"{renderer}"),
+            "wake 42",
+            "Focus {",
+            "shown",
+        ]);
+
+        s.tap(30);
+        s.expect_line("Key { code: KeyCode(30), action: Down }");
+        s.expect_line("Key { code: KeyCode(30), action: Up }");
+
+        s.move_to(123, 45);
+        s.expect_line("PointerTo((123,45))");
+        for (x11, name) in [(1, "Left"), (2, "Middle"), (3, "Right"), (8, "Back"), (9, "Forward")] {
+            s.click(x11);
+            s.expect_line(&format!("Button {{ button: {name}, down: true }}"));
+            s.expect_line(&format!("Button {{ button: {name}, down: false }}"));
+        }
+        // Each click of the wheel is one notch, not one for the press and one for the release.
+        for (x11, event) in [(4, "x: 0, y: -120"), (5, "x: 0, y: 120"), (6, "x: -120, y: 0"), (7, "x: 120, y: 0")] {
+            s.click(x11);
+            s.expect_next(&format!("Wheel {{ {event} }}"));
+        }
+
+        // A small damage changes its part of the screen and nothing else.
+        for n in 0..4 {
+            s.tap(63);
+            let (rect, colour) = ui_demo::change(n);
+            picture.fill(rect, colour);
+            s.wait_for_screen(&picture);
+        }
+
+        // Dimmed: away from the panel, exactly half of everything.
+        s.tap(66);
+        let mut dimmed = picture.clone();
+        dimmed.data_mut().iter_mut().for_each(|b| *b /= 2);
+        s.wait_for(|screen| (0..100).all(|y| screen.row(0, y, 640) == dimmed.row(0, y, 640)), "half brightness");
+        assert_ne!(s.screen().row(200, 240, 240), dimmed.row(200, 240, 240), "the seconds are drawn");
+        s.tap(67);
+        s.wait_for_screen(&picture);
+
+        // A question takes the keys; the window shows bullets, not letters.
+        s.tap(64);
+        s.wait_for(|screen| screen.row(200, 240, 240) != picture.row(200, 240, 240), "the question");
+        s.lines_so_far();
+        s.tap(30);
+        s.tap(48);
+        s.tap(14);
+        s.tap(46);
+        s.tap(28);
+        let heard = s.until("answer \"ac\"");
+        assert!(!heard.iter().any(|l| l.starts_with("Key")), "keys of an answer reached the model: {heard:?}");
+        s.wait_for_screen(&picture);
+
+        // The overlay's chord reaches the window, and its letter does not reach the host.
+        for on in [true, false] {
+            s.key(29, true);
+            s.key(56, true);
+            s.tap(24);
+            s.key(56, false);
+            s.key(29, false);
+            let heard = s.until("Key { code: KeyCode(29), action: Up }");
+            assert!(heard.iter().any(|l| l == "OverlayToggled"), "{heard:?}");
+            assert!(!heard.iter().any(|l| l.contains("KeyCode(24)")), "{heard:?}");
+            if on {
+                s.wait_for(|screen| screen.row(0, 4, 60) != picture.row(0, 4, 60), "the overlay");
+            }
+        }
+        s.wait_for_screen(&picture);
+
+        // Without the focus: held keys end in `Blur`; a click brings it back.
+        s.key(30, true);
+        s.expect_line("Key { code: KeyCode(30), action: Down }");
+        let root = s.root;
+        s.x.set_input_focus(x11rb::protocol::xproto::InputFocus::NONE, root, x11rb::CURRENT_TIME).unwrap();
+        s.x.flush().unwrap();
+        s.until("Blur");
+        s.key(30, false);
+        s.click(1);
+        s.expect(|l| l.starts_with("Focus {"), "the keyboard after a click");
+
+        s.close();
+        s.expect_line("CloseRequested");
+        assert_eq!(s.exit_code(), Some(0));
+    }
+
+    /// A picture of another size than the window: where it lies and where a click lands.
+    fn fitted(child: &'static str) {
+        let mut s = Stage::start(child, &["--size", "640x480", "--picture", "200x200", "--scaling", "integer"]);
+        let small = ui_demo::picture(Size::new(200, 200));
+        let mut whole = Pixels::new(Size::new(640, 480));
+        for y in 0..400 {
+            for x in 0..400 {
+                let colour = small.get(x / 2, y / 2).unwrap();
+                whole.fill(telepane_model::Rect::new(120 + x as i32, 40 + y as i32, 1, 1), colour);
+            }
+        }
+        s.wait_for_screen(&whole);
+        s.move_to(121, 41);
+        s.expect_line("PointerTo((0,0))");
+        s.move_to(122, 439);
+        s.expect_line("PointerTo((1,199))");
+        s.move_to(0, 0);
+        s.expect_line("PointerTo((0,0))");
+        s.tap(1);
+        assert_eq!(s.exit_code(), Some(7), "the model's exit code");
+
+        let mut s = Stage::start(child, &["--size", "320x240", "--picture", "640x480"]);
+        // Nothing under the window but black: the fitted picture must not leave its 320x240.
+        let big = ui_demo::picture(Size::new(640, 480));
+        s.wait_for(|screen| screen.row(0, 0, 320).iter().filter(|b| **b != 0).count() > 800, "the fitted picture");
+        assert!(s.screen().row(320, 100, 320).iter().all(|b| *b == 0));
+        s.tap(63);
+        let (rect, colour) = ui_demo::change(0);
+        assert!(big.size().rect().contains(rect));
+        let middle = (rect.x as u32 + rect.w / 2, rect.y as u32 + rect.h / 2);
+        s.wait_for(|screen| screen.get(middle.0 / 2, middle.1 / 2) == Some(colour), "the fitted change");
+        s.move_to(100, 50);
+        s.expect_line("PointerTo((201,101))");
+        s.close();
+        assert_eq!(s.exit_code(), Some(0));
+    }
+
+    /// An X server, the window on it, and what the window says.
+    struct Stage {
+        server: Child,
+        child: Child,
+        lines: Receiver<String>,
+        x: RustConnection,
+        root: Window,
+    }
+
+    impl Stage {
+        fn start(marker: &str, arguments: &[&str]) -> Self {
+            let mut server = Command::new("Xvfb")
+                .args(["-displayfd", "1", "-screen", "0", "640x480x24", "-nolisten", "tcp", "-noreset"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("Xvfb starts");
+            let mut number = String::new();
+            BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).expect("a display number");
+            let display = format!(":{}", number.trim());
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(arguments)
+                .env(marker, "1")
+                .env("DISPLAY", &display)
+                .env_remove("WAYLAND_DISPLAY")
+                .env_remove("XAUTHORITY")
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("the window starts");
+            let (tell, lines) = channel();
+            let out = BufReader::new(child.stdout.take().unwrap());
+            std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| tell.send(line).is_ok()));
+            let (x, screen) = x11rb::connect(Some(&display)).expect("a connection to Xvfb");
+            let root = x.setup().roots[screen].root;
+            Self { server, child, lines, x, root }
+        }
+
+        fn line(&mut self, wanted: &str) -> String {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => line,
+                Err(e) => panic!("waited for {wanted}: {e}"),
+            }
+        }
+
+        fn expect(&mut self, want: impl Fn(&str) -> bool, what: &str) {
+            while !want(&self.line(what)) {}
+        }
+
+        fn expect_line(&mut self, want: &str) {
+            self.expect(|l| l == want, want);
+        }
+
+        /// Lines that begin so, in any order.
+        fn expect_all(&mut self, beginnings: &[&str]) {
+            let mut missing = beginnings.to_vec();
+            while !missing.is_empty() {
+                let line = self.line(&format!("{missing:?}"));
+                missing.retain(|beginning| !line.starts_with(beginning));
+            }
+        }
+
+        /// The next line that is not about presenting.
+        fn expect_next(&mut self, want: &str) {
+            loop {
+                let line = self.line(want);
+                if line != "shown" {
+                    assert_eq!(line, want);
+                    return;
+                }
+            }
+        }
+
+        fn until(&mut self, want: &str) -> Vec<String> {
+            let mut heard = Vec::new();
+            loop {
+                let line = self.line(want);
+                if line == want {
+                    return heard;
+                }
+                heard.push(line);
+            }
+        }
+
+        fn lines_so_far(&mut self) {
+            while self.lines.recv_timeout(Duration::from_millis(200)).is_ok() {}
+        }
+
+        fn fake(&self, kind: u8, detail: u8, x: i16, y: i16) {
+            self.x.xtest_fake_input(kind, detail, 0, self.root, x, y, 0).unwrap().check().unwrap();
+        }
+
+        /// `code` in evdev's numbers; X adds 8.
+        fn key(&self, code: u8, down: bool) {
+            self.fake(if down { KEY_PRESS_EVENT } else { KEY_RELEASE_EVENT }, code + 8, 0, 0);
+        }
+
+        fn tap(&self, code: u8) {
+            self.key(code, true);
+            self.key(code, false);
+        }
+
+        fn move_to(&self, x: i16, y: i16) {
+            self.fake(MOTION_NOTIFY_EVENT, 0, x, y);
+        }
+
+        fn click(&self, button: u8) {
+            self.fake(BUTTON_PRESS_EVENT, button, 0, 0);
+            self.fake(BUTTON_RELEASE_EVENT, button, 0, 0);
+        }
+
+        fn screen(&self) -> Pixels {
+            let image = self.x.get_image(ImageFormat::Z_PIXMAP, self.root, 0, 0, 640, 480, !0).unwrap();
+            let mut data = image.reply().unwrap().data;
+            data.chunks_exact_mut(4).for_each(|px| px[3] = 0);
+            Pixels::from_bgrx(Size::<Surf>::new(640, 480), data).unwrap()
+        }
+
+        fn wait_for(&mut self, want: impl Fn(&Pixels) -> bool, what: &str) {
+            // Every look at the screen is followed by a pause; together they are the patience.
+            for _ in 0..PATIENCE.as_millis() / 20 {
+                if want(&self.screen()) {
+                    return;
+                }
+                let (_keep, pause) = channel::<()>();
+                assert_eq!(pause.recv_timeout(Duration::from_millis(20)), Err(RecvTimeoutError::Timeout));
+                if let Ok(Some(status)) = self.child.try_wait() {
+                    panic!("waited for {what}: the window ended with {status}");
+                }
+            }
+            panic!("waited for {what}: the screen never showed it");
+        }
+
+        fn wait_for_screen(&mut self, picture: &Pixels) {
+            self.wait_for(|screen| screen == picture, "the picture, pixel for pixel");
+        }
+
+        /// What a window manager's close button sends.
+        fn close(&self) {
+            let atom = |name: &str| self.x.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom;
+            let (protocols, delete) = (atom("WM_PROTOCOLS"), atom("WM_DELETE_WINDOW"));
+            let windows = self.x.query_tree(self.root).unwrap().reply().unwrap().children;
+            for window in windows {
+                let listed = self.x.get_property(false, window, protocols, AtomEnum::ATOM, 0, 32).unwrap();
+                if listed.reply().is_ok_and(|p| p.value32().is_some_and(|mut v| v.any(|a| a == delete))) {
+                    let message = ClientMessageEvent::new(32, window, protocols, [delete, 0, 0, 0, 0]);
+                    self.x.send_event(false, window, EventMask::NO_EVENT, message).unwrap().check().unwrap();
+                }
+            }
+        }
+
+        fn exit_code(&mut self) -> Option<i32> {
+            // Its standard output ends with it.
+            loop {
+                match self.lines.recv_timeout(PATIENCE) {
+                    Ok(_) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => panic!("the window did not end"),
+                }
+            }
+            self.child.wait().unwrap().code()
+        }
+    }
+
+    impl Drop for Stage {
+        fn drop(&mut self) {
+            for process in [&mut self.child, &mut self.server] {
+                let _ = process.kill();
+                let _ = process.wait();
+            }
+        }
+    }
+}
