@@ -1,0 +1,64 @@
+//! `cargo xtask bench` and `replay`: builds telepane-bench and passes on what it is given.
+//!
+//! Optimised, because a figure from an unoptimised build is about the wrong program; the virtual benches count
+//! decisions, not processor time, and run with whatever `test` has built.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::build::{build, log_path};
+use crate::steps::Outcome;
+use crate::{exit, proc, tree};
+
+/// Builds in release and runs telepane-bench with `args`, on this terminal.
+///
+/// # Errors
+/// When the build fails; with telepane-bench's own exit code when it does.
+pub fn run(args: &[String]) -> Result<()> {
+    let root = tree::root()?;
+    let programs = ["telepane-bench", "telepane-host", "telepane-client"];
+    let mut build_args = vec!["build", "--release"];
+    build_args.extend(programs.iter().flat_map(|name| ["-p", name]));
+    build(&root, "build", &build_args, "bench-build")?;
+    let program = tree::target_dir(&root).join("release").join("telepane-bench");
+    let status = proc::attached(Command::new(program).args(args))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        code => {
+            Err(exit(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1), "telepane-bench ended with an error"))
+        }
+    }
+}
+
+/// Plays a saved plan in the simulator.
+///
+/// # Errors
+/// When there is no such file, and as [`run`].
+pub fn replay(plan: &Path) -> Result<()> {
+    let plan =
+        plan.canonicalize().with_context(|| format!("{} is not there; SIM_SAVE=FILE saves a plan", plan.display()))?;
+    run(&["virtual".into(), "--plan".into(), plan.display().to_string()])
+}
+
+/// Compares the virtual benches with their baselines in `benches/results/virtual`, with the binary that is built.
+///
+/// # Errors
+/// When they differ: the difference is printed.
+pub fn check_virtual(root: &Path) -> Result<Outcome> {
+    let program = tree::binary(root, "telepane-bench");
+    let help = Command::new(&program).args(["virtual", "--help"]).output();
+    let knows = help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--check"));
+    if !knows {
+        return Ok(Outcome::Skipped("telepane-bench virtual has no --check yet".into()));
+    }
+    let mut command = Command::new(program);
+    command.current_dir(root).args(["virtual", "--check"]);
+    let ended = proc::run(&mut command, &log_path(root, "virtual"), Duration::from_secs(20 * 60), |_| ())?;
+    if !ended.ok() {
+        bail!("the virtual benches differ from benches/results/virtual\n{}", ended.story());
+    }
+    Ok(Outcome::passed())
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask`: the command line over [`xtask`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{Exit, bench, demo, doctor, fuzz, layers, plot, proc, spec, test};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Telepane's chores", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Show Telepane: a virtual desktop with real applications, an agent on it, and a client
+    Demo(demo::Args),
+    /// Run everything that CI runs
+    Test(test::Args),
+    /// The same as `test`, plus what a pull request shows
+    Ci(test::Args),
+    /// Measure: passes its arguments on to telepane-bench
+    Bench {
+        /// What telepane-bench is given, for example `glass --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Fuzz one target, or list the targets
+    Fuzz(fuzz::Args),
+    /// Draw a journal as an SVG beside it
+    Plot {
+        /// A journal, as `--notes` and the simulator write it
+        journal: PathBuf,
+        /// Where to write; `<journal>.svg` when left out
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Play a saved plan in the simulator
+    Replay {
+        /// A plan saved with SIM_SAVE
+        plan: PathBuf,
+    },
+    /// Hold the numbered sentences of protocol-spec against code and tests
+    Spec,
+    /// Print the crates by floors and what climbs
+    Layers,
+    /// Say what is missing on this machine and what to do about it
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    proc::listen_for_ctrl_c();
+    let done = match Cli::parse().chore {
+        Chore::Demo(args) => demo::run(&args),
+        Chore::Test(args) => test::run(&args, test::Extent::Test),
+        Chore::Ci(args) => test::run(&args, test::Extent::Ci),
+        Chore::Bench { args } => bench::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Plot { journal, out } => plot::run(&journal, out.as_deref()),
+        Chore::Replay { plan } => bench::replay(&plan),
+        Chore::Spec => spec::run(),
+        Chore::Layers => layers::run(),
+        Chore::Doctor => doctor::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(error.downcast_ref::<Exit>().map_or(1, |exit| exit.code))
+        }
+    }
+}

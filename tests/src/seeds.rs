@@ -1,0 +1,279 @@
+//! Seeds for the fuzz corpora: one small valid input for each shape a decoder knows, made by our own encoders.
+//!
+//! `cargo run -p telepane-tests --example seeds` writes them to `fuzz/corpus/<target>/seed-<name>`. They are committed,
+//! so that a fuzzer starts past the first checks, and so that old bytes are still refused or understood when the encoders
+//! have moved on. Beside them stand findings, under names that say what they were; the generator leaves those alone.
+
+use telepane_codec::{Encoder, EncoderOptions};
+use telepane_model::{
+    Button, Bytes, CursorShape, CursorState, EncodeItem, EncodeJob, Epoch, InputEvent, InputSeq, KeyCode, KeyMove,
+    Pixels, Point, Quality, Rect, Rng, Size, Span, Stamp, Surf, SurfaceId, UpdateId, Version,
+};
+use telepane_protocol::control::Held;
+use telepane_protocol::{
+    Capabilities, Capability, Control, Datagram, Feedback, Goodbye, InputBatch, InputReport, RefuseReason, Shard,
+    SurfaceReport,
+};
+use telepane_trust::pake::{Confirmation, PakeMessage};
+use telepane_trust::{AuthMessage, ClientKey, Exporter, Fingerprint, Label, Seed, ViewerAuth, ViewerOffer, ViewerStep};
+
+/// A seed: its target, its name, its bytes.
+pub type SeedInput = (&'static str, &'static str, Vec<u8>);
+
+/// All of them.
+pub fn all() -> Vec<SeedInput> {
+    let mut seeds = Vec::new();
+    let mut add = |target: &'static str, named: Vec<(&'static str, Vec<u8>)>| {
+        seeds.extend(named.into_iter().map(|(name, bytes)| (target, name, bytes)));
+    };
+    add("protocol_datagram", datagrams());
+    add("protocol_control", controls());
+    add("codec_decode", slices());
+    add("codec_roundtrip", programs());
+    add("trust_auth_message", auth_messages().into_iter().map(|(name, message)| (name, message.encode())).collect());
+    add("trust_handshake_host", streams());
+    add("trust_permissions", permission_files());
+    seeds
+}
+
+fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
+    let shard = Shard {
+        surface: SurfaceId(1),
+        epoch: Epoch(3),
+        id: UpdateId(70_000),
+        base: UpdateId(69_999),
+        last: true,
+        data: 1,
+        payload: b"ops".to_vec(),
+        ..Shard::default()
+    };
+    let many = Shard {
+        has_size: true,
+        has_journey: true,
+        index: 2,
+        data: 3,
+        parity: 1,
+        total: 2_500,
+        payload: vec![7; 500],
+        ..shard.clone()
+    };
+    let report = SurfaceReport {
+        applied: UpdateId(9),
+        gave_up: Some(UpdateId(12)),
+        queue: Span::micros(700),
+        ..SurfaceReport::default()
+    };
+    let feedback = Feedback {
+        newest: 1_000,
+        arrived: 123_456,
+        hold: Span::micros(90),
+        received: 990,
+        earlier: vec![(0, 200), (3, -40), (0, 1_000_000)],
+        surfaces: vec![report],
+        input: Some(InputReport { done: InputSeq(5), dropped: 1 }),
+    };
+    let aged = |micros, event| (Span::micros(micros), event);
+    let input = InputBatch {
+        sent: 77,
+        floor: InputSeq(4),
+        first: InputSeq(5),
+        events: vec![
+            aged(0, InputEvent::PointerBy { dx: -3, dy: 4 }),
+            aged(7, InputEvent::PointerTo(Point::new(1919, -1))),
+            aged(10, InputEvent::Button { button: Button::Left, down: true }),
+            aged(20, InputEvent::Wheel { x: 0, y: -120 }),
+            aged(30, InputEvent::Focus { caps: true, num: false }),
+            aged(40, InputEvent::Blur),
+        ],
+        held: vec![KeyCode(30), KeyCode(KeyCode::MAX)],
+        buttons: vec![Button::Left],
+    };
+    let key = |code, action| InputBatch {
+        events: vec![aged(5, InputEvent::Key { code: KeyCode(code), action }), aged(0, InputEvent::Text("é".into()))],
+        ..InputBatch::default()
+    };
+    let cursor = CursorState { at: Point::new(640, -2), shape: 3, visible: true };
+    [
+        ("shard-alone", Datagram::Shard(shard)),
+        ("shard-of-many", Datagram::Shard(many)),
+        ("feedback", Datagram::Feedback(feedback)),
+        ("feedback-least", Datagram::Feedback(Feedback::default())),
+        ("input", Datagram::Input(input)),
+        ("input-key-down", Datagram::Input(key(30, KeyMove::Down))),
+        ("input-key-repeat", Datagram::Input(key(28, KeyMove::Repeat))),
+        ("cursor", Datagram::Cursor(cursor)),
+        ("padding", Datagram::Padding(40)),
+    ]
+    .map(|(name, datagram)| (name, datagram.encode(65_530)))
+    .into()
+}
+
+fn controls() -> Vec<(&'static str, Vec<u8>)> {
+    let capabilities =
+        Capabilities::default().with(Capability::Ops, 0xff).with(Capability::Surfaces, 4).with(Capability::Fec, 1);
+    let held = Held { surface: SurfaceId(1), epoch: Epoch(2), applied: UpdateId(30), through: UpdateId(35) };
+    let cursor = CursorShape { id: 9, w: 2, h: 2, hot_x: 1, hot_y: 0, bgra: vec![128; 16] };
+    [
+        ("hello", Control::Hello { oldest: 1, newest: 2, capabilities, agent: "telepane-host 0.1.0".into() }),
+        ("auth", Control::Auth(vec![1, 2, 3])),
+        (
+            "attach",
+            Control::Attach { session: [7; 16], want: Some(Size::new(1920, 1080)), scale: 150, held: vec![held, held] },
+        ),
+        (
+            "welcome",
+            Control::Welcome {
+                version: 1,
+                session: [9; 16],
+                resumed: true,
+                now: Stamp::from_micros(5_000_000_000),
+                resizable: true,
+                host: "studio".into(),
+            },
+        ),
+        ("refuse", Control::Refuse { reason: RefuseReason::Busy, text: "someone else is here".into() }),
+        ("resize", Control::Resize { size: Size::new(1280, 720), scale: 100 }),
+        ("refresh", Control::Refresh { surface: SurfaceId(1), epoch: Epoch(2) }),
+        ("cursor-shape", Control::CursorShape(cursor)),
+        ("clip-offer", Control::ClipOffer { serial: 3, formats: 1 }),
+        ("clip-request", Control::ClipRequest { serial: 3, id: 4 }),
+        ("clip-chunk", Control::ClipChunk { id: 4, last: true, bytes: b"pasted".to_vec() }),
+        ("clip-refuse", Control::ClipRefuse { id: 4 }),
+        ("notice", Control::Notice("the disk is full".into())),
+        ("bye", Control::Bye { reason: Goodbye::Left, text: String::new() }),
+    ]
+    .map(|(name, control)| (name, control.encode()))
+    .into()
+}
+
+/// Slices of a surface of the size that `codec::fuzzing::decode` makes.
+fn slices() -> Vec<(&'static str, Vec<u8>)> {
+    let size = Size::new(160, 100);
+    let mut filled = Pixels::new(size);
+    filled.fill(Rect::new(10, 10, 90, 40), [200, 30, 5]);
+    let mut text = filled.clone();
+    let mut rng = Rng::new(7);
+    for row in 0..12 {
+        for letter in 0..20 {
+            let at =
+                Rect::new(8 * letter, 8 * row + 2, 1 + (rng.next_u64() % 5) as u32, 1 + (rng.next_u64() % 4) as u32);
+            text.fill(at, [20, 20, 20]);
+        }
+    }
+    let mut scrolled = Pixels::new(size);
+    scrolled.paste(&text, 0, -8);
+    let mut photo = Pixels::new(size);
+    for (index, byte) in photo.data_mut().iter_mut().enumerate() {
+        if index % 4 != 3 {
+            *byte = (index / 640 + index % 97 / 3) as u8 ^ (rng.next_u64() % 4) as u8;
+        }
+    }
+    let code = |screens: &[&Pixels], rect: Rect<Surf>, quality: Quality| -> Vec<u8> {
+        let mut encoder = Encoder::new(size, EncoderOptions::default());
+        let (mut base, mut first, mut bytes) = (UpdateId::BLANK, 1, Vec::new());
+        for screen in screens {
+            let job = EncodeJob {
+                id: Default::default(),
+                surface: SurfaceId(0),
+                epoch: Epoch(0),
+                size,
+                base,
+                first: UpdateId(first),
+                items: vec![EncodeItem { rect, version: Version(u64::from(first)), quality }],
+                max_bytes: Bytes(60_000),
+                slice_bytes: Bytes(if screens.len() > 1 { 250 } else { 9_000 }),
+            };
+            let Ok(answer) = encoder.encode(&job, screen, Version(u64::from(first))) else { continue };
+            for slice in answer.slices {
+                (base, first) = (slice.id, slice.id.0 + 1);
+                // A length byte of 255 takes everything that is left, so nothing follows a long slice.
+                let length = u8::try_from(slice.bytes.len()).unwrap_or(255);
+                bytes.push(length);
+                bytes.extend(slice.bytes);
+                if length == 255 {
+                    return bytes;
+                }
+            }
+        }
+        bytes
+    };
+    let (all, corner) = (size.rect(), Rect::new(0, 0, 64, 64));
+    vec![
+        ("fill", code(&[&filled], all, Quality::EXACT)),
+        ("text", code(&[&text], all, Quality::EXACT)),
+        ("text-then-scroll", code(&[&text, &scrolled], all, Quality::EXACT)),
+        ("photo", code(&[&photo], corner, Quality::EXACT)),
+        ("film", code(&[&photo], corner, Quality::FILM)),
+    ]
+}
+
+/// Programs for `codec::fuzzing::roundtrip`: width, height, then five bytes a step.
+fn programs() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("fills", vec![100, 80, 0, 5, 5, 40, 0, 4, 20, 9, 60, 2, 8, 0, 0, 90, 1]),
+        ("moves", vec![120, 120, 2, 0, 0, 119, 3, 1, 0, 8, 100, 40, 5, 0, 16, 100, 9]),
+        ("noise-then-loss", vec![90, 60, 3, 0, 0, 89, 5, 2, 4, 4, 50, 10, 0, 3, 3, 20, 15, 251, 2, 2, 80, 7]),
+        ("film", vec![63, 63, 2, 0, 0, 200, 4, 3, 0, 0, 200, 6, 1, 0, 2, 200, 8]),
+        ("least", vec![0, 0, 0, 0, 0, 0, 0]),
+    ]
+}
+
+fn auth_messages() -> Vec<(&'static str, AuthMessage)> {
+    let start = viewer_start(Some("K7QF-M2XA"), Some(ClientKey::from_secret(&[9; 32])));
+    let mut named = vec![
+        ("host-pake", AuthMessage::HostPake { pake: PakeMessage([3; 32]) }),
+        ("viewer-confirm", AuthMessage::ViewerConfirm { confirmation: Confirmation([4; 32]), enrol: None }),
+        ("host-accept", AuthMessage::HostAccept { confirmation: Some(Confirmation([5; 32])), enrolled: true }),
+        (
+            "host-refuse",
+            AuthMessage::HostRefuse { reason: telepane_trust::RefuseReason::WrongCode, again: true, wait_ms: 1_500 },
+        ),
+    ];
+    named.extend(start.map(|message| ("viewer-start", message)));
+    named
+}
+
+/// What a viewer says first.
+fn viewer_start(code: Option<&str>, client_key: Option<ClientKey>) -> Option<AuthMessage> {
+    let offer = ViewerOffer {
+        exporter: Exporter::new([1; 32]),
+        fingerprint: Fingerprint([2; 32]),
+        pinned: client_key.is_some(),
+        client_key,
+        code: code.and_then(|code| telepane_trust::AccessCode::parse(code).ok()),
+        name: Label::from_lossy("laptop"),
+        user: Label::from_lossy("anna"),
+        seed: Seed::new([5; 32]),
+    };
+    match ViewerAuth::begin(offer) {
+        ViewerStep::Reply { reply, .. } => Some(reply),
+        _ => None,
+    }
+}
+
+/// Streams of framed messages, as a host and a viewer get them.
+fn streams() -> Vec<(&'static str, Vec<u8>)> {
+    let framed = |messages: Vec<AuthMessage>| messages.iter().flat_map(AuthMessage::framed).collect::<Vec<u8>>();
+    let by_code = viewer_start(Some("K7QF-M2XA"), None);
+    let wrong = viewer_start(Some("ZZZZ-ZZZZ"), Some(ClientKey::from_secret(&[8; 32])));
+    let confirm = AuthMessage::ViewerConfirm { confirmation: Confirmation([4; 32]), enrol: None };
+    let everything = auth_messages().into_iter().map(|(_, message)| message).collect();
+    vec![
+        ("code-then-confirm", framed(by_code.into_iter().chain([confirm.clone()]).collect())),
+        ("wrong-code-twice", framed(wrong.clone().into_iter().chain([confirm]).chain(wrong).collect())),
+        ("every-message", framed(everything)),
+    ]
+}
+
+fn permission_files() -> Vec<(&'static str, Vec<u8>)> {
+    let full = "#import team.perm\n[groups]\nsupport = john, user:jane, group:night, osgroup:guests\nnight = eve\n\
+                [aliases]\nfiles = file-upload, file-download\n[permissions]\n%owner% allow builtin\n\
+                group:support allow display pointer keyboard mouse\n\"a b\" disallow files\n%any% deny files\n";
+    let circle = "[groups]\na = group:b\nb = group:a\n[permissions]\ngroup:a allow display\n";
+    vec![
+        ("full", full.into()),
+        ("circle", circle.into()),
+        ("empty", Vec::new()),
+        ("one", b"[permissions]\n%any% allow display".to_vec()),
+    ]
+}

@@ -1,0 +1,15 @@
+//! Every fuzz target: its name in `fuzz/fuzz_targets` and `fuzz/corpus`, and the function it calls.
+
+/// A fuzz target.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// The table. A test holds it against the folder `fuzz/fuzz_targets`.
+pub const TARGETS: &[Target] = &[
+    ("codec_decode", telepane_codec::fuzzing::decode),
+    ("codec_roundtrip", telepane_codec::fuzzing::roundtrip),
+    ("protocol_control", telepane_protocol::fuzzing::control),
+    ("protocol_datagram", telepane_protocol::fuzzing::datagram),
+    ("trust_auth_message", telepane_trust::fuzzing::auth_message),
+    ("trust_handshake_host", telepane_trust::fuzzing::handshake_host),
+    ("trust_permissions", telepane_trust::fuzzing::permissions),
+];

@@ -1,0 +1,4 @@
+//! Everything that stands above a single crate, in one binary.
+
+mod corpora;
+mod layers;

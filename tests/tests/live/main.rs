@@ -1,0 +1,11 @@
+//! The real agent and the real client on real X servers, with real applications: what a person would see, done and
+//! looked at by a program.
+//!
+//! Each test has displays, ports and directories of its own, prints what it measured, and asserts no speed: its
+//! time-outs are generous. What a test needs and does not find (a program, a driver, a right) makes it say so and pass.
+#![cfg(target_os = "linux")]
+
+mod path;
+mod process;
+mod screen;
+mod stage;

@@ -1,0 +1,327 @@
+//! An X server of the test's own, seen as a person sees it: what is on it, which keys are down, and a keyboard and a
+//! mouse (XTEST) to work with.
+
+use super::process::{PATIENCE, Running, Signal, now, pause, until};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use x11rb::connection::Connection;
+use x11rb::protocol::xfixes::ConnectionExt as _;
+use x11rb::protocol::xproto::{
+    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
+    MOTION_NOTIFY_EVENT, MapState, Window,
+};
+use x11rb::protocol::xtest::ConnectionExt as _;
+use x11rb::reexports::x11rb_protocol::parse_display::parse_display;
+use x11rb::rust_connection::{DefaultStream, RustConnection};
+
+/// A display with a connection to it.
+pub struct Screen {
+    /// Its name, such as `:5`.
+    pub name: String,
+    server: Option<Running>,
+    conn: RustConnection,
+    root: Window,
+}
+
+/// What a screen showed at one moment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Width and height in pixels.
+    pub size: (u16, u16),
+    /// Rows of blue, green, red and a zero.
+    pub bgrx: Vec<u8>,
+}
+
+/// The pointer as the server shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointerImage {
+    /// Width, height and hot spot in pixels.
+    pub shape: [u16; 4],
+    /// Premultiplied ARGB.
+    pub argb: Vec<u32>,
+}
+
+/// Servers are started one at a time, so that a number that is free for a moment is not given to another test.
+static STARTING: Mutex<()> = Mutex::new(());
+
+impl Screen {
+    /// A fresh Xvfb of this size on a number of its own.
+    pub fn start(width: u16, height: u16) -> Self {
+        let _one = starting();
+        let mut command = xvfb(width, height);
+        let mut server = Running::start("Xvfb", command.args(["-displayfd", "1"]));
+        let number = server.line("");
+        let name = format!(":{}", number.trim());
+        let (conn, root) = connect(&name, None);
+        Self { name, server: Some(server), conn, root }
+    }
+
+    /// A display that somebody else runs.
+    pub fn join(name: &str, xauthority: &Path) -> Self {
+        let (conn, root) = connect(name, Some(xauthority));
+        Self { name: name.to_owned(), server: None, conn, root }
+    }
+
+    /// Kills the server and starts another under the same name after `away`.
+    pub fn kill_and_restart(&mut self, width: u16, height: u16, away: Duration) {
+        let _one = starting();
+        let mut server = self.server.take().expect("the server is ours");
+        server.signal(Signal::Kill);
+        server.exit_code(PATIENCE);
+        pause(away);
+        let server = Running::start("Xvfb again", xvfb(width, height).arg(&self.name));
+        self.server = Some(server);
+        let deadline = now() + PATIENCE;
+        (self.conn, self.root) = loop {
+            match RustConnection::connect(Some(&self.name)) {
+                Ok((conn, screen)) => {
+                    let root = conn.setup().roots[screen].root;
+                    break (conn, root);
+                }
+                Err(e) => assert!(now() < deadline, "Xvfb does not come back: {e}"),
+            }
+            pause(Duration::from_millis(20));
+        };
+    }
+
+    /// An application on this screen.
+    pub fn run(&self, name: &str, home: &Path, args: &[&str]) -> Running {
+        let mut command = Command::new(args[0]);
+        command.args(&args[1..]);
+        Running::start(name, environment(&mut command, home).env("DISPLAY", &self.name))
+    }
+
+    /// What is on it now, without the pointer.
+    pub fn picture(&self) -> Picture {
+        let geometry = self.conn.get_geometry(self.root).expect("alive").reply().expect("the root has a geometry");
+        let size = (geometry.width, geometry.height);
+        let image = self.conn.get_image(ImageFormat::Z_PIXMAP, self.root, 0, 0, size.0, size.1, !0);
+        // The screen may have become smaller since it was asked for its size.
+        let Ok(image) = image.expect("alive").reply() else { return self.picture() };
+        let mut bgrx = image.data;
+        bgrx.chunks_exact_mut(4).for_each(|p| p[3] = 0);
+        Picture { size, bgrx }
+    }
+
+    /// The pointer's image.
+    pub fn pointer(&self) -> PointerImage {
+        self.conn.xfixes_query_version(4, 0).expect("alive").reply().expect("it has XFIXES");
+        let c = self.conn.xfixes_get_cursor_image().expect("alive").reply().expect("there is a pointer");
+        PointerImage { shape: [c.width, c.height, c.xhot, c.yhot], argb: c.cursor_image }
+    }
+
+    /// The X codes of the keys that are down.
+    pub fn held(&self) -> Vec<u8> {
+        let keys = self.conn.query_keymap().expect("alive").reply().expect("it has a keyboard").keys;
+        (8..=255).filter(|k| keys[usize::from(*k / 8)] & (1 << (k % 8)) != 0).collect()
+    }
+
+    /// Where the pointer is.
+    pub fn pointer_at(&self) -> (i16, i16) {
+        let p = self.conn.query_pointer(self.root).expect("alive").reply().expect("there is a pointer");
+        (p.root_x, p.root_y)
+    }
+
+    /// Moves the pointer.
+    pub fn point(&self, x: i16, y: i16) {
+        self.fake(MOTION_NOTIFY_EVENT, 0, x, y);
+    }
+
+    /// Clicks the first button at a place.
+    pub fn click(&self, x: i16, y: i16) {
+        self.point(x, y);
+        pause(Duration::from_millis(60));
+        self.fake(BUTTON_PRESS_EVENT, 1, 0, 0);
+        pause(Duration::from_millis(40));
+        self.fake(BUTTON_RELEASE_EVENT, 1, 0, 0);
+    }
+
+    /// Presses a key, by its evdev code.
+    pub fn press(&self, key: u8) {
+        self.fake(KEY_PRESS_EVENT, key + 8, 0, 0);
+    }
+
+    /// Lifts a key, by its evdev code.
+    pub fn lift(&self, key: u8) {
+        self.fake(KEY_RELEASE_EVENT, key + 8, 0, 0);
+    }
+
+    /// Types a text on a US keyboard, a key every 12 ms; `\n` is Enter.
+    pub fn type_text(&self, text: &str) {
+        for c in text.chars() {
+            let (key, shift) = key_of(c);
+            if shift {
+                self.press(LEFT_SHIFT);
+            }
+            self.press(key);
+            pause(Duration::from_millis(6));
+            self.lift(key);
+            if shift {
+                self.lift(LEFT_SHIFT);
+            }
+            pause(Duration::from_millis(6));
+        }
+    }
+
+    /// Ctrl and a letter.
+    pub fn control(&self, letter: char) {
+        self.press(LEFT_CTRL);
+        self.type_text(&letter.to_string());
+        self.lift(LEFT_CTRL);
+    }
+
+    /// The mapped children of the root: place and size, bottom to top, without those of one pixel.
+    pub fn windows(&self) -> Vec<[i32; 4]> {
+        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+        let shown = |w: &u32| {
+            let attributes = self.conn.get_window_attributes(*w).ok()?.reply().ok()?;
+            let g = self.conn.get_geometry(*w).ok()?.reply().ok()?;
+            let shown = attributes.map_state == MapState::VIEWABLE && g.width > 1 && g.height > 1;
+            shown.then(|| [i32::from(g.x), i32::from(g.y), i32::from(g.width), i32::from(g.height)])
+        };
+        tree.children.iter().filter_map(shown).collect()
+    }
+
+    /// Gives all windows below the root this size, as a person or a window manager would.
+    pub fn resize_windows(&self, width: u32, height: u32) {
+        use x11rb::protocol::xproto::ConfigureWindowAux;
+        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+        for window in tree.children {
+            let g = self.conn.get_geometry(window).expect("alive").reply();
+            if g.is_ok_and(|g| g.width > 1) {
+                let size = ConfigureWindowAux::new().width(width).height(height);
+                self.conn.configure_window(window, &size).expect("alive").check().expect("it can be resized");
+            }
+        }
+    }
+
+    /// Takes the keyboard from every window.
+    pub fn focus_nobody(&self) {
+        let set = self.conn.set_input_focus(InputFocus::NONE, x11rb::NONE, x11rb::CURRENT_TIME);
+        set.expect("alive").check().expect("nobody may have the focus");
+    }
+
+    fn fake(&self, kind: u8, detail: u8, x: i16, y: i16) {
+        self.conn.xtest_fake_input(kind, detail, 0, self.root, x, y, 0).expect("alive").check().expect("XTEST");
+    }
+}
+
+impl Picture {
+    /// How it differs from `other`, in words; `None` if it does not.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        if self.size != other.size {
+            return Some(format!("{:?} against {:?}", self.size, other.size));
+        }
+        let width = usize::from(self.size.0);
+        let (mut n, mut low, mut high) = (0, (usize::MAX, usize::MAX), (0, 0));
+        for (i, (a, b)) in self.bgrx.chunks_exact(4).zip(other.bgrx.chunks_exact(4)).enumerate() {
+            if a != b {
+                let (x, y) = (i % width, i / width);
+                n += 1;
+                low = (low.0.min(x), low.1.min(y));
+                high = (high.0.max(x), high.1.max(y));
+            }
+        }
+        (n > 0).then(|| format!("{n} pixels differ, all between {low:?} and {high:?}"))
+    }
+
+    /// How many pixels have another colour than the first.
+    pub fn lively(&self) -> usize {
+        let pixels = self.bgrx.chunks_exact(4);
+        let first = &self.bgrx[..4];
+        pixels.filter(|p| *p != first).count()
+    }
+
+    /// From a PNG file with eight bits of red, green and blue.
+    pub fn from_png(path: &Path) -> Self {
+        let file = std::io::BufReader::new(std::fs::File::open(path).expect("the screenshot was written"));
+        let mut reader = png::Decoder::new(file).read_info().expect("it is a PNG");
+        let mut rgb = vec![0; reader.output_buffer_size().expect("it has a size")];
+        let info = reader.next_frame(&mut rgb).expect("it is whole");
+        assert_eq!(info.color_type, png::ColorType::Rgb);
+        let bgrx = rgb.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0], 0]).collect();
+        Self { size: (info.width as u16, info.height as u16), bgrx }
+    }
+}
+
+/// Waits until `client` shows what `host` shows, pixel for pixel; returns how long it took.
+pub fn exact(host: &Screen, client: &Screen, within: Duration) -> Duration {
+    let start = now();
+    loop {
+        let (before, shown, after) = (host.picture(), client.picture(), host.picture());
+        if shown == before || shown == after {
+            return start.elapsed();
+        }
+        if start.elapsed() > within {
+            let difference = after.difference(&shown).unwrap_or_default();
+            panic!("the client does not show what the host shows after {within:?}: {difference}");
+        }
+        pause(Duration::from_millis(15));
+    }
+}
+
+/// Waits until no key is down; returns how long it took.
+pub fn no_key_held(screen: &Screen, within: Duration) -> Duration {
+    until("no key is held", within, || screen.held().is_empty())
+}
+
+/// An environment in which nothing of the person who runs the tests is found.
+pub fn environment<'c>(command: &'c mut Command, home: &Path) -> &'c mut Command {
+    for name in ["DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_SESSION_TYPE", "DBUS_SESSION_BUS_ADDRESS"] {
+        command.env_remove(name);
+    }
+    for name in ["XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
+        command.env_remove(name);
+    }
+    command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("LC_ALL", "C.UTF-8").env("NO_AT_BRIDGE", "1")
+}
+
+/// The evdev codes used by name (`input-event-codes.h`).
+pub const LEFT_CTRL: u8 = 29;
+/// See [`LEFT_CTRL`].
+pub const LEFT_SHIFT: u8 = 42;
+
+fn starting() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn xvfb(width: u16, height: u16) -> Command {
+    let mut command = Command::new("Xvfb");
+    command.args(["-screen", "0", &format!("{width}x{height}x24"), "-nolisten", "tcp", "-noreset", "-ac"]);
+    command
+}
+
+fn connect(name: &str, xauthority: Option<&Path>) -> (RustConnection, Window) {
+    let (conn, screen) = match xauthority {
+        None => RustConnection::connect(Some(name)).expect("the server accepts connections"),
+        Some(path) => {
+            let parsed = parse_display(Some(name)).expect("a display's name");
+            let address = parsed.connect_instruction().next().expect("it has an address");
+            let (stream, _) = DefaultStream::connect(&address).expect("the server accepts connections");
+            // The cookie is the last 16 bytes of a file with one entry.
+            let file = std::fs::read(path).expect("the cookie is there");
+            let cookie = file[file.len() - 16..].to_vec();
+            let kind = b"MIT-MAGIC-COOKIE-1".to_vec();
+            let conn = RustConnection::connect_to_stream_with_auth_info(stream, 0, kind, cookie).expect("let in");
+            (conn, 0)
+        }
+    };
+    let root = conn.setup().roots[screen].root;
+    (conn, root)
+}
+
+fn key_of(c: char) -> (u8, bool) {
+    const PLAIN: [(&str, u8); 4] = [("1234567890-=", 2), ("qwertyuiop[]", 16), ("asdfghjkl;'`", 30), ("\\zxcvbnm,./", 43)];
+    const SHIFTED: [(&str, u8); 4] =
+        [("!@#$%^&*()_+", 2), ("QWERTYUIOP{}", 16), ("ASDFGHJKL:\"~", 30), ("|ZXCVBNM<>?", 43)];
+    match c {
+        '\n' => return (28, false),
+        ' ' => return (57, false),
+        '\u{1b}' => return (1, false),
+        _ => {}
+    }
+    let find = |rows: &[(&str, u8)]| rows.iter().find_map(|(row, first)| row.find(c).map(|i| first + i as u8));
+    find(&PLAIN).map(|k| (k, false)).or_else(|| find(&SHIFTED).map(|k| (k, true))).expect("a US keyboard has the key")
+}

@@ -1,0 +1,141 @@
+//! An agent, a client and the link between them, started as a person would start them.
+
+use super::process::{PATIENCE, Running, Scratch, now, program, until};
+use super::screen::{Screen, environment};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use telepane_transport::relay::{LinkModel, Relay};
+
+/// The access code of every agent here.
+pub const CODE: &str = "ABCD-EFGH-2345";
+
+/// `telepane-host serve`.
+pub struct Agent {
+    /// The process.
+    pub run: Running,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its identity.
+    pub fingerprint: String,
+}
+
+impl Agent {
+    /// Starts one that keeps its state in `dir` and waits until it is ready. `args` name the source and the rest.
+    pub fn start(dir: &Scratch, args: &[&str]) -> Self {
+        Self::at(dir, "127.0.0.1:0", args)
+    }
+
+    /// The same at an address.
+    pub fn at(dir: &Scratch, listen: &str, args: &[&str]) -> Self {
+        let mut run = serve(dir, listen, args);
+        let ready = run.line("ready ");
+        let mut words = ready.split(' ').skip(1);
+        let addr = words.next().and_then(|a| a.parse().ok()).expect("an address follows `ready`");
+        let fingerprint = words.next().expect("a fingerprint follows the address").to_owned();
+        Self { run, addr, fingerprint }
+    }
+
+    /// The display it made for itself, and its cookie's file.
+    pub fn display(&mut self) -> (String, PathBuf) {
+        let line = self.run.line("display ");
+        let mut words = line.splitn(3, ' ').skip(1).map(str::to_owned);
+        (words.next().expect("a name"), words.next().expect("a file").into())
+    }
+}
+
+/// `telepane-host serve`, ready or not.
+pub fn serve(dir: &Scratch, listen: &str, args: &[&str]) -> Running {
+    let code = dir.write("code", CODE);
+    let mut command = Command::new(program("telepane-host"));
+    environment(&mut command, &dir.join(""));
+    command.args(["serve", "--listen", listen, "--state-dir"]).arg(dir.join("host"));
+    command.arg("--access-code-file").arg(code).args(args);
+    Running::start("telepane-host", &mut command)
+}
+
+/// `telepane connect` to `host`, with the code and with its state in `dir`/`state`; on `screen`, or without a window.
+pub fn connect(dir: &Scratch, state: &str, screen: Option<&Screen>, host: &str, args: &[&str]) -> Running {
+    let code = dir.write("client-code", CODE).display().to_string();
+    connect_without_code(dir, state, screen, host, &[&["--access-code-file", code.as_str()], args].concat())
+}
+
+/// The same without a code.
+pub fn connect_without_code(dir: &Scratch, state: &str, screen: Option<&Screen>, host: &str, args: &[&str]) -> Running {
+    let mut command = Command::new(program("telepane"));
+    environment(&mut command, &dir.join(""));
+    match screen {
+        Some(screen) => command.env("DISPLAY", &screen.name),
+        None => command.env("RUST_LOG", "info"),
+    };
+    command.env("RUST_LOG", "info").args(["connect", host, "--state-dir"]).arg(dir.join(state)).args(args);
+    if screen.is_none() {
+        command.arg("--headless");
+    }
+    Running::start("telepane", &mut command)
+}
+
+/// A whole set: a host's screen with an agent, a client's screen of the same size with a client over all of it.
+/// The fields end in this order: client, agent, screens, files.
+pub struct Stage {
+    /// The client.
+    pub client: Running,
+    /// What lies between, if anything does.
+    pub relay: Option<Relay>,
+    /// The agent.
+    pub agent: Agent,
+    /// The client's screen.
+    pub there: Screen,
+    /// The host's screen.
+    pub here: Screen,
+    /// Everything they keep.
+    pub dir: Scratch,
+}
+
+/// The size of a [`Stage`]'s screens.
+pub const SIZE: (u16, u16) = (800, 600);
+
+impl Stage {
+    /// A direct connection.
+    pub fn start() -> Self {
+        Self::with(&[], &[], None)
+    }
+
+    /// With more arguments for the agent and the client, and through a link that is the same both ways.
+    pub fn with(agent_args: &[&str], client_args: &[&str], link: Option<LinkModel>) -> Self {
+        let dir = Scratch::new();
+        let (here, there) = (Screen::start(SIZE.0, SIZE.1), Screen::start(SIZE.0, SIZE.1));
+        let agent = Agent::start(&dir, &[&["--display", &here.name], agent_args].concat());
+        let relay = link.map(|link| relay(&agent, link));
+        let addr = relay.as_ref().map_or(agent.addr, Relay::addr).to_string();
+        let client = connect(&dir, "client", Some(&there), &addr, &[&["--fullscreen"], client_args].concat());
+        Self { client, relay, agent, there, here, dir }
+    }
+
+    /// Waits until the client shows what the host shows; returns how long it took.
+    pub fn exact(&self) -> Duration {
+        super::screen::exact(&self.here, &self.there, PATIENCE)
+    }
+
+    /// An application on the host's screen.
+    pub fn run(&self, args: &[&str]) -> Running {
+        self.here.run(args[0], &self.dir.join(""), args)
+    }
+
+    /// An xterm over the upper left of the host's screen that runs `command`, once it is there and the pointer is in it.
+    pub fn terminal(&self, command: &str) -> Running {
+        let windows = self.here.windows().len();
+        let xterm = self.run(&["xterm", "-geometry", "80x20+10+10", "-e", "sh", "-c", command]);
+        until("the xterm is there", PATIENCE, || self.here.windows().len() > windows);
+        xterm
+    }
+}
+
+/// A relay before an agent.
+pub fn relay(agent: &Agent, link: LinkModel) -> Relay {
+    let start = now();
+    let clock = Arc::new(move || start.elapsed().as_micros() as u64);
+    Relay::start(([127, 0, 0, 1], 0).into(), agent.addr, link, link, 7, clock).expect("a socket")
+}
