@@ -84,7 +84,7 @@ impl<'a> Watched<'a> {
             missed_nothing(&self.seen, &pixels, facts);
         }
         self.seen = (*pixels).clone();
-        if self.id % 7 == 0 {
+        if self.id.is_multiple_of(7) {
             self.kept.push((Arc::clone(&pixels), (*pixels).clone()));
             if self.kept.len() > 3 {
                 self.kept.remove(0);

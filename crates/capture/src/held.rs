@@ -254,11 +254,10 @@ mod tests {
             for py in 0..at.h {
                 for px in 0..at.w {
                     let (sx, sy) = (at.x + px as i32, at.y + py as i32);
-                    if sx >= 0 && sy >= 0 {
-                        if let Some([b, g, r]) = truth.get(sx as u32, sy as u32) {
-                            let o = py as usize * stride + px as usize * 4;
-                            fresh[o..o + 4].copy_from_slice(&[b, g, r, rng.below(256) as u8]);
-                        }
+                    let colour = if sx >= 0 && sy >= 0 { truth.get(sx as u32, sy as u32) } else { None };
+                    if let Some([b, g, r]) = colour {
+                        let o = py as usize * stride + px as usize * 4;
+                        fresh[o..o + 4].copy_from_slice(&[b, g, r, rng.below(256) as u8]);
                     }
                 }
             }

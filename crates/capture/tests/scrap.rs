@@ -10,7 +10,7 @@ use telepane_model::{Size, Span};
 
 #[test]
 fn scrap_conforms() {
-    let Some((_server, display)) = open_xvfb(Size::new(640, 400)) else {
+    let Some((_server, display)) = open_xvfb(Size::new(640, 400), 24) else {
         return;
     };
     let make = || {

@@ -3,12 +3,12 @@
 
 mod stage;
 
-use stage::{Clock, Display, Painter, server};
+use stage::{Clock, Display, Painter, open_xvfb, server};
 use telepane_capture::conformance::suite;
 use telepane_capture::virtual_desktop::{Options, Server, Session, VirtualDesktop, start};
 use telepane_capture::x11::X11;
-use telepane_capture::{Event, Lost, OpenError, Reconnect, ResizeRefused, Source};
-use telepane_model::{CursorShape, CursorState, FrameFacts, Point, Rect, Size, Span, Trust};
+use telepane_capture::{Event, Lost, OpenError, Reconnect, ResizeRefused, Source, Wake};
+use telepane_model::{CursorShape, CursorState, FrameFacts, Point, Rect, Rng, Size, Span, Trust};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{ChangeWindowAttributesAux, ConnectionExt as _, CreateGCAux};
 use x11rb::protocol::xtest::ConnectionExt as _;
@@ -90,10 +90,19 @@ fn the_pointer_is_followed() {
     let (clock, painter) = (Clock::start(), painter(&desktop));
     let mut source = open(&desktop);
     listen(clock, &mut source, |h| !h.cursors.is_empty() && !h.frames.is_empty());
-    // By injected motion, which raw notices tell.
+    // By injected motion, which raw notices tell: seen with the source's clock standing still, so by no timer.
     painter.conn.xtest_fake_input(6, 0, 0, painter.root, 123, 45, 0).unwrap();
     painter.conn.flush().unwrap();
-    listen(clock, &mut source, |h| h.cursors.last().is_some_and(|c| c.at == Point::new(123, 45)));
+    let still = clock.now() + Span::millis(10);
+    let end = clock.now() + Span::secs(10);
+    let mut seen = false;
+    while !seen {
+        assert!(clock.now() < end, "no notice of motion");
+        while let Some(event) = source.poll(still).unwrap() {
+            seen |= matches!(event, Event::Cursor(c) if c.at == Point::new(123, 45));
+        }
+        clock.wait(Wake { at: None, ..source.wake() }, Span::millis(20));
+    }
     // By an application that warps it, which nothing tells.
     painter.conn.warp_pointer(x11rb::NONE, painter.root, 0, 0, 0, 0, 300, 200).unwrap();
     painter.conn.flush().unwrap();
@@ -248,4 +257,97 @@ fn a_small_change_is_small_damage() {
     let heard = listen(clock, &mut source, |h| !h.frames.is_empty());
     let area: u64 = heard.frames.iter().map(|f| f.damage.changed.area()).sum();
     assert!(area <= 200, "{heard:?}");
+}
+
+/// Drawn on without a pause by another thread while it is read: what falls between notice, Subtract and GetImage is
+/// neither lost nor left out of the damage.
+#[test]
+fn nothing_is_lost_while_others_draw() {
+    for kind in [Server::Xvfb, Server::Xorg] {
+        let Some(desktop) = server(kind, Size::new(640, 400)) else {
+            continue;
+        };
+        let (clock, painter) = (Clock::start(), painter(&desktop));
+        let mut source = open(&desktop);
+        let mut seen = telepane_model::Pixels::default();
+        for burst in 0..30u64 {
+            std::thread::scope(|scope| {
+                let drawing = scope.spawn(|| {
+                    let mut rng = Rng::new(burst);
+                    for i in 0..400u32 {
+                        let at = Rect::new(rng.below(600) as i32, rng.below(380) as i32, 30, 15);
+                        painter.send(at, [i as u8, burst as u8, rng.below(256) as u8]);
+                    }
+                    painter.conn.sync().unwrap();
+                });
+                let mut last = false;
+                loop {
+                    let finished = drawing.is_finished();
+                    let mut now = clock.now();
+                    // After the last drawing, until what it did has settled.
+                    for _ in 0..if finished { 4 } else { 1 } {
+                        while let Some(event) = source.poll(now).unwrap() {
+                            let Event::Frame(facts) = event else { continue };
+                            let pixels = source.pixels();
+                            if seen.size() == facts.size {
+                                for r in facts.damage.changed.rects() {
+                                    seen.copy_from(&pixels, *r);
+                                }
+                                assert!(seen == *pixels, "{kind:?} burst {burst}: damage missed a change");
+                            } else {
+                                seen = (*pixels).clone();
+                            }
+                        }
+                        now = clock.wait(source.wake(), Span::millis(5));
+                    }
+                    if std::mem::replace(&mut last, finished) {
+                        break;
+                    }
+                }
+            });
+            assert!(painter.truth() == *source.pixels(), "{kind:?} burst {burst}: a change was lost");
+        }
+    }
+}
+
+#[test]
+fn another_pixel_format_is_refused_with_the_way_out() {
+    let Some((_server, display)) = open_xvfb(Size::new(320, 200), 16) else {
+        return;
+    };
+    let Err(error) = X11::connect(Some(&display), None) else { panic!("depth 16 was taken") };
+    assert!(matches!(error, OpenError::Unusable { .. }));
+    assert!(error.to_string().contains("depth 24"), "{error}");
+}
+
+/// The first session that is installed draws something.
+#[test]
+fn a_session_appears() {
+    let options = Options { heads: vec![Size::new(1024, 700)], server: Server::Best, session: Session::First };
+    let mut desktop = match start(&options) {
+        Ok(desktop) => desktop,
+        Err(telepane_capture::virtual_desktop::StartError::NoServer) => {
+            eprintln!("skipped: no Xvfb");
+            return;
+        }
+        Err(e) => panic!("{e}"),
+    };
+    if desktop.session_name().is_empty() {
+        eprintln!("skipped: no session installed");
+        return;
+    }
+    let mut source = desktop.source().unwrap();
+    let clock = Clock::start();
+    let end = clock.now() + Span::secs(10);
+    let colours = |p: &telepane_model::Pixels| {
+        let all: std::collections::BTreeSet<_> = p.data().chunks_exact(4).map(|c| [c[0], c[1], c[2]]).collect();
+        all.len()
+    };
+    let mut now = clock.now();
+    while colours(&source.pixels()) < 4 {
+        assert!(clock.now() < end, "nothing but {} colours", colours(&source.pixels()));
+        while source.poll(now).unwrap().is_some() {}
+        now = clock.wait(source.wake(), Span::millis(200));
+    }
+    assert_eq!((desktop.session_ended(), desktop.server_ended()), (None, None));
 }

@@ -300,7 +300,7 @@ impl Source for Replay {
     fn poll(&mut self, now: Stamp<HostClock>) -> Result<Option<Event>, Lost> {
         // Records that show nothing new are passed over, a bounded number in one call.
         for _ in 0..256 {
-            if !self.due().is_some_and(|at| at <= now) {
+            if self.due().is_none_or(|at| at > now) {
                 break;
             }
             let played = self

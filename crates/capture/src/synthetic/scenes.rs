@@ -41,7 +41,7 @@ impl Scroll {
         for number in (self.top + u64::from(from)) / cell..=(self.top + u64::from(to)) / cell {
             let y = (number * cell) as i64 - self.top as i64 + i64::from(w.y);
             let text = text_line(self.seed, number, columns);
-            let ink = if mix(self.seed, number) % 5 == 0 { CODE } else { INK };
+            let ink = if mix(self.seed, number).is_multiple_of(5) { CODE } else { INK };
             // Only the rows asked for: what lies outside is drawn into a strip and cut.
             let mut strip = Pixels::new(Size::new(w.w, CELL_H));
             strip.fill(strip.size().rect(), PAPER);

@@ -18,14 +18,21 @@ pub enum Session {
     None,
 }
 
-/// A session's name and its command line. The shell line runs a terminal on openbox: without one it is a bare grey
-/// screen.
+/// What must be installed, and the command line.
+///
+/// Openbox runs its startup command once it manages windows. A terminal started beside it is often mapped at the
+/// moment openbox takes over, and then stays unmapped for good (seen in half of all starts).
 const KNOWN: [(&str, &[&str]); 4] = [
     ("startxfce4", &["startxfce4"]),
     ("startlxqt", &["startlxqt"]),
-    ("openbox-session", &["sh", "-c", "xterm & exec openbox-session"]),
+    ("openbox", &["openbox", "--startup", OPENBOX_STARTUP]),
     ("xterm", &["xterm", "-geometry", "120x40"]),
 ];
+
+/// The user's and the system's autostart, as `openbox-session` runs them, from where distributions keep the script;
+/// and a terminal, without which openbox is a bare grey screen.
+const OPENBOX_STARTUP: &str = "sh -c 'for a in /usr/lib/*/openbox-autostart /usr/lib/openbox-autostart \
+/usr/libexec/openbox-autostart; do if test -x $a; then $a OPENBOX & break; fi; done; exec xterm'";
 
 /// Starts it; gives its name and process.
 pub(super) fn start(session: &Session, display: &str, dir: &Path) -> Result<(String, Option<Process>), StartError> {
@@ -40,9 +47,7 @@ pub(super) fn start(session: &Session, display: &str, dir: &Path) -> Result<(Str
         Session::First => match KNOWN.iter().find(|(name, _)| find(name).is_some()) {
             Some((name, line)) => ((*name).to_owned(), line.iter().map(|s| (*s).to_owned()).collect()),
             None => {
-                tracing::warn!(
-                    "no session found (startxfce4, startlxqt, openbox-session, xterm): the desktop is empty"
-                );
+                tracing::warn!("no session found (startxfce4, startlxqt, openbox, xterm): the desktop is empty");
                 return Ok((String::new(), None));
             }
         },

@@ -47,7 +47,8 @@ const ECHO: Span = Span::millis(200);
 const ECHO_AREA: u64 = 100_000;
 /// The pointer is looked at no more often than this, however fast a mouse reports.
 const POINTER_STEP: Span = Span::millis(4);
-/// The pointer is looked at this often with no hint that it moved: with raw motion notices, and without.
+/// The pointer is looked at this often with no hint that it moved: where raw motion is told and nothing was drawn
+/// since, and else (an application that warps the pointer mostly draws too).
 const POINTER_REST: Span = Span::secs(5);
 const POINTER_REST_BLIND: Span = Span::secs(1);
 /// A read that failed with the geometry unchanged is tried again after this.
@@ -247,10 +248,9 @@ impl X11 {
                 }
             }
         }
-        if changed.is_empty() && !(self.whole && self.retry_at.is_none()) {
-            return Ok(None);
-        }
-        if self.whole && self.retry_at.is_some() {
+        // A whole frame waits until all of it was read; another is told as soon as anything changed.
+        let nothing_to_tell = if self.whole { self.retry_at.is_some() } else { changed.is_empty() };
+        if nothing_to_tell {
             return Ok(None);
         }
         let damage =
@@ -267,7 +267,7 @@ impl X11 {
         self.pointer_at
             + if self.shape_changed || self.pointer_moved {
                 POINTER_STEP
-            } else if self.raw_motion {
+            } else if self.raw_motion && self.read_at.is_none_or(|at| at <= self.pointer_at) {
                 POINTER_REST
             } else {
                 POINTER_REST_BLIND
@@ -345,7 +345,7 @@ impl Source for X11 {
         }
         // A read that meets a new geometry is followed by one of the new size; twice, should it change meanwhile.
         for _ in 0..3 {
-            if !self.due().is_some_and(|at| at <= now) {
+            if self.due().is_none_or(|at| at > now) {
                 break;
             }
             if let Some(frame) = self.read(now)? {

@@ -4,7 +4,7 @@
 //! it. It is sealed against shrinking, so no other holder can turn a read into a bus error.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use telepane_model::{Rect, Size, Surf, TILE};
+use telepane_model::{Rect, Size, Surf};
 use x11rb::connection::Connection;
 use x11rb::errors::{ConnectionError, ReplyError};
 use x11rb::protocol::ErrorKind;
@@ -61,9 +61,9 @@ impl Reader {
         }
     }
 
-    /// Reads `rects` (disjoint, within the surface) and gives each with its rows and their stride, a large one in
-    /// parts. All requests go out before the first answer is waited for, so that the server copies one part while
-    /// another is compared here.
+    /// Reads `rects` (disjoint, within the surface) and gives each with its rows and their stride. All requests go
+    /// out before the first answer is waited for. A large rectangle is one request, so that it is of one moment;
+    /// cutting it, to compare one part while the server copies the next, gained nothing on two cores.
     pub(super) fn read(
         &self,
         conn: &RustConnection,
@@ -75,7 +75,7 @@ impl Reader {
             Self::Shared(segment) => {
                 let mut cookies = Vec::with_capacity(rects.len());
                 let mut offset = 0usize;
-                for r in rects.iter().flat_map(|r| parts(*r)) {
+                for r in rects.iter().copied() {
                     let (x, y, w, h) = narrow(r)?;
                     let bytes = r.area() as usize * 4;
                     if offset + bytes > segment.len {
@@ -126,27 +126,6 @@ impl Reader {
             let _ = shm::detach(conn, segment.id).map(|c| c.ignore_error());
         }
     }
-}
-
-/// A rectangle larger than this many pixels is read in parts of this size: a fifth of a full HD screen.
-const PART: u64 = 400_000;
-
-/// The rectangle in parts of whole rows, the bands of tiles kept together.
-fn parts(r: Rect<Surf>) -> impl Iterator<Item = Rect<Surf>> {
-    let tile = i64::from(TILE);
-    let rows = if r.area() <= PART {
-        i64::from(r.h).max(1)
-    } else {
-        // Downwards to whole tiles, but at least one.
-        (PART as i64 / i64::from(r.w.max(1)) / tile).max(1) * tile
-    };
-    let (top, bottom) = (i64::from(r.y), i64::from(r.bottom()));
-    let whole = r.area() <= PART;
-    let first = if whole { bottom } else { (top / tile * tile + rows).min(bottom) };
-    std::iter::successors(Some((top, first)), move |(_, end)| {
-        (*end < bottom).then(|| (*end, (*end + rows).min(bottom)))
-    })
-    .map(move |(from, to)| Rect::between(r.x, from as i32, r.right(), to as i32))
 }
 
 /// The protocol's number types.
@@ -228,23 +207,6 @@ fn memory_file(len: usize) -> std::io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_are_the_whole_without_overlap() {
-        for r in [
-            Rect::new(0, 0, 1920, 1080),
-            Rect::new(7, 13, 1900, 1001),
-            Rect::new(5, 5, 64, 64),
-            Rect::new(0, 63, 16384, 2),
-            Rect::new(0, 1, 16384, 4000),
-        ] {
-            let all: Vec<_> = parts(r).collect();
-            assert_eq!(all.iter().map(|p| p.area()).sum::<u64>(), r.area());
-            assert_eq!(all.iter().fold(Rect::default(), |a, p| a.union(*p)), r);
-            assert!(all.windows(2).all(|p| p[0].bottom() == p[1].y && p[1].y % 64 == 0), "{all:?}");
-        }
-        assert!(parts(Rect::new(0, 0, 1920, 1080)).count() >= 4);
-    }
 
     #[test]
     fn the_segment_cannot_shrink_under_a_reader() {

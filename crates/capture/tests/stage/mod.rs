@@ -55,8 +55,8 @@ pub fn server(server: Server, size: Size<Surf>) -> Option<VirtualDesktop> {
     }
 }
 
-/// An Xvfb without a cookie, as `scrap` needs it, and its display.
-pub fn open_xvfb(size: Size<Surf>) -> Option<(telepane_capture::virtual_desktop::process::Process, String)> {
+/// An Xvfb of this depth without a cookie, as `scrap` needs it, and its display.
+pub fn open_xvfb(size: Size<Surf>, depth: u8) -> Option<(telepane_capture::virtual_desktop::process::Process, String)> {
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
     let Some(xvfb) = find("Xvfb") else {
@@ -64,7 +64,7 @@ pub fn open_xvfb(size: Size<Surf>) -> Option<(telepane_capture::virtual_desktop:
         return None;
     };
     let mut child = Command::new(xvfb)
-        .args(["-screen", "0", &format!("{size}x24"), "-displayfd", "1", "-nolisten", "tcp", "-noreset"])
+        .args(["-screen", "0", &format!("{size}x{depth}"), "-displayfd", "1", "-nolisten", "tcp", "-noreset"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
