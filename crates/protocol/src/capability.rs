@@ -43,6 +43,7 @@ impl Capability {
 }
 
 /// A side's capabilities. At most [`Capabilities::MOST`] entries.
+// spec: V-4
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Capabilities(BTreeMap<u64, u64>);
 

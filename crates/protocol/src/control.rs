@@ -10,6 +10,7 @@ use telepane_model::cursor::MAX_CURSOR;
 use telepane_model::{CursorShape, Epoch, HostClock, Size, Stamp, Surf, SurfaceId, UpdateId};
 
 /// A control message.
+// spec: K-1
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
     /// Both ways, first: which versions and what else is spoken.
@@ -102,7 +103,7 @@ pub enum Control {
         /// The request.
         id: u32,
     },
-    /// Both ways: a sentence for the person.
+    /// Host to viewer: a sentence for the person.
     Notice(String),
     /// Both ways: the end, said aloud.
     Bye {
@@ -165,6 +166,7 @@ pub enum Goodbye {
 }
 
 /// The most bytes of one authentication step.
+// spec: K-6
 pub const MAX_AUTH: usize = 1024;
 /// The most bytes of one part of clipboard data.
 pub const MAX_CLIP_CHUNK: usize = 32 * 1024;
@@ -175,13 +177,15 @@ pub const MAX_SENTENCE: usize = 512;
 
 impl Control {
     /// Whether it may come from the host.
+    // spec: K-3
     pub const fn from_host(&self) -> bool {
         !matches!(self, Self::Attach { .. } | Self::Resize { .. } | Self::Refresh { .. })
     }
 
     /// Whether it may come from the viewer.
+    // spec: K-3
     pub const fn from_viewer(&self) -> bool {
-        !matches!(self, Self::Welcome { .. } | Self::Refuse { .. } | Self::CursorShape(_))
+        !matches!(self, Self::Welcome { .. } | Self::Refuse { .. } | Self::CursorShape(_) | Self::Notice(_))
     }
 
     /// Writes the message, without its frame.
@@ -278,6 +282,7 @@ impl Control {
     }
 
     /// Reads a message without its frame.
+    // spec: K-1, K-2, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let mut r = Reader::new(bytes);
         Ok(match r.varint()? {
@@ -326,11 +331,7 @@ impl Control {
             }
             9 => Self::ClipOffer { serial: r.var()?, formats: r.var()? },
             10 => Self::ClipRequest { serial: r.var()?, id: r.var()? },
-            11 => Self::ClipChunk {
-                id: r.var()?,
-                last: r.u8()? & 1 != 0,
-                bytes: take_bytes(&mut r, MAX_CLIP_CHUNK)?,
-            },
+            11 => Self::ClipChunk { id: r.var()?, last: r.u8()? & 1 != 0, bytes: take_bytes(&mut r, MAX_CLIP_CHUNK)? },
             12 => Self::ClipRefuse { id: r.var()? },
             13 => Self::Notice(r.text(MAX_SENTENCE)?.into()),
             14 => Self::Bye { reason: Goodbye::from_wire(r.u8()?), text: r.text(MAX_SENTENCE)?.into() },
@@ -340,6 +341,7 @@ impl Control {
 }
 
 impl RefuseReason {
+    // spec: K-16
     const fn from_wire(n: u8) -> Self {
         match n {
             1 => Self::Version,
@@ -353,6 +355,7 @@ impl RefuseReason {
 }
 
 impl Goodbye {
+    // spec: K-16
     const fn from_wire(n: u8) -> Self {
         match n {
             1 => Self::Left,
@@ -384,6 +387,7 @@ fn put_size(out: &mut Vec<u8>, size: Option<Size<Surf>>) {
     out.varint(u64::from(size.h));
 }
 
+// spec: K-19
 fn take_size(r: &mut Reader<'_>) -> Result<Option<Size<Surf>>, Fault> {
     let size = Size::new(r.var()?, r.var()?);
     match size {
@@ -416,6 +420,7 @@ fn put_runs(out: &mut Vec<u8>, bgra: &[u8]) {
     }
 }
 
+// spec: K-20, F-1
 fn take_runs(r: &mut Reader<'_>, pixels: usize) -> Result<Vec<u8>, Fault> {
     // `pixels` is at most MAX_CURSOR squared, so 256 KiB, whatever the wire says.
     let mut out = Vec::new();
@@ -486,6 +491,7 @@ mod tests {
         ]
     }
 
+    // spec: K-2
     #[test]
     fn every_message_round_trips_and_fits_its_frame() {
         for m in every() {
@@ -507,6 +513,7 @@ mod tests {
         }
     }
 
+    // spec: K-12, K-20, F-1
     #[test]
     fn a_small_message_cannot_claim_a_large_cursor() {
         let mut bytes = vec![8, 1];
@@ -519,6 +526,7 @@ mod tests {
     }
 
     proptest! {
+        // spec: F-1
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(m) = Control::decode(&bytes) {

@@ -138,6 +138,7 @@ const INPUT: u8 = 3;
 const CURSOR: u8 = 4;
 const PADDING: u8 = 5;
 
+// spec: D-9, D-17
 const SIZE: u8 = 0x10;
 const JOURNEY: u8 = 0x20;
 const LAST: u8 = 0x40;
@@ -147,6 +148,7 @@ const REPORT: u8 = 0x20;
 const VISIBLE: u8 = 0x10;
 
 /// The whole counter nearest to `expected` whose low half is `low`.
+// spec: D-7
 pub const fn expand_seq(expected: u64, low: u16) -> u64 {
     let diff = low.wrapping_sub((expected & 0xffff) as u16) as i16;
     expected.saturating_add_signed(diff as i64)
@@ -154,6 +156,7 @@ pub const fn expand_seq(expected: u64, low: u16) -> u64 {
 
 impl Datagram {
     /// Writes the datagram that is number `seq` of its sender.
+    // spec: D-5
     pub fn encode(&self, seq: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         out.push(0);
@@ -180,6 +183,7 @@ impl Datagram {
     }
 
     /// Reads a datagram: the low half of its number, and what it says.
+    // spec: D-5, D-29, F-2
     pub fn decode(bytes: &[u8]) -> Result<(u16, Self), Fault> {
         let mut r = Reader::new(bytes);
         let (kind, seq) = (r.u8()?, r.u16()?);
@@ -188,11 +192,13 @@ impl Datagram {
             SHARD => Self::Shard(Shard::decode(flags, &mut r)?),
             FEEDBACK => Self::Feedback(Feedback::decode(flags, &mut r)?),
             INPUT => Self::Input(InputBatch::decode(&mut r)?),
+            // spec: D-26
             CURSOR => Self::Cursor(CursorState {
                 at: Point::new(r.signed()?, r.signed()?),
                 shape: r.var()?,
                 visible: flags & VISIBLE != 0,
             }),
+            // spec: D-27
             PADDING => Self::Padding(r.rest().len()),
             _ => return Err(Fault::UnknownDatagram),
         };
@@ -202,6 +208,7 @@ impl Datagram {
 
 impl Shard {
     /// The most bytes a shard's header takes, the datagram's own included.
+    // spec: D-28
     pub const HEADER: usize = 3 + 4 + 4 + 4 + 4 + 3 + 4;
 
     fn encode(&self, out: &mut Vec<u8>) -> u8 {
@@ -224,6 +231,7 @@ impl Shard {
         kind
     }
 
+    // spec: D-9, D-10, D-11, D-12
     fn decode(flags: u8, r: &mut Reader<'_>) -> Result<Self, Fault> {
         let surface = SurfaceId(r.var()?);
         let epoch = Epoch(r.var()?);
@@ -294,6 +302,7 @@ impl Feedback {
         kind
     }
 
+    // spec: D-18, D-19, D-20, D-21
     fn decode(flags: u8, r: &mut Reader<'_>) -> Result<Self, Fault> {
         let mut f = Self {
             newest: r.varint()?,
@@ -344,10 +353,13 @@ impl InputBatch {
         for key in held {
             out.varint(u64::from(key.0));
         }
-        out.push(BUTTONS.iter().enumerate().filter(|(_, b)| self.buttons.contains(b)).fold(0, |bits, (i, _)| bits | 1 << i));
+        out.push(
+            BUTTONS.iter().enumerate().filter(|(_, b)| self.buttons.contains(b)).fold(0, |bits, (i, _)| bits | 1 << i),
+        );
         INPUT
     }
 
+    // spec: D-23, D-25
     fn decode(r: &mut Reader<'_>) -> Result<Self, Fault> {
         let (sent, first): (u32, u32) = (r.u32()?, r.var()?);
         let floor = first.checked_sub(r.var()?).ok_or(Fault::InputOutOfOrder)?;
@@ -412,6 +424,7 @@ fn encode_event(event: &InputEvent, out: &mut Vec<u8>) {
     }
 }
 
+// spec: D-24, D-25
 fn decode_event(r: &mut Reader<'_>) -> Result<InputEvent, Fault> {
     // Places and turns past any real screen or wheel are cut, so that sums later cannot overflow.
     let near = |v: i32| v.clamp(-(MAX_SIDE as i32) * 4, MAX_SIDE as i32 * 4);
@@ -422,10 +435,9 @@ fn decode_event(r: &mut Reader<'_>) -> Result<InputEvent, Fault> {
         4 => InputEvent::Text(r.text(MAX_TEXT)?.into()),
         5 => InputEvent::PointerTo(Point::new(near(r.signed()?), near(r.signed()?))),
         6 => InputEvent::PointerBy { dx: near(r.signed()?), dy: near(r.signed()?) },
-        n @ (7 | 8) => InputEvent::Button {
-            button: *BUTTONS.get(usize::from(r.u8()?)).ok_or(Fault::BadInput)?,
-            down: n == 7,
-        },
+        n @ (7 | 8) => {
+            InputEvent::Button { button: *BUTTONS.get(usize::from(r.u8()?)).ok_or(Fault::BadInput)?, down: n == 7 }
+        }
         9 => InputEvent::Wheel { x: near(r.signed()?), y: near(r.signed()?) },
         10 => match r.u8()? {
             bits @ 0..=3 => InputEvent::Focus { caps: bits & 1 != 0, num: bits & 2 != 0 },
@@ -445,6 +457,7 @@ mod tests {
         assert_eq!(Datagram::decode(&d.encode(0x1_2345)), Ok((0x2345, d.clone())));
     }
 
+    // spec: D-5
     #[test]
     fn every_kind_round_trips() {
         round_trip(&Datagram::Shard(Shard {
@@ -508,12 +521,20 @@ mod tests {
         round_trip(&Datagram::Padding(1100));
     }
 
+    // spec: D-28
     #[test]
     fn a_one_packet_update_has_a_header_of_at_most_twelve_bytes() {
-        let shard = Shard { epoch: Epoch(1), id: UpdateId(1 << 20), base: UpdateId((1 << 20) - 1), data: 1, ..Shard::default() };
+        let shard = Shard {
+            epoch: Epoch(1),
+            id: UpdateId(1 << 20),
+            base: UpdateId((1 << 20) - 1),
+            data: 1,
+            ..Shard::default()
+        };
         assert!(Datagram::Shard(shard).encode(0).len() <= 12);
     }
 
+    // spec: D-4, D-10, D-12, D-25, D-29
     #[test]
     fn each_fault_has_its_bytes() {
         let shard = |body: &[u8], flags: u8| [&[SHARD | flags, 0, 0], body].concat();
@@ -537,6 +558,7 @@ mod tests {
         }
     }
 
+    // spec: D-7
     #[test]
     fn sequence_numbers_expand_across_the_wrap() {
         for seq in [0u64, 5, 65_534, 65_536, 200_000] {
@@ -548,6 +570,7 @@ mod tests {
     }
 
     proptest! {
+        // spec: F-1
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Ok((seq, d)) = Datagram::decode(&bytes) {

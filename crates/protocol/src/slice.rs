@@ -8,6 +8,7 @@ use telepane_model::{InputSeq, Size, Span, Stamp, Surf};
 /// A slice, whole.
 ///
 /// Layout: `[size: w varint, h varint]` if the shards' SIZE flag is set, `[journey]` if JOURNEY is set, then the ops.
+// spec: D-14
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SliceBody {
     /// The surface's size in this epoch; sent until the viewer has shown that it knows the epoch.
@@ -20,7 +21,7 @@ pub struct SliceBody {
 
 impl SliceBody {
     /// The most bytes that size and journey add to the ops.
-    pub const OVERHEAD: usize = 4 + 4 + 4 * 8 + 4 + 8;
+    pub const OVERHEAD: usize = 4 + 4 + 4 + 3 + 2 * 8 + 4 + 8;
 
     /// Writes the body.
     pub fn encode(&self) -> Vec<u8> {
@@ -29,9 +30,10 @@ impl SliceBody {
             out.varint(u64::from(size.w));
             out.varint(u64::from(size.h));
         }
+        // spec: D-15
         if let Some(j) = self.journey {
-            out.extend_from_slice(&j.sent.low32().to_le_bytes());
-            out.varint(j.sent.since(j.encoded).as_micros());
+            out.extend_from_slice(&j.encoded.low32().to_le_bytes());
+            out.extend_from_slice(&queued_field(j.sent.since(j.encoded)));
             out.varint(j.encoded.since(j.planned).as_micros());
             out.varint(j.planned.since(j.captured).as_micros());
             match j.input {
@@ -46,8 +48,23 @@ impl SliceBody {
         out
     }
 
+    /// Writes into the front of a body with a journey how long it waited between coding and sending, which is known only
+    /// when its first shard leaves. The field has a fixed width, so nothing moves.
+    // spec: D-15
+    pub fn stamp_queued(front: &mut [u8], has_size: bool, queued: Span) {
+        let mut r = Reader::new(front);
+        if has_size && (r.varint().is_err() || r.varint().is_err()) {
+            return;
+        }
+        let at = front.len() - r.rest().len() + 4;
+        if let Some(field) = front.get_mut(at..at + 3) {
+            field.copy_from_slice(&queued_field(queued));
+        }
+    }
+
     /// Reads the body that shards with these flags carried. The journey's stamps are whole only after
     /// `near` (any instant of the host's clock within half an hour) has been applied; give the latest known.
+    // spec: D-14, D-15, D-30
     pub fn decode(
         bytes: &[u8],
         has_size: bool,
@@ -64,8 +81,9 @@ impl SliceBody {
             body.size = Some(size);
         }
         if has_journey {
-            let sent = near.near(r.u32()?);
-            let encoded = sent - Span::micros(r.varint()?);
+            let encoded = near.near(r.u32()?);
+            let [a, b, c] = r.array()?;
+            let sent = encoded + Span::micros(u64::from(u32::from_le_bytes([a, b, c, 0])));
             let planned = encoded - Span::micros(r.varint()?);
             let captured = planned - Span::micros(r.varint()?);
             let seq: u32 = r.var()?;
@@ -80,10 +98,17 @@ impl SliceBody {
     }
 }
 
+/// Three bytes of microseconds, at most 16.8 s.
+fn queued_field(queued: Span) -> [u8; 3] {
+    let [a, b, c, ..] = queued.as_micros().min(0xff_ffff).to_le_bytes();
+    [a, b, c]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    // spec: D-14, D-15
     #[test]
     fn a_body_round_trips() {
         let at = |us: u64| Stamp::from_micros(5_000_000_000 + us);
@@ -96,10 +121,16 @@ mod tests {
         };
         let body = SliceBody { size: Some(Size::new(1920, 1080)), journey: Some(journey), ops: vec![1, 2, 3] };
         assert_eq!(SliceBody::decode(&body.encode(), true, true, at(900_000)), Ok(body.clone()));
+        let mut bytes = body.encode();
+        SliceBody::stamp_queued(&mut bytes, true, Span::millis(70));
+        let late = SliceBody::decode(&bytes, true, true, at(0)).expect("still well formed");
+        assert_eq!(late.journey.map(|j| (j.encoded, j.sent)), Some((at(1_900), at(71_900))));
+        assert_eq!(late.ops, body.ops);
         let bare = SliceBody { size: None, journey: None, ops: vec![9] };
         assert_eq!(SliceBody::decode(&bare.encode(), false, false, at(0)), Ok(bare));
     }
 
+    // spec: D-14
     #[test]
     fn an_impossible_size_is_a_fault() {
         let body = SliceBody { size: Some(Size::new(0, 5)), ..SliceBody::default() };

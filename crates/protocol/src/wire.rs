@@ -9,6 +9,7 @@ use crate::fault::Fault;
 pub const MAX_VARINT: u64 = (1 << 62) - 1;
 
 /// Reads fields from the front of a slice.
+// spec: D-1
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a>(&'a [u8]);
 
@@ -58,6 +59,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint.
+    // spec: D-2
     pub fn varint(&mut self) -> Result<u64, Fault> {
         let first = *self.0.first().ok_or(Fault::Truncated)?;
         let len = 1usize << (first >> 6);
@@ -75,18 +77,21 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint in zigzag form that must fit an `i32`.
+    // spec: D-3
     pub fn signed(&mut self) -> Result<i32, Fault> {
         let z: u32 = self.var()?;
         Ok((z >> 1) as i32 ^ -((z & 1) as i32))
     }
 
     /// A count that may be at most `most`.
+    // spec: D-4, F-1
     pub fn count(&mut self, most: usize) -> Result<usize, Fault> {
         let n: usize = self.var()?;
         if n > most { Err(Fault::ListTooLong) } else { Ok(n) }
     }
 
     /// Text with a varint length of at most `most` bytes.
+    // spec: D-4
     pub fn text(&mut self, most: usize) -> Result<&'a str, Fault> {
         let n: usize = self.var()?;
         if n > most {
@@ -136,6 +141,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    // spec: D-2
     #[test]
     fn varints_as_in_rfc_9000() {
         // The examples of RFC 9000 appendix A.1.
@@ -151,6 +157,7 @@ mod tests {
     }
 
     proptest! {
+        // spec: D-2, D-3
         #[test]
         fn numbers_round_trip(v in 0..=MAX_VARINT, s in any::<i32>()) {
             let mut out = Vec::new();

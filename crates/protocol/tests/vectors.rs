@@ -14,8 +14,8 @@ use telepane_model::{
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Control, Datagram, Fault, Feedback, Goodbye, InputBatch, InputReport, RefuseReason, Shard,
-    SliceBody, SurfaceReport,
+    Capabilities, Capability, Control, Datagram, Fault, Feedback, Goodbye, InputBatch, InputReport, RefuseReason,
+    Shard, SliceBody, SurfaceReport,
 };
 
 fn spec() -> PathBuf {
@@ -115,7 +115,7 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
         ),
         (
             "004-shard-parity",
-            "A parity shard of the same slice (only to a viewer that said it understands one).",
+            "The parity shard of a slice of three data shards and one of parity (only to a viewer that said it understands one).",
             0x2_0001,
             split(3, 3, 1, vec![0xb3; 14]),
         ),
@@ -160,7 +160,11 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
                 newest: 7,
                 arrived: 1,
                 received: 8,
-                surfaces: vec![SurfaceReport { epoch: Epoch(3), applied: UpdateId(70_000), ..SurfaceReport::default() }],
+                surfaces: vec![SurfaceReport {
+                    epoch: Epoch(3),
+                    applied: UpdateId(70_000),
+                    ..SurfaceReport::default()
+                }],
                 ..Feedback::default()
             }),
         ),
@@ -177,7 +181,12 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
                 ..Feedback::default()
             }),
         ),
-        ("020-input", "Every kind of input event once; the viewer waits for nothing before 8.", 9, Datagram::Input(input)),
+        (
+            "020-input",
+            "Every kind of input event once; the viewer waits for nothing before 8.",
+            9,
+            Datagram::Input(input),
+        ),
         (
             "021-input-refresh",
             "No event: the viewer says that Shift is still held.",
@@ -243,7 +252,11 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
                 agent: "telepane 0.1".into(),
             },
         ),
-        ("102-auth", "An authentication message (here 201-host-refuse).", Control::Auth(vec![1, 5, 3, 1, 0, 0, 0xea, 0x60])),
+        (
+            "102-auth",
+            "An authentication message (here 201-host-refuse).",
+            Control::Auth(vec![1, 5, 3, 1, 0, 0, 0xea, 0x60]),
+        ),
         (
             "103-attach-new",
             "A new session; no wish for a size; nothing is held.",
@@ -315,7 +328,7 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
     ]
 }
 
-// spec: D-1, D-2, D-3, D-5, D-9, D-11, D-13, D-17, D-18, D-19, D-20, D-21, D-23, D-24, D-26, D-27
+// spec: D-1, D-2, D-3, D-5, D-9, D-11, D-17, D-18, D-19, D-20, D-21, D-23, D-24, D-26, D-27
 #[test]
 fn datagram_vectors() {
     for (name, what, seq, datagram) in datagrams() {
@@ -346,6 +359,20 @@ fn control_vectors() {
         check(name, what, &bytes, &walk::control(&bytes));
         assert_eq!(Control::decode(&bytes), Ok(message), "{name}");
     }
+}
+
+// spec: V-4, K-16
+#[test]
+fn what_has_no_meaning_yet_is_taken_and_what_is_said_twice_is_not() {
+    let hello = |list: &[u8]| Control::decode(&[&[1, 1, 1][..], list, &[0]].concat());
+    assert_eq!(hello(&[2, 7, 0, 7, 1]), Err(Fault::CapabilityTwice));
+    assert_eq!(hello(&[0x40, 65]), Err(Fault::ListTooLong));
+    let Ok(Control::Hello { capabilities, .. }) = hello(&[1, 60, 5]) else {
+        panic!("an unknown capability is no fault")
+    };
+    assert_eq!(capabilities.value(Capability::SlicePixels), 524_288, "what is missing has its default");
+    assert!(matches!(Control::decode(&[5, 77, 0]), Ok(Control::Refuse { reason: RefuseReason::Other, .. })));
+    assert!(matches!(Control::decode(&[14, 77, 0]), Ok(Control::Bye { reason: Goodbye::Other, .. })));
 }
 
 #[test]

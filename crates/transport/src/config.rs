@@ -34,6 +34,7 @@ impl Default for Limits {
             retry_above: 16,
             unproven_per_address: 8,
             handshake: Duration::from_secs(10),
+            // spec: A-10
             unproven: Duration::from_secs(180),
         }
     }
@@ -58,6 +59,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            // spec: L-7
             idle_timeout: Duration::from_secs(120),
             keep_alive: Duration::from_secs(22),
             connect_within: Duration::from_millis(2_800),
@@ -105,12 +107,14 @@ pub(crate) fn transport(options: &Options, side: LinkSide, clock: ClockFn) -> (T
         }))
         .send_window(u64::from(STREAM_WINDOW))
         .send_fairness(false)
+        // spec: L-1
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .max_concurrent_bidi_streams(VarInt::from_u32(match side {
             LinkSide::Host => 1,
             LinkSide::Viewer => 0,
         }))
         .congestion_controller_factory(Arc::new(SafetyNetFactory(window.clone())));
+    // spec: L-7
     if side == LinkSide::Viewer {
         config.keep_alive_interval(Some(options.keep_alive));
     }
@@ -118,6 +122,7 @@ pub(crate) fn transport(options: &Options, side: LinkSide, clock: ClockFn) -> (T
 }
 
 /// The client's endpoint: connection ids of length zero, so that packets towards it carry none.
+// spec: L-8
 pub(crate) fn client_endpoint() -> EndpointConfig {
     let mut config = EndpointConfig::default();
     config.cid_generator(|| Box::new(RandomConnectionIdGenerator::new(0)));

@@ -31,12 +31,14 @@ use tokio::time::timeout;
 /// Control bytes that may wait to be written; more is [`SendError::Full`].
 const CONTROL_QUEUE: usize = 1 << 20;
 /// Control messages that are taken from a peer that has not proven itself.
+// spec
 const UNPROVEN_MESSAGES: u32 = 16;
 /// Control bytes per second that are read from a proven peer, and what may come at once; the rest waits at the peer.
 const CONTROL_RATE: u64 = 4 << 20;
 /// What a message counts for besides its bytes.
 const MESSAGE_COST: u64 = 64;
 /// Datagrams of a host not yet proven that a client keeps, with their stamps, until it is: packets and bytes.
+// spec: A-12
 const HELD_PACKETS: usize = 512;
 const HELD_BYTES: usize = 1 << 20;
 /// How long queued control messages get to arrive when a connection is closed.
@@ -171,6 +173,7 @@ fn peer_fingerprint(quinn: &quinn::Connection) -> Option<[u8; 32]> {
 /// Lives a connection from its handshake to its end, and returns when it is over and said so.
 pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
     let Fresh { id, quinn, window, own_fingerprint, proven: is_proven, place } = fresh;
+    // spec
     let fault = if protocol(&quinn).as_deref() != Some(ALPN) {
         Some(Fault::WrongVersion)
     } else if quinn.max_datagram_size().is_none() {
@@ -244,6 +247,7 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
 }
 
 /// Reads datagrams for as long as the connection lives, stamps each once and delivers it.
+// spec
 async fn read_datagrams(shared: Arc<Shared>, conn: Arc<Conn>) {
     let mut watch = conn.proven.subscribe();
     let mut open = *watch.borrow_and_update();
@@ -287,6 +291,7 @@ async fn read_datagrams(shared: Arc<Shared>, conn: Arc<Conn>) {
 }
 
 /// Obtains the control stream, then reads and writes it.
+// spec: L-1, L-3
 async fn control(shared: Arc<Shared>, conn: Arc<Conn>, mut to_write: mpsc::UnboundedReceiver<Write>) {
     let stream = async {
         match shared.side {

@@ -161,6 +161,7 @@ impl Fault {
     ];
 
     /// Its code on the wire.
+    // spec: L-10
     pub const fn code(self) -> u32 {
         match self {
             Self::ShuttingDown => 0x7400,

@@ -6,8 +6,10 @@
 use thiserror::Error;
 
 /// The longest control message, in bytes.
+// spec: L-2
 pub const MAX_CONTROL: usize = 64 * 1024;
 /// The longest control message of a peer that has not proven itself, in bytes.
+// spec: A-10
 pub const MAX_CONTROL_UNPROVEN: usize = 1024;
 
 /// A message longer than the limit.
@@ -40,6 +42,7 @@ pub struct FrameReader {
 
 impl FrameReader {
     /// Takes bytes off the front of `data` until a message is complete or `data` is empty.
+    // spec: L-2
     pub fn take(&mut self, data: &mut &[u8], limit: usize) -> Result<Option<Vec<u8>>, TooLong> {
         let want = loop {
             if let Some(want) = self.want {
@@ -87,6 +90,7 @@ mod tests {
         Ok(out)
     }
 
+    // spec: L-2
     #[test]
     fn any_cut_gives_the_same_messages() {
         let mut rng = Rng::new(3);
@@ -105,6 +109,7 @@ mod tests {
         }
     }
 
+    // spec: L-2, F-1
     #[test]
     fn a_length_is_refused_before_its_bytes_and_can_be_allowed_later() {
         let wire = framed(&[7; 2000]);

@@ -45,6 +45,7 @@ pub type ClockFn = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// A way of sending within one connection.
+// spec: O-1, L-1
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lane {

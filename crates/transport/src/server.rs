@@ -60,6 +60,7 @@ impl Server {
         let (quic, fingerprint) = quic_config(credentials)?;
         let mut config = ServerConfig::with_crypto(Arc::new(quic));
         config
+            // spec: L-9
             .migration(true)
             .max_incoming(options.limits.handshakes)
             .incoming_buffer_size(16 * 1024)

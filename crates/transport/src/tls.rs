@@ -14,12 +14,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 /// The application protocol: the wire's version is part of it.
+// spec: A-1, V-1
 pub const ALPN: &[u8] = b"telepane/1";
 /// Spoken by every version, only to tell "another version" from "not Telepane".
+// spec: A-2
 pub(crate) const ALPN_ANY_VERSION: &[u8] = b"telepane";
 /// The name every leaf certificate is for.
+// spec: A-3
 pub const SERVER_NAME: &str = "telepane";
 /// The exporter's label (RFC 8446 §7.5); no context, 32 bytes.
+// spec: A-8
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-telepane-auth";
 
 /// What the client expects of the host.
@@ -48,6 +52,7 @@ impl fmt::Debug for ServerCredentials {
 }
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo; the error says what is wrong with the certificate.
+// spec: A-6
 pub fn spki_fingerprint(cert_der: &[u8]) -> Result<[u8; 32], String> {
     let der = CertificateDer::from(cert_der);
     let cert = EndEntityCert::try_from(&der).map_err(|e| format!("{e:?}"))?;
@@ -56,6 +61,7 @@ pub fn spki_fingerprint(cert_der: &[u8]) -> Result<[u8; 32], String> {
 }
 
 /// Checks the leaf against the identity at `now`.
+// spec: A-5
 fn verify_leaf(
     leaf: &CertificateDer<'_>,
     identity: &CertificateDer<'_>,
@@ -114,6 +120,7 @@ impl ServerCertVerifier for HostVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        // spec: A-4
         let [identity] = intermediates else {
             let text = format!("{} certificates instead of two", intermediates.len().saturating_add(1));
             return Err(self.refuse(Verdict::Untrusted(text)));
@@ -123,6 +130,7 @@ impl ServerCertVerifier for HostVerifier {
         let seen = spki_fingerprint(identity).map_err(|e| self.refuse(Verdict::Untrusted(e)))?;
         match self.expect {
             // Fingerprints are public: no constant time needed.
+            // spec: A-6
             HostExpectation::Pinned(pin) if pin != seen => Err(self.refuse(Verdict::Changed(seen))),
             HostExpectation::Pinned(_) | HostExpectation::Any => Ok(ServerCertVerified::assertion()),
         }
@@ -172,6 +180,7 @@ pub fn client_config(
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
     // A resumed handshake shows no certificate, so nothing would check the pin.
+    // spec: A-7
     config.resumption = rustls::client::Resumption::disabled();
     config.enable_early_data = false;
     Ok((config, slot))
@@ -203,6 +212,7 @@ pub fn server_config(
         .with_single_cert(chain, key)
         .map_err(|e| e.to_string())?;
     config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+    // spec: A-7
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     Ok((config, fingerprint))

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// What every signed text begins with.
+// spec: A-20
 const CONTEXT: &[u8; 22] = b"telepane client key v1";
 
 /// A client's secret key.
@@ -128,6 +129,7 @@ pub struct ClientProof {
 
 impl ClientProof {
     /// True when whoever sent this holds the secret half of `public` and meant this connection to this host.
+    // spec
     pub fn verify(&self, exporter: &Exporter, host: &Fingerprint) -> bool {
         let Ok(key) = VerifyingKey::from_bytes(&self.public.0) else {
             return false;
@@ -156,6 +158,7 @@ mod tests {
         ClientKey::generate(&Seed::new([n; 32]))
     }
 
+    // spec: A-20
     #[test]
     fn a_proof_holds_for_its_connection_and_host_only() {
         let (here, elsewhere) = (Exporter::new([1; 32]), Exporter::new([2; 32]));
@@ -181,6 +184,7 @@ mod tests {
         }
     }
 
+    // spec: A-21
     #[test]
     fn weak_keys_sign_nothing() {
         // The identity point and an all-zero signature satisfy the lax equation for every message.

@@ -58,6 +58,7 @@ impl AccessCode {
     }
 
     /// Reads what a person typed or a file holds.
+    // spec: A-28
     pub fn parse(typed: &str) -> Result<Self, CodeError> {
         let mut text = Zeroizing::new(String::with_capacity(MAX_CHARS));
         for c in typed.chars() {
@@ -118,6 +119,7 @@ mod tests {
         AccessCode::parse(text).map(|c| c.reveal().to_string())
     }
 
+    // spec: A-28
     #[test]
     fn case_spaces_and_dashes_do_not_matter() {
         for typed in ["K7QF-M2XA", "k7qfm2xa", " k7 qf\tm2-xa\r\n", "K7QF\u{2013}M2XA", "--K7QF--M2XA--"] {
@@ -125,6 +127,7 @@ mod tests {
         }
     }
 
+    // spec: A-28
     #[test]
     fn what_is_not_a_code_is_refused_by_name() {
         assert_eq!(code(" - "), Err(CodeError::Empty));

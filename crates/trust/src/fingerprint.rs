@@ -11,6 +11,7 @@ use core::str::FromStr;
 use sha2::{Digest, Sha256};
 
 /// SHA-256 over the DER bytes of the host identity's SubjectPublicKeyInfo (the whole SEQUENCE, RFC 5280 §4.1.2.7).
+// spec: A-6
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 

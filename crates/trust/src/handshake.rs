@@ -25,8 +25,10 @@ use crate::seed::Seed;
 use rand_core::RngCore;
 
 /// Wrong codes on one connection, as DCV's `authentication-threshold` counts them.
+// spec: A-26
 pub const MAX_WRONG_CODES: u8 = 3;
 /// Starts on one connection, throttled ones and unknown keys included.
+// spec: A-26
 pub const MAX_STARTS: u8 = 8;
 
 /// How somebody proved who they are.
@@ -54,6 +56,7 @@ pub struct Authenticated {
 }
 
 /// One seed per purpose and start: no scalar is used twice on a connection.
+// spec: A-30
 fn next_seed(seed: &Seed, start: u8, label: &[u8]) -> Seed {
     let mut bytes = [0; 32];
     seed.stream(&[label, &[0, start]].concat()).fill_bytes(&mut bytes);

@@ -115,6 +115,7 @@ fn run(world: &mut World, mut host: HostAuth, offer: ViewerOffer, codes: &[&str]
     }
 }
 
+// spec: A-25
 #[test]
 fn first_contact_by_code_enrols_the_key_in_two_round_trips() {
     let end = run(&mut World::new(), host(), offer(false, Some(key()), Some("k7qf m2xa 9bcd")), &[]);
@@ -135,6 +136,7 @@ fn an_enrolled_key_comes_in_with_one_round_trip_and_no_question() {
     assert_eq!(end.sent, 1);
 }
 
+// spec: A-22
 #[test]
 fn an_unknown_key_falls_back_to_the_code_on_the_same_connection() {
     let end = run(&mut World::new(), host(), offer(true, Some(key()), None), &[CODE]);
@@ -145,6 +147,7 @@ fn an_unknown_key_falls_back_to_the_code_on_the_same_connection() {
     assert_eq!((end.host.unwrap().method, end.sent), (Method::Code, 2));
 }
 
+// spec
 #[test]
 fn an_unpinned_host_is_never_offered_the_key_as_the_only_proof() {
     let ViewerStep::NeedCode(need) = ViewerAuth::begin(offer(false, Some(key()), None)) else { panic!() };
@@ -159,6 +162,7 @@ fn an_unpinned_host_is_never_offered_the_key_as_the_only_proof() {
     assert!(matches!(step, ViewerStep::Refused(Refused::HostNotProven)));
 }
 
+// spec: A-23
 #[test]
 fn a_host_that_accepts_without_the_code_is_not_believed() {
     let mut world = World::new();
@@ -173,6 +177,7 @@ fn a_host_that_accepts_without_the_code_is_not_believed() {
     }
 }
 
+// spec: A-26
 #[test]
 fn wrong_codes_may_be_corrected_twice() {
     let wrong = "AAAA-AAAA";
@@ -196,6 +201,7 @@ fn a_fourth_wrong_code_must_wait_also_on_a_new_connection() {
     assert!(end.host.is_ok());
 }
 
+// spec: A-33
 #[test]
 fn many_connections_begun_at_once_share_the_three_tries() {
     let mut world = World::new();
@@ -227,6 +233,7 @@ fn throttled_guessers_do_not_keep_enrolled_clients_out() {
     assert!(run(&mut world, host(), offer(true, Some(key()), None), &[]).host.is_ok());
 }
 
+// spec
 #[test]
 fn nothing_holds_on_another_connection_or_for_another_host() {
     let mut world = World { enrolled: vec![key().public()], ..World::new() };
@@ -265,6 +272,7 @@ fn recorded_messages_are_worthless_on_the_next_connection() {
     }
 }
 
+// spec: A-25
 #[test]
 fn a_key_of_somebody_else_is_not_enrolled() {
     let mut world = World::new();
@@ -281,6 +289,7 @@ fn a_key_of_somebody_else_is_not_enrolled() {
     assert!(matches!(reply, AuthMessage::HostAccept { enrolled: false, .. }));
 }
 
+// spec: A-35
 #[test]
 fn without_a_code_nobody_comes_in_and_nobody_can_tell() {
     let mut world = World { code: None, ..World::new() };
@@ -289,6 +298,7 @@ fn without_a_code_nobody_comes_in_and_nobody_can_tell() {
     assert_eq!((need.why, end.sent), (CodeWanted::WrongCode, 2));
 }
 
+// spec: A-24
 #[test]
 fn who_is_not_admitted_is_told_so_and_gets_no_proof() {
     let mut world = World { admission: Admission::Refuse, enrolled: vec![key().public()], ..World::new() };
@@ -303,6 +313,7 @@ fn who_is_not_admitted_is_told_so_and_gets_no_proof() {
     assert!(matches!(end.viewer, ViewerStep::Accepted { enrolled: false, .. }));
 }
 
+// spec, F-3
 #[test]
 fn garbage_versions_and_wrong_order_end_the_connection() {
     let mut world = World::new();
@@ -331,6 +342,7 @@ fn garbage_versions_and_wrong_order_end_the_connection() {
     assert_eq!(reason(&start.encode()), RefuseReason::Malformed);
 }
 
+// spec: A-26
 #[test]
 fn starts_are_counted() {
     let mut world = World::new();
@@ -355,6 +367,7 @@ fn starts_are_counted() {
     panic!("never ended");
 }
 
+// spec
 #[test]
 fn every_try_uses_another_element() {
     let mut world = World::new();

@@ -30,6 +30,6 @@ pub use handshake::{
     Authenticated, CodeWanted, HostAuth, HostStep, Method, NeedCode, Refused, ViewerAuth, ViewerOffer, ViewerStep,
 };
 pub use message::{AuthMessage, DecodeError, Label, RefuseReason};
-pub use permissions::{Actor, Feature, Permissions};
+pub use permissions::{Actor, Feature, FeatureSet, Permissions, Rights};
 pub use seed::{Exporter, Seed};
 pub use throttle::{PeerAddr, Throttle, Verdict};

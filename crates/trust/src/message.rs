@@ -20,6 +20,7 @@ use core::fmt;
 /// The version this build speaks.
 pub const VERSION: u8 = 1;
 /// The most bytes of one encoded message. The longest today has 261.
+// spec: A-15
 pub const MAX_MESSAGE: usize = 1024;
 /// The most bytes of a name.
 pub const MAX_LABEL: usize = 64;
@@ -56,6 +57,7 @@ impl Label {
 }
 
 /// Not able to forge a log line, move a terminal's cursor or turn the reading direction.
+// spec: A-17
 fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -243,6 +245,7 @@ impl AuthMessage {
     }
 
     /// Reads exactly one message.
+    // spec
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.len() > MAX_MESSAGE {
             return Err(DecodeError::Long(bytes.len()));

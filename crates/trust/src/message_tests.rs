@@ -62,6 +62,7 @@ fn golden_vectors() {
     }
 }
 
+// spec: A-15
 #[test]
 fn every_cut_and_every_extra_byte_is_refused() {
     for (message, _) in golden() {
@@ -75,6 +76,7 @@ fn every_cut_and_every_extra_byte_is_refused() {
     assert_eq!(AuthMessage::decode(&[1; 1025]).unwrap_err(), DecodeError::Long(1025));
 }
 
+// spec: A-16
 #[test]
 fn other_versions_are_named_and_their_refusals_read() {
     let mut start = golden()[1].0.encode();
@@ -89,6 +91,7 @@ fn other_versions_are_named_and_their_refusals_read() {
     assert_eq!(AuthMessage::decode(&[1, 77]).unwrap_err(), DecodeError::Kind(77));
 }
 
+// spec: A-18
 #[test]
 fn impossible_fields_are_refused() {
     assert_eq!(AuthMessage::decode(&[1, 1, 0, 0, 0]).unwrap_err(), DecodeError::Field, "nothing offered");
@@ -97,6 +100,7 @@ fn impossible_fields_are_refused() {
     assert_eq!(AuthMessage::decode(&[1, 5, 1, 2, 0, 0, 0, 0]).unwrap_err(), DecodeError::Field, "again 2");
 }
 
+// spec: A-17
 #[test]
 fn names_cannot_forge_a_log_line() {
     for bad in ["a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{2028}b", "\u{85}", &"x".repeat(65)] {
@@ -125,6 +129,7 @@ fn frames_are_taken_one_by_one() {
 }
 
 proptest! {
+    // spec: A-15, F-1
     #[test]
     fn what_decodes_encodes_to_the_same_bytes(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in 0u8..7) {
         // Half of the tries get past the header.

@@ -69,6 +69,7 @@ pub struct HostPake {
 
 impl ViewerPake {
     /// Begins: the message is to be sent. `seed` is used up by this one exchange.
+    // spec: A-30
     pub fn start(code: &AccessCode, seed: &Seed) -> (Self, PakeMessage) {
         let (inner, sent) = Spake2::<Ed25519Group>::start_a_with_rng(
             &password(code),
@@ -94,6 +95,7 @@ impl ViewerPake {
 
 impl HostPake {
     /// Begins: the message is to be sent. `seed` is used up by this one exchange.
+    // spec: A-30
     pub fn start(code: &AccessCode, seed: &Seed) -> (Self, PakeMessage) {
         let (inner, sent) = Spake2::<Ed25519Group>::start_b_with_rng(
             &password(code),
@@ -137,6 +139,7 @@ pub struct HostKeys(Keys);
 
 impl HostKeys {
     /// Checks the viewer's proof and only then gives out the host's.
+    // spec
     pub fn verify_viewer(self, theirs: &Confirmation) -> Result<Confirmation, PakeError> {
         self.0.check(&self.0.viewer, theirs)?;
         Ok(Confirmation(hmac(&self.0.host, &[&self.0.transcript])))
@@ -157,6 +160,7 @@ impl Drop for Keys {
 }
 
 impl Keys {
+    // spec: A-32
     fn new(shared: &[u8], exporter: &Exporter, identity: &Fingerprint, x: &PakeMessage, y: &PakeMessage) -> Self {
         // Every part has a fixed length, so the concatenation is unambiguous.
         let transcript: [u8; 32] = Sha256::new()
@@ -181,6 +185,7 @@ impl Keys {
 }
 
 /// The code as SPAKE2 takes it. `spake2` does not overwrite its copy, so it is given a hash and not what was typed.
+// spec: A-29
 fn password(code: &AccessCode) -> Password {
     let hashed: Zeroizing<[u8; 32]> = Zeroizing::new(
         Sha256::new().chain_update(b"telepane access code v1").chain_update(code.as_bytes()).finalize().into(),
@@ -193,6 +198,7 @@ fn element(sent: &[u8]) -> PakeMessage {
     PakeMessage(sent.get(1..).and_then(|e| e.try_into().ok()).unwrap_or([0; 32]))
 }
 
+// spec: A-31
 fn shared_key(inner: Spake2<Ed25519Group>, side: u8, theirs: &PakeMessage) -> Result<Zeroizing<Vec<u8>>, PakeError> {
     let mut message = [side; 33];
     message.iter_mut().skip(1).zip(theirs.0).for_each(|(to, from)| *to = from);
@@ -228,6 +234,7 @@ mod tests {
         assert_eq!(run(["K7QF-M2XA", "k7qf m2xa"], [1, 1], [5, 5]), Ok(()));
     }
 
+    // spec: A-32
     #[test]
     fn another_code_connection_or_host_is_not() {
         assert_eq!(run(["K7QF-M2XA", "K7QF-M2XB"], [1, 1], [5, 5]), Err(PakeError::NotConfirmed));
@@ -235,6 +242,7 @@ mod tests {
         assert_eq!(run(["K7QF-M2XA", "K7QF-M2XA"], [1, 1], [5, 6]), Err(PakeError::NotConfirmed), "another identity");
     }
 
+    // spec: A-32
     #[test]
     fn swapped_roles_and_reflections_prove_nothing() {
         let exporter = Exporter::new([1; 32]);
@@ -298,6 +306,7 @@ mod tests {
         }
     }
 
+    // spec
     #[test]
     fn golden_vector() {
         let exporter = Exporter::new([0x11; 32]);

@@ -18,8 +18,10 @@
 
 mod feature;
 mod reader;
+mod rights;
 
 pub use feature::{Feature, FeatureSet};
+pub use rights::Rights;
 
 use reader::Reader;
 use std::collections::BTreeMap;

@@ -12,6 +12,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The TLS exporter label both sides ask for (RFC 8446 §7.5), with an empty context and 32 bytes of output.
+// spec: A-8
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-telepane-auth";
 
 /// 32 uniformly random bytes from the operating system, for one use.

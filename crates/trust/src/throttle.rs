@@ -66,6 +66,7 @@ pub enum PeerAddr {
 }
 
 impl From<IpAddr> for PeerAddr {
+    // spec: A-34
     fn from(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4.octets()),
@@ -142,6 +143,7 @@ impl Throttle {
     }
 
     /// Counts a guess as wrong before it is examined; [`Verdict::Wait`] means it must not be examined.
+    // spec: A-33
     pub fn reserve(&mut self, peer: PeerAddr, now: Stamp<HostClock>) -> Verdict {
         let verdict = self.look(peer, now);
         if verdict != Verdict::Try {
@@ -186,6 +188,7 @@ impl Throttle {
         self.wrong.find(peer).copied().filter(|w| now - w.last < self.limits.forgive_after)
     }
 
+    // spec: A-34
     fn wait_after(&self, count: u32) -> Span {
         let Some(steps) = count.checked_sub(self.limits.free_tries) else { return Span::ZERO };
         let factor = 1u64.checked_shl(steps).unwrap_or(u64::MAX);
@@ -255,6 +258,7 @@ mod tests {
         }
     }
 
+    // spec: A-34
     #[test]
     fn three_are_free_then_the_wait_doubles_up_to_a_minute() {
         let mut t = Throttle::default();
@@ -271,6 +275,7 @@ mod tests {
         assert_eq!(t.look(v4(1), now + Span::secs(3600)), Verdict::Try);
     }
 
+    // spec: A-33
     #[test]
     fn guesses_made_at_once_count_before_they_are_examined() {
         let mut t = Throttle::default();
@@ -278,6 +283,7 @@ mod tests {
         assert_eq!(allowed, 3);
     }
 
+    // spec: A-34
     #[test]
     fn a_right_code_cleans_the_address() {
         let mut t = Throttle::default();
@@ -292,6 +298,7 @@ mod tests {
         assert!(guess(&mut t, v4(1), at(5)).is_err());
     }
 
+    // spec: A-34
     #[test]
     fn a_64_is_one_peer_and_a_mapped_address_is_its_ipv4() {
         let a: IpAddr = "2001:db8:1:2::1".parse().unwrap();

@@ -48,6 +48,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Little endian.
+    fn u24(&mut self, name: &str) -> u32 {
+        let from = self.at;
+        let v = self.take(3).iter().rev().fold(0, |v, b| v << 8 | u32::from(*b));
+        self.note(from, name, v);
+        v
+    }
+
     fn u32(&mut self, name: &str) -> u32 {
         let from = self.at;
         let v = self.take(4).iter().rev().fold(0, |v, b| v << 8 | u32::from(*b));
@@ -199,8 +206,8 @@ pub fn body(bytes: &[u8], size: bool, journey: bool) -> String {
         w.varint("height");
     }
     if journey {
-        w.u32("sent");
-        w.varint("encoded before sent, us");
+        w.u32("encoded");
+        w.u24("sent after encoded, us");
         w.varint("planned before encoded, us");
         w.varint("captured before planned, us");
         if w.varint("input") != 0 {
@@ -269,7 +276,7 @@ pub fn control(bytes: &[u8]) -> String {
             while left > 0 {
                 let count = w.varint("count");
                 let pixels = count / 2;
-                w.blob("  pixels", 4 * if count % 2 == 0 { 1 } else { pixels as usize });
+                w.blob("  pixels", 4 * if count.is_multiple_of(2) { 1 } else { pixels as usize });
                 left -= pixels;
             }
         }

@@ -44,6 +44,7 @@ impl Handle {
 }
 
 impl Lanes for Handle {
+    // spec: L-4
     fn send_datagram(&self, conn: ConnId, bytes: Bytes) -> Result<(), SendError> {
         let conn = self.usable(conn)?;
         let max = conn.max_datagram();

@@ -57,6 +57,7 @@ fn why(target: SocketAddr, expect: HostExpectation) -> ConnectFailure {
     Viewer::start(target, expect).events.failed()
 }
 
+// spec: A-6
 #[test]
 fn another_identity_than_the_pinned_one_is_refused() {
     let identity = Identity::new();
@@ -65,6 +66,7 @@ fn another_identity_than_the_pinned_one_is_refused() {
     assert_eq!(failure, ConnectFailure::HostChanged { seen: identity.fingerprint() });
 }
 
+// spec: A-5
 #[test]
 fn a_leaf_of_another_identity_is_refused() {
     let (identity, other) = (Identity::new(), Identity::new());
@@ -78,6 +80,7 @@ fn a_leaf_of_another_identity_is_refused() {
     assert!(matches!(bound.err(), Some(BindError::Credentials(_))));
 }
 
+// spec: A-4
 #[test]
 fn a_chain_that_is_not_two_certificates_is_refused() {
     let identity = Identity::new();
@@ -91,6 +94,7 @@ fn a_chain_that_is_not_two_certificates_is_refused() {
     }
 }
 
+// spec: A-5
 #[test]
 fn an_expired_leaf_or_one_for_another_name_is_refused() {
     let identity = Identity::new();
@@ -101,6 +105,7 @@ fn an_expired_leaf_or_one_for_another_name_is_refused() {
     }
 }
 
+// spec, V-1
 #[test]
 fn another_version_and_another_protocol_are_told_apart() {
     let identity = Identity::new();
@@ -145,6 +150,7 @@ fn an_attempt_can_be_called_off() {
     assert_eq!(events.failed(), ConnectFailure::Cancelled);
 }
 
+// spec: L-2, L-10
 #[test]
 fn a_control_frame_longer_than_allowed_closes_with_its_name() {
     let identity = Identity::new();

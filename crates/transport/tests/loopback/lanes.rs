@@ -8,6 +8,7 @@ use telepane_transport::{
     CloseReason, Event, Fault, HostExpectation, Lanes, Listen, MAX_CONTROL, Options, SendError, Server,
 };
 
+// spec: O-1, L-1, A-8, A-6
 #[test]
 fn datagrams_and_control_go_both_ways() {
     let identity = Identity::new();
@@ -67,6 +68,7 @@ fn a_close_carries_its_code_text_and_what_was_queued() {
     assert!(host.connections().is_empty());
 }
 
+// spec: L-10
 #[test]
 fn a_shutdown_tells_the_client() {
     let pair = Pair::direct();
@@ -85,6 +87,7 @@ fn a_shutdown_tells_the_client() {
     assert!(std::net::UdpSocket::bind(addr).is_ok());
 }
 
+// spec: L-4
 #[test]
 fn too_large_is_said_and_nothing_is_sent() {
     let pair = Pair::direct();
@@ -175,6 +178,7 @@ fn both_address_families_reach_a_dual_stack_server() {
     }
 }
 
+// spec: A-6
 #[test]
 fn new_credentials_are_for_new_clients() {
     let identity = Identity::new();

@@ -23,6 +23,7 @@ fn path_changed(pair: &Pair, from: SocketAddr) -> SocketAddr {
     })
 }
 
+// spec: L-3
 #[test]
 fn control_arrives_whole_and_in_order_through_loss_and_reordering() {
     let model = LinkModel {
@@ -47,6 +48,7 @@ fn control_arrives_whole_and_in_order_through_loss_and_reordering() {
     assert!(counters.up.lost > 0 && counters.down.lost > 0 && counters.down.reordered > 0, "{counters:?}");
 }
 
+// spec: L-9
 #[test]
 fn a_rebind_goes_on() {
     let pair = Pair::direct();
@@ -112,6 +114,7 @@ fn a_slow_link_drops_at_its_queue_and_can_be_made_fast() {
     assert_eq!(pair.viewer.events.control(), b"fast again");
 }
 
+// spec: L-7
 #[test]
 fn silence_ends_in_a_timeout() {
     let options = Options { idle_timeout: Duration::from_millis(600), ..Options::default() };
@@ -121,6 +124,7 @@ fn silence_ends_in_a_timeout() {
     assert_eq!(pair.host.events.closed(), CloseReason::Timeout);
 }
 
+// spec: L-7
 #[test]
 fn pings_keep_an_idle_connection() {
     let options = Options {

@@ -28,6 +28,7 @@ fn until_closed(events: &Events) -> (usize, CloseReason) {
     (messages, reason)
 }
 
+// spec: A-11
 #[test]
 fn datagrams_of_an_unproven_client_are_counted_and_not_delivered() {
     let (host, viewer, conn, host_conn) = unproven(Options::default());
@@ -43,6 +44,7 @@ fn datagrams_of_an_unproven_client_are_counted_and_not_delivered() {
     assert_eq!(&host.events.datagram().0[..], b"now");
 }
 
+// spec: A-10, L-10
 #[test]
 fn an_unproven_client_has_sixteen_messages() {
     let (host, viewer, conn, _) = unproven(Options::default());
@@ -54,6 +56,7 @@ fn an_unproven_client_has_sixteen_messages() {
     assert_eq!(viewer.events.closed(), CloseReason::PeerClosed { code, text: "control-too-many".to_owned() });
 }
 
+// spec: A-10
 #[test]
 fn an_unproven_client_has_a_kilobyte_per_message() {
     let (host, viewer, conn, _) = unproven(Options::default());
@@ -62,6 +65,7 @@ fn an_unproven_client_has_a_kilobyte_per_message() {
     assert_eq!(until_closed(&host.events), (1, CloseReason::Fault(Fault::ControlTooLong)));
 }
 
+// spec: A-10
 #[test]
 fn an_unproven_client_has_its_time() {
     let limits = Limits { unproven: Duration::from_millis(100), ..Limits::default() };
@@ -69,6 +73,7 @@ fn an_unproven_client_has_its_time() {
     assert_eq!(host.events.closed(), CloseReason::Fault(Fault::UnprovenTooLong));
 }
 
+// spec: A-12
 #[test]
 fn what_an_unproven_host_sends_waits_with_its_stamps() {
     let identity = Identity::new();

@@ -72,6 +72,7 @@ impl HostAuth {
     }
 
     /// Handles what came off the wire; what cannot be read ends the handshake.
+    // spec, F-3
     pub fn handle_bytes(self, bytes: &[u8], gate: &mut dyn Gate) -> HostStep {
         match AuthMessage::decode(bytes) {
             Ok(message) => self.handle(message, gate),
@@ -88,6 +89,7 @@ impl HostAuth {
                 if self.starts > MAX_STARTS {
                     return refused(RefuseReason::TooManyTries);
                 }
+                // spec
                 if let Some(proof) = key {
                     // Both are always asked: an outsider must not learn from the time taken whether a key is enrolled.
                     let proven = proof.verify(&self.exporter, &self.fingerprint);
@@ -104,12 +106,15 @@ impl HostAuth {
                 }
             }
             (HostWait::Confirm { keys, name, user, has_code }, AuthMessage::ViewerConfirm { confirmation, enrol }) => {
+                // spec: A-33
                 if let Verdict::Wait(wait) = gate.reserve_guess() {
                     return self.again(RefuseReason::Throttled, wait);
                 }
                 let proven = keys.verify_viewer(&confirmation);
+                // spec: A-25
                 let enrol = enrol.filter(|proof| proof.verify(&self.exporter, &self.fingerprint)).map(|p| p.public);
                 match proven {
+                    // spec: A-24
                     Ok(ours) if has_code => {
                         gate.settle_guess(true);
                         let client = enrol.as_ref().map(ClientPublic::id);
@@ -121,6 +126,7 @@ impl HostAuth {
                     }
                 }
             }
+            // spec: A-27
             _ => refused(RefuseReason::Malformed),
         }
     }
@@ -132,6 +138,7 @@ impl HostAuth {
         let code = gate.code();
         let has_code = code.is_some();
         // Without a code the exchange runs over one that nobody knows, so that both look the same from outside.
+        // spec: A-35
         let code = code.unwrap_or_else(|| AccessCode::generate(MAX_CHARS, &self.next_seed(b"nobody's code")));
         let (ours, reply) = HostPake::start(&code, &self.next_seed(b"host pake"));
         match ours.finish(element, &self.exporter, &self.fingerprint) {
@@ -143,6 +150,7 @@ impl HostAuth {
         }
     }
 
+    // spec: A-26
     fn wrong_code(mut self, gate: &dyn Gate) -> HostStep {
         self.wrong_codes = self.wrong_codes.saturating_add(1);
         if self.wrong_codes >= MAX_WRONG_CODES {
@@ -178,6 +186,7 @@ fn refused(reason: RefuseReason) -> HostStep {
     HostStep::Refused { reply: AuthMessage::refuse(reason), reason }
 }
 
+// spec
 fn accepted(mut who: Authenticated, ours: Option<Confirmation>, gate: &mut dyn Gate) -> HostStep {
     match gate.admit(&who) {
         Admission::Refuse => return refused(RefuseReason::NotAllowed),

@@ -174,6 +174,7 @@ impl ViewerAuth {
                 ViewerStep::Reply { auth: Self { offer, starts, wait: ViewerWait::Accept { keys } }, reply }
             }
             // A key proves nothing about the host, so this is only good enough for one that is pinned.
+            // spec: A-23
             (ViewerWait::Answer { with_key: true, .. }, AuthMessage::HostAccept { confirmation: None, enrolled })
                 if offer.pinned =>
             {
@@ -185,6 +186,7 @@ impl ViewerAuth {
                     Err(_) => ViewerStep::Refused(Refused::HostNotProven),
                 }
             }
+            // spec: A-23
             (_, AuthMessage::HostAccept { .. }) => ViewerStep::Refused(Refused::HostNotProven),
             (_, AuthMessage::HostRefuse { reason, again, wait_ms }) => {
                 let wait = Span::millis(u64::from(wait_ms));
@@ -204,6 +206,7 @@ impl ViewerAuth {
     }
 }
 
+// spec
 fn start(offer: ViewerOffer, starts: u8) -> ViewerStep {
     // The key was refused once on this connection when this is not the first start; it is not offered again.
     let key = match &offer.client_key {

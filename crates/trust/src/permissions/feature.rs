@@ -116,6 +116,11 @@ impl FeatureSet {
         Feature::ALL.iter().copied().filter(move |f| self.has(*f))
     }
 
+    /// The features that are in both.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     pub(super) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

@@ -1,0 +1,172 @@
+//! What a set of features means for what a viewer does: which input passes, which way the clipboard goes, who asks.
+//!
+//! ```text
+//! permission file + who asks --granted_to--> FeatureSet --Rights--> yes or no for each event
+//! ```
+//! A viewer that proved the owner's code or an enrolled key is the owner. A user name it gives besides is a claim nobody
+//! proved: it can take rights away (the file's lines for that name count as well), and never adds one.
+
+use super::{Actor, Feature, FeatureSet, Permissions};
+use telepane_model::{InputEvent, KeyCode, KeyMove};
+
+impl Permissions {
+    /// What somebody may do who has proven the owner's secret, and says that their name is `claimed` (empty: the owner).
+    pub fn granted_to(&self, owner: &Actor<'_>, claimed: &str) -> FeatureSet {
+        let all = self.granted(&Actor { owner: true, ..*owner });
+        if claimed.is_empty() || owner.user == Some(claimed) {
+            return all;
+        }
+        all.and(self.granted(&Actor { user: Some(claimed), os_groups: &[], owner: false }))
+    }
+}
+
+/// A viewer's rights, and the keys they depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    features: FeatureSet,
+    /// Which of left and right Ctrl and Alt are down, one bit each.
+    held: u8,
+}
+
+impl Rights {
+    /// These features, with no key held.
+    pub const fn new(features: FeatureSet) -> Self {
+        Self { features, held: 0 }
+    }
+
+    /// The features.
+    pub const fn features(&self) -> FeatureSet {
+        self.features
+    }
+
+    /// True when `feature` is among them.
+    pub const fn has(&self, feature: Feature) -> bool {
+        self.features.has(feature)
+    }
+
+    /// Whether an event passes; to be asked for each event, in order, because Delete is something else while Ctrl and Alt
+    /// are held. What comes up must have gone down here: a key is released by the viewer that was allowed to press it.
+    pub fn allows(&mut self, event: &InputEvent) -> bool {
+        match event {
+            InputEvent::Key { code, action } => {
+                self.follow(*code, *action);
+                self.has(Feature::Keyboard)
+                    && (self.has(Feature::KeyboardSas) || !self.is_attention(*code) || *action == KeyMove::Up)
+            }
+            InputEvent::Text(_) => self.has(Feature::Keyboard),
+            // It sets the lock keys.
+            InputEvent::Focus { .. } => {
+                self.held = 0;
+                self.has(Feature::Keyboard)
+            }
+            // It only releases.
+            InputEvent::Blur => {
+                self.held = 0;
+                true
+            }
+            InputEvent::PointerTo(_)
+            | InputEvent::PointerBy { .. }
+            | InputEvent::Button { .. }
+            | InputEvent::Wheel { .. } => self.has(Feature::Mouse),
+        }
+    }
+
+    /// Everything was released.
+    pub fn on_released(&mut self) {
+        self.held = 0;
+    }
+
+    fn follow(&mut self, code: KeyCode, action: KeyMove) {
+        let bit = match code {
+            LEFT_CTRL => 1,
+            RIGHT_CTRL => 2,
+            LEFT_ALT => 4,
+            RIGHT_ALT => 8,
+            _ => return,
+        };
+        if action == KeyMove::Up { self.held &= !bit } else { self.held |= bit }
+    }
+
+    const fn is_attention(&self, code: KeyCode) -> bool {
+        matches!(code, DELETE | KEYPAD_DOT) && self.held & 3 != 0 && self.held & 12 != 0
+    }
+}
+
+// Linux's input-event-codes.h.
+const LEFT_CTRL: KeyCode = KeyCode(29);
+const RIGHT_CTRL: KeyCode = KeyCode(97);
+const LEFT_ALT: KeyCode = KeyCode(56);
+const RIGHT_ALT: KeyCode = KeyCode(100);
+const KEYPAD_DOT: KeyCode = KeyCode(83);
+const DELETE: KeyCode = KeyCode(111);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::{Button, Point};
+
+    fn rights(line: &str) -> Rights {
+        let permissions = Permissions::parse(&format!("[permissions]\n%owner% {line}\n")).unwrap();
+        Rights::new(permissions.granted_to(&OWNER, ""))
+    }
+
+    const OWNER: Actor<'static> = Actor { user: Some("jane"), os_groups: &["staff"], owner: true };
+
+    fn key(code: KeyCode, action: KeyMove) -> InputEvent {
+        InputEvent::Key { code, action }
+    }
+
+    #[test]
+    fn each_kind_of_input_needs_its_feature() {
+        let a = key(KeyCode(30), KeyMove::Down);
+        let keyboard = [a.clone(), InputEvent::Text("é".into()), InputEvent::Focus { caps: true, num: false }];
+        let mouse = [
+            InputEvent::PointerTo(Point::new(1, 2)),
+            InputEvent::PointerBy { dx: 1, dy: 1 },
+            InputEvent::Button { button: Button::Left, down: true },
+            InputEvent::Wheel { x: 0, y: 120 },
+        ];
+        for (line, keys, pointer) in [
+            ("allow builtin", true, true),
+            ("allow display keyboard", true, false),
+            ("allow display mouse", false, true),
+            ("allow display", false, false),
+        ] {
+            let mut r = rights(line);
+            assert!(keyboard.iter().all(|e| r.allows(e) == keys), "{line}");
+            assert!(mouse.iter().all(|e| r.allows(e) == pointer), "{line}");
+            assert!(r.allows(&InputEvent::Blur), "{line}");
+        }
+    }
+
+    #[test]
+    fn ctrl_alt_delete_needs_its_own_feature_and_delete_alone_does_not() {
+        let mut r = rights("allow display keyboard");
+        let delete = key(DELETE, KeyMove::Down);
+        assert!(r.allows(&delete));
+        assert!(r.allows(&key(RIGHT_CTRL, KeyMove::Down)) && r.allows(&delete));
+        assert!(r.allows(&key(LEFT_ALT, KeyMove::Down)));
+        assert!(!r.allows(&delete) && !r.allows(&key(KEYPAD_DOT, KeyMove::Repeat)));
+        assert!(r.allows(&key(DELETE, KeyMove::Up)), "what is released does no harm");
+        assert!(r.allows(&key(RIGHT_CTRL, KeyMove::Up)) && r.allows(&delete));
+        let mut with = rights("allow keyboard keyboard-sas");
+        assert!([LEFT_CTRL, RIGHT_ALT, DELETE].iter().all(|c| with.allows(&key(*c, KeyMove::Down))));
+        let mut let_go = rights("allow keyboard");
+        assert!(let_go.allows(&key(LEFT_CTRL, KeyMove::Down)) && let_go.allows(&key(LEFT_ALT, KeyMove::Down)));
+        let_go.on_released();
+        assert!(let_go.allows(&delete));
+    }
+
+    #[test]
+    fn a_claimed_name_takes_away_and_never_adds() {
+        let text = "[permissions]\n%owner% allow display keyboard\nbob allow display mouse\njane deny clipboard-copy\n";
+        let p = Permissions::parse(text).unwrap();
+        let names = |claimed: &str| p.granted_to(&OWNER, claimed).iter().map(Feature::name).collect::<Vec<_>>();
+        assert_eq!(names(""), ["display", "keyboard"]);
+        assert_eq!(names("jane"), ["display", "keyboard"]);
+        assert_eq!(names("bob"), ["display"]);
+        assert!(names("mallory").is_empty());
+        let nobody = Permissions::parse("").unwrap();
+        assert_eq!(nobody.granted_to(&OWNER, ""), FeatureSet::NONE);
+    }
+}
