@@ -5,6 +5,7 @@ use telepane_model::{Clock, Span, Stamp};
 use telepane_protocol::{Feedback, expand_seq};
 
 /// What arrived lately, on the receiver's clock `C`.
+// spec: L-6
 #[derive(Debug)]
 pub struct Arrivals<C: Clock> {
     /// Newest first by number. At most [`Feedback::MOST`] and one.
@@ -32,6 +33,7 @@ impl<C: Clock> Arrivals<C> {
 
     /// A datagram came. Returns its whole number, or `None` for a duplicate. `eliciting`: it wants to be told about
     /// (feedback itself does not); `urgent`: at once.
+    // spec: D-7, D-8, H-25
     pub fn on_datagram(&mut self, low: u16, at: Stamp<C>, eliciting: bool, urgent: bool) -> Option<u64> {
         let newest = self.newest();
         let seq = expand_seq(newest.map_or(0, |n| n + 1), low);
@@ -64,6 +66,7 @@ impl<C: Clock> Arrivals<C> {
     }
 
     /// The report, with its link half filled in. `None` when nothing ever came.
+    // spec: D-18, D-19
     pub fn report(&mut self, now: Stamp<C>) -> Option<Feedback> {
         let (newest, arrived) = *self.recent.first()?;
         self.unreported = 0;
@@ -120,6 +123,7 @@ mod tests {
         Stamp::from_micros(us)
     }
 
+    // spec: D-8, D-19, L-6
     #[test]
     fn duplicates_are_told_apart_and_order_is_restored() {
         let mut a = Arrivals::new();
@@ -132,6 +136,7 @@ mod tests {
         assert_eq!(f.earlier, vec![(0, -10), (0, 30)]);
     }
 
+    // spec: H-25
     #[test]
     fn a_gap_is_told_at_once_and_a_lone_packet_soon() {
         let mut a = Arrivals::new();
@@ -144,6 +149,7 @@ mod tests {
         assert_eq!(a.due(), None, "feedback does not ask for feedback");
     }
 
+    // spec: D-8, F-1
     #[test]
     fn a_far_jump_is_bounded() {
         let mut a = Arrivals::new();

@@ -59,6 +59,7 @@ impl Clip {
     }
 
     /// A clipboard message from the peer; anything else is [`Fault::Unexpected`].
+    // spec: K-17, K-18
     pub fn on_control(&mut self, message: Control) -> Result<Option<ClipWish>, Fault> {
         Ok(match message {
             Control::ClipOffer { serial, formats } => {
@@ -97,6 +98,7 @@ impl Clip {
 mod tests {
     use super::*;
 
+    // spec: K-13, K-17
     #[test]
     fn a_paste_travels_there_and_back() {
         let (mut host, mut viewer) = (Clip::default(), Clip::default());
@@ -113,6 +115,7 @@ mod tests {
         assert_eq!(got, Some(ClipWish::Paste { id: 77, text: Some(text) }));
     }
 
+    // spec: K-17
     #[test]
     fn unasked_data_is_a_fault_and_a_missing_offer_an_empty_paste() {
         let mut c = Clip::default();
@@ -121,6 +124,7 @@ mod tests {
         assert_eq!(c.on_wanted(5), Err(ClipWish::Paste { id: 5, text: None }));
     }
 
+    // spec: K-18
     #[test]
     fn endless_data_is_cut_off() {
         let mut c = Clip::default();

@@ -36,6 +36,7 @@ impl<C: Clock, P: Clock> ClockEstimate<C, P> {
     }
 
     /// The peer's whole stamp from its low 32 bits, by what was heard from it last.
+    // spec: D-30
     pub fn whole(&mut self, low: u32) -> Stamp<P> {
         let stamp = self.heard.unwrap_or(Stamp::from_micros(u64::from(low) | 1 << 40)).near(low);
         self.heard = Some(self.heard.map_or(stamp, |h| h.max(stamp)));

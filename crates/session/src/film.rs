@@ -56,7 +56,8 @@ impl Film {
         let bounds = tiles.iter().fold(Rect::default(), |a, r| a.union(*r));
         let covered: u64 = tiles.iter().map(|r| r.area()).sum();
         // A film fills its frame; scattered moving tiles do not make one.
-        if tiles.len() >= LEAST_TILES && covered * 2 >= bounds.area() && self.region.is_none_or(|r| !r.contains(bounds)) {
+        if tiles.len() >= LEAST_TILES && covered * 2 >= bounds.area() && self.region.is_none_or(|r| !r.contains(bounds))
+        {
             debug_assert!(bounds.x % TILE as i32 == 0 && bounds.y % TILE as i32 == 0);
             (self.region, self.last_change, self.since) = (Some(bounds), now, now);
         }

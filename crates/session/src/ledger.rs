@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 use telepane_model::{
-    EncodedSlices, Epoch, Grid, Quality, Rect, Region, Size, Span, Stamp, Surf, TileAt, TileClass, TileState, UpdateId,
-    Version, HostClock,
+    EncodedSlices, Epoch, Grid, HostClock, Quality, Rect, Region, Size, Span, Stamp, Surf, TileAt, TileClass,
+    TileState, UpdateId, Version,
 };
 
 /// One surface's tiles in one epoch.
@@ -64,6 +64,7 @@ const MOTION_GAP: Span = Span::millis(120);
 
 impl Ledger {
     /// A new epoch: the viewer's framebuffer is black, and everything is wanted.
+    // spec: O-4
     pub fn new(epoch: Epoch, size: Size<Surf>, version: Version, now: Stamp<HostClock>) -> Self {
         let grid = Grid::new(size);
         let tiles = grid
@@ -99,11 +100,13 @@ impl Ledger {
     }
 
     /// The state that the next slice is coded against.
+    // spec: H-2, O-5
     pub const fn tip(&self) -> UpdateId {
         self.tip
     }
 
     /// The id that the next slice gets.
+    // spec: H-3, O-5
     pub const fn next_id(&self) -> UpdateId {
         self.highest.next()
     }
@@ -206,6 +209,7 @@ impl Ledger {
     }
 
     /// The viewer holds what slice `base` left and discards what followed: so does the ledger.
+    // spec: H-11
     pub fn revert(&mut self, base: UpdateId, through: UpdateId) {
         while self.undo.back().is_some_and(|u| u.id > base) {
             let Some(undo) = self.undo.pop_back() else { break };
@@ -283,6 +287,7 @@ mod tests {
         l.verify();
     }
 
+    // spec: H-3, H-11
     #[test]
     fn giving_up_returns_to_what_the_viewer_holds() {
         let mut l = ledger();

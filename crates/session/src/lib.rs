@@ -9,6 +9,7 @@ mod arrivals;
 mod clip;
 mod clock_map;
 mod film;
+pub mod fuzzing;
 mod host;
 mod ledger;
 mod link;

@@ -73,6 +73,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
     }
 
     /// Numbers and writes a datagram that leaves now.
+    // spec: D-6
     pub fn send(&mut self, now: Stamp<C>, datagram: &Datagram, tag: T, class: SendClass, backlog: Bytes) -> Vec<u8> {
         let seq = self.next;
         self.next += 1;
@@ -104,6 +105,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
     }
 
     /// Reads the link half of a feedback message.
+    // spec: D-19, H-27, L-6
     pub fn on_feedback(&mut self, at: Stamp<C>, f: &Feedback) -> Result<Settled<T>, Fault> {
         if f.newest >= self.next {
             return Err(Fault::FeedbackFromTheFuture);

@@ -50,6 +50,7 @@ impl HostBench {
         };
         b.frame(SIZE);
         b.attach(&[]);
+        b.pass(100);
         b
     }
 
@@ -84,8 +85,9 @@ impl HostBench {
     /// Lets `ms` milliseconds pass, waking the host when it asks.
     fn pass(&mut self, ms: u64) {
         let end = self.now + Span::millis(ms);
-        while let Some(at) = self.drain().filter(|at| *at <= end) {
-            self.now = self.now.max(at) + Span::micros(1);
+        while let Some(at) = self.drain().filter(|at| *at <= end && self.now < end) {
+            // Never twice at one instant, as with a shell's timer.
+            self.now = at.max(self.now + Span::millis(1)).min(end);
             self.host.on_time(self.now);
         }
         self.now = self.now.max(end);
@@ -98,12 +100,15 @@ impl HostBench {
         let job = self.jobs.pop().expect("a job is out");
         let grid = Grid::new(job.size);
         let version = job.items.iter().map(|i| i.version).max().expect("something is wanted");
-        let tiles = || {
-            grid.all().map(|at| TileState { at, version, quality: Quality::EXACT, class: TileClass::Text }).collect()
+        let tiles = |wanted: bool| {
+            let exact = |at| TileState { at, version, quality: Quality::EXACT, class: TileClass::Text };
+            // The last slice settles everything.
+            grid.all().filter(|_| wanted).map(exact).collect()
         };
+        let last = job.first.0 + sizes.len() as u32 - 1;
         let mut base = job.base;
         let slices = (job.first.0..).zip(sizes).map(|(id, n)| {
-            let slice = EncodedSlice { id: UpdateId(id), base, tiles: tiles(), bytes: vec![7; *n] };
+            let slice = EncodedSlice { id: UpdateId(id), base, tiles: tiles(id == last), bytes: vec![7; *n] };
             base = slice.id;
             slice
         });
@@ -152,8 +157,15 @@ impl HostBench {
         }));
     }
 
+    /// Every shard in the order in which it was first sent.
     fn shards(&self) -> Vec<&Shard> {
-        self.sent.iter().filter_map(|(_, _, d)| if let Datagram::Shard(s) = d { Some(s) } else { None }).collect()
+        let shards = self.sent.iter().filter_map(|(_, _, d)| if let Datagram::Shard(s) = d { Some(s) } else { None });
+        shards.fold(vec![], |mut all, s| {
+            if !all.contains(&s) {
+                all.push(s);
+            }
+            all
+        })
     }
 
     fn faults(&self) -> Vec<&'static str> {
@@ -257,10 +269,12 @@ fn a_give_up_is_answered_once_with_the_newest_pixels_on_what_the_viewer_holds() 
     b.pass(100);
     let last = b.shards().last().map(|s| (s.id, s.base));
     assert_eq!(last, Some((UpdateId(5), UpdateId(1))));
-    // A viewer that has heard of higher numbers than were ever sent gets one above them.
+    // Nobody can give up what never was.
     b.report(job.epoch, 1, Some(40));
+    assert_eq!(b.faults(), vec!["AppliedFromTheFuture"]);
+    b.report(job.epoch, 1, Some(5));
     b.pass(100);
-    assert_eq!(b.jobs.last().map(|j| j.first), Some(UpdateId(41)));
+    assert_eq!(b.jobs.last().map(|j| (j.base, j.first)), Some((UpdateId(1), UpdateId(6))));
 }
 
 // spec: H-11
@@ -281,15 +295,17 @@ fn what_was_being_coded_at_a_give_up_is_not_sent() {
     assert_eq!(b.jobs.last().map(|j| j.base), Some(UpdateId(1)));
 }
 
-// spec: H-13, H-27
+// spec: H-13, H-27, F-2
 #[test]
 fn reports_of_what_never_was_are_faults_and_old_ones_are_nothing() {
     let mut b = HostBench::new();
     let job = b.code(&[100], true);
     b.pass(100);
-    b.report(Epoch(job.epoch.0 + 1), 0, None);
     b.report(job.epoch, 900, None);
+    b.report(Epoch(job.epoch.0 + 5), 0, None);
     assert_eq!(b.faults(), vec!["AppliedFromTheFuture", "AppliedFromTheFuture"]);
+    b.pass(50);
+    assert_eq!(b.jobs.last().map(|j| j.epoch.0), Some(job.epoch.0 + 6), "the viewer is led out of it");
     b.receive(&Datagram::Feedback(Feedback { newest: 100_000, ..Feedback::default() }));
     assert_eq!(b.faults().len(), 3);
     assert_eq!(b.faults()[2], "FeedbackFromTheFuture");
@@ -349,7 +365,7 @@ fn a_resumed_viewer_gets_only_what_it_lacks() {
         b.jobs.clear();
         b.attach(&held(epoch, applied, applied));
         b.pass(100);
-        assert_eq!(b.jobs.last().map(|j| (j.epoch.0, j.base)), Some((job.epoch.0 + 1, UpdateId::BLANK)));
+        assert_eq!(b.jobs.last().map(|j| (j.epoch.0, j.base)), Some((epoch.max(job.epoch).0 + 1, UpdateId::BLANK)));
     }
 }
 
@@ -374,6 +390,28 @@ fn the_pointer_is_told_again_on_a_new_connection() {
     assert_eq!(told(&b), (2, 3));
 }
 
+// spec: H-20
+#[test]
+fn a_key_neither_goes_down_twice_nor_comes_up_or_repeats_unpressed() {
+    let mut b = HostBench::new();
+    let events = [
+        key(30, KeyMove::Up),
+        key(30, KeyMove::Repeat),
+        key(30, KeyMove::Down),
+        key(30, KeyMove::Down),
+        key(30, KeyMove::Repeat),
+        key(30, KeyMove::Up),
+        key(30, KeyMove::Up),
+    ];
+    b.input(1, &events, &[]);
+    let action = |o: &HostOutput| match o {
+        HostOutput::Inject { event: InputEvent::Key { action, .. }, .. } => Some(*action),
+        _ => None,
+    };
+    let delivered: Vec<_> = b.rest.iter().filter_map(action).collect();
+    assert_eq!(delivered, vec![KeyMove::Down, KeyMove::Repeat, KeyMove::Up]);
+}
+
 // spec: H-23, H-24, H-26
 #[test]
 fn input_is_answered_and_what_is_held_is_let_go() {
@@ -394,6 +432,46 @@ fn input_is_answered_and_what_is_held_is_let_go() {
     assert_eq!(b.faults(), vec!["InputOutOfOrder"]);
 }
 
+// spec: H-29
+#[test]
+fn an_agent_that_was_started_again_counts_nothing_as_lost_and_delivers_nothing_twice() {
+    let mut b = HostBench::new();
+    let down = (Span::millis(700), key(30, KeyMove::Down));
+    let batch = InputBatch {
+        floor: InputSeq(5),
+        first: InputSeq(5),
+        events: vec![down, (Span::ZERO, key(31, KeyMove::Down))],
+        held: vec![KeyCode(31)],
+        ..InputBatch::default()
+    };
+    b.receive(&Datagram::Input(batch));
+    let injected = |o: &HostOutput| if let HostOutput::Inject { seq, .. } = o { Some(seq.0) } else { None };
+    assert_eq!(b.rest.iter().filter_map(injected).collect::<Vec<_>>(), vec![6]);
+    b.pass(10);
+    let report = b.sent.iter().rev().find_map(|(_, _, d)| if let Datagram::Feedback(f) = d { f.input } else { None });
+    assert_eq!(report.map(|r| (r.done, r.dropped)), Some((InputSeq(6), 1)));
+}
+
+// spec: H-30, H-31
+#[test]
+fn what_is_not_confirmed_is_asked_for_and_feedback_is_answered() {
+    let mut b = HostBench::new();
+    let job = b.code(&[100], true);
+    b.pass(30);
+    let newest = b.sent.last().map_or(0, |(seq, ..)| u64::from(*seq));
+    b.receive(&Datagram::Feedback(Feedback { newest, ..Feedback::default() }));
+    let feedback = |b: &HostBench| b.sent.iter().filter(|s| matches!(s.2, Datagram::Feedback(_))).count();
+    b.pass(20);
+    assert_eq!(feedback(&b), 1);
+    b.pass(5_000);
+    let asked = b.sent.iter().filter(|s| matches!(s.2, Datagram::Padding(1))).count();
+    assert!(asked >= 3, "{asked}");
+    let before = feedback(&b);
+    b.report(job.epoch, 0, Some(1));
+    b.pass(2);
+    assert_eq!(feedback(&b), before + 1);
+}
+
 // spec: H-28, D-27
 #[test]
 fn nothing_is_sent_only_to_measure_while_nobody_works() {
@@ -404,7 +482,8 @@ fn nothing_is_sent_only_to_measure_while_nobody_works() {
         b.pass(200);
         b.host.on_time(b.now);
     }
-    assert!(!b.sent.iter().any(|(_, _, d)| matches!(d, Datagram::Padding(_))));
+    // One byte asks for feedback.
+    assert!(!b.sent.iter().any(|(_, _, d)| matches!(d, Datagram::Padding(n) if *n > 1)));
     b.receive(&Datagram::Padding(700));
     assert!(b.faults().is_empty());
 }
@@ -483,8 +562,9 @@ impl ViewerBench {
 
     fn pass(&mut self, ms: u64) {
         let end = self.now + Span::millis(ms);
-        while let Some(at) = self.drain().filter(|at| *at <= end) {
-            self.now = self.now.max(at) + Span::micros(1);
+        while let Some(at) = self.drain().filter(|at| *at <= end && self.now < end) {
+            // Never twice at one instant, as with a shell's timer.
+            self.now = at.max(self.now + Span::millis(1)).min(end);
             self.viewer.on_time(self.now);
         }
         self.now = self.now.max(end);
@@ -545,7 +625,7 @@ fn slice(id: u32, base: u32, last: bool) -> Shard {
     }
 }
 
-// spec: Y-10
+// spec: Y-10, D-17
 #[test]
 fn a_whole_frame_is_shown_at_once_and_parts_after_a_while() {
     let mut b = ViewerBench::new();
@@ -556,10 +636,13 @@ fn a_whole_frame_is_shown_at_once_and_parts_after_a_while() {
     b.shard(slice(2, 1, false));
     b.decoded(true);
     assert_eq!(presents(&b), 1, "more of the frame follows");
-    b.pass(110);
+    b.pass(50);
     b.shard(slice(3, 2, false));
     b.decoded(true);
-    assert_eq!(presents(&b), 2);
+    b.pass(45);
+    assert_eq!(presents(&b), 1);
+    b.pass(10);
+    assert_eq!(presents(&b), 2, "100 ms after the first part");
 }
 
 // spec: Y-11, Y-12, Y-13
@@ -615,6 +698,32 @@ fn the_first_slice_of_an_epoch_says_the_size() {
     assert_eq!(b.faults(), vec!["BadSize"]);
 }
 
+// spec: D-13, D-16, F-4
+#[test]
+fn a_body_is_its_data_shards_and_as_long_as_they_say() {
+    let whole = slice(1, 0, true).payload;
+    let piece = |index: u8, total: u32| {
+        let payload = match index {
+            0 => whole[..8].to_vec(),
+            1 => whole[8..].to_vec(),
+            _ => vec![0xff; 8],
+        };
+        Shard { index, data: 2, parity: 1, total, payload, ..slice(1, 0, true) }
+    };
+    let total = whole.len() as u32;
+    let mut b = ViewerBench::new();
+    b.shard(piece(2, total));
+    b.shard(piece(0, total));
+    assert!(b.decode.is_empty(), "parity stands for nothing");
+    b.shard(piece(1, total));
+    assert_eq!(b.decode.last().map(|j| j.ops.clone()), Some(vec![1; 10]));
+    let mut b = ViewerBench::new();
+    b.shard(piece(0, total + 1));
+    b.shard(piece(1, total + 1));
+    assert!(b.decode.is_empty());
+    assert_eq!(b.faults(), vec!["BadShard"]);
+}
+
 // spec: Y-6, Y-7
 #[test]
 fn a_give_up_is_said_until_the_rebase_is_here() {
@@ -654,8 +763,12 @@ fn silence_is_noticed_said_asked_about_and_left() {
     assert!((40..=51).contains(&asks(4_000, 9_000)), "{}", asks(4_000, 9_000));
     assert!((17..=21).contains(&asks(20_000, 30_000)), "{}", asks(20_000, 30_000));
     assert!((3..=5).contains(&asks(61_000, 69_000)), "{}", asks(61_000, 69_000));
-    // The host is heard again.
+    // The host answers again.
+    let newest = b.sent.last().map_or(0, |(_, seq, _)| u64::from(*seq));
     b.receive(&Datagram::Padding(10));
+    b.pass(1);
+    assert!(!b.rest.iter().any(|(_, o)| matches!(o, ViewerOutput::Silent(None))), "that is no answer");
+    b.receive(&Datagram::Feedback(Feedback { newest, ..Feedback::default() }));
     b.pass(1);
     assert!(b.rest.iter().any(|(_, o)| matches!(o, ViewerOutput::Silent(None))));
     // A connection that is lost is replaced at once, and a failed try repeated.
@@ -733,4 +846,35 @@ fn a_hold_is_said_again_until_the_key_is_up() {
     b.drain();
     b.pass(200);
     assert_eq!(held(&b).len(), times.len());
+}
+
+// spec: Y-27
+#[test]
+fn of_two_cursor_datagrams_the_one_with_the_higher_number_counts() {
+    let mut b = ViewerBench::new();
+    let place = |x| Datagram::Cursor(CursorState { at: Point::new(x, 0), shape: 1, visible: true });
+    for (number, x) in [(5, 50), (4, 40), (6, 60)] {
+        let bytes = place(x).encode(number);
+        b.viewer.on_datagram(&Incoming { bytes, arrived: b.now });
+        b.drain();
+    }
+    let shown = |o: &ViewerOutput| if let ViewerOutput::Cursor(c) = o { Some(c.at.x) } else { None };
+    assert_eq!(b.rest.iter().filter_map(|(_, o)| shown(o)).collect::<Vec<_>>(), [50, 60]);
+}
+
+// spec: K-12
+#[test]
+fn a_cursor_too_large_for_a_frame_is_scaled_down() {
+    let mut b = HostBench::new();
+    let bgra = (0..256 * 256 * 4u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    b.host.on_cursor_shape(b.now, CursorShape { id: 9, w: 256, h: 256, hot_x: 100, hot_y: 40, bgra });
+    b.host.on_cursor(b.now, CursorState { at: Point::new(3, 3), shape: 9, visible: true });
+    b.drain();
+    let told = b.rest.iter().find_map(|o| match o {
+        HostOutput::Control(Control::CursorShape(s)) => Some(s.clone()),
+        _ => None,
+    });
+    let told = told.expect("the image is told");
+    assert!(Control::CursorShape(told.clone()).encode().len() <= telepane_protocol::MAX_CONTROL);
+    assert_eq!((told.w, told.h, told.hot_x, told.hot_y), (64, 64, 25, 10));
 }

@@ -8,10 +8,13 @@ use telepane_model::{Button, HostClock, InputEvent, InputSeq, KeyCode, KeyMove, 
 use telepane_protocol::{Fault, InputBatch, InputReport};
 
 /// A held key is released when its hold is not refreshed for this long.
+// spec: H-21
 pub const LEASE: Span = Span::millis(250);
 /// Older input is never delivered.
+// spec: H-19
 pub const TOO_OLD: Span = Span::secs(2);
 /// Events kept while an earlier one is missing.
+// spec: H-17
 const MOST_WAITING: usize = 512;
 
 /// The gate that every event passes.
@@ -28,6 +31,8 @@ pub struct InputGate {
     pub doubt: Span,
     /// No batch has come yet: what the viewer is done with was never meant for this gate.
     adopts: bool,
+    /// Events taken before this instant may have been delivered by an agent before this one.
+    not_before: Stamp<HostClock>,
 }
 
 /// What to hand to the desktop, and what happened on the way.
@@ -50,7 +55,17 @@ impl InputGate {
         Self { adopts: true, ..Self::new() }
     }
 
+    /// A viewer is there. What its user did before the first one was is not delivered: an agent that ran before this
+    /// one may have done so.
+    // spec: H-29
+    pub fn on_attached(&mut self, now: Stamp<HostClock>) {
+        if self.adopts && self.not_before == Stamp::ZERO {
+            self.not_before = now;
+        }
+    }
+
     /// Events came. `taken(age)` is the host's time at which something of that age when sent was taken from the user.
+    // spec: H-17, H-18, H-24, H-29
     pub fn on_batch(
         &mut self,
         now: Stamp<HostClock>,
@@ -94,12 +109,13 @@ impl InputGate {
         self.next = self.next.max(seq);
     }
 
+    // spec: H-17, H-19, H-20
     fn deliver_next(&mut self, now: Stamp<HostClock>, out: &mut Delivery) {
         let Some((taken, event)) = self.waiting.remove(&self.next) else { return };
         let seq = InputSeq(self.next);
         self.next = self.next.saturating_add(1);
         let age = now.since(taken);
-        if age + self.doubt > TOO_OLD && !lets_go(&event) {
+        if (age + self.doubt > TOO_OLD || taken < self.not_before) && !lets_go(&event) {
             out.expired += 1;
             self.dropped = self.dropped.saturating_add(1);
             return;
@@ -131,16 +147,21 @@ impl InputGate {
                     return;
                 }
             }
+            // spec: H-23
             InputEvent::Focus { .. } | InputEvent::Blur => {
                 self.keys.clear();
                 self.buttons.clear();
             }
-            InputEvent::Text(_) | InputEvent::PointerTo(_) | InputEvent::PointerBy { .. } | InputEvent::Wheel { .. } => {}
+            InputEvent::Text(_)
+            | InputEvent::PointerTo(_)
+            | InputEvent::PointerBy { .. }
+            | InputEvent::Wheel { .. } => {}
         }
         out.events.push((seq, age, event));
     }
 
     /// The batch says what is held after its last event, and all of its events are done: agree with it.
+    // spec: H-22
     fn reconcile(&mut self, now: Stamp<HostClock>, batch: &InputBatch, out: &mut Delivery) {
         if batch.first.0.saturating_add(batch.events.len() as u32) < self.next {
             // A late batch: newer events have been delivered since.
@@ -168,6 +189,7 @@ impl InputGate {
     }
 
     /// Time passes: whose lease ended?
+    // spec: H-21
     pub fn on_time(&mut self, now: Stamp<HostClock>) -> Vec<InputEvent> {
         if self.lease_ends().is_none_or(|at| now < at) {
             return Vec::new();
@@ -242,6 +264,7 @@ mod tests {
         g.on_batch(now, b, |age| now - age).expect("well formed").events.into_iter().map(|(_, _, e)| e).collect()
     }
 
+    // spec: H-17
     #[test]
     fn repeated_and_reordered_batches_deliver_each_event_once_and_in_order() {
         let mut g = InputGate::new();
@@ -253,6 +276,7 @@ mod tests {
         assert_eq!(g.report(), InputReport { done: InputSeq(2), dropped: 0 });
     }
 
+    // spec: H-19, D-21
     #[test]
     fn what_is_too_old_is_dropped_and_counted_but_letting_go_is_not() {
         let mut g = InputGate::new();
@@ -262,6 +286,7 @@ mod tests {
         assert_eq!(g.report(), InputReport { done: InputSeq(3), dropped: 1 });
     }
 
+    // spec: H-18
     #[test]
     fn events_given_up_by_the_viewer_are_counted_and_not_waited_for() {
         let mut g = InputGate::new();
@@ -269,6 +294,7 @@ mod tests {
         assert_eq!(g.report(), InputReport { done: InputSeq(5), dropped: 4 });
     }
 
+    // spec: H-21, H-22
     #[test]
     fn a_lease_ends_unless_refreshed_and_modifiers_come_back() {
         let mut g = InputGate::new();
@@ -282,6 +308,7 @@ mod tests {
         assert_eq!(feed(&mut g, 500, &batch(3, 3, &[], &[SHIFT, A])), vec![shift]);
     }
 
+    // spec: H-22
     #[test]
     fn a_key_the_viewer_no_longer_holds_is_released() {
         let mut g = InputGate::new();

@@ -27,8 +27,9 @@ use outbox::{Outbox, ShardRef, Whole};
 use std::collections::{BTreeSet, VecDeque};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    BudgetWhy, Bytes, CursorShape, CursorState, EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, InputSeq,
-    JobId, Note, Point, Rect, Region, Size, Span, Stamp, Surf, SurfaceId, Trust, UpdateId, Version, ViewerClock,
+    BudgetWhy, Bytes, CursorShape, CursorState, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock,
+    InputEvent, InputSeq, JobId, Note, Point, Quality, Rect, Region, Size, Span, Stamp, Surf, SurfaceId, Trust,
+    UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::Held as HeldSurface;
 use telepane_protocol::{Control, Datagram, Fault, Feedback, Goodbye, InputBatch, Shard, SliceBody, SurfaceReport};
@@ -92,6 +93,11 @@ struct Surface {
     exact: bool,
     /// The last plan was empty and nothing happened since; it becomes due again then, if at all.
     quiet: Option<Option<Stamp<HostClock>>>,
+    /// A slice that changes nothing and tells of the epoch, when all of it is black: the coder does not know it, and
+    /// takes it for the blank that it equals.
+    announced: Option<UpdateId>,
+    /// Jobs in a row that settled no tile for lack of room; each doubles the room of the next, so that there is an end.
+    cramped: u32,
 }
 
 /// A job that is out.
@@ -118,10 +124,28 @@ enum Carried {
     Other,
 }
 
+// spec: O-2
+/// The image, halved until its message fits a control frame. Large cursors are rare and mostly transparent.
+// spec: K-12
+fn fitting(mut shape: CursorShape) -> CursorShape {
+    while Control::CursorShape(shape.clone()).encode().len() > telepane_protocol::MAX_CONTROL {
+        let (w, h) = (shape.w / 2, shape.h / 2);
+        let row = usize::from(shape.w) * 4;
+        let pixel = |x: usize, y: usize| shape.bgra.get(2 * y * row + 8 * x..).and_then(|p| p.first_chunk::<4>());
+        let bgra = (0..usize::from(h))
+            .flat_map(|y| (0..usize::from(w)).map(move |x| (x, y)))
+            .flat_map(|(x, y)| pixel(x, y).copied().unwrap_or_default())
+            .collect();
+        shape = CursorShape { id: shape.id, w, h, hot_x: shape.hot_x / 2, hot_y: shape.hot_y / 2, bgra };
+    }
+    shape
+}
+
 const SURFACE: SurfaceId = SurfaceId(0);
 /// What every path carries (RFC 9000 §14), less QUIC's own overhead.
 const LEAST_DATAGRAM: usize = 1_100;
 /// Datagrams are no larger than this even where the path allows it: what is lost with one stays small (DESIGN §3.4).
+// spec: L-5
 const MOST_DATAGRAM: usize = 1_200;
 /// A slice takes at most this long at the present pace (DESIGN §3.4).
 const SLICE_TIME: Span = Span::millis(10);
@@ -146,6 +170,7 @@ const LAST_EPOCH: u32 = u32::MAX / 2;
 
 impl Surface {
     /// Whether the viewer's framebuffer is a state that can be coded against.
+    // spec: H-15
     fn resumes_at(&self, held: HeldSurface) -> bool {
         held.epoch == self.ledger.epoch()
             && held.applied >= self.ledger.confirmed()
@@ -185,6 +210,7 @@ impl Host {
     }
 
     /// A connection stands and its viewer is who it says. `held` is what a resuming viewer kept of the surfaces.
+    // spec: H-15, H-16, A-39
     pub fn on_attached(&mut self, now: Stamp<HostClock>, max_datagram: usize, held: &[HeldSurface]) {
         self.advance(now);
         if let Some(old) = self.link.take() {
@@ -198,22 +224,19 @@ impl Host {
         let clock = if resumes.is_some() { clock } else { ClockEstimate::new() };
         self.link = Some(Link::renewed(now, self.options.policy, clock));
         self.attached_at = now;
+        self.input.on_attached(now);
         (self.reports, self.asks, self.ask_now) = (0, 0, true);
         self.on_max_datagram(max_datagram);
         self.shapes_told.clear();
         self.cursor_dirty = self.cursor.is_some();
         // Epochs go on where an agent before this one stopped, else the viewer would take ours for old ones.
-        let heard_of = same.map_or(0, |h| h.epoch.0);
-        if heard_of <= LAST_EPOCH {
-            self.last_epoch.0 = self.last_epoch.0.max(heard_of);
-        }
         match (resumes, &mut self.surface) {
             // What the viewer kept is a state to code against, like any other it gave up at.
             (Some(h), Some(surface)) => {
-                surface.known = true;
+                surface.known = h.applied > UpdateId::BLANK;
                 self.on_gave_up(h.applied, h.through);
             }
-            _ => self.begin_epoch(),
+            _ => self.begin_epoch_after(same.map_or(Epoch(0), |h| h.epoch)),
         }
     }
 
@@ -258,6 +281,7 @@ impl Host {
             return;
         }
         let version = Version(facts.id.0);
+        // spec: H-1
         let resized = self.surface.as_ref().is_none_or(|s| s.size != facts.size);
         if resized {
             self.replace_surface(facts.size, version, facts.captured);
@@ -284,7 +308,7 @@ impl Host {
     }
 
     /// A job was done.
-    pub fn on_coded(&mut self, now: Stamp<HostClock>, done: EncodedSlices) {
+    pub fn on_coded(&mut self, now: Stamp<HostClock>, mut done: EncodedSlices) {
         self.advance(now);
         let Some(surface) = &mut self.surface else { return };
         // A job that was overtaken by a give-up or a new epoch is void.
@@ -294,8 +318,23 @@ impl Host {
             return;
         }
         let epoch = surface.ledger.epoch();
+        let tip = surface.ledger.tip();
+        if let Some(first) = done.slices.first_mut()
+            && surface.announced == Some(tip)
+            && first.base == UpdateId::BLANK
+        {
+            first.base = tip;
+        } else if tip == UpdateId::BLANK && done.slices.is_empty() && done.left.is_empty() && !done.same.is_empty() {
+            let id = surface.ledger.next_id();
+            surface.announced = Some(id);
+            done.slices.push(EncodedSlice { id, base: tip, tiles: Vec::new(), bytes: Vec::new() });
+        }
         surface.ledger.on_coded(&done);
+        // spec: H-5
         let ends_frame = done.left.is_empty();
+        let whole = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality != Quality::NONE);
+        let settled = ends_frame || !done.same.is_empty() || done.slices.iter().any(whole);
+        surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
         let count = done.slices.len();
         let coded: u64 = done.slices.iter().map(|s| s.bytes.len() as u64).sum();
         let limited = !ends_frame || coded.saturating_mul(10) >= job.room.saturating_mul(9);
@@ -308,6 +347,7 @@ impl Host {
                 encoded: now,
                 sent: now,
             });
+            // spec: H-4
             let size = (!surface.known).then_some(surface.size);
             let body = SliceBody { size, journey, ops: slice.bytes };
             self.out.push_back(HostOutput::Note(Note::SliceSent {
@@ -323,6 +363,7 @@ impl Host {
                 has_size: size.is_some(),
                 has_journey: last,
                 last,
+                coded: last.then_some(now),
                 body: body.encode(),
             };
             surface.outbox.push(whole, job.shard);
@@ -334,6 +375,7 @@ impl Host {
     }
 
     /// The coder no longer keeps the state a job was based on: everything is sent anew.
+    // spec: H-14
     pub fn on_base_gone(&mut self, now: Stamp<HostClock>, job: JobId) {
         self.advance(now);
         let Some(surface) = &mut self.surface else { return };
@@ -348,7 +390,10 @@ impl Host {
     /// The pointer moved or changed its shape on the host.
     pub fn on_cursor(&mut self, now: Stamp<HostClock>, state: CursorState) {
         self.advance(now);
-        if self.cursor != Some(state) {
+        // Where this viewer itself put the pointer, it has drawn it already.
+        let same_look = self.cursor.is_some_and(|c| CursorState { at: state.at, ..c } == state);
+        let echo = same_look && (state.at.x, state.at.y) == (self.focus.x, self.focus.y);
+        if self.cursor != Some(state) && !echo {
             self.cursor_dirty = true;
             self.cursor_serial = self.cursor_serial.wrapping_add(1);
         }
@@ -359,7 +404,7 @@ impl Host {
     pub fn on_cursor_shape(&mut self, now: Stamp<HostClock>, shape: CursorShape) {
         self.advance(now);
         self.cursor_dirty = true;
-        self.shape = Some(shape);
+        self.shape = Some(fitting(shape));
     }
 
     /// The desktop's clipboard has (or no longer has) text.
@@ -462,6 +507,7 @@ impl Host {
         }
     }
 
+    // spec: H-1, O-3
     fn replace_surface(&mut self, size: Size<Surf>, version: Version, captured: Stamp<HostClock>) {
         self.last_epoch = Epoch(self.last_epoch.0.saturating_add(1));
         self.surface = Some(Surface {
@@ -476,8 +522,18 @@ impl Host {
             answered: None,
             exact: false,
             quiet: None,
+            announced: None,
+            cramped: 0,
         });
         self.out.push_back(HostOutput::Note(Note::EpochBegan { surface: SURFACE, epoch: self.last_epoch, size }));
+    }
+
+    /// Begins an epoch that a viewer which saw `seen` takes for a newer one.
+    fn begin_epoch_after(&mut self, seen: Epoch) {
+        if seen.0 <= LAST_EPOCH {
+            self.last_epoch = self.last_epoch.max(seen);
+        }
+        self.begin_epoch();
     }
 
     fn begin_epoch(&mut self) {
@@ -509,6 +565,7 @@ impl Host {
         let Some(link) = &mut self.link else { return Ok(()) };
         let settled = link.on_feedback(at, f)?;
         self.reports = self.reports.saturating_add(1);
+        // spec: H-31
         let answer = match f.surfaces.iter().any(|r| r.gave_up.is_some()) {
             true => ANSWER_GAVE_UP,
             false if self.reports <= FIRST_REPORTS => ANSWER_FIRST,
@@ -532,6 +589,7 @@ impl Host {
         Ok(())
     }
 
+    // spec: H-9
     fn repair(&mut self, lost: Vec<Carried>) {
         for carried in lost {
             match (carried, &mut self.surface) {
@@ -547,16 +605,31 @@ impl Host {
         }
     }
 
+    // spec: H-10, H-12, H-13
     fn on_report(&mut self, report: SurfaceReport) -> Result<(), Fault> {
         let Some(surface) = &mut self.surface else { return Ok(()) };
         let epoch = surface.ledger.epoch();
-        if report.epoch > epoch || (report.epoch == epoch && report.applied > surface.ledger.next_id()) {
+        if report.epoch > epoch {
+            // Whatever led it there, only a later epoch leads it out again.
+            self.begin_epoch_after(report.epoch);
+            return Err(Fault::AppliedFromTheFuture);
+        }
+        if report.epoch == epoch && report.applied > surface.ledger.highest() {
             return Err(Fault::AppliedFromTheFuture);
         }
         if report.epoch < epoch {
             return Ok(());
         }
-        surface.known = true;
+        if report.gave_up.is_some_and(|through| through >= surface.ledger.confirmed())
+            && report.applied < surface.ledger.confirmed()
+        {
+            // It waits for a rebase on less than it confirmed before: one of the two was not true.
+            self.begin_epoch();
+            return Err(Fault::AppliedFromTheFuture);
+        }
+        // Before the first slice it has seen shards at most, and the size is in the slice.
+        // spec: H-4
+        surface.known |= report.applied > UpdateId::BLANK;
         // An answered give-up stays in the reports until the rebase is applied, and reports may overtake each other.
         if let Some(through) = report.gave_up
             && surface.answered.is_none_or(|answered| (report.applied, through) > answered)
@@ -581,6 +654,7 @@ impl Host {
     }
 
     /// The viewer holds what `base` left and takes no slice up to `through`: the newest pixels are coded against that.
+    // spec: H-3, H-11, H-14
     fn on_gave_up(&mut self, base: UpdateId, through: UpdateId) {
         let Some(surface) = &mut self.surface else { return };
         if !surface.ledger.leads_to_tip(base) {
@@ -613,6 +687,7 @@ impl Host {
         let left = link.clock.to_own(sent, at).map_or(at, |t| t.min(at));
         self.input.doubt = link.clock.offset(at).map_or(at - self.attached_at, |(_, error)| error);
         let delivery = self.input.on_batch(at, batch, |age| left - age)?;
+        // spec: H-26
         if !batch.events.is_empty() {
             link.arrivals.hurry(at + Span::millis(2));
         }
@@ -632,6 +707,7 @@ impl Host {
         Ok(())
     }
 
+    // spec: H-14, K-3, K-10, K-11
     fn read_control(&mut self, message: Control) -> Result<(), Fault> {
         match message {
             Control::Resize { size, scale } => self.out.push_back(HostOutput::Resize { size, scale }),
@@ -639,9 +715,9 @@ impl Host {
                 if surface != SURFACE {
                     return Err(Fault::UnknownSurface);
                 }
-                if self.surface.as_ref().is_some_and(|s| s.ledger.epoch() == epoch) {
+                if self.surface.as_ref().is_some_and(|s| s.ledger.epoch() <= epoch) {
                     self.out.push_back(HostOutput::Note(Note::Refreshed));
-                    self.begin_epoch();
+                    self.begin_epoch_after(epoch);
                 }
             }
             m @ (Control::ClipOffer { .. }
@@ -658,6 +734,7 @@ impl Host {
     }
 
     /// Everything held is let go.
+    // spec: H-23
     fn release_held(&mut self) {
         if self.input.holds_anything() {
             self.input.release_all();
@@ -686,6 +763,7 @@ impl Host {
 
     /// Asks the viewer what it holds (any datagram that wants an answer does), when something was left to say and
     /// nothing is on the way that would bring the answer.
+    // spec: H-30
     fn ask_viewer(&mut self, alarm: &mut Alarm<HostClock>) {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
@@ -720,6 +798,7 @@ impl Host {
         self.out.push_back(HostOutput::Datagram(bytes));
     }
 
+    // spec: H-26
     fn send_feedback(&mut self, alarm: &mut Alarm<HostClock>) {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
@@ -736,6 +815,7 @@ impl Host {
         }
     }
 
+    // spec: H-16, K-12
     fn send_cursor(&mut self) {
         if !self.cursor_dirty {
             return;
@@ -753,6 +833,7 @@ impl Host {
         }
     }
 
+    // spec: H-2, H-7, H-8, H-28
     fn send_shards(&mut self, alarm: &mut Alarm<HostClock>) {
         let now = self.now;
         let (Some(link), Some(surface)) = (&mut self.link, &mut self.surface) else { return };
@@ -770,7 +851,7 @@ impl Host {
                 return;
             }
             let class = if link.pacer.probing().is_some() { SendClass::Probe } else { SendClass::Paced };
-            let Some((_, shard)) = surface.outbox.take() else { break };
+            let Some((_, shard)) = surface.outbox.take(now) else { break };
             let backlog = Bytes(surface.outbox.fresh_bytes() as u64);
             let carried = Carried::Shard(surface.ledger.epoch(), r);
             let bytes = link.send(now, &Datagram::Shard(shard), carried, class, backlog);
@@ -810,7 +891,7 @@ impl Host {
         };
         let id = JobId(self.next_job);
         self.next_job += 1;
-        let room = room.clamp(slice_bytes, MOST_JOB);
+        let room = (room << surface.cramped).clamp(slice_bytes, MOST_JOB);
         surface.job = Some(Ordered {
             id,
             planned: now,
@@ -825,7 +906,7 @@ impl Host {
             surface: SURFACE,
             epoch: surface.ledger.epoch(),
             size: surface.size,
-            base: surface.ledger.tip(),
+            base: Some(surface.ledger.tip()).filter(|tip| surface.announced != Some(*tip)).unwrap_or(UpdateId::BLANK),
             first: surface.ledger.next_id(),
             items: plan.items,
             max_bytes: Bytes(room),

@@ -1,8 +1,8 @@
 //! Slices on their way: cut into shards, sent, acknowledged, sent again, and forgotten once the viewer has them.
 
 use std::collections::{BTreeMap, VecDeque};
-use telepane_model::{Epoch, SurfaceId, UpdateId};
-use telepane_protocol::{MAX_DATA_SHARDS, Shard};
+use telepane_model::{Epoch, HostClock, Stamp, SurfaceId, UpdateId};
+use telepane_protocol::{MAX_DATA_SHARDS, Shard, SliceBody};
 
 /// Slices not yet confirmed, of one surface in one epoch.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ struct OutSlice {
     shards: Vec<Vec<u8>>,
     arrived: Vec<bool>,
     queued: Vec<bool>,
+    /// When it was coded, until its journey says how long it waited.
+    unstamped: Option<Stamp<HostClock>>,
 }
 
 /// A slice ready to be cut.
@@ -49,12 +51,15 @@ pub struct Whole {
     pub has_journey: bool,
     /// The slice ends a frame.
     pub last: bool,
+    /// When it was coded, if the body carries a journey.
+    pub coded: Option<Stamp<HostClock>>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Outbox {
     /// Cuts a slice into as few shards of at most `shard` bytes as hold it, of nearly equal size, and queues them.
+    // spec: H-6, D-16
     pub fn push(&mut self, whole: Whole, shard: usize) {
         let data = whole.body.len().div_ceil(shard.max(1)).clamp(1, usize::from(MAX_DATA_SHARDS));
         let piece = whole.body.len().div_ceil(data).max(1);
@@ -79,10 +84,13 @@ impl Outbox {
         self.fresh.extend((0..shards.len()).map(|i| ShardRef { id: whole.id, index: i as u8 }));
         self.fresh_bytes += whole.body.len();
         let n = shards.len();
-        self.slices.insert(whole.id, OutSlice { header, shards, arrived: vec![false; n], queued: vec![false; n] });
+        let slice =
+            OutSlice { header, shards, arrived: vec![false; n], queued: vec![false; n], unstamped: whole.coded };
+        self.slices.insert(whole.id, slice);
     }
 
     /// The shard that goes next and whether it is a repair, without taking it.
+    // spec: H-7
     pub fn peek(&mut self) -> Option<(ShardRef, usize, bool)> {
         while let Some(r) = self.repair.front() {
             match self.slices.get(&r.id).and_then(|s| s.pending(r.index)) {
@@ -95,7 +103,7 @@ impl Outbox {
     }
 
     /// Takes what [`Outbox::peek`] showed.
-    pub fn take(&mut self) -> Option<(ShardRef, Shard)> {
+    pub fn take(&mut self, now: Stamp<HostClock>) -> Option<(ShardRef, Shard)> {
         let (r, len, repair) = self.peek()?;
         if repair {
             self.repair.pop_front();
@@ -106,6 +114,10 @@ impl Outbox {
         let slice = self.slices.get_mut(&r.id)?;
         if let Some(queued) = slice.queued.get_mut(usize::from(r.index)) {
             *queued = false;
+        }
+        // The first shard to leave says how long the slice waited here; what is sent again says the same.
+        if let (0, Some(coded), Some(front)) = (r.index, slice.unstamped.take(), slice.shards.first_mut()) {
+            SliceBody::stamp_queued(front, slice.header.has_size, now.since(coded));
         }
         let payload = slice.shards.get(usize::from(r.index)).cloned().unwrap_or_default();
         Some((r, Shard { index: r.index, payload, ..slice.header.clone() }))
@@ -119,6 +131,7 @@ impl Outbox {
     }
 
     /// A shard was lost: queue it again if it still matters. Says whether it does.
+    // spec: H-7, H-9
     pub fn on_lost(&mut self, r: ShardRef) -> bool {
         let Some(slice) = self.slices.get_mut(&r.id) else { return false };
         if slice.pending(r.index).is_none() {
@@ -190,34 +203,38 @@ mod tests {
             has_size: false,
             has_journey: false,
             last: true,
+            coded: None,
             body: vec![id as u8; len],
         }
     }
 
+    // spec: H-6, H-7, H-9
     #[test]
     fn shards_are_even_and_repairs_go_first() {
         let mut o = Outbox::default();
         o.push(whole(1, 2_500), 1_200);
         o.push(whole(2, 10), 1_200);
-        let first: Vec<_> = (0..3).filter_map(|_| o.take()).map(|(r, s)| (r.index, s.payload.len())).collect();
+        let first: Vec<_> =
+            (0..3).filter_map(|_| o.take(Stamp::ZERO)).map(|(r, s)| (r.index, s.payload.len())).collect();
         assert_eq!(first, vec![(0, 834), (1, 834), (2, 832)]);
         assert!(o.on_lost(ShardRef { id: UpdateId(1), index: 1 }));
         assert!(o.on_lost(ShardRef { id: UpdateId(1), index: 1 }), "told twice, queued once");
-        assert_eq!(o.take().map(|(r, _)| r), Some(ShardRef { id: UpdateId(1), index: 1 }));
-        assert_eq!(o.take().map(|(r, _)| r.id), Some(UpdateId(2)));
-        assert!(o.take().is_none());
+        assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r), Some(ShardRef { id: UpdateId(1), index: 1 }));
+        assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r.id), Some(UpdateId(2)));
+        assert!(o.take(Stamp::ZERO).is_none());
     }
 
+    // spec: H-9, H-10
     #[test]
     fn what_is_confirmed_or_given_up_is_not_sent_again() {
         let mut o = Outbox::default();
         (1..=3).for_each(|id| o.push(whole(id, 10), 1_200));
-        while o.take().is_some() {}
+        while o.take(Stamp::ZERO).is_some() {}
         o.confirm(UpdateId(1));
         assert!(!o.on_lost(ShardRef { id: UpdateId(1), index: 0 }));
         assert!(o.on_lost(ShardRef { id: UpdateId(3), index: 0 }));
         o.discard_after(UpdateId(2));
-        assert!(o.take().is_none());
+        assert!(o.take(Stamp::ZERO).is_none());
         assert_eq!(o.slices.len(), 1);
     }
 }

@@ -54,11 +54,13 @@ pub struct Ready {
 }
 
 /// What may wait, in bytes (DESIGN §3.3).
+// spec: Y-5
 pub const MOST_PENDING: usize = 4 << 20;
 /// What a waiting slice, and a place in it, take besides the payload: tiny shards must not cost more than they count.
 const SLICE_COST: usize = 160;
 const SHARD_COST: usize = 32;
 /// An epoch may be this far ahead of the present one: a host that resizes at 100 Hz through an hour of silence.
+// spec: Y-1
 const EPOCHS_AHEAD: u32 = 360_000;
 
 impl Assembler {
@@ -96,6 +98,7 @@ impl Assembler {
     }
 
     /// A shard came. `Ok(true)` when it completed a slice.
+    // spec: D-13, D-22, Y-1, Y-2, Y-5
     pub fn on_shard(&mut self, shard: Shard, at: Stamp<ViewerClock>) -> Result<bool, Fault> {
         if shard.epoch < self.epoch {
             return Ok(false);
@@ -143,6 +146,7 @@ impl Assembler {
     }
 
     /// The next slice, if its turn has come. The caller decodes it and says [`Assembler::on_applied`].
+    // spec: D-16, Y-3, Y-8, O-5
     pub fn take_ready(&mut self, near: Stamp<HostClock>) -> Result<Option<Ready>, Fault> {
         let applied = self.applied;
         let ready = |p: &Partial| p.header.base == applied && p.missing == 0;
@@ -174,6 +178,7 @@ impl Assembler {
     }
 
     /// The framebuffer is now what slice `id` left.
+    // spec: Y-4
     pub fn on_applied(&mut self, id: UpdateId, now: Stamp<ViewerClock>) {
         self.applied = id;
         self.taken = false;
@@ -191,6 +196,7 @@ impl Assembler {
     }
 
     /// Gives up what is missing: everything seen so far is discarded, and the host is asked for a rebase.
+    // spec: Y-7
     pub fn give_up(&mut self) {
         self.ignore = self.highest;
         // While a slice is being decoded `applied` is about to change; what is reported then must be what is held.
@@ -211,6 +217,7 @@ impl Assembler {
     }
 
     /// What the host is told.
+    // spec: D-20, Y-7
     pub fn report(&self) -> Option<SurfaceReport> {
         (self.epoch.0 > 0).then(|| SurfaceReport {
             surface: self.surface,
@@ -270,6 +277,7 @@ mod tests {
         a.take_ready(Stamp::ZERO).expect("well formed").map(|r| r.id.0)
     }
 
+    // spec: Y-3, O-5
     #[test]
     fn slices_wait_for_their_base() {
         let mut a = Assembler::new(SurfaceId(0));
@@ -284,6 +292,7 @@ mod tests {
         assert_eq!(a.gives_up_at(Span::ZERO), None);
     }
 
+    // spec: Y-2, Y-3, Y-4, Y-7
     #[test]
     fn after_giving_up_only_the_rebase_counts() {
         let mut a = Assembler::new(SurfaceId(0));
@@ -306,6 +315,7 @@ mod tests {
         assert!(a.pending.is_empty() && a.bytes == 0);
     }
 
+    // spec: D-22
     #[test]
     fn siblings_must_agree() {
         let mut a = Assembler::new(SurfaceId(0));
@@ -314,6 +324,7 @@ mod tests {
         assert_eq!(a.on_shard(other, at(0)), Err(Fault::SliceReused));
     }
 
+    // spec: Y-1
     #[test]
     fn a_new_epoch_forgets_the_old_one() {
         let mut a = Assembler::new(SurfaceId(0));
@@ -325,6 +336,7 @@ mod tests {
         assert_eq!(a.on_shard(far, at(3)), Err(Fault::BadEpoch));
     }
 
+    // spec: Y-5, F-1
     #[test]
     fn what_waits_is_bounded() {
         let mut a = Assembler::new(SurfaceId(0));

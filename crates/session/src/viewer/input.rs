@@ -24,11 +24,17 @@ pub struct Outgoing {
 }
 
 /// Motion alone is sent at most this often; anything else takes it along at once.
+// spec: Y-14
 const MOTION_EVERY: Span = Span::millis(2);
 /// A hold is refreshed this often: four times within a lease of 250 ms.
+// spec: Y-18
 const REFRESH: Span = Span::millis(60);
 /// Events that go along again although they were sent already (`research/rate-control.md` §5.9).
+// spec: Y-15
 const REPEATED: usize = 3;
+/// Backing off, this is the longest pause between two attempts, unless an answer takes longer: nothing waits long for
+/// its next chance when a blackout ends.
+const LONGEST_RESEND: Span = Span::millis(200);
 /// Taken stamps kept.
 const TAKEN: usize = 256;
 
@@ -51,6 +57,7 @@ impl Outgoing {
     }
 
     /// The user did something.
+    // spec: Y-14, Y-19
     pub fn on_event(&mut self, now: Stamp<ViewerClock>, event: InputEvent) {
         match &event {
             InputEvent::Key { code, action: KeyMove::Down } => {
@@ -60,7 +67,11 @@ impl Outgoing {
                 self.keys.remove(code);
             }
             InputEvent::Button { button, down } => {
-                if *down { self.buttons.insert(*button) } else { self.buttons.remove(button) };
+                if *down {
+                    self.buttons.insert(*button)
+                } else {
+                    self.buttons.remove(button)
+                };
             }
             InputEvent::Focus { .. } | InputEvent::Blur => {
                 self.keys.clear();
@@ -101,6 +112,7 @@ impl Outgoing {
     }
 
     /// The batch that is due, if one is. `rto`: when to expect an answer.
+    // spec: Y-14, Y-15, Y-16, Y-18
     pub fn due(&mut self, now: Stamp<ViewerClock>, rto: Span) -> Option<InputBatch> {
         self.expire(now);
         let fresh = self.events.len() > self.sent;
@@ -115,15 +127,23 @@ impl Outgoing {
             self.backoff = (self.backoff + 1).min(3);
         }
         self.sent = self.sent.max(from + batch.events.len());
-        self.resend_at = (!self.events.is_empty()).then(|| now + rto.scaled(1 << self.backoff, 1));
+        if self.events.is_empty() {
+            self.resend_at = None;
+        } else if resend || self.resend_at.is_none() {
+            // What is typed meanwhile does not put it off, else a fast typist's lost keys would wait for a pause.
+            self.resend_at = Some(now + rto.scaled(1 << self.backoff, 1).min(rto.max(LONGEST_RESEND)));
+        }
         self.last_batch = now;
         Some(batch)
     }
 
-    /// A batch without events, to ask whether the host is there. Says what is held, too.
+    /// A batch to ask whether the host is there, with everything that waits: it may be the first one to arrive.
     pub fn ask(&mut self, now: Stamp<ViewerClock>) -> InputBatch {
+        self.expire(now);
         self.last_batch = now;
-        self.batch(now, self.events.len())
+        let batch = self.batch(now, 0);
+        self.sent = self.sent.max(batch.events.len());
+        batch
     }
 
     /// When [`Outgoing::due`] has something, if nothing else happens.
@@ -145,6 +165,7 @@ impl Outgoing {
     }
 
     /// The link is new: everything not acknowledged is sent again there.
+    // spec: Y-25
     pub fn on_new_link(&mut self) {
         self.sent = 0;
         self.backoff = 0;
@@ -160,14 +181,19 @@ impl Outgoing {
         if self.events.iter().skip(self.sent).all(motion) { self.last_batch + MOTION_EVERY } else { Stamp::ZERO }
     }
 
+    // spec: Y-17
     fn expire(&mut self, now: Stamp<ViewerClock>) {
         while self.events.front().is_some_and(|e| now.since(e.at) > TOO_OLD) {
             self.events.pop_front();
             self.sent = self.sent.saturating_sub(1);
             self.expired = self.expired.saturating_add(1);
         }
+        if self.events.is_empty() {
+            self.resend_at = None;
+        }
     }
 
+    // spec: D-23, Y-19
     fn batch(&self, now: Stamp<ViewerClock>, from: usize) -> InputBatch {
         let events = self.events.iter().skip(from).take(InputBatch::MOST);
         InputBatch {
@@ -206,6 +232,7 @@ mod tests {
         InputEvent::Key { code: KeyCode(code), action: KeyMove::Up }
     }
 
+    // spec: Y-14, Y-15, Y-16
     #[test]
     fn an_event_leaves_at_once_and_again_until_acknowledged() {
         let mut o = Outgoing::new();
@@ -221,6 +248,7 @@ mod tests {
         assert_eq!(o.next_wake(), None);
     }
 
+    // spec: Y-17, Y-18
     #[test]
     fn holds_are_refreshed_and_old_events_expire() {
         let mut o = Outgoing::new();
@@ -236,6 +264,7 @@ mod tests {
         assert_eq!((b.floor, b.first, o.dropped()), (InputSeq(3), InputSeq(3), 1));
     }
 
+    // spec: Y-14
     #[test]
     fn motion_is_gathered_and_anything_else_takes_it_along() {
         let mut o = Outgoing::new();

@@ -44,6 +44,8 @@ pub struct Viewer {
     /// The machine woke up and nothing has answered since: a new connection is tried as soon as silence is noticed.
     woke: bool,
     last_input_shown: InputSeq,
+    /// The number of the newest cursor datagram of this connection.
+    cursor_number: u64,
 }
 
 /// What a datagram of the viewer's carried.
@@ -67,16 +69,20 @@ pub struct KeyJourney {
 
 const SURFACE: SurfaceId = SurfaceId(0);
 /// A frame that takes longer than this to arrive is shown as far as it is.
+// spec: Y-10
 const SHOW_PARTS_AFTER: Span = Span::millis(100);
 /// Silence before the picture is dimmed: at least this, or three round trips (DESIGN §2).
+// spec: Y-20
 const SILENCE: Span = Span::millis(400);
 /// While it lasts, the silence is said this often, so that its seconds can be shown.
 const SAY_SILENCE_EVERY: Span = Span::millis(100);
 /// A new connection is tried from this much silence on.
+// spec: Y-22
 const RECONNECT: Span = Span::secs(3);
 /// After this much silence before a wake-up the host has closed the connection (its idle timeout, DESIGN §3.1).
 const SURELY_GONE: Span = Span::secs(120);
 /// The least patience with a missing slice.
+// spec: Y-6
 const PATIENCE: Span = Span::millis(150);
 
 impl Viewer {
@@ -101,10 +107,12 @@ impl Viewer {
             link_lost_at: None,
             woke: false,
             last_input_shown: InputSeq(0),
+            cursor_number: 0,
         }
     }
 
     /// What is still held, for [`Control::Attach`].
+    // spec: Y-23
     pub fn held(&self) -> Vec<Held> {
         let a = &self.assembler;
         let usable = a.epoch().0 > 0 && self.spoilt != Some(a.epoch());
@@ -116,6 +124,7 @@ impl Viewer {
     }
 
     /// A connection stands and the host let us in. `host_now` is its clock when it said so.
+    // spec: Y-24, Y-25, A-39
     pub fn on_attached(&mut self, now: Stamp<ViewerClock>, host_now: Stamp<HostClock>) {
         self.advance(now);
         if self.link.is_some() {
@@ -123,6 +132,7 @@ impl Viewer {
         }
         self.link.insert(Link::new(now, self.policy)).clock.hear(host_now);
         self.woke = false;
+        self.cursor_number = 0;
         self.host_near = host_now;
         self.input.on_new_link();
         self.link_lost_at = None;
@@ -137,6 +147,7 @@ impl Viewer {
     }
 
     /// The connection is gone.
+    // spec: Y-22
     pub fn on_link_lost(&mut self, now: Stamp<ViewerClock>) {
         self.advance(now);
         if self.link.take().is_none() {
@@ -169,6 +180,7 @@ impl Viewer {
     }
 
     /// The machine woke up, or the network changed: ask at once whether the host is there.
+    // spec: Y-21, Y-22
     pub fn on_woke(&mut self, now: Stamp<ViewerClock>) {
         self.advance(now);
         self.ask_at = Some(now);
@@ -219,6 +231,7 @@ impl Viewer {
     }
 
     /// A datagram came.
+    // spec: F-2
     pub fn on_datagram(&mut self, incoming: &Incoming<ViewerClock>) {
         // The stamp is the network thread's: the mind may have been told a later time meanwhile.
         self.now = self.now.max(incoming.arrived);
@@ -228,6 +241,7 @@ impl Viewer {
     }
 
     /// A control message came, after authentication.
+    // spec: K-3
     pub fn on_control(&mut self, now: Stamp<ViewerClock>, message: Control) {
         self.advance(now);
         if let Some(link) = &mut self.link {
@@ -240,6 +254,7 @@ impl Viewer {
     }
 
     /// A [`DecodeJob`] was carried out, or its bytes were refused.
+    // spec: F-4, Y-9, Y-10, Y-11, Y-12
     pub fn on_decoded(&mut self, now: Stamp<ViewerClock>, epoch: Epoch, id: UpdateId, fine: bool) {
         self.advance(now);
         let Some((_, ready)) = self.decoding.take_if(|(e, r)| *e == epoch && r.id == id) else { return };
@@ -341,6 +356,7 @@ impl Viewer {
         }
     }
 
+    // spec: F-4, Y-9
     fn spoil(&mut self) {
         let epoch = self.assembler.epoch();
         if self.spoilt != Some(epoch) {
@@ -359,14 +375,14 @@ impl Viewer {
         let Some(link) = &mut self.link else { return Ok(()) };
         let (low, datagram) = Datagram::decode(bytes)?;
         let is_feedback = matches!(datagram, Datagram::Feedback(_));
+        // spec: Y-12
         let urgent = matches!(&datagram, Datagram::Shard(s) if s.last && s.data == 1);
-        let fresh = link.arrivals.on_datagram(low, at, !is_feedback, urgent).is_some();
+        let number = link.arrivals.on_datagram(low, at, !is_feedback, urgent);
         link.on_heard(at);
-        if !fresh {
-            return Ok(());
-        }
+        let Some(number) = number else { return Ok(()) };
         match datagram {
             Datagram::Shard(shard) => {
+                // spec: O-2
                 if shard.surface != SURFACE {
                     return Err(Fault::UnknownSurface);
                 }
@@ -379,7 +395,11 @@ impl Viewer {
             }
             Datagram::Feedback(f) => self.on_feedback(at, &f),
             Datagram::Cursor(state) => {
-                self.out.push_back(ViewerOutput::Cursor(state));
+                // spec: Y-27
+                if number >= self.cursor_number {
+                    self.cursor_number = number;
+                    self.out.push_back(ViewerOutput::Cursor(state));
+                }
                 Ok(())
             }
             Datagram::Padding(_) => Ok(()),
@@ -425,6 +445,7 @@ impl Viewer {
     }
 
     /// Shows what there is of a frame whose rest takes too long, or never comes because nothing of it differs any more.
+    // spec: Y-10
     fn show_parts(&mut self, alarm: &mut Alarm<ViewerClock>) {
         match self.unshown.map(|(_, _, since)| since + SHOW_PARTS_AFTER) {
             Some(at) if at <= self.now => self.present(),
@@ -432,6 +453,7 @@ impl Viewer {
         }
     }
 
+    // spec: Y-6, Y-7, Y-9
     fn decode_next(&mut self, alarm: &mut Alarm<ViewerClock>) {
         let epoch = self.assembler.epoch();
         if self.decoding.is_some() || self.spoilt == Some(epoch) {
@@ -485,6 +507,7 @@ impl Viewer {
             return;
         };
         let rtt = link.rate.rtt();
+        // spec: Y-16
         let rto = (rtt.smoothed + rtt.variation.scaled(4, 1) + Span::millis(5)).max(Span::millis(30));
         if let Some(batch) = self.input.due(now, rto) {
             let sent = Datagram::Input(batch);
@@ -502,6 +525,7 @@ impl Viewer {
         }
     }
 
+    // spec: Y-20, Y-21, Y-22
     fn watch_silence(&mut self, alarm: &mut Alarm<ViewerClock>) {
         let now = self.now;
         let silence = self.silence();
@@ -570,6 +594,7 @@ impl Viewer {
         }
     }
 
+    // spec: Y-13
     fn send_feedback(&mut self, alarm: &mut Alarm<ViewerClock>) {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
@@ -592,6 +617,7 @@ impl Viewer {
 
 /// How long to wait before asking again after so much silence: every 100 ms for 10 s, every 500 ms to 60 s, then every
 /// 2 s.
+// spec: Y-21
 fn retry_after(silence: Span) -> Span {
     match silence {
         s if s < Span::secs(10) => Span::millis(100),
