@@ -9,6 +9,8 @@ pub const TARGETS: &[Target] = &[
     ("codec_roundtrip", telepane_codec::fuzzing::roundtrip),
     ("protocol_control", telepane_protocol::fuzzing::control),
     ("protocol_datagram", telepane_protocol::fuzzing::datagram),
+    ("session_host", telepane_session::fuzzing::host),
+    ("session_viewer", telepane_session::fuzzing::viewer),
     ("trust_auth_message", telepane_trust::fuzzing::auth_message),
     ("trust_handshake_host", telepane_trust::fuzzing::handshake_host),
     ("trust_permissions", telepane_trust::fuzzing::permissions),

@@ -65,6 +65,10 @@ pub struct Path {
     pub offered: u64,
     /// Packets offered.
     pub packets: u64,
+    /// So many packets more are lost, whatever the model says.
+    pub lose_next: u32,
+    /// When a packet first passed since this was cleared.
+    pub passed_at: Option<u64>,
     /// Packets lost, for whatever reason.
     pub lost: u64,
     /// The longest a packet waited in the queue, in microseconds.
@@ -82,6 +86,8 @@ impl Path {
             count: 0,
             offered: 0,
             packets: 0,
+            lose_next: 0,
+            passed_at: None,
             lost: 0,
             worst_queue: 0,
         }
@@ -96,11 +102,15 @@ impl Path {
         let (lost, doubled) = (self.rng.chance_ppm(self.model.loss_ppm), self.rng.chance_ppm(self.model.duplicate_ppm));
         let jitter = self.rng.below(self.model.jitter.as_micros() + 1);
         let waits = self.free_at.saturating_sub(now);
-        let full = self.model.rate.is_some_and(|r| r.bytes_in(Span::micros(waits)).0 + size > self.model.queue.0.max(size));
-        if self.model.blackout || lost || full {
+        let full =
+            self.model.rate.is_some_and(|r| r.bytes_in(Span::micros(waits)).0 + size > self.model.queue.0.max(size));
+        let chosen = self.lose_next > 0;
+        self.lose_next = self.lose_next.saturating_sub(1);
+        if self.model.blackout || lost || full || chosen {
             self.lost += 1;
             return;
         }
+        self.passed_at = self.passed_at.or(Some(now));
         let start = self.free_at.max(now);
         if let Some(rate) = self.model.rate {
             self.free_at = start + rate.time_for(Bytes(size)).as_micros();

@@ -73,12 +73,16 @@ pub struct World {
     host_wake: Option<u64>,
     viewer_wake: Option<u64>,
     attach_at: Option<u64>,
+    /// Nothing has kept the handshake under way from passing.
+    attach_passes: bool,
     asleep: bool,
     /// Since when nothing can have kept the connection alive.
     cut_since: Option<u64>,
     /// The connection has timed out, or its host is gone.
     dead: bool,
     host_options: HostOptions,
+    /// The capture that the screen's pixels are.
+    newest: Version,
     keys: BTreeMap<(u64, u64), InputEvent>,
     key_count: u64,
     journal: String,
@@ -135,7 +139,7 @@ impl World {
             controls: BTreeMap::new(),
             control_count: 0,
             control_free: [0; 2],
-            host: Host::new(Stamp::from_micros(HOST_EPOCH), options.host),
+            host: Host::new(Stamp::from_micros(HOST_EPOCH), options.host.clone()),
             viewer: Viewer::new(Stamp::from_micros(VIEWER_EPOCH), Policy::default()),
             screen: options.screen,
             cost: options.cost,
@@ -148,10 +152,12 @@ impl World {
             host_wake: Some(0),
             viewer_wake: Some(0),
             attach_at: None,
+            attach_passes: false,
             asleep: false,
             cut_since: None,
             dead: false,
-            host_options: options.host.clone(),
+            host_options: options.host,
+            newest: Version(0),
             keys: BTreeMap::new(),
             key_count: 0,
             journal: String::new(),
@@ -212,6 +218,7 @@ impl World {
 
     fn mark_cut(&mut self) {
         let cut = self.asleep || self.down.model.blackout || self.up.model.blackout;
+        self.attach_passes &= !cut;
         self.cut_since = if cut { self.cut_since.or(Some(self.now)) } else { None };
     }
 
@@ -286,7 +293,7 @@ impl World {
         let mut turns = 0;
         while let Some(at) = self.next_at().filter(|at| *at <= end) {
             turns = if at > self.now { 0 } else { turns + 1 };
-            assert!(turns < MOST_TURNS, "time stands still at {} us:\n{}", self.now, self.last_lines(30));
+            assert!(turns < MOST_TURNS, "time stands still at {} us, woken for {:?}", self.now, self.why);
             self.now = self.now.max(at);
             self.step();
             self.host.verify();
@@ -384,7 +391,7 @@ impl World {
         }
         if self.attach_at.is_some_and(|at| at <= self.now) {
             self.attach_at = None;
-            if !self.down.model.blackout && !self.up.model.blackout && !self.asleep {
+            if self.attach_passes {
                 self.attached.push(self.now);
                 self.note("world", format_args!("attached anew"));
                 let held = self.viewer.held();
@@ -449,6 +456,7 @@ impl World {
         }
         if let Some(facts) = self.screen.poll(now) {
             self.note("host", format_args!("frame {} {:?}", facts.id.0, facts.damage.changed.bounds()));
+            self.newest = Version(facts.id.0);
             self.host.on_frame(now, &facts);
             self.exact_at = None;
         }
@@ -477,6 +485,7 @@ impl World {
                     self.injected.push((self.now, event.clone()));
                     self.screen.input(now, &event);
                     if let Some(facts) = self.screen.poll(now) {
+                        self.newest = Version(facts.id.0);
                         self.host.on_frame(now, &facts);
                         self.exact_at = None;
                     }
@@ -488,7 +497,9 @@ impl World {
                 HostOutput::Resize { size, .. } => {
                     self.screen.resize(size);
                     if let Some(facts) = self.screen.poll(now) {
+                        self.newest = Version(facts.id.0);
                         self.host.on_frame(now, &facts);
+                        self.exact_at = None;
                     }
                 }
                 HostOutput::Clip(wish) => self.note("host", format_args!("{wish:?}")),
@@ -515,7 +526,7 @@ impl World {
             self.host.on_coded(now, EncodedSlices { job: job.id, ..EncodedSlices::default() });
             return;
         }
-        let version = job.items.iter().map(|i| i.version).max().unwrap_or(Version(0));
+        let version = self.newest;
         let Some((_, encoder)) = &mut self.encoder else { return };
         match encoder.encode(&job, &pixels, version) {
             Ok(done) => {
@@ -586,6 +597,9 @@ impl World {
                 ViewerOutput::Reconnect => {
                     // A handshake takes two round trips and a half.
                     let rtt = self.down.model.delay + self.up.model.delay;
+                    if self.attach_at.is_none() {
+                        self.attach_passes = !self.down.model.blackout && !self.up.model.blackout && !self.asleep;
+                    }
                     self.attach_at = self.attach_at.or(Some(self.now + rtt.scaled(5, 2).as_micros() + 1_000));
                     self.note("viewer", format_args!("reconnect"));
                 }

@@ -592,15 +592,16 @@ impl Host {
     // spec: H-9
     fn repair(&mut self, lost: Vec<Carried>) {
         for carried in lost {
-            match (carried, &mut self.surface) {
-                (Carried::Shard(e, r), Some(surface)) if e == surface.ledger.epoch() => {
-                    if surface.outbox.on_lost(r) {
+            match carried {
+                Carried::Shard(e, r) => {
+                    let surface = self.surface.as_mut().filter(|s| s.ledger.epoch() == e);
+                    if surface.is_some_and(|s| s.outbox.on_lost(r)) {
                         self.out.push_back(HostOutput::Note(Note::Resent { id: r.id, shards: 1 }));
                     }
                 }
                 // A place that was left meanwhile is not worth sending again.
-                (Carried::Cursor(serial), _) => self.cursor_dirty |= serial == self.cursor_serial,
-                _ => {}
+                Carried::Cursor(serial) => self.cursor_dirty |= serial == self.cursor_serial,
+                Carried::Other => {}
             }
         }
     }

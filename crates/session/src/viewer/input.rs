@@ -115,10 +115,10 @@ impl Outgoing {
     // spec: Y-14, Y-15, Y-16, Y-18
     pub fn due(&mut self, now: Stamp<ViewerClock>, rto: Span) -> Option<InputBatch> {
         self.expire(now);
-        let fresh = self.events.len() > self.sent;
+        let fresh = self.events.len() > self.sent && now >= self.fresh_at();
         let resend = self.resend_at.is_some_and(|at| now >= at) && !self.events.is_empty();
         let refresh = self.holds_anything() && now.since(self.last_batch) >= REFRESH;
-        if !(fresh && now >= self.fresh_at()) && !resend && !refresh {
+        if !fresh && !resend && !refresh {
             return None;
         }
         let from = if resend { 0 } else { self.sent.saturating_sub(REPEATED) };

@@ -1,0 +1,84 @@
+//! Packets that do not come, come late, come twice.
+
+use crate::kit::{busy, link, play, until_exact, world};
+use telepane_model::{Size, Span};
+use telepane_sim::{Canvas, Direction, LinkModel};
+
+/// One packet of every fourth change is lost: it is mended in time, nobody gives up, and the oracle sees nothing older
+/// after something newer.
+#[test]
+fn a_lost_slice_is_mended() {
+    let w = world(11, link(20, 40), Canvas::still(Size::new(400, 300), 11));
+    play("loss::a_lost_slice_is_mended", w, |w| {
+        let mut worst = 0f64;
+        for i in 0..40u64 {
+            let at = 1_000 + i * 700;
+            w.run_to(at * 1_000 - 1);
+            w.path(Direction::Down).lose_next = u32::from(i % 4 == 3);
+            crate::kit::press(w, at, 16 + (i % 12) as u16, 20);
+            w.run_to(at * 1_000 + 25_000);
+            worst = worst.max(until_exact(w, Span::millis(400)));
+        }
+        println!(
+            "lost packets {}, worst time to exact after a change {:.1} ms",
+            w.path(Direction::Down).lost,
+            worst + 25.0
+        );
+        assert!(w.path(Direction::Down).lost >= 10);
+        // Round trip 40 ms, silence 50 ms and four deviations, the way there and the report back.
+        assert!(worst < 200.0, "{worst} ms");
+        assert_eq!(w.rebases, 0);
+        assert!(w.faults.is_empty());
+    });
+}
+
+/// While most packets are lost the viewer gives up; a rebase makes it exact within two round trips and a repair.
+#[test]
+fn a_viewer_gives_up_and_a_rebase_makes_it_exact() {
+    let clean = link(20, 40);
+    let w = world(12, clean, busy(12, (400, 300), 3_000));
+    play("loss::a_viewer_gives_up_and_a_rebase_makes_it_exact", w, |w| {
+        w.run(Span::millis(1_000));
+        w.set_link(clean.losing(65), clean);
+        w.run(Span::millis(2_000));
+        let given_up = w.rebases;
+        w.set_link(clean, clean);
+        let took = until_exact(w, Span::secs(3));
+        println!("{given_up} rebases in 2 s of 65 % loss; exact {took:.0} ms after the loss ended");
+        assert!(given_up > 0, "it gave up");
+        assert!(took < 700.0, "{took} ms");
+        assert!(w.faults.is_empty());
+    });
+}
+
+#[test]
+fn a_fifth_lost_both_ways_ends_exact() {
+    for (seed, rtt) in [(13, 4), (14, 40), (15, 200)] {
+        let w = world(seed, link(20, rtt).losing(20), busy(seed, (400, 300), 3_000));
+        play("loss::a_fifth_lost_both_ways_ends_exact", w, |w| {
+            w.run(Span::secs(3));
+            let took = until_exact(w, Span::secs(6));
+            println!("round trip {rtt} ms, 20 % lost: exact {took:.0} ms after the last change, {} rebases", w.rebases);
+            assert!(took < 300.0 + 8.0 * rtt as f64, "{took} ms");
+            assert!(w.faults.is_empty());
+        });
+    }
+}
+
+#[test]
+fn packets_that_overtake_each_other_and_come_twice_change_nothing() {
+    let odd = LinkModel { duplicate_ppm: 100_000, ..link(20, 40) }.jittery(Span::millis(30));
+    let w = world(16, odd, busy(16, (400, 300), 4_000));
+    play("loss::packets_that_overtake_each_other_and_come_twice_change_nothing", w, |w| {
+        for i in 0..40 {
+            crate::kit::press(w, 500 + i * 80, 16 + (i % 20) as u16, 40);
+        }
+        w.run(Span::secs(4));
+        let took = until_exact(w, Span::secs(2));
+        println!("jitter 30 ms, a tenth doubled: exact {took:.0} ms after the last change, {} rebases", w.rebases);
+        assert!(took < 300.0, "{took} ms");
+        assert_eq!(w.oracle.delivered(), 40);
+        w.oracle.check_keys(Span::millis(200), 0);
+        assert!(w.faults.is_empty());
+    });
+}

@@ -1,0 +1,12 @@
+//! The engine whole, in virtual time: one binary, a module for each kind of trouble.
+//!
+//! Every scenario prints what it measured (`-- --nocapture`); every failure prints the last of its journal and the
+//! command that plays it again.
+
+mod first;
+mod hostile;
+mod kit;
+mod load;
+mod loss;
+mod plans;
+mod silence;
