@@ -214,7 +214,7 @@ fn slices_follow_what_was_sent_and_the_last_one_of_a_frame_says_so() {
     assert_eq!(ends, vec![(3, 2, false, false), (4, 3, true, true)]);
     assert_eq!(first.first, UpdateId(1));
     // The path takes 1,400 bytes.
-    assert!(b.sent.iter().all(|(_, bytes, _)| *bytes <= 1_200));
+    assert!(b.sent.iter().all(|(_, bytes, _)| *bytes <= 1_150));
 }
 
 // spec: D-6

@@ -13,6 +13,8 @@
 
 mod input;
 mod outbox;
+mod pump;
+mod receive;
 
 pub use input::{InputGate, LEASE, TOO_OLD};
 
@@ -21,19 +23,17 @@ use crate::clock_map::ClockEstimate;
 use crate::film::Film;
 use crate::ledger::Ledger;
 use crate::link::Link;
-use crate::output::{Alarm, ClipWish, HostOutput, Incoming, Wake};
-use crate::planner::plan;
+use crate::output::{Alarm, ClipWish, HostOutput, Incoming};
 use outbox::{Outbox, ShardRef, Whole};
 use std::collections::{BTreeSet, VecDeque};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    BudgetWhy, Bytes, CursorShape, CursorState, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock,
-    InputEvent, InputSeq, JobId, Note, Point, Quality, Rect, Region, Size, Span, Stamp, Surf, SurfaceId, Trust,
-    UpdateId, Version, ViewerClock,
+    Bytes, CursorShape, CursorState, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock, InputSeq, JobId, Note,
+    Point, Quality, Rect, Region, Size, Span, Stamp, Surf, SurfaceId, Trust, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::Held as HeldSurface;
-use telepane_protocol::{Control, Datagram, Fault, Feedback, Goodbye, InputBatch, Shard, SliceBody, SurfaceReport};
-use telepane_rate::{Policy, SendClass};
+use telepane_protocol::{Control, Fault, Goodbye, SliceBody};
+use telepane_rate::Policy;
 
 /// What a person can set.
 #[derive(Clone, Debug, Default)]
@@ -144,27 +144,10 @@ fn fitting(mut shape: CursorShape) -> CursorShape {
 const SURFACE: SurfaceId = SurfaceId(0);
 /// What every path carries (RFC 9000 §14), less QUIC's own overhead.
 const LEAST_DATAGRAM: usize = 1_100;
-/// Datagrams are no larger than this even where the path allows it: what is lost with one stays small (DESIGN §3.4).
+/// Datagrams are no larger than this even where the path allows it: what is lost with one stays small (DESIGN §3.4), and
+/// a shard that was cut before QUIC fell back to packets of 1,200 bytes still passes.
 // spec: L-5
-const MOST_DATAGRAM: usize = 1_200;
-/// A slice takes at most this long at the present pace (DESIGN §3.4).
-const SLICE_TIME: Span = Span::millis(10);
-/// A job asks for about this much at the present pace, so that the newest pixels are read often.
-const JOB_TIME: Span = Span::millis(20);
-/// A job's bytes on the fastest link.
-const MOST_JOB: u64 = 2 << 20;
-/// The viewer's feedback is answered after this long when nothing else wants an answer: it tells the viewer its round
-/// trip and that it was heard. The first ones are answered sooner, a give-up at once.
-const ANSWER_FEEDBACK: Span = Span::secs(1);
-const ANSWER_FIRST: Span = Span::millis(20);
-const ANSWER_GAVE_UP: Span = Span::millis(2);
-/// Feedback messages that count as the first ones.
-const FIRST_REPORTS: u32 = 4;
-/// What the viewer needs, besides a round trip, to decode and to say so, before it is asked what it holds.
-const ASK_AFTER: Span = Span::millis(100);
-/// It is asked less and less often, but this often at least, and no more often than that.
-const ASK_AT_LEAST: Span = Span::secs(2);
-const ASK_AT_MOST: Span = Span::millis(50);
+const MOST_DATAGRAM: usize = 1_150;
 /// A viewer that claims to hold a later epoch than this is not believed: the numbers would run out.
 const LAST_EPOCH: u32 = u32::MAX / 2;
 
@@ -542,398 +525,12 @@ impl Host {
         }
     }
 
-    fn read_datagram(&mut self, bytes: &[u8], at: Stamp<HostClock>) -> Result<(), Fault> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        let (low, datagram) = Datagram::decode(bytes)?;
-        let is_feedback = matches!(datagram, Datagram::Feedback(_));
-        let fresh = link.arrivals.on_datagram(low, at, !is_feedback, false).is_some();
-        // Something passes again: what the viewer holds is asked for at once, not when the next repair is due.
-        self.ask_now |= link.rate.state() == BudgetWhy::Silent;
-        link.on_heard(at);
-        if !fresh {
-            return Ok(());
-        }
-        match datagram {
-            Datagram::Feedback(f) => self.on_feedback(at, &f),
-            Datagram::Input(batch) => self.on_input(at, &batch),
-            Datagram::Padding(_) => Ok(()),
-            Datagram::Shard(_) | Datagram::Cursor(_) => Err(Fault::WrongDirection),
-        }
-    }
-
-    fn on_feedback(&mut self, at: Stamp<HostClock>, f: &Feedback) -> Result<(), Fault> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        let settled = link.on_feedback(at, f)?;
-        self.reports = self.reports.saturating_add(1);
-        // spec: H-31
-        let answer = match f.surfaces.iter().any(|r| r.gave_up.is_some()) {
-            true => ANSWER_GAVE_UP,
-            false if self.reports <= FIRST_REPORTS => ANSWER_FIRST,
-            false => ANSWER_FEEDBACK,
-        };
-        link.arrivals.hurry(at + answer);
-        if let Some(surface) = &mut self.surface {
-            let epoch = surface.ledger.epoch();
-            for carried in settled.arrived {
-                if let Carried::Shard(e, r) = carried
-                    && e == epoch
-                {
-                    surface.outbox.on_arrived(r);
-                }
-            }
-        }
-        self.repair(settled.lost);
-        for report in f.surfaces.iter().filter(|r| r.surface == SURFACE) {
-            self.on_report(*report)?;
-        }
-        Ok(())
-    }
-
-    // spec: H-9
-    fn repair(&mut self, lost: Vec<Carried>) {
-        for carried in lost {
-            match carried {
-                Carried::Shard(e, r) => {
-                    let surface = self.surface.as_mut().filter(|s| s.ledger.epoch() == e);
-                    if surface.is_some_and(|s| s.outbox.on_lost(r)) {
-                        self.out.push_back(HostOutput::Note(Note::Resent { id: r.id, shards: 1 }));
-                    }
-                }
-                // A place that was left meanwhile is not worth sending again.
-                Carried::Cursor(serial) => self.cursor_dirty |= serial == self.cursor_serial,
-                Carried::Other => {}
-            }
-        }
-    }
-
-    // spec: H-10, H-12, H-13
-    fn on_report(&mut self, report: SurfaceReport) -> Result<(), Fault> {
-        let Some(surface) = &mut self.surface else { return Ok(()) };
-        let epoch = surface.ledger.epoch();
-        if report.epoch > epoch {
-            // Whatever led it there, only a later epoch leads it out again.
-            self.begin_epoch_after(report.epoch);
-            return Err(Fault::AppliedFromTheFuture);
-        }
-        if report.epoch == epoch && report.applied > surface.ledger.highest() {
-            return Err(Fault::AppliedFromTheFuture);
-        }
-        if report.epoch < epoch {
-            return Ok(());
-        }
-        if report.gave_up.is_some_and(|through| through >= surface.ledger.confirmed())
-            && report.applied < surface.ledger.confirmed()
-        {
-            // It waits for a rebase on less than it confirmed before: one of the two was not true.
-            self.begin_epoch();
-            return Err(Fault::AppliedFromTheFuture);
-        }
-        // Before the first slice it has seen shards at most, and the size is in the slice.
-        // spec: H-4
-        surface.known |= report.applied > UpdateId::BLANK;
-        // An answered give-up stays in the reports until the rebase is applied, and reports may overtake each other.
-        if let Some(through) = report.gave_up
-            && surface.answered.is_none_or(|answered| (report.applied, through) > answered)
-            && report.applied >= surface.ledger.confirmed()
-        {
-            if through > surface.ledger.highest() {
-                return Err(Fault::AppliedFromTheFuture);
-            }
-            self.on_gave_up(report.applied, through);
-            return Ok(());
-        }
-        if report.applied > surface.ledger.confirmed() && report.applied <= surface.ledger.tip() {
-            surface.ledger.confirm(report.applied);
-            surface.outbox.confirm(report.applied);
-            self.out.push_back(HostOutput::Confirmed { epoch, applied: report.applied });
-        }
-        if !surface.exact && surface.ledger.all_confirmed_exact() {
-            surface.exact = true;
-            self.out.push_back(HostOutput::Note(Note::Exact { surface: SURFACE }));
-        }
-        Ok(())
-    }
-
-    /// The viewer holds what `base` left and takes no slice up to `through`: the newest pixels are coded against that.
-    // spec: H-3, H-11, H-14
-    fn on_gave_up(&mut self, base: UpdateId, through: UpdateId) {
-        let Some(surface) = &mut self.surface else { return };
-        if !surface.ledger.leads_to_tip(base) {
-            // A state of a chain that was left meanwhile: nobody can code against it.
-            self.out.push_back(HostOutput::Note(Note::Refreshed));
-            self.begin_epoch();
-            return;
-        }
-        surface.quiet = None;
-        surface.answered = Some((base, through));
-        surface.ledger.confirm(base);
-        surface.ledger.revert(base, through);
-        surface.outbox.confirm(base);
-        surface.outbox.discard_after(base);
-        if let Some(job) = &mut surface.job {
-            job.void = true;
-        }
-        surface.exact = false;
-        let epoch = surface.ledger.epoch();
-        self.out.push_back(HostOutput::Note(Note::GaveUp { at: base }));
-        self.out.push_back(HostOutput::Confirmed { epoch, applied: base });
-        self.out.push_back(HostOutput::Note(Note::Rebased { base }));
-    }
-
-    fn on_input(&mut self, at: Stamp<HostClock>, batch: &InputBatch) -> Result<(), Fault> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        link.rate.on_active(at);
-        let sent = link.clock.whole(batch.sent);
-        // Without a clock map (the first round trip) the age when sent is the best there is.
-        let left = link.clock.to_own(sent, at).map_or(at, |t| t.min(at));
-        self.input.doubt = link.clock.offset(at).map_or(at - self.attached_at, |(_, error)| error);
-        let delivery = self.input.on_batch(at, batch, |age| left - age)?;
-        // spec: H-26
-        if !batch.events.is_empty() {
-            link.arrivals.hurry(at + Span::millis(2));
-        }
-        if delivery.expired > 0 {
-            self.out.push_back(HostOutput::Note(Note::InputExpired { count: delivery.expired }));
-        }
-        for (seq, age, event) in delivery.events {
-            if let InputEvent::PointerTo(p) = &event {
-                self.focus = Point::new(p.x, p.y);
-            }
-            if seq.0 != 0 {
-                self.injected = Some((seq, at));
-                self.out.push_back(HostOutput::Note(Note::Injected { seq, age }));
-            }
-            self.out.push_back(HostOutput::Inject { seq, event });
-        }
-        Ok(())
-    }
-
-    // spec: H-14, K-3, K-10, K-11
-    fn read_control(&mut self, message: Control) -> Result<(), Fault> {
-        match message {
-            Control::Resize { size, scale } => self.out.push_back(HostOutput::Resize { size, scale }),
-            Control::Refresh { surface, epoch } => {
-                if surface != SURFACE {
-                    return Err(Fault::UnknownSurface);
-                }
-                if self.surface.as_ref().is_some_and(|s| s.ledger.epoch() <= epoch) {
-                    self.out.push_back(HostOutput::Note(Note::Refreshed));
-                    self.begin_epoch_after(epoch);
-                }
-            }
-            m @ (Control::ClipOffer { .. }
-            | Control::ClipRequest { .. }
-            | Control::ClipChunk { .. }
-            | Control::ClipRefuse { .. }) => {
-                let wish = self.clip.on_control(m)?;
-                self.out.extend(wish.map(HostOutput::Clip));
-            }
-            Control::Bye { reason, .. } => self.out.push_back(HostOutput::Closed(reason)),
-            _ => return Err(Fault::Unexpected),
-        }
-        Ok(())
-    }
-
     /// Everything held is let go.
     // spec: H-23
     fn release_held(&mut self) {
         if self.input.holds_anything() {
             self.input.release_all();
             self.out.push_back(HostOutput::ReleaseAll);
-        }
-    }
-
-    /// Does what is due now and sets alarms for the rest.
-    fn pump(&mut self, alarm: &mut Alarm<HostClock>) {
-        let now = self.now;
-        let released = self.input.on_time(now);
-        if !released.is_empty() {
-            self.out.push_back(HostOutput::Note(Note::LeaseExpired));
-            self.out.extend(released.into_iter().map(|event| HostOutput::Inject { seq: InputSeq(0), event }));
-        }
-        alarm.set_if(self.input.lease_ends(), Wake::Lease);
-        let Some(link) = &mut self.link else { return };
-        let lost = link.on_time(now);
-        alarm.set_if(link.rate.next_wake(), Wake::Repair);
-        self.repair(lost);
-        self.send_feedback(alarm);
-        self.send_cursor();
-        self.send_shards(alarm);
-        self.ask_viewer(alarm);
-    }
-
-    /// Asks the viewer what it holds (any datagram that wants an answer does), when something was left to say and
-    /// nothing is on the way that would bring the answer.
-    // spec: H-30
-    fn ask_viewer(&mut self, alarm: &mut Alarm<HostClock>) {
-        let now = self.now;
-        let Some(link) = &mut self.link else { return };
-        let unconfirmed = self.surface.as_ref().is_some_and(|s| s.ledger.tip() > s.ledger.confirmed());
-        if !unconfirmed && link.rate.state() != BudgetWhy::Silent {
-            self.asks = 0;
-            if !self.ask_now {
-                return;
-            }
-        }
-        let asked = link.asked_at();
-        if self.ask_now {
-            self.ask_now = false;
-            if asked.is_some_and(|at| now - at < ASK_AT_MOST) {
-                return;
-            }
-        } else {
-            let sends = self.surface.as_mut().is_some_and(|s| s.job.is_some() || !s.outbox.is_idle());
-            if sends || link.rate.in_flight() > Bytes(0) {
-                return;
-            }
-            let wait = link.patience(ASK_AFTER).scaled(1 << self.asks.min(5), 1).min(ASK_AT_LEAST);
-            let due = asked.map_or(link.heard, |at| at.max(link.heard)) + wait;
-            if due > now {
-                alarm.set(due, Wake::Repair);
-                return;
-            }
-            self.asks = self.asks.saturating_add(1);
-        }
-        let bytes = link.send(now, &Datagram::Padding(1), Carried::Other, SendClass::Unpaced, Bytes::default());
-        alarm.set_if(link.rate.next_wake(), Wake::Repair);
-        self.out.push_back(HostOutput::Datagram(bytes));
-    }
-
-    // spec: H-26
-    fn send_feedback(&mut self, alarm: &mut Alarm<HostClock>) {
-        let now = self.now;
-        let Some(link) = &mut self.link else { return };
-        match link.arrivals.due() {
-            Some(at) if at <= now => {
-                if let Some(mut f) = link.arrivals.report(now) {
-                    f.input = Some(self.input.report());
-                    let bytes =
-                        link.send(now, &Datagram::Feedback(f), Carried::Other, SendClass::Unpaced, Bytes::default());
-                    self.out.push_back(HostOutput::Datagram(bytes));
-                }
-            }
-            at => alarm.set_if(at, Wake::Feedback),
-        }
-    }
-
-    // spec: H-16, K-12
-    fn send_cursor(&mut self) {
-        if !self.cursor_dirty {
-            return;
-        }
-        self.cursor_dirty = false;
-        if let Some(shape) = self.shape.clone()
-            && self.shapes_told.insert(shape.id)
-        {
-            self.send_control(Control::CursorShape(shape));
-        }
-        if let (Some(state), Some(link)) = (self.cursor, &mut self.link) {
-            let carried = Carried::Cursor(self.cursor_serial);
-            let bytes = link.send(self.now, &Datagram::Cursor(state), carried, SendClass::Unpaced, Bytes::default());
-            self.out.push_back(HostOutput::Datagram(bytes));
-        }
-    }
-
-    // spec: H-2, H-7, H-8, H-28
-    fn send_shards(&mut self, alarm: &mut Alarm<HostClock>) {
-        let now = self.now;
-        let (Some(link), Some(surface)) = (&mut self.link, &mut self.surface) else { return };
-        // Whether the person is at work, and filler therefore allowed, the controller knows itself.
-        if link.pacer.probing().is_none()
-            && let Some(probe) = link.rate.probe(now)
-        {
-            link.pacer.begin(now, probe);
-            self.filler = probe.filler.0;
-        }
-        while let Some((r, len, _)) = surface.outbox.peek() {
-            let at = link.next_send_at(now, len + Shard::HEADER);
-            if at > now {
-                alarm.set(at, Wake::Pacing);
-                return;
-            }
-            let class = if link.pacer.probing().is_some() { SendClass::Probe } else { SendClass::Paced };
-            let Some((_, shard)) = surface.outbox.take(now) else { break };
-            let backlog = Bytes(surface.outbox.fresh_bytes() as u64);
-            let carried = Carried::Shard(surface.ledger.epoch(), r);
-            let bytes = link.send(now, &Datagram::Shard(shard), carried, class, backlog);
-            self.out.push_back(HostOutput::Datagram(bytes));
-        }
-        if surface.job.is_some() {
-            return;
-        }
-        if let Some(refine_at) = surface.quiet
-            && refine_at.is_none_or(|at| at > now)
-        {
-            alarm.set_if(refine_at, Wake::Refine);
-            self.send_filler(alarm);
-            return;
-        }
-        let shard = self.max_datagram.max(LEAST_DATAGRAM / 2).saturating_sub(Shard::HEADER);
-        let at = link.next_send_at(now, shard);
-        if at > now {
-            alarm.set(at, Wake::Pacing);
-            return;
-        }
-        surface.film.on_time(now);
-        let plan = plan(&surface.ledger, &surface.film, self.focus, now);
-        if plan.items.is_empty() {
-            surface.quiet = Some(plan.refine_at);
-            alarm.set_if(plan.refine_at, Wake::Refine);
-            self.send_filler(alarm);
-            return;
-        }
-        let budget = link.rate.budget(now);
-        let per_slice = budget.pace.bytes_in(SLICE_TIME).0 / shard as u64;
-        let shards = per_slice.clamp(1, u64::from(telepane_protocol::MAX_DATA_SHARDS));
-        let slice_bytes = shards * shard as u64 - SliceBody::OVERHEAD as u64;
-        let room = match surface.film.region() {
-            Some(_) => link.rate.frame_budget(now, 30).0,
-            None => budget.pace.bytes_in(JOB_TIME).0,
-        };
-        let id = JobId(self.next_job);
-        self.next_job += 1;
-        let room = (room << surface.cramped).clamp(slice_bytes, MOST_JOB);
-        surface.job = Some(Ordered {
-            id,
-            planned: now,
-            captured: surface.captured,
-            injected: self.injected,
-            shard,
-            room,
-            void: false,
-        });
-        self.out.push_back(HostOutput::Encode(EncodeJob {
-            id,
-            surface: SURFACE,
-            epoch: surface.ledger.epoch(),
-            size: surface.size,
-            base: Some(surface.ledger.tip()).filter(|tip| surface.announced != Some(*tip)).unwrap_or(UpdateId::BLANK),
-            first: surface.ledger.next_id(),
-            items: plan.items,
-            max_bytes: Bytes(room),
-            slice_bytes: Bytes(slice_bytes),
-        }));
-    }
-
-    /// Completes a probe with padding when there is nothing better to send.
-    fn send_filler(&mut self, alarm: &mut Alarm<HostClock>) {
-        let now = self.now;
-        let Some(link) = &mut self.link else { return };
-        while link.pacer.probing().is_some() {
-            if self.filler == 0 {
-                link.pacer.end_probe();
-                return;
-            }
-            let size = LEAST_DATAGRAM.min(self.filler as usize);
-            let at = link.next_send_at(now, size);
-            if at > now {
-                alarm.set(at, Wake::Pacing);
-                return;
-            }
-            self.filler -= size as u64;
-            let padding = Datagram::Padding(size.saturating_sub(3));
-            let bytes = link.send(now, &padding, Carried::Other, SendClass::Probe, Bytes::default());
-            self.out.push_back(HostOutput::Datagram(bytes));
         }
     }
 

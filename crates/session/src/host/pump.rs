@@ -1,0 +1,216 @@
+//! What is due now: repairs, questions, feedback, the cursor, shards, and the next job; and alarms for the rest.
+
+use super::{Carried, Host, LEAST_DATAGRAM, Ordered, SURFACE};
+use crate::output::{Alarm, HostOutput, Wake};
+use crate::planner::plan;
+use telepane_model::{BudgetWhy, Bytes, EncodeJob, HostClock, InputSeq, JobId, Note, Span, UpdateId};
+use telepane_protocol::{Control, Datagram, Shard, SliceBody};
+use telepane_rate::SendClass;
+
+/// A slice takes at most this long at the present pace (DESIGN §3.4).
+const SLICE_TIME: Span = Span::millis(10);
+/// A job asks for about this much at the present pace, so that the newest pixels are read often.
+const JOB_TIME: Span = Span::millis(20);
+/// A job's bytes on the fastest link.
+const MOST_JOB: u64 = 2 << 20;
+/// What the viewer needs, besides a round trip, to decode and to say so, before it is asked what it holds.
+const ASK_AFTER: Span = Span::millis(100);
+/// It is asked less and less often, but this often at least, and no more often than that.
+const ASK_AT_LEAST: Span = Span::secs(2);
+const ASK_AT_MOST: Span = Span::millis(50);
+
+impl Host {
+    /// Does what is due now and sets alarms for the rest.
+    pub(super) fn pump(&mut self, alarm: &mut Alarm<HostClock>) {
+        let now = self.now;
+        let released = self.input.on_time(now);
+        if !released.is_empty() {
+            self.out.push_back(HostOutput::Note(Note::LeaseExpired));
+            self.out.extend(released.into_iter().map(|event| HostOutput::Inject { seq: InputSeq(0), event }));
+        }
+        alarm.set_if(self.input.lease_ends(), Wake::Lease);
+        let Some(link) = &mut self.link else { return };
+        let lost = link.on_time(now);
+        alarm.set_if(link.rate.next_wake(), Wake::Repair);
+        self.repair(lost);
+        self.send_feedback(alarm);
+        self.send_cursor();
+        self.send_shards(alarm);
+        self.ask_viewer(alarm);
+    }
+
+    /// Asks the viewer what it holds (any datagram that wants an answer does), when something was left to say and
+    /// nothing is on the way that would bring the answer.
+    // spec: H-30
+    fn ask_viewer(&mut self, alarm: &mut Alarm<HostClock>) {
+        let now = self.now;
+        let Some(link) = &mut self.link else { return };
+        let unconfirmed = self.surface.as_ref().is_some_and(|s| s.ledger.tip() > s.ledger.confirmed());
+        if !unconfirmed && link.rate.state() != BudgetWhy::Silent {
+            self.asks = 0;
+            if !self.ask_now {
+                return;
+            }
+        }
+        let asked = link.asked_at();
+        if self.ask_now {
+            self.ask_now = false;
+            if asked.is_some_and(|at| now - at < ASK_AT_MOST) {
+                return;
+            }
+        } else {
+            let sends = self.surface.as_mut().is_some_and(|s| s.job.is_some() || !s.outbox.is_idle());
+            if sends || link.rate.in_flight() > Bytes(0) {
+                return;
+            }
+            let wait = link.patience(ASK_AFTER).scaled(1 << self.asks.min(5), 1).min(ASK_AT_LEAST);
+            let due = asked.map_or(link.heard, |at| at.max(link.heard)) + wait;
+            if due > now {
+                alarm.set(due, Wake::Repair);
+                return;
+            }
+            self.asks = self.asks.saturating_add(1);
+        }
+        let bytes = link.send(now, &Datagram::Padding(1), Carried::Other, SendClass::Unpaced, Bytes::default());
+        alarm.set_if(link.rate.next_wake(), Wake::Repair);
+        self.out.push_back(HostOutput::Datagram(bytes));
+    }
+
+    // spec: H-26
+    fn send_feedback(&mut self, alarm: &mut Alarm<HostClock>) {
+        let now = self.now;
+        let Some(link) = &mut self.link else { return };
+        match link.arrivals.due() {
+            Some(at) if at <= now => {
+                if let Some(mut f) = link.arrivals.report(now) {
+                    f.input = Some(self.input.report());
+                    let bytes =
+                        link.send(now, &Datagram::Feedback(f), Carried::Other, SendClass::Unpaced, Bytes::default());
+                    self.out.push_back(HostOutput::Datagram(bytes));
+                }
+            }
+            at => alarm.set_if(at, Wake::Feedback),
+        }
+    }
+
+    // spec: H-16, K-12
+    fn send_cursor(&mut self) {
+        if !self.cursor_dirty {
+            return;
+        }
+        self.cursor_dirty = false;
+        if let Some(shape) = self.shape.clone()
+            && self.shapes_told.insert(shape.id)
+        {
+            self.send_control(Control::CursorShape(shape));
+        }
+        if let (Some(state), Some(link)) = (self.cursor, &mut self.link) {
+            let carried = Carried::Cursor(self.cursor_serial);
+            let bytes = link.send(self.now, &Datagram::Cursor(state), carried, SendClass::Unpaced, Bytes::default());
+            self.out.push_back(HostOutput::Datagram(bytes));
+        }
+    }
+
+    // spec: H-2, H-7, H-8, H-28
+    fn send_shards(&mut self, alarm: &mut Alarm<HostClock>) {
+        let now = self.now;
+        let (Some(link), Some(surface)) = (&mut self.link, &mut self.surface) else { return };
+        // Whether the person is at work, and filler therefore allowed, the controller knows itself.
+        if link.pacer.probing().is_none()
+            && let Some(probe) = link.rate.probe(now)
+        {
+            link.pacer.begin(now, probe);
+            self.filler = probe.filler.0;
+        }
+        while let Some((r, len, _)) = surface.outbox.peek() {
+            let at = link.next_send_at(now, len + Shard::HEADER);
+            if at > now {
+                alarm.set(at, Wake::Pacing);
+                return;
+            }
+            let class = if link.pacer.probing().is_some() { SendClass::Probe } else { SendClass::Paced };
+            let Some((_, shard)) = surface.outbox.take(now) else { break };
+            let backlog = Bytes(surface.outbox.fresh_bytes() as u64);
+            let carried = Carried::Shard(surface.ledger.epoch(), r);
+            let bytes = link.send(now, &Datagram::Shard(shard), carried, class, backlog);
+            self.out.push_back(HostOutput::Datagram(bytes));
+        }
+        if surface.job.is_some() {
+            return;
+        }
+        if let Some(refine_at) = surface.quiet
+            && refine_at.is_none_or(|at| at > now)
+        {
+            alarm.set_if(refine_at, Wake::Refine);
+            self.send_filler(alarm);
+            return;
+        }
+        let shard = self.max_datagram.max(LEAST_DATAGRAM / 2).saturating_sub(Shard::HEADER);
+        let at = link.next_send_at(now, shard);
+        if at > now {
+            alarm.set(at, Wake::Pacing);
+            return;
+        }
+        surface.film.on_time(now);
+        let plan = plan(&surface.ledger, &surface.film, self.focus, now);
+        if plan.items.is_empty() {
+            surface.quiet = Some(plan.refine_at);
+            alarm.set_if(plan.refine_at, Wake::Refine);
+            self.send_filler(alarm);
+            return;
+        }
+        let budget = link.rate.budget(now);
+        let per_slice = budget.pace.bytes_in(SLICE_TIME).0 / shard as u64;
+        let shards = per_slice.clamp(1, u64::from(telepane_protocol::MAX_DATA_SHARDS));
+        let slice_bytes = shards * shard as u64 - SliceBody::OVERHEAD as u64;
+        let room = match surface.film.region() {
+            Some(_) => link.rate.frame_budget(now, 30).0,
+            None => budget.pace.bytes_in(JOB_TIME).0,
+        };
+        let id = JobId(self.next_job);
+        self.next_job += 1;
+        let room = (room << surface.cramped).clamp(slice_bytes, MOST_JOB);
+        surface.job = Some(Ordered {
+            id,
+            planned: now,
+            captured: surface.captured,
+            injected: self.injected,
+            shard,
+            room,
+            void: false,
+        });
+        self.out.push_back(HostOutput::Encode(EncodeJob {
+            id,
+            surface: SURFACE,
+            epoch: surface.ledger.epoch(),
+            size: surface.size,
+            base: Some(surface.ledger.tip()).filter(|tip| surface.announced != Some(*tip)).unwrap_or(UpdateId::BLANK),
+            first: surface.ledger.next_id(),
+            items: plan.items,
+            max_bytes: Bytes(room),
+            slice_bytes: Bytes(slice_bytes),
+        }));
+    }
+
+    /// Completes a probe with padding when there is nothing better to send.
+    fn send_filler(&mut self, alarm: &mut Alarm<HostClock>) {
+        let now = self.now;
+        let Some(link) = &mut self.link else { return };
+        while link.pacer.probing().is_some() {
+            if self.filler == 0 {
+                link.pacer.end_probe();
+                return;
+            }
+            let size = LEAST_DATAGRAM.min(self.filler as usize);
+            let at = link.next_send_at(now, size);
+            if at > now {
+                alarm.set(at, Wake::Pacing);
+                return;
+            }
+            self.filler -= size as u64;
+            let padding = Datagram::Padding(size.saturating_sub(3));
+            let bytes = link.send(now, &padding, Carried::Other, SendClass::Probe, Bytes::default());
+            self.out.push_back(HostOutput::Datagram(bytes));
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What comes from the viewer: feedback that confirms, misses or gives up, input, and control messages.
+
+use super::{Carried, Host, SURFACE};
+use crate::output::HostOutput;
+use telepane_model::{BudgetWhy, HostClock, InputEvent, Note, Point, Span, Stamp, UpdateId};
+use telepane_protocol::{Control, Datagram, Fault, Feedback, InputBatch, SurfaceReport};
+
+/// The viewer's feedback is answered after this long when nothing else wants an answer: it tells the viewer its round
+/// trip and that it was heard. The first ones are answered sooner, a give-up at once.
+const ANSWER_FEEDBACK: Span = Span::secs(1);
+const ANSWER_FIRST: Span = Span::millis(20);
+const ANSWER_GAVE_UP: Span = Span::millis(2);
+/// Feedback messages that count as the first ones.
+const FIRST_REPORTS: u32 = 4;
+
+impl Host {
+    pub(super) fn read_datagram(&mut self, bytes: &[u8], at: Stamp<HostClock>) -> Result<(), Fault> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let (low, datagram) = Datagram::decode(bytes)?;
+        let is_feedback = matches!(datagram, Datagram::Feedback(_));
+        let fresh = link.arrivals.on_datagram(low, at, !is_feedback, false).is_some();
+        // Something passes again: what the viewer holds is asked for at once, not when the next repair is due.
+        self.ask_now |= link.rate.state() == BudgetWhy::Silent;
+        link.on_heard(at);
+        if !fresh {
+            return Ok(());
+        }
+        match datagram {
+            Datagram::Feedback(f) => self.on_feedback(at, &f),
+            Datagram::Input(batch) => self.on_input(at, &batch),
+            Datagram::Padding(_) => Ok(()),
+            Datagram::Shard(_) | Datagram::Cursor(_) => Err(Fault::WrongDirection),
+        }
+    }
+
+    fn on_feedback(&mut self, at: Stamp<HostClock>, f: &Feedback) -> Result<(), Fault> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let settled = link.on_feedback(at, f)?;
+        self.reports = self.reports.saturating_add(1);
+        // spec: H-31
+        let answer = match f.surfaces.iter().any(|r| r.gave_up.is_some()) {
+            true => ANSWER_GAVE_UP,
+            false if self.reports <= FIRST_REPORTS => ANSWER_FIRST,
+            false => ANSWER_FEEDBACK,
+        };
+        link.arrivals.hurry(at + answer);
+        if let Some(surface) = &mut self.surface {
+            let epoch = surface.ledger.epoch();
+            for carried in settled.arrived {
+                if let Carried::Shard(e, r) = carried
+                    && e == epoch
+                {
+                    surface.outbox.on_arrived(r);
+                }
+            }
+        }
+        self.repair(settled.lost);
+        for report in f.surfaces.iter().filter(|r| r.surface == SURFACE) {
+            self.on_report(*report)?;
+        }
+        Ok(())
+    }
+
+    // spec: H-9
+    pub(super) fn repair(&mut self, lost: Vec<Carried>) {
+        for carried in lost {
+            match carried {
+                Carried::Shard(e, r) => {
+                    let surface = self.surface.as_mut().filter(|s| s.ledger.epoch() == e);
+                    if surface.is_some_and(|s| s.outbox.on_lost(r)) {
+                        self.out.push_back(HostOutput::Note(Note::Resent { id: r.id, shards: 1 }));
+                    }
+                }
+                // A place that was left meanwhile is not worth sending again.
+                Carried::Cursor(serial) => self.cursor_dirty |= serial == self.cursor_serial,
+                Carried::Other => {}
+            }
+        }
+    }
+
+    // spec: H-10, H-12, H-13
+    fn on_report(&mut self, report: SurfaceReport) -> Result<(), Fault> {
+        let Some(surface) = &mut self.surface else { return Ok(()) };
+        let epoch = surface.ledger.epoch();
+        if report.epoch > epoch {
+            // Whatever led it there, only a later epoch leads it out again.
+            self.begin_epoch_after(report.epoch);
+            return Err(Fault::AppliedFromTheFuture);
+        }
+        if report.epoch == epoch && report.applied > surface.ledger.highest() {
+            return Err(Fault::AppliedFromTheFuture);
+        }
+        if report.epoch < epoch {
+            return Ok(());
+        }
+        if report.gave_up.is_some_and(|through| through >= surface.ledger.confirmed())
+            && report.applied < surface.ledger.confirmed()
+        {
+            // It waits for a rebase on less than it confirmed before: one of the two was not true.
+            self.begin_epoch();
+            return Err(Fault::AppliedFromTheFuture);
+        }
+        // Before the first slice it has seen shards at most, and the size is in the slice.
+        // spec: H-4
+        surface.known |= report.applied > UpdateId::BLANK;
+        // An answered give-up stays in the reports until the rebase is applied, and reports may overtake each other.
+        if let Some(through) = report.gave_up
+            && surface.answered.is_none_or(|answered| (report.applied, through) > answered)
+            && report.applied >= surface.ledger.confirmed()
+        {
+            if through > surface.ledger.highest() {
+                return Err(Fault::AppliedFromTheFuture);
+            }
+            self.on_gave_up(report.applied, through);
+            return Ok(());
+        }
+        if report.applied > surface.ledger.confirmed() && report.applied <= surface.ledger.tip() {
+            surface.ledger.confirm(report.applied);
+            surface.outbox.confirm(report.applied);
+            self.out.push_back(HostOutput::Confirmed { epoch, applied: report.applied });
+        }
+        if !surface.exact && surface.ledger.all_confirmed_exact() {
+            surface.exact = true;
+            self.out.push_back(HostOutput::Note(Note::Exact { surface: SURFACE }));
+        }
+        Ok(())
+    }
+
+    /// The viewer holds what `base` left and takes no slice up to `through`: the newest pixels are coded against that.
+    // spec: H-3, H-11, H-14
+    pub(super) fn on_gave_up(&mut self, base: UpdateId, through: UpdateId) {
+        let Some(surface) = &mut self.surface else { return };
+        if !surface.ledger.leads_to_tip(base) {
+            // A state of a chain that was left meanwhile: nobody can code against it.
+            self.out.push_back(HostOutput::Note(Note::Refreshed));
+            self.begin_epoch();
+            return;
+        }
+        surface.quiet = None;
+        surface.answered = Some((base, through));
+        surface.ledger.confirm(base);
+        surface.ledger.revert(base, through);
+        surface.outbox.confirm(base);
+        surface.outbox.discard_after(base);
+        if let Some(job) = &mut surface.job {
+            job.void = true;
+        }
+        surface.exact = false;
+        let epoch = surface.ledger.epoch();
+        self.out.push_back(HostOutput::Note(Note::GaveUp { at: base }));
+        self.out.push_back(HostOutput::Confirmed { epoch, applied: base });
+        self.out.push_back(HostOutput::Note(Note::Rebased { base }));
+    }
+
+    fn on_input(&mut self, at: Stamp<HostClock>, batch: &InputBatch) -> Result<(), Fault> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        link.rate.on_active(at);
+        let sent = link.clock.whole(batch.sent);
+        // Without a clock map (the first round trip) the age when sent is the best there is.
+        let left = link.clock.to_own(sent, at).map_or(at, |t| t.min(at));
+        self.input.doubt = link.clock.offset(at).map_or(at - self.attached_at, |(_, error)| error);
+        let delivery = self.input.on_batch(at, batch, |age| left - age)?;
+        // spec: H-26
+        if !batch.events.is_empty() {
+            link.arrivals.hurry(at + Span::millis(2));
+        }
+        if delivery.expired > 0 {
+            self.out.push_back(HostOutput::Note(Note::InputExpired { count: delivery.expired }));
+        }
+        for (seq, age, event) in delivery.events {
+            if let InputEvent::PointerTo(p) = &event {
+                self.focus = Point::new(p.x, p.y);
+            }
+            if seq.0 != 0 {
+                self.injected = Some((seq, at));
+                self.out.push_back(HostOutput::Note(Note::Injected { seq, age }));
+            }
+            self.out.push_back(HostOutput::Inject { seq, event });
+        }
+        Ok(())
+    }
+
+    // spec: H-14, K-3, K-10, K-11
+    pub(super) fn read_control(&mut self, message: Control) -> Result<(), Fault> {
+        match message {
+            Control::Resize { size, scale } => self.out.push_back(HostOutput::Resize { size, scale }),
+            Control::Refresh { surface, epoch } => {
+                if surface != SURFACE {
+                    return Err(Fault::UnknownSurface);
+                }
+                if self.surface.as_ref().is_some_and(|s| s.ledger.epoch() <= epoch) {
+                    self.out.push_back(HostOutput::Note(Note::Refreshed));
+                    self.begin_epoch_after(epoch);
+                }
+            }
+            m @ (Control::ClipOffer { .. }
+            | Control::ClipRequest { .. }
+            | Control::ClipChunk { .. }
+            | Control::ClipRefuse { .. }) => {
+                let wish = self.clip.on_control(m)?;
+                self.out.extend(wish.map(HostOutput::Clip));
+            }
+            Control::Bye { reason, .. } => self.out.push_back(HostOutput::Closed(reason)),
+            _ => return Err(Fault::Unexpected),
+        }
+        Ok(())
+    }
+}
