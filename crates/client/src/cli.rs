@@ -1,7 +1,7 @@
 //! `telepane`'s command line. Names and flags are a contract: people script them.
 
 use crate::ui::RendererChoice;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use telepane_model::{Size, View};
 
@@ -19,6 +19,17 @@ pub struct Cli {
 pub enum Command {
     /// Show a host's desktop.
     Connect(Box<Connect>),
+    /// Print shell completions, to be sourced or installed.
+    Completions {
+        /// For this shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man {
+        /// Into this directory.
+        dir: PathBuf,
+    },
 }
 
 /// `telepane connect`.
@@ -122,6 +133,23 @@ impl From<Scaling> for crate::ui::Scaling {
     }
 }
 
+/// Completions for a shell.
+pub fn completions(shell: clap_complete::Shell) -> String {
+    let mut command = Cli::command();
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut command, "telepane", &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Writes a manual page per command to `dir`.
+///
+/// # Errors
+/// When the directory or a page cannot be written.
+pub fn manual(dir: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), dir)
+}
+
 fn parse_size(text: &str) -> Result<Size<View>, String> {
     let size = text.split_once('x').and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
     size.filter(|s: &Size<View>| s.is_valid()).ok_or_else(|| "give width and height such as 1280x720".into())
@@ -130,10 +158,15 @@ fn parse_size(text: &str) -> Result<Size<View>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_shell_learns_the_flags() {
+        let text = completions(clap_complete::Shell::Bash);
+        assert!(text.contains("telepane") && text.contains("--screenshot") && text.contains("softbuffer"));
     }
 }

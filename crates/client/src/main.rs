@@ -1,8 +1,9 @@
 //! `telepane`, the client.
 
 use clap::Parser;
+use std::path::Path;
 use std::process::ExitCode;
-use telepane_client::cli::{Cli, Command};
+use telepane_client::cli::{self, Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -10,11 +11,26 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().init();
     let result = match cli.command {
         Command::Connect(options) => telepane_client::connect::run(*options),
+        Command::Completions { shell } => {
+            print!("{}", cli::completions(shell));
+            return ExitCode::SUCCESS;
+        }
+        Command::Man { dir } => return write_manual(&dir),
     };
     match result {
         Ok(code) => ExitCode::from(code as u8),
         Err(error) => {
             eprintln!("telepane: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn write_manual(dir: &Path) -> ExitCode {
+    match cli::manual(dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("telepane: cannot write manual pages to {}: {error}", dir.display());
             ExitCode::from(1)
         }
     }

@@ -40,8 +40,40 @@ pub enum Command {
         #[command(flatten)]
         state: State,
     },
+    /// Who is connected to a running agent.
+    Session {
+        /// What to do about it.
+        #[command(subcommand)]
+        command: SessionCommand,
+        /// Where keys and lists are.
+        #[command(flatten)]
+        state: State,
+    },
+    /// What those who come in may do.
+    Permissions {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: PermissionsCommand,
+        /// Where keys and lists are.
+        #[command(flatten)]
+        state: State,
+    },
+    /// Print shell completions, to be sourced or installed.
+    Completions {
+        /// For this shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man {
+        /// Into this directory.
+        dir: PathBuf,
+    },
     /// Say what this machine has and lacks for serving.
     Doctor {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
         /// Where keys and lists are.
         #[command(flatten)]
         state: State,
@@ -52,7 +84,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug, Default)]
 pub struct State {
     /// Keep keys and lists here instead of $XDG_STATE_HOME/telepane-host.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub state_dir: Option<PathBuf>,
 }
 
@@ -72,6 +104,47 @@ pub enum ClientCommand {
     },
 }
 
+/// What can be done about sessions.
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// List them: number, name, client, address, for how long, round trip, size.
+    List {
+        /// As JSON, with everything that is known.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say everything about one.
+    Describe {
+        /// Its number.
+        id: u64,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End one. Its client may connect again; `telepane-host client revoke` keeps it out.
+    Close {
+        /// Its number.
+        id: u64,
+    },
+}
+
+/// What can be done with permissions.
+#[derive(Debug, Subcommand)]
+pub enum PermissionsCommand {
+    /// Check the permission file, and say what it grants.
+    Describe {
+        /// This file instead of $XDG_CONFIG_HOME/telepane-host/default.perm.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// To this user instead of the session's owner.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// `telepane-host serve`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(max_term_width = 100)]
@@ -85,6 +158,10 @@ pub struct Serve {
     /// Show an invented scene.
     #[arg(long, group = "source")]
     pub synthetic: Option<Scene>,
+    /// The invented scene's size instead of 1920x1080.
+    #[arg(long, value_name = "WxH", requires = "synthetic", conflicts_with_all = ["display", "heads", "replay"],
+          value_parser = parse_size)]
+    pub size: Option<Size<Surf>>,
     /// Show a recording (.deskrec or .seq) over and over.
     #[arg(long, value_name = "FILE", group = "source")]
     pub replay: Option<PathBuf>,
@@ -161,11 +238,16 @@ pub fn parse_rate(text: &str) -> Result<BitRate, String> {
     }
 }
 
+fn size(text: &str) -> Option<Size<Surf>> {
+    let (w, h) = text.split_once('x')?;
+    Some(Size::new(w.parse().ok()?, h.parse().ok()?)).filter(|s: &Size<Surf>| s.is_valid())
+}
+
+fn parse_size(text: &str) -> Result<Size<Surf>, String> {
+    size(text).ok_or_else(|| "give width and height such as 1280x720".into())
+}
+
 fn parse_heads(text: &str) -> Result<Heads, String> {
-    let size = |part: &str| {
-        let (w, h) = part.split_once('x')?;
-        Some(Size::new(w.parse().ok()?, h.parse().ok()?)).filter(|s: &Size<Surf>| s.is_valid())
-    };
     let heads: Option<Vec<_>> = text.split('+').map(size).collect();
     heads.map(Heads).ok_or_else(|| "give one or more sizes such as 1920x1080 or 1920x1080+1280x720".into())
 }
@@ -192,5 +274,13 @@ mod tests {
     fn only_one_source_may_be_named() {
         let both = ["telepane-host", "serve", "--display", ":1", "--synthetic", "film"];
         assert!(Cli::try_parse_from(both).is_err());
+        for order in [["session", "--state-dir", "d", "list"], ["session", "list", "--state-dir", "d"]] {
+            assert!(Cli::try_parse_from([&["telepane-host"], &order[..]].concat()).is_ok(), "{order:?}");
+        }
+        let sized = |source: &str, value: &str| {
+            Cli::try_parse_from(["telepane-host", "serve", source, value, "--size", "800x600"])
+        };
+        assert!(sized("--synthetic", "film").is_ok() && sized("--display", ":1").is_err());
+        assert!(Cli::try_parse_from(["telepane-host", "serve", "--size", "800x600"]).is_err(), "of what?");
     }
 }

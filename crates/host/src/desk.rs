@@ -1,8 +1,12 @@
 //! The desk loop: capture, seats, input and clipboard on one thread. Each turn drains what happened, lets every mind
 //! act, and waits for whatever comes first: a frame, a packet, a job done, an alarm.
 
+mod asked;
+
+use crate::ask::Ask;
 use crate::clock::Clock;
 use crate::door::{Answer, Caller, Doorkeeper};
+use crate::guest::Guest;
 use crate::notes::Notes;
 use crate::seat::{Seat, Wish};
 use crate::surface::Desktop;
@@ -10,9 +14,9 @@ use crate::worker::Worker;
 use polling::{Event as PollEvent, Events, PollMode, Poller};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::Arc;
 use std::time::Duration;
 use telepane_capture::Event as CaptureEvent;
 use telepane_input::clipboard::{ClipEvent, FetchId, PasteId};
@@ -20,6 +24,7 @@ use telepane_model::{CursorShape, CursorState, Damage, FrameFacts, HostClock, Sp
 use telepane_protocol::{Control, Goodbye, RefuseReason, VERSION};
 use telepane_session::{ClipWish, HostOptions, Incoming};
 use telepane_transport::{ConnFacts, ConnId, Event as NetEvent, Handle, Lanes};
+use telepane_trust::Feature;
 
 /// Everything the loop owns.
 pub struct Desk {
@@ -33,6 +38,8 @@ pub struct Desk {
     pub net: Handle,
     /// What the network says.
     pub events: Receiver<NetEvent>,
+    /// What other threads ask.
+    pub asks: Receiver<Ask>,
     /// Wakes the loop.
     pub poller: Arc<Poller>,
     /// Codes large pictures.
@@ -66,12 +73,22 @@ struct State {
     fetches: BTreeMap<u64, (u64, u32)>,
     next_fetch: u64,
     renew_at: Stamp<HostClock>,
+    /// When the list of enrolled clients and the permissions are looked at next, if somebody is connected.
+    rights_at: Stamp<HostClock>,
+    /// What the doorkeeper answered last.
+    rights_seen: u64,
+    /// When the keys borrowed for typing text are given back.
+    rest_at: Option<Stamp<HostClock>>,
 }
 
 /// A seat nobody returns to is cleared after this long.
 const SEAT_KEPT: Span = Span::secs(3_600);
 /// Seats kept for their viewers at most.
 const MOST_SEATS: usize = 8;
+/// Text that comes sooner than this after the last is typed with the same borrowed keys.
+const REST_AFTER: Span = Span::secs(3);
+/// What was revoked ends within this (DESIGN §2: no timer faster than this when idle).
+const RIGHTS_EVERY: Span = Span::secs(1);
 const HOUR: Span = Span::secs(3_600);
 const CAPTURE: usize = 0;
 const CLIPBOARD: usize = 1;
@@ -82,22 +99,31 @@ impl Desk {
         let mut state = State { next_seat: 1, next_fetch: 1, ..State::default() };
         let mut happened = Events::new();
         let mut end = (Goodbye::Stopping, "the agent stops");
+        let mut result = Ok(());
         while !self.stop.load(Ordering::Relaxed) {
-            let now = self.clock.now();
             while let Ok(event) = self.events.try_recv() {
                 self.on_net(&mut state, event);
             }
+            while let Ok(ask) = self.asks.try_recv() {
+                self.answer(&mut state, ask);
+            }
             while let Some(done) = self.worker.take() {
+                self.notes.counts.encode.observe(done.took);
                 if let Some(seat) = state.seats.get_mut(&done.seat) {
-                    seat.on_done(now, done);
+                    seat.on_done(self.clock.now(), done);
                 }
             }
             if let Err(lost) = self.poll_capture(&mut state) {
                 tracing::warn!(%lost, "the desktop is gone");
                 end = (Goodbye::DesktopGone, "the desktop is gone");
+                // A service that is stopped may lose its X server first.
+                if !self.stop.load(Ordering::Relaxed) {
+                    result = Err(anyhow::Error::new(lost).context("the desktop is gone for good"));
+                }
                 break;
             }
             self.poll_clipboard(&mut state);
+            self.watch_rights(&mut state);
             let wake = self.drain_seats(&mut state);
             self.notes.flush();
             self.wait(&mut state, wake, &mut happened)?;
@@ -113,7 +139,7 @@ impl Desk {
             let _ = injector.release_all();
         }
         self.notes.flush();
-        Ok(())
+        result
     }
 
     fn on_net(&mut self, state: &mut State, event: NetEvent) {
@@ -128,7 +154,9 @@ impl Desk {
                 }
             },
             NetEvent::Datagram { conn, bytes, arrived_us } => {
+                self.notes.counts.received_bytes += bytes.len() as u64;
                 if let Some(seat) = seat_of(state, conn) {
+                    seat.received += bytes.len() as u64;
                     // The mind's time never goes back, however the threads were scheduled.
                     let arrived = Stamp::from_micros(arrived_us);
                     seat.host.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
@@ -137,7 +165,12 @@ impl Desk {
             NetEvent::Control { conn, message, .. } => self.on_control(state, conn, &message),
             NetEvent::PathChanged { conn, remote, max_datagram } => {
                 tracing::info!(%remote, max_datagram, "the path changed");
+                let now = self.clock.now();
                 if let Some(seat) = seat_of(state, conn) {
+                    if seat.guest.remote != remote {
+                        seat.host.on_path_changed(now);
+                    }
+                    seat.guest.remote = remote;
                     seat.host.on_max_datagram(max_datagram);
                 }
             }
@@ -155,7 +188,9 @@ impl Desk {
 
     fn on_control(&mut self, state: &mut State, conn: ConnId, message: &[u8]) {
         let now = self.clock.now();
+        self.notes.counts.received_bytes += message.len() as u64;
         if let Some(seat) = seat_of(state, conn) {
+            seat.received += message.len() as u64;
             match Control::decode(message) {
                 Ok(message) => seat.host.on_control(now, message),
                 Err(fault) => self.notes.write(now, &telepane_model::Note::Rejected { fault: fault.name() }),
@@ -164,11 +199,13 @@ impl Desk {
         }
         let Some((caller, facts)) = state.callers.get_mut(&conn) else { return };
         if let Some(who) = &caller.who {
-            let (client, max_datagram) = (who.client, facts.max_datagram);
+            let (max_datagram, remote) = (facts.max_datagram, facts.remote);
+            let enrolled = who.client.is_some_and(|c| self.door.is_enrolled(&c));
+            let guest = Guest::new(who, remote, enrolled, self.door.features(who.user.as_str()));
             match Control::decode(message) {
                 Ok(Control::Attach { session, want, held, .. }) => {
                     state.callers.remove(&conn);
-                    self.attach(state, conn, max_datagram, client, session, &held);
+                    self.attach(state, conn, max_datagram, guest, session, &held);
                     if let Some(size) = want {
                         self.resize(size);
                     }
@@ -180,6 +217,7 @@ impl Desk {
         let (messages, out) = match self.door.on_message(caller, message, now) {
             Answer::Go(messages) => (messages, false),
             Answer::In(messages) => {
+                self.notes.counts.logins += 1;
                 self.net.authenticated(conn);
                 (messages, false)
             }
@@ -190,6 +228,7 @@ impl Desk {
             let _ = self.net.send_control(conn, &m.encode());
         }
         if out {
+            self.notes.counts.logins_refused += 1;
             state.callers.remove(&conn);
             self.net.close(conn, 0, "not let in");
         }
@@ -200,19 +239,19 @@ impl Desk {
         state: &mut State,
         conn: ConnId,
         max_datagram: usize,
-        client: Option<telepane_trust::ClientId>,
+        guest: Guest,
         token: [u8; 16],
         held: &[telepane_protocol::control::Held],
     ) {
         let now = self.clock.now();
-        let known = state.seats.values().find(|s| s.token == token && s.client == client).map(|s| s.id);
+        let known = state.seats.values().find(|s| s.token == token && s.client == guest.client).map(|s| s.id);
         let resumed = known.is_some();
         if !self.shared {
-            self.clear_other_seats(state, known, now);
+            self.clear_other_seats(state, known);
         }
         let id = match known {
             Some(id) => id,
-            None => match self.new_seat(state, client, now) {
+            None => match self.new_seat(state, guest.clone(), now) {
                 Some(id) => id,
                 None => {
                     let text = "too many viewers; try again later".into();
@@ -239,37 +278,21 @@ impl Desk {
         };
         // If the connection is gone meanwhile, its end is told next.
         let _ = self.net.send_control(conn, &welcome.encode());
-        seat.attach(now, conn, max_datagram, held);
+        seat.attach(now, conn, max_datagram, held, guest);
         if state.clip_has_text {
-            seat.host.on_clip_changed(now, true);
+            seat.on_clip_changed(now, true);
         }
         tracing::info!(seat = id, resumed, "attached");
     }
 
     /// By default a new connection takes over.
-    fn clear_other_seats(&mut self, state: &mut State, keep: Option<u64>, now: Stamp<HostClock>) {
+    fn clear_other_seats(&mut self, state: &mut State, keep: Option<u64>) {
         for id in state.seats.keys().copied().filter(|id| Some(*id) != keep).collect::<Vec<_>>() {
-            let Some(mut seat) = state.seats.remove(&id) else { continue };
-            seat.host.close(now, Goodbye::TakenOver, "another client has connected");
-            let pixels = self.desktop.source.pixels();
-            let injector = &mut self.desktop.injector;
-            seat.drain(&self.clock, &self.net, &self.worker, (&pixels, Version(0)), &mut self.notes, &mut |wish| {
-                if let (Wish::ReleaseAll, Some(injector)) = (wish, injector.as_mut()) {
-                    let _ = injector.release_all();
-                }
-            });
-            if let Some(conn) = seat.conn {
-                self.net.close(conn, 0, "another client has connected");
-            }
+            self.end_seat(state, id, Goodbye::TakenOver, "another client has connected");
         }
     }
 
-    fn new_seat(
-        &mut self,
-        state: &mut State,
-        client: Option<telepane_trust::ClientId>,
-        now: Stamp<HostClock>,
-    ) -> Option<u64> {
+    fn new_seat(&mut self, state: &mut State, guest: Guest, now: Stamp<HostClock>) -> Option<u64> {
         if state.seats.len() >= MOST_SEATS {
             let oldest = state.seats.values().filter(|s| s.conn.is_none()).min_by_key(|s| s.left_at).map(|s| s.id)?;
             state.seats.remove(&oldest);
@@ -277,17 +300,17 @@ impl Desk {
         let token = telepane_auth::random::bytes().ok()?;
         let id = state.next_seat;
         state.next_seat += 1;
-        let mut seat = Seat::new(id, token, client, now, self.options.clone());
+        let mut seat = Seat::new(id, token, guest, now, self.options.clone());
         if let Some(last) = &state.last_frame {
             let size = self.desktop.source.pixels().size();
             let whole = FrameFacts { damage: Damage::all(size), size, ..last.clone() };
             seat.host.on_frame(now, &whole);
         }
         if let Some(shape) = &state.shape {
-            seat.host.on_cursor_shape(now, shape.clone());
+            seat.on_cursor_shape(now, shape);
         }
         if let Some(cursor) = state.cursor {
-            seat.host.on_cursor(now, cursor);
+            seat.on_cursor(now, cursor);
         }
         state.seats.insert(id, seat);
         Some(id)
@@ -300,6 +323,7 @@ impl Desk {
             let now = self.clock.now();
             match event {
                 CaptureEvent::Frame(facts) => {
+                    self.notes.counts.frames_captured += 1;
                     for seat in state.seats.values_mut() {
                         seat.host.on_frame(now, &facts);
                     }
@@ -310,10 +334,10 @@ impl Desk {
                 }
                 CaptureEvent::Cursor(cursor) => {
                     state.cursor = Some(cursor);
-                    state.seats.values_mut().for_each(|s| s.host.on_cursor(now, cursor));
+                    state.seats.values_mut().for_each(|s| s.on_cursor(now, cursor));
                 }
                 CaptureEvent::CursorShape(shape) => {
-                    state.seats.values_mut().for_each(|s| s.host.on_cursor_shape(now, shape.clone()));
+                    state.seats.values_mut().for_each(|s| s.on_cursor_shape(now, &shape));
                     state.shape = Some(shape);
                 }
                 CaptureEvent::Gone => {
@@ -343,7 +367,9 @@ impl Desk {
         let mut wishes = Vec::new();
         for seat in state.seats.values_mut() {
             let id = seat.id;
-            seat.drain(&self.clock, &self.net, &self.worker, (&pixels, version), &mut self.notes, &mut |w| wishes.push((id, w)));
+            seat.drain(&self.clock, &self.net, &self.worker, (&pixels, version), &mut self.notes, &mut |w| {
+                wishes.push((id, w))
+            });
             wake = [wake, seat.wake].into_iter().flatten().min();
         }
         drop(pixels);
@@ -356,7 +382,11 @@ impl Desk {
     fn grant(&mut self, state: &mut State, seat: u64, wish: Wish) {
         let gone = match wish {
             Wish::Inject(event) => {
-                self.desktop.source.expect_echo(self.clock.now());
+                let now = self.clock.now();
+                self.desktop.source.expect_echo(now);
+                if matches!(event, telepane_model::InputEvent::Text(_)) {
+                    state.rest_at = Some(now + REST_AFTER);
+                }
                 self.desktop.injector.as_mut().and_then(|i| i.inject(&event).err())
             }
             Wish::ReleaseAll => self.desktop.injector.as_mut().and_then(|i| i.release_all().err()),
@@ -408,11 +438,15 @@ impl Desk {
                 ClipEvent::OwnerChanged | ClipEvent::Emptied => {
                     state.clip_has_text = event == ClipEvent::OwnerChanged;
                     let has_text = state.clip_has_text;
-                    state.seats.values_mut().for_each(|s| s.host.on_clip_changed(now, has_text));
+                    state.seats.values_mut().for_each(|s| s.on_clip_changed(now, has_text));
                 }
                 ClipEvent::Wanted { id } => {
                     // Who offered last answers; a seat without a connection refuses by itself.
-                    match state.seats.values_mut().find(|s| s.conn.is_some()) {
+                    match state
+                        .seats
+                        .values_mut()
+                        .find(|s| s.conn.is_some() && s.guest.rights.has(Feature::ClipboardPaste))
+                    {
                         Some(seat) => seat.host.on_clip_wanted(now, id.0 as u32),
                         None => {
                             // The display's end shows at the next poll.
@@ -468,7 +502,14 @@ impl Desk {
             (self.renew)();
             state.renew_at = now + HOUR;
         }
-        let at = at.map_or(state.renew_at, |at| at.min(state.renew_at));
+        if state.rest_at.is_some_and(|at| now >= at) {
+            state.rest_at = None;
+            if let Some(error) = self.desktop.injector.as_mut().and_then(|i| i.rest().err()) {
+                tracing::warn!(%error, "input is gone");
+                self.desktop.injector = None;
+            }
+        }
+        let at = [at, state.rest_at, Self::rights_due(state)].into_iter().flatten().fold(state.renew_at, Stamp::min);
         happened.clear();
         self.poller.wait(happened, Some(Duration::from_micros(at.since(now).as_micros())))?;
         Ok(())
@@ -500,4 +541,3 @@ impl Desk {
 fn seat_of(state: &mut State, conn: ConnId) -> Option<&mut Seat> {
     state.seats.values_mut().find(|s| s.conn == Some(conn))
 }
-

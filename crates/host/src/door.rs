@@ -3,6 +3,7 @@
 //! Until then a connection may say hello, authenticate, and nothing else.
 
 use crate::clock::unix_secs;
+use crate::permissions::PermissionsFile;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use telepane_auth::{Enrolled, code_file, random};
@@ -10,8 +11,8 @@ use telepane_model::{HostClock, Stamp};
 use telepane_protocol::control::Control;
 use telepane_protocol::{Capabilities, OLDEST_VERSION, RefuseReason, VERSION};
 use telepane_trust::{
-    AccessCode, Admission, Authenticated, ClientPublic, Door as TrustDoor, Exporter, Fingerprint, HostAuth, HostStep,
-    Throttle,
+    AccessCode, Admission, Authenticated, ClientId, ClientPublic, Door as TrustDoor, Exporter, Feature, FeatureSet,
+    Fingerprint, HostAuth, HostStep, Throttle,
 };
 
 /// Everything that decides who comes in, shared by all connections.
@@ -22,6 +23,11 @@ pub struct Doorkeeper {
     /// The file the code was made into by this agent; `None` when a person chose the code.
     own_code_file: Option<PathBuf>,
     enrolled: Enrolled,
+    permissions: PermissionsFile,
+    /// Grows with every change of the list or of the permissions.
+    changes: u64,
+    /// That the list cannot be read was said.
+    complained: bool,
 }
 
 /// A connection at the door.
@@ -45,13 +51,57 @@ pub enum Answer {
 
 impl Doorkeeper {
     /// Opens the list of enrolled clients in `state`, and takes the code from `code_file` or makes a fresh one.
-    pub fn open(state: &Path, code: Option<&Path>, own: &Path, fingerprint: Fingerprint) -> anyhow::Result<Self> {
+    pub fn open(
+        state: &Path,
+        code: Option<&Path>,
+        own: &Path,
+        fingerprint: Fingerprint,
+        permissions: PermissionsFile,
+    ) -> anyhow::Result<Self> {
         let (code, own_code_file) = match code {
             Some(path) => (code_file::read(path)?, None),
             None => (code_file::write_fresh(own)?, Some(own.to_owned())),
         };
         let enrolled = Enrolled::open(state)?;
-        Ok(Self { fingerprint, throttle: Throttle::default(), code, own_code_file, enrolled })
+        Ok(Self {
+            fingerprint,
+            throttle: Throttle::default(),
+            code,
+            own_code_file,
+            enrolled,
+            permissions,
+            changes: 0,
+            complained: false,
+        })
+    }
+
+    /// Looks whether the list of enrolled clients or the permission file changed. The answer grows with every change, so
+    /// that whoever remembers it knows when to ask [`Self::is_enrolled`] and [`Self::features`] again.
+    pub fn refresh(&mut self) -> u64 {
+        match self.enrolled.refresh() {
+            Ok(changed) => {
+                self.changes += u64::from(changed);
+                self.complained = false;
+            }
+            // Nobody comes in by key until it can be read; who is in stays, or a slip of an editor would end every session.
+            Err(error) if !self.complained => {
+                self.complained = true;
+                tracing::warn!(%error, "the list of enrolled clients cannot be read; nobody comes in by key until it can");
+            }
+            Err(_) => {}
+        }
+        self.changes += u64::from(self.permissions.refresh());
+        self.changes
+    }
+
+    /// Whether this client's key stands in the list as it was last read.
+    pub fn is_enrolled(&self, client: &ClientId) -> bool {
+        self.enrolled.contains_id(client)
+    }
+
+    /// What somebody may do who was let in and says that this is their name.
+    pub fn features(&self, user: &str) -> FeatureSet {
+        self.permissions.granted(user)
     }
 
     /// The code, when this agent made it by itself and has to tell it.
@@ -72,7 +122,8 @@ impl Doorkeeper {
                 caller.greeted = true;
                 tracing::info!(peer = %caller.peer, %agent, "hello");
                 if oldest > VERSION || newest < OLDEST_VERSION {
-                    let text = format!("this agent speaks versions {OLDEST_VERSION} to {VERSION}; update the older side");
+                    let text =
+                        format!("this agent speaks versions {OLDEST_VERSION} to {VERSION}; update the older side");
                     return Answer::Out(vec![Control::Refuse { reason: RefuseReason::Version, text }]);
                 }
                 Answer::Go(vec![hello()])
@@ -88,17 +139,19 @@ impl Doorkeeper {
 
     fn on_auth(&mut self, caller: &mut Caller, bytes: &[u8], now: Stamp<HostClock>) -> Answer {
         let Some(auth) = caller.auth.take() else { return Answer::Out(Vec::new()) };
-        if let Err(error) = self.enrolled.refresh() {
-            tracing::warn!(%error, "the list of enrolled clients cannot be read; the last one read counts");
-        }
+        self.refresh();
         let enrolled = |key: &ClientPublic| self.enrolled.contains(key);
+        let admit = |who: &Authenticated| match self.permissions.granted(who.user.as_str()).has(Feature::Display) {
+            true => Admission::AdmitAndEnrol,
+            false => Admission::Refuse,
+        };
         let mut gate = TrustDoor {
             throttle: &mut self.throttle,
             peer: caller.peer.into(),
             now,
             code: Some(&self.code),
             enrolled: &enrolled,
-            admit: &|_| Admission::AdmitAndEnrol,
+            admit: &admit,
             rotate_code: false,
         };
         let step = auth.handle_bytes(bytes, &mut gate);
@@ -125,6 +178,8 @@ impl Doorkeeper {
     }
 
     fn remember(&mut self, who: &Authenticated) {
+        // Enrolling reads the list anew, and with it what others changed.
+        self.changes += 1;
         if let Some(key) = who.enrol
             && let Err(error) = self.enrolled.enrol(key, &who.name, unix_secs())
         {
@@ -153,3 +208,6 @@ fn hello() -> Control {
         agent: concat!("telepane-host ", env!("CARGO_PKG_VERSION")).into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,24 @@
 //! `session::Host`, injects input, and codes small changes inline. It decides nothing; what looks like a decision here
 //! belongs in `session`.
 
+pub mod ask;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod desk;
+pub mod doctor;
 pub mod door;
+pub mod firewall;
+pub mod guest;
+pub mod metrics;
 pub mod notes;
+pub mod pages;
+pub mod permissions;
+pub mod reachable;
 pub mod seat;
 pub mod serve;
+pub mod session;
 pub mod surface;
 pub mod tools;
 pub mod worker;

@@ -4,6 +4,10 @@ use clap::Parser;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use telepane_host::cli::{Cli, Command};
+use telepane_host::config::ConfigError;
+use telepane_host::control::ControlError;
+use telepane_host::permissions::PermissionsFault;
+use telepane_host::session::SessionError;
 use telepane_host::{serve, tools};
 
 fn main() -> ExitCode {
@@ -12,19 +16,39 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() { log.compact().init() } else { log.json().init() }
+    if std::io::stderr().is_terminal() {
+        log.compact().init()
+    } else {
+        log.json().init()
+    }
     let result = match cli.command {
         Command::Serve(options) => serve::run(*options),
         Command::Client { command, state } => tools::client(&command, state.state_dir.as_deref()),
         Command::Fingerprint { state } => tools::fingerprint(state.state_dir.as_deref()),
         Command::Code { state } => tools::code(state.state_dir.as_deref()),
-        Command::Doctor { state } => tools::doctor(state.state_dir.as_deref()),
+        Command::Session { command, state } => tools::sessions(&command, state.state_dir.as_deref()),
+        Command::Permissions { command, state } => tools::permissions(&command, state.state_dir.as_deref()),
+        Command::Completions { shell } => tools::completions(shell),
+        Command::Man { dir } => tools::man(&dir),
+        Command::Doctor { json, state } => tools::doctor(json, state.state_dir.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("telepane-host: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(code(&error))
         }
+    }
+}
+
+/// 2: what a person wrote is wrong, on the command line or in a file. 3: no agent to speak to. 4: not allowed to. Else 1.
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigError>() || error.is::<PermissionsFault>() {
+        return 2;
+    }
+    match error.downcast_ref::<SessionError>() {
+        Some(SessionError::Control(ControlError::NotAllowed { .. })) => 4,
+        Some(SessionError::Control(_)) => 3,
+        _ => 1,
     }
 }

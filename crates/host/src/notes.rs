@@ -1,14 +1,17 @@
 //! `--notes FILE`: everything that happens, one line each, to be plotted or replayed later.
 
+use crate::metrics::Counts;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use telepane_model::{HostClock, Note, Stamp};
 
-/// Writes notes to a file and to the log.
+/// Writes notes to a file and to the log, and counts them.
 #[derive(Debug, Default)]
 pub struct Notes {
     file: Option<BufWriter<File>>,
+    /// What was noted so far, and what the loop counts besides.
+    pub counts: Counts,
 }
 
 impl Notes {
@@ -17,11 +20,12 @@ impl Notes {
         let Some(path) = path else { return Ok(Self::default()) };
         let mut file = BufWriter::new(File::create(path)?);
         writeln!(file, "telepane-notes 1 host")?;
-        Ok(Self { file: Some(file) })
+        Ok(Self { file: Some(file), ..Self::default() })
     }
 
     /// Writes one.
     pub fn write(&mut self, now: Stamp<HostClock>, note: &Note) {
+        self.counts.on_note(note);
         match note {
             Note::Rejected { .. } | Note::InputExpired { .. } | Note::LeaseExpired => tracing::warn!(?note),
             _ => tracing::debug!(?note),

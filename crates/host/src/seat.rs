@@ -1,17 +1,21 @@
 //! One viewer's seat at the desktop: its mind, its coder and its connection. The seat outlives the connection.
 
+use crate::ask::{LinkInfo, SessionInfo};
 use crate::clock::Clock;
+use crate::guest::Guest;
 use crate::notes::Notes;
 use crate::worker::{Done, Work, Worker};
 use bytes::Bytes;
 use std::sync::Arc;
 use telepane_codec::{BaseGone, Encoder, EncoderOptions};
-use telepane_model::{EncodeJob, EncodedSlices, Epoch, HostClock, Pixels, Quality, Stamp, Version};
+use telepane_model::{
+    CursorShape, CursorState, EncodeJob, EncodedSlices, Epoch, HostClock, Pixels, Quality, Stamp, Version,
+};
 use telepane_protocol::control::Held;
 use telepane_protocol::{Control, MAX_CONTROL};
 use telepane_session::{ClipWish, Host, HostOptions, HostOutput};
 use telepane_transport::{ConnId, Handle, Lanes, SendError};
-use telepane_trust::ClientId;
+use telepane_trust::{ClientId, Feature};
 
 /// See the module.
 pub struct Seat {
@@ -21,6 +25,12 @@ pub struct Seat {
     pub token: [u8; 16],
     /// Who sits here; a resuming connection must prove the same key.
     pub client: Option<ClientId>,
+    /// Who sits here now, or sat here last.
+    pub guest: Guest,
+    /// Bytes that came from here.
+    pub received: u64,
+    /// Bytes handed to the transport.
+    sent: u64,
     /// The connection, while there is one.
     pub conn: Option<ConnId>,
     /// When the last connection was lost.
@@ -61,11 +71,14 @@ const WINDOW_EVERY: telepane_model::Span = telepane_model::Span::millis(200);
 
 impl Seat {
     /// A seat nobody has taken yet.
-    pub fn new(id: u64, token: [u8; 16], client: Option<ClientId>, now: Stamp<HostClock>, options: HostOptions) -> Self {
+    pub fn new(id: u64, token: [u8; 16], guest: Guest, now: Stamp<HostClock>, options: HostOptions) -> Self {
         Self {
             id,
             token,
-            client,
+            client: guest.client,
+            guest,
+            received: 0,
+            sent: 0,
             conn: None,
             left_at: None,
             host: Host::new(now, options),
@@ -76,7 +89,9 @@ impl Seat {
     }
 
     /// A connection takes the seat.
-    pub fn attach(&mut self, now: Stamp<HostClock>, conn: ConnId, max_datagram: usize, held: &[Held]) {
+    pub fn attach(&mut self, now: Stamp<HostClock>, conn: ConnId, max_datagram: usize, held: &[Held], guest: Guest) {
+        // The session began when it was first taken.
+        self.guest = Guest { since: self.guest.since, ..guest };
         self.conn = Some(conn);
         self.left_at = None;
         self.host.on_attached(now, max_datagram, held);
@@ -100,20 +115,29 @@ impl Seat {
         wish: &mut dyn FnMut(Wish),
     ) {
         let now = clock.now();
+        let sent_before = self.sent;
         self.host.on_time(now);
         loop {
             match self.host.poll_output() {
                 HostOutput::Datagram(bytes) => self.send_datagram(net, bytes),
                 HostOutput::Control(message) => self.send_control(net, &message),
-                HostOutput::Encode(job) => self.encode(clock, job, worker, newest),
+                HostOutput::Encode(job) => self.encode(clock, job, worker, newest, notes),
                 HostOutput::Confirmed { epoch, applied } => match &mut self.coder {
                     Coder::Here(e, encoder) if *e == epoch => encoder.confirm(applied),
                     Coder::Away(e, confirmed) if *e == epoch => *confirmed = applied,
                     _ => {}
                 },
-                HostOutput::Inject { event, .. } => wish(Wish::Inject(event)),
-                HostOutput::ReleaseAll => wish(Wish::ReleaseAll),
+                HostOutput::Inject { event, .. } if self.guest.rights.allows(&event) => wish(Wish::Inject(event)),
+                HostOutput::Inject { .. } => notes.counts.input_forbidden += 1,
+                HostOutput::ReleaseAll => {
+                    self.guest.rights.on_released();
+                    wish(Wish::ReleaseAll);
+                }
                 HostOutput::Resize { size, .. } => wish(Wish::Resize(size)),
+                HostOutput::Clip(ClipWish::Fetch { id }) if !self.guest.rights.has(Feature::ClipboardCopy) => {
+                    self.host.on_clip_text(now, id, None);
+                }
+                HostOutput::Clip(ClipWish::Offered(true)) if !self.guest.rights.has(Feature::ClipboardPaste) => {}
                 HostOutput::Clip(clip) => wish(Wish::Clip(clip)),
                 HostOutput::Note(note) => notes.write(now, &note),
                 HostOutput::Closed(reason) => {
@@ -126,7 +150,60 @@ impl Seat {
                 }
             }
         }
+        notes.counts.sent_bytes += self.sent - sent_before;
         self.tell_window(now, net);
+    }
+
+    /// The pointer's place, if it may be seen.
+    pub fn on_cursor(&mut self, now: Stamp<HostClock>, cursor: CursorState) {
+        if self.guest.rights.has(Feature::Pointer) {
+            self.host.on_cursor(now, cursor);
+        }
+    }
+
+    /// The pointer's shape, if it may be seen.
+    pub fn on_cursor_shape(&mut self, now: Stamp<HostClock>, shape: &CursorShape) {
+        if self.guest.rights.has(Feature::Pointer) {
+            self.host.on_cursor_shape(now, shape.clone());
+        }
+    }
+
+    /// Whether the desktop's clipboard holds text; it is offered only to who may copy it.
+    pub fn on_clip_changed(&mut self, now: Stamp<HostClock>, has_text: bool) {
+        self.host.on_clip_changed(now, has_text && self.guest.rights.has(Feature::ClipboardCopy));
+    }
+
+    /// What people and scripts are told of it.
+    pub fn describe(&self, net: &Handle) -> SessionInfo {
+        let guest = &self.guest;
+        let link = self.conn.and_then(|conn| {
+            let (stack, budget) = (net.stats(conn)?, self.host.budget()?);
+            Some(LinkInfo {
+                rtt_ms: self.host.rtt().map_or(stack.rtt_us as f64 / 1e3, telepane_model::Span::as_millis_f64),
+                capacity_bps: budget.pace.as_bps(),
+                share_bps: budget.share.as_bps(),
+                queue_ms: budget.queue.as_millis_f64(),
+                state: format!("{:?}", budget.why).to_lowercase(),
+                lost_packets: stack.lost,
+                mtu: stack.mtu,
+            })
+        });
+        SessionInfo {
+            id: self.id,
+            name: guest.name.clone(),
+            client: guest.client.map(|c| c.to_hex()),
+            proved_by: guest.proved_by().into(),
+            user: guest.user.clone(),
+            address: guest.remote.to_string(),
+            connected: self.conn.is_some(),
+            since: guest.since,
+            features: guest.rights.features().iter().map(|f| f.name().to_owned()).collect(),
+            size: self.host.size().map(|s| [s.w, s.h]),
+            exact: self.host.is_exact(),
+            sent_bytes: self.sent,
+            received_bytes: self.received,
+            link,
+        }
     }
 
     /// A job came back from the worker.
@@ -141,7 +218,14 @@ impl Seat {
         self.tell(now, &job, result);
     }
 
-    fn encode(&mut self, clock: &Clock, job: EncodeJob, worker: &Worker, newest: (&Arc<Pixels>, Version)) {
+    fn encode(
+        &mut self,
+        clock: &Clock,
+        job: EncodeJob,
+        worker: &Worker,
+        newest: (&Arc<Pixels>, Version),
+        notes: &mut Notes,
+    ) {
         let (pixels, version) = newest;
         if pixels.size() != job.size {
             // The desktop changed its size under the job; the frame that says so is on its way and makes it void.
@@ -161,10 +245,13 @@ impl Seat {
         let wanted: u64 = job.items.iter().map(|i| i.rect.area()).sum();
         let film = job.items.iter().any(|i| i.quality == Quality::FILM);
         if wanted <= INLINE_PIXELS && !film {
+            let began = clock.now();
             let result = encoder.encode(&job, pixels, version);
             self.coder = Coder::Here(job.epoch, encoder);
             // Coding took time, and the journey says how much.
-            self.tell(clock.now(), &job, result);
+            let now = clock.now();
+            notes.counts.encode.observe(now.since(began));
+            self.tell(now, &job, result);
             return;
         }
         self.coder = Coder::Away(job.epoch, telepane_model::UpdateId::BLANK);
@@ -187,8 +274,10 @@ impl Seat {
 
     fn send_datagram(&mut self, net: &Handle, bytes: Vec<u8>) {
         let Some(conn) = self.conn else { return };
+        let len = bytes.len() as u64;
         match net.send_datagram(conn, Bytes::from(bytes)) {
-            Ok(()) | Err(SendError::Gone) => {}
+            Ok(()) => self.sent += len,
+            Err(SendError::Gone) => {}
             // Counted as lost by the feedback, and sent again.
             Err(SendError::Full) => tracing::debug!("the transport's queue is full"),
             Err(SendError::TooLarge { max }) => {
@@ -204,6 +293,8 @@ impl Seat {
             tracing::warn!(bytes = bytes.len(), "a control message is too long and is left out");
         } else if let Err(error) = net.send_control(conn, &bytes) {
             tracing::debug!(%error, "control message not sent");
+        } else {
+            self.sent += bytes.len() as u64;
         }
     }
 

@@ -1,16 +1,19 @@
 //! `telepane-host serve`: puts the parts together and says when it is ready.
 
+use crate::ask::Asker;
 use crate::cli::Serve;
 use crate::clock::{Clock, unix_secs};
 use crate::config;
 use crate::desk::Desk;
 use crate::door::Doorkeeper;
 use crate::notes::Notes;
-use crate::surface;
+use crate::permissions::{Owner, PermissionsFile};
 use crate::worker::Worker;
+use crate::{control, firewall, metrics, reachable, surface};
 use anyhow::{Context, Result};
 use polling::Poller;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +27,11 @@ use telepane_session::HostOptions;
 use telepane_transport::{Event as NetEvent, Listen, Options, Server, ServerCredentials, Sink};
 
 /// UDP port (DESIGN §3.1).
-const PORT: u16 = 8443;
+pub const PORT: u16 = 8443;
 /// A leaf certificate lives for at most this long; a new one is shown long before.
 const LEAF_LIFETIME: Duration = Duration::from_secs(13 * 24 * 3600);
+/// Said when the identity cannot be kept.
+const NO_STATE: &str = "keys cannot be kept; give a --state-dir that this user can write to and others cannot";
 /// How long the peers get to hear that the agent stops.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -35,16 +40,29 @@ pub fn run(serve: Serve) -> Result<()> {
     let paths = Paths::find(Program::Host, serve.state.state_dir.as_deref())?;
     let serve = config::complete(serve, &paths.config_file())?;
     let clock = Clock::new();
-    let identity = HostIdentity::load_or_create(&paths.state)?;
+    let permissions = PermissionsFile::open(&paths.permissions_file(), Owner::of_this_process())?;
+    let identity = HostIdentity::load_or_create(&paths.state).context(NO_STATE)?;
     let own_code = paths.code_file();
-    let door =
-        Doorkeeper::open(&paths.state, serve.access_code_file.as_deref(), &own_code, identity.fingerprint())?;
+    let door = Doorkeeper::open(
+        &paths.state,
+        serve.access_code_file.as_deref(),
+        &own_code,
+        identity.fingerprint(),
+        permissions,
+    )?;
     let notes = Notes::open(serve.notes.as_deref()).with_context(|| {
         format!("cannot write the notes to {}", serve.notes.as_deref().unwrap_or(Path::new("")).display())
     })?;
     let poller = Arc::new(Poller::new()?);
     let stop = Arc::new(AtomicBool::new(false));
     watch_signals(&stop, &poller)?;
+
+    let (asker, asks) = Asker::new(poller.clone());
+    if let Some(at) = serve.metrics {
+        let asker = asker.clone();
+        let at = metrics::http::start(at, clock, move || asker.figures())?;
+        tracing::info!(%at, "metrics at /metrics");
+    }
 
     let (send, events) = channel::<NetEvent>();
     let wake = poller.clone();
@@ -63,7 +81,7 @@ pub fn run(serve: Serve) -> Result<()> {
     let description = desktop.source.describe();
     tracing::info!(source = description.name, size = %description.size, "showing");
     let wake = poller.clone();
-    let worker = Worker::start(move || {
+    let worker = Worker::start(clock, move || {
         let _ = wake.notify();
     })?;
     let policy = Policy {
@@ -73,6 +91,13 @@ pub fn run(serve: Serve) -> Result<()> {
         initial: serve.limit.map_or(Policy::default().initial, |l| l.min(BitRate::mbps(10))),
         ..Policy::default()
     };
+    let _control = control::listen(&paths.state, asker).map_or_else(
+        |error| {
+            tracing::warn!(%error, "`telepane-host session` cannot reach this agent");
+            None
+        },
+        Some,
+    );
     announce(&server, &identity, &door, &desktop)?;
     let desk = Desk {
         clock,
@@ -80,6 +105,7 @@ pub fn run(serve: Serve) -> Result<()> {
         door,
         net: server.handle(),
         events,
+        asks,
         poller,
         worker,
         notes,
@@ -128,10 +154,36 @@ fn announce(server: &Server, identity: &HostIdentity, door: &Doorkeeper, desktop
     }
     if let Some(code) = door.own_code() {
         writeln!(out, "code {code}")?;
-        tracing::info!("on the other machine: telepane connect THIS-MACHINE, and type the code");
+        if !out.is_terminal() {
+            tracing::info!("on the other machine: telepane connect THIS-MACHINE, and type the code");
+        }
     }
     out.flush()?;
+    if out.is_terminal() {
+        // Asking a firewall takes its time, and clients do not wait for it.
+        let listening = server.local_addr();
+        let print = move || for_people(&mut std::io::stdout(), listening);
+        std::thread::Builder::new().name("telepane-look".into()).spawn(print)?;
+    }
     Ok(())
+}
+
+/// What to paste on the other machine, and what may stand in the way.
+fn for_people(out: &mut impl Write, listening: SocketAddr) -> std::io::Result<()> {
+    let reachable = reachable::addresses(listening);
+    let firewall = firewall::look(listening.port());
+    writeln!(out, "\non the other machine:")?;
+    for address in &reachable {
+        writeln!(out, "  {}", reachable::line(*address))?;
+    }
+    if reachable.is_empty() {
+        let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listening.port());
+        writeln!(out, "  {}   (this machine only: it has no other address)", reachable::line(local))?;
+    }
+    if reachable.iter().all(|a| a.ip().is_loopback()) {
+        return Ok(());
+    }
+    writeln!(out, "firewall: {firewall}")
 }
 
 fn watch_signals(stop: &Arc<AtomicBool>, poller: &Arc<Poller>) -> Result<()> {

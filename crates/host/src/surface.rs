@@ -39,7 +39,7 @@ pub fn open(serve: &Serve) -> Result<Desktop> {
             Scene::Drag => telepane_capture::synthetic::Kind::Drag,
             Scene::Film => telepane_capture::synthetic::Kind::Film,
         };
-        return without_hands(What::Synthetic { kind, size: DEFAULT_SIZE, seed: 1 });
+        return without_hands(What::Synthetic { kind, size: serve.size.unwrap_or(DEFAULT_SIZE), seed: 1 });
     }
     if let Some(path) = &serve.replay {
         return without_hands(What::Replay { path: path.clone(), looping: true });

@@ -1,7 +1,9 @@
-//! The small commands: clients, fingerprint, code, doctor.
+//! The small commands: clients, sessions, permissions, fingerprint, code, doctor, completions and manual pages.
 
-use crate::cli::ClientCommand;
-use anyhow::{Context, Result};
+use crate::cli::{Cli, ClientCommand, PermissionsCommand, SessionCommand};
+use crate::doctor::Health;
+use crate::{config, doctor as examination, pages, permissions, serve, session};
+use anyhow::{Context, Result, bail};
 use std::path::Path;
 use telepane_auth::paths::Program;
 use telepane_auth::{Enrolled, HostIdentity, Paths, code_file};
@@ -56,25 +58,45 @@ pub fn code(state: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// `telepane-host doctor`
-pub fn doctor(state: Option<&Path>) -> Result<()> {
-    let paths = paths(state)?;
-    println!("state       {}", paths.state.display());
-    println!("config      {}", paths.config_file().display());
-    match telepane_capture::session_kind() {
-        telepane_capture::SessionKind::X11 { display } => println!("session     X11 at {display}"),
-        telepane_capture::SessionKind::Wayland { found } => {
-            println!("session     Wayland ({found}): not captured yet; use --virtual 1920x1080");
-        }
-        telepane_capture::SessionKind::None => println!("session     none: serve starts a virtual desktop"),
-    }
-    let displays = telepane_capture::open::sockets();
-    println!("displays    {}", if displays.is_empty() { "none".into() } else { displays.join(" ") });
-    for (program, package) in [("Xorg", "xserver-xorg-core xserver-xorg-video-dummy"), ("Xvfb", "xvfb"), ("xterm", "xterm")]
-    {
-        let found = std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-        println!("{program:<11} {}", if found { "found".into() } else { format!("missing; apt install {package}") });
-    }
+/// `telepane-host session …`
+pub fn sessions(command: &SessionCommand, state: Option<&Path>) -> Result<()> {
+    print!("{}", session::run(command, &paths(state)?.state)?);
     Ok(())
+}
+
+/// `telepane-host permissions …`
+pub fn permissions(command: &PermissionsCommand, state: Option<&Path>) -> Result<()> {
+    let PermissionsCommand::Describe { file, user, json } = command;
+    let standing = paths(state)?.permissions_file();
+    let path = file.as_deref().unwrap_or(&standing);
+    print!("{}", permissions::describe(path, file.is_some(), user.as_deref(), *json)?);
+    Ok(())
+}
+
+/// `telepane-host completions`
+pub fn completions(shell: clap_complete::Shell) -> Result<()> {
+    print!("{}", pages::completions::<Cli>(shell));
+    Ok(())
+}
+
+/// `telepane-host man`
+pub fn man(dir: &Path) -> Result<()> {
+    pages::manual::<Cli>(dir).with_context(|| format!("cannot write manual pages to {}", dir.display()))
+}
+
+/// `telepane-host doctor`
+pub fn doctor(json: bool, state: Option<&Path>) -> Result<()> {
+    let paths = paths(state)?;
+    // A configuration that cannot be read is among the findings.
+    let listen = config::complete(Default::default(), &paths.config_file()).ok().and_then(|serve| serve.listen);
+    let findings = examination::examine(&paths, listen.map_or(serve::PORT, |at| at.port()));
+    if json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        print!("{}", examination::table(&findings));
+    }
+    match findings.iter().filter(|f| f.health == Health::Bad).count() {
+        0 => Ok(()),
+        n => bail!("{n} of these keep `telepane-host serve` from working"),
+    }
 }

@@ -1,9 +1,10 @@
 //! Large pictures are coded on a thread of their own, so that input and small changes never wait for them.
 
+use crate::clock::Clock;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use telepane_codec::{BaseGone, Encoder};
-use telepane_model::{EncodeJob, EncodedSlices, Pixels, Version};
+use telepane_model::{EncodeJob, EncodedSlices, Pixels, Span, Version};
 
 /// A job with everything it needs.
 pub struct Work {
@@ -29,6 +30,8 @@ pub struct Done {
     pub job: EncodeJob,
     /// The answer.
     pub result: Result<EncodedSlices, BaseGone>,
+    /// How long it took.
+    pub took: Span,
 }
 
 /// The thread. It ends when this is dropped.
@@ -39,13 +42,15 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the thread; `wake` is called after each job.
-    pub fn start(wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(clock: Clock, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let (work, jobs) = channel::<Work>();
         let (answers, done) = channel();
         std::thread::Builder::new().name("telepane-code".into()).spawn(move || {
             for Work { seat, mut encoder, job, pixels, version } in jobs {
+                let began = clock.now();
                 let result = encoder.encode(&job, &pixels, version);
-                if answers.send(Done { seat, encoder, job, result }).is_err() {
+                let took = clock.now().since(began);
+                if answers.send(Done { seat, encoder, job, result, took }).is_err() {
                     return;
                 }
                 wake();

@@ -45,7 +45,7 @@ impl Rights {
     }
 
     /// Whether an event passes; to be asked for each event, in order, because Delete is something else while Ctrl and Alt
-    /// are held. What comes up must have gone down here: a key is released by the viewer that was allowed to press it.
+    /// are held. Whoever takes rights away releases what is held: afterwards a key coming up does not pass either.
     pub fn allows(&mut self, event: &InputEvent) -> bool {
         match event {
             InputEvent::Key { code, action } => {

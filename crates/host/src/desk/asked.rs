@@ -1,0 +1,92 @@
+//! What the desk loop does because a person asked for it: answers about sessions, ends them, takes rights away.
+//!
+//! Revocation and permissions are files that other commands change. While somebody is connected they are looked at once a
+//! second, which costs two or three `stat` calls; when nobody is, nothing is looked at before the next knock at the door.
+
+use super::{Desk, RIGHTS_EVERY, State, Wish};
+use crate::ask::Ask;
+use crate::metrics::Figures;
+use telepane_model::{HostClock, Stamp, Version};
+use telepane_protocol::Goodbye;
+use telepane_transport::Lanes;
+use telepane_trust::{Feature, Rights};
+
+impl Desk {
+    /// Answers a question; whoever asked may be gone meanwhile.
+    pub(super) fn answer(&mut self, state: &mut State, ask: Ask) {
+        let sessions = |desk: &Self| state.seats.values().map(|s| s.describe(&desk.net)).collect();
+        match ask {
+            Ask::Sessions(reply) => drop(reply.send(sessions(self))),
+            Ask::Figures(reply) => {
+                drop(reply.send(Figures { counts: self.notes.counts.clone(), sessions: sessions(self) }));
+            }
+            Ask::Close { id, reply } => {
+                tracing::info!(session = id, "closed by a person on the host");
+                let closed = self.end_seat(state, id, Goodbye::Other, "the session was closed on the host");
+                let _ = reply.send(closed);
+            }
+        }
+    }
+
+    /// Lets those go who were revoked, and holds the others to what they may do now.
+    pub(super) fn watch_rights(&mut self, state: &mut State) {
+        let now = self.clock.now();
+        if now < state.rights_at || state.seats.values().all(|s| s.conn.is_none()) {
+            return;
+        }
+        state.rights_at = now + RIGHTS_EVERY;
+        let changes = self.door.refresh();
+        if changes == state.rights_seen {
+            return;
+        }
+        state.rights_seen = changes;
+        for id in state.seats.keys().copied().collect::<Vec<_>>() {
+            let Some(seat) = state.seats.get_mut(&id) else { continue };
+            let revoked = seat.guest.enrolled && seat.guest.client.is_some_and(|c| !self.door.is_enrolled(&c));
+            let features = self.door.features(&seat.guest.user);
+            let why = match (revoked, features.has(Feature::Display)) {
+                (true, _) => "this client's key was revoked on the host",
+                (false, false) => "the host's permissions no longer let this client in",
+                (false, true) => {
+                    if features != seat.guest.rights.features() {
+                        tracing::info!(session = id, "other permissions hold now");
+                        seat.guest.rights = Rights::new(features);
+                        seat.on_clip_changed(now, state.clip_has_text);
+                        // What is held was pressed under the old rights.
+                        if let Some(injector) = &mut self.desktop.injector {
+                            // A display that is gone holds nothing; its end shows at the next event.
+                            let _ = injector.release_all();
+                        }
+                    }
+                    continue;
+                }
+            };
+            tracing::info!(session = id, why, "revoked");
+            self.notes.counts.revoked += 1;
+            self.end_seat(state, id, Goodbye::Revoked, why);
+        }
+    }
+
+    /// When the rights have to be looked at next, if they have to.
+    pub(super) fn rights_due(state: &State) -> Option<Stamp<HostClock>> {
+        state.seats.values().any(|s| s.conn.is_some()).then_some(state.rights_at)
+    }
+
+    /// Ends a session aloud and forgets it; false when there is none with this number.
+    pub(super) fn end_seat(&mut self, state: &mut State, id: u64, reason: Goodbye, text: &str) -> bool {
+        let Some(mut seat) = state.seats.remove(&id) else { return false };
+        seat.host.close(self.clock.now(), reason, text);
+        let pixels = self.desktop.source.pixels();
+        let injector = &mut self.desktop.injector;
+        seat.drain(&self.clock, &self.net, &self.worker, (&pixels, Version(0)), &mut self.notes, &mut |wish| {
+            if let (Wish::ReleaseAll, Some(injector)) = (wish, injector.as_mut()) {
+                // As above.
+                let _ = injector.release_all();
+            }
+        });
+        if let Some(conn) = seat.conn {
+            self.net.close(conn, 0, text);
+        }
+        true
+    }
+}
