@@ -109,7 +109,9 @@ impl Model for App {
                 self.resize = Some((Size::new(physical.w, physical.h), (self.micros)()));
             }
             WindowFact::CloseRequested => match self.driver.phase {
-                Phase::NeedCode(_) => self.driver.phase = Phase::Over(exit::NOT_TRUSTED, "no access code was given".into()),
+                Phase::NeedCode(_) => {
+                    self.driver.phase = Phase::Over(exit::NOT_TRUSTED, "no access code was given".into())
+                }
                 _ => self.driver.leave(),
             },
             WindowFact::Occluded(_) => {}
@@ -132,7 +134,9 @@ impl Model for App {
             Phase::NeedCode(_) if self.terminal => {
                 Veil::Message { title: "Access code".into(), lines: vec!["Type it in the terminal.".into()] }
             }
-            Phase::NeedCode(why) => Veil::Ask { prompt: code_prompt(*why, self.driver.notice.as_deref()), secret: false },
+            Phase::NeedCode(why) => {
+                Veil::Ask { prompt: code_prompt(*why, self.driver.notice.as_deref()), secret: false }
+            }
             Phase::Live if self.driver.pixels().is_none() => {
                 Veil::Message { title: "Waiting for the first picture".into(), lines: Vec::new() }
             }

@@ -1,7 +1,7 @@
 //! The client's clock: the only place that reads it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use telepane_model::{ViewerClock, Stamp};
+use telepane_model::{Stamp, ViewerClock};
 
 /// Microseconds from an arbitrary epoch. Each process begins somewhere else, so that only the clock map can relate the
 /// stamps of two processes, in tests as in the field.

@@ -47,7 +47,8 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
     let invalid = |why: String| ConfigError::Invalid { path: path.clone(), why };
     let file: File = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
     if let (None, Some(name)) = (connect.renderer, file.renderer) {
-        let renderer = Renderer::from_str(&name, true).map_err(|_| invalid(format!("renderer: {name:?} is neither pixels nor softbuffer")))?;
+        let renderer = Renderer::from_str(&name, true)
+            .map_err(|_| invalid(format!("renderer: {name:?} is neither pixels nor softbuffer")))?;
         connect.renderer = Some(renderer);
     }
     connect.overlay |= file.overlay.unwrap_or(false);

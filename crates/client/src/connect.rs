@@ -25,7 +25,10 @@ const PORT: u16 = 8443;
 /// Runs a session; the exit code.
 pub fn run(options: Connect) -> Result<i32> {
     let paths = Paths::find(Program::Client, options.state_dir.as_deref())?;
-    let options = config::complete(options, &paths.config_file())?;
+    let options = match config::complete(options, &paths.config_file()) {
+        Ok(options) => options,
+        Err(error) => return Ok(usage(&error)),
+    };
     let (host, port) = split_port(&options.host);
     let addresses = match resolve(&host, port) {
         Ok(addresses) => addresses,
@@ -36,10 +39,11 @@ pub fn run(options: Connect) -> Result<i32> {
     };
     let fingerprint = match options.fingerprint.as_deref().map(str::parse::<Fingerprint>).transpose() {
         Ok(fingerprint) => fingerprint,
-        Err(error) => {
-            eprintln!("telepane: --fingerprint: {error}");
-            return Ok(2);
-        }
+        Err(error) => return Ok(usage(&format_args!("--fingerprint: {error}"))),
+    };
+    let code = match options.access_code_file.as_deref().map(code_file::read).transpose() {
+        Ok(code) => code,
+        Err(error) => return Ok(usage(&format_args!("--access-code-file: {error}"))),
     };
     let target = Target {
         host,
@@ -47,7 +51,7 @@ pub fn run(options: Connect) -> Result<i32> {
         addresses,
         state: paths.state,
         user: options.user.clone().unwrap_or_default(),
-        code: options.access_code_file.as_deref().map(code_file::read).transpose()?,
+        code,
         fingerprint,
         trust_new: options.trust_new,
         notes: options.notes.clone(),
@@ -56,6 +60,12 @@ pub fn run(options: Connect) -> Result<i32> {
     };
     let clock = Clock::new();
     if options.headless { without_window(target, &options, clock) } else { in_window(target, &options, clock) }
+}
+
+/// What was asked for cannot be understood.
+fn usage(error: &dyn std::fmt::Display) -> i32 {
+    eprintln!("telepane: {error}");
+    exit::USAGE
 }
 
 fn without_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32> {

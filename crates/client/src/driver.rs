@@ -21,8 +21,8 @@ use telepane_protocol::{Control, Goodbye};
 use telepane_rate::Policy;
 use telepane_session::{ClipWish, DecodeJob, Incoming, Viewer, ViewerOutput};
 use telepane_transport::{
-    Client, CloseReason, ConnFacts, ConnId, ConnectFailure, Event as NetEvent, Handle, HostExpectation, Lanes, LinkStats,
-    Options, Sink,
+    Client, CloseReason, ConnFacts, ConnId, ConnectFailure, Event as NetEvent, Handle, HostExpectation, Lanes,
+    LinkStats, Options, Sink,
 };
 use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
 
@@ -43,6 +43,8 @@ pub enum Wake {
 pub mod exit {
     /// Fine.
     pub const FINE: i32 = 0;
+    /// The command line or a file that it names is wrong.
+    pub const USAGE: i32 = 2;
     /// No connection came about.
     pub const CANNOT_CONNECT: i32 = 3;
     /// The host is not trusted, or we are not allowed in.
@@ -411,6 +413,9 @@ impl Driver {
             }
             NetEvent::Control { conn, message, .. } => self.on_control(conn, &message),
             NetEvent::ConnectFailed { attempt, why } => self.on_connect_failed(attempt, &why),
+            NetEvent::PathChanged { conn, .. } if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) => {
+                self.viewer.on_path_changed(self.clock.now());
+            }
             NetEvent::Closed { conn, reason } => self.on_closed(conn, &reason),
             _ => {}
         }
@@ -428,13 +433,8 @@ impl Driver {
             }
         };
         let pinned = self.key_pinned == Some(fingerprint) || (self.key_pinned.is_none() && self.target.trust_new);
-        let offer = Offer {
-            key,
-            code: self.target.code.clone(),
-            user: self.target.user.clone(),
-            name: local_name(),
-            pinned,
-        };
+        let offer =
+            Offer { key, code: self.target.code.clone(), user: self.target.user.clone(), name: local_name(), pinned };
         let (entry, step) = Entry::begin(&facts, offer);
         line.entry = Some(entry);
         self.follow(step);
@@ -473,12 +473,15 @@ impl Driver {
             (Ask::Nobody, Some(_)) => {
                 let text = match why {
                     CodeWanted::Throttled => "too many wrong access codes; wait a minute and try again",
-                    _ => "the host refused the access code; check the file, or ask the host's owner for the present code",
+                    _ => {
+                        "the host refused the access code; check the file, or ask the host's owner for the present code"
+                    }
                 };
                 self.over(exit::NOT_TRUSTED, text);
             }
             (Ask::Nobody, None) => {
-                let text = "the host asks for its access code; give it with --access-code-file FILE, or run in a terminal";
+                let text =
+                    "the host asks for its access code; give it with --access-code-file FILE, or run in a terminal";
                 self.over(exit::NOT_TRUSTED, text);
             }
             (Ask::Terminal(ask), _) => {
@@ -491,9 +494,14 @@ impl Driver {
 
     fn pin(&mut self, fingerprint: Fingerprint) {
         self.key_pinned = Some(fingerprint);
-        let added = KnownHosts::open(&self.target.state)
-            .map_err(anyhow::Error::from)
-            .and_then(|mut pins| Ok(pins.add(&self.target.host, self.target.port, &fingerprint, unix_secs())?));
+        let added = KnownHosts::open(&self.target.state).map_err(anyhow::Error::from).and_then(|mut pins| {
+            let (host, port) = (self.target.host.as_str(), self.target.port);
+            if self.target.fingerprint == Some(fingerprint) && pins.pinned(host, port) != Some(fingerprint) {
+                // The person has named the host's new identity.
+                pins.forget(host, port)?;
+            }
+            Ok(pins.add(host, port, &fingerprint, unix_secs())?)
+        });
         if let Err(error) = added {
             tracing::warn!(%error, "the host could not be remembered; it will be asked about again");
         }

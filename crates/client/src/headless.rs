@@ -12,6 +12,10 @@ use telepane_model::{Button, InputEvent, KeyCode, KeyMove, Pixels, Point, Span, 
 
 /// The picture counts as whole when nothing has changed it for this long.
 const QUIET: Span = Span::millis(700);
+/// Applications get this long to appear, and to react to a click.
+const SETTLE: Span = Span::secs(1);
+/// A picture that never rests is taken as it is after this long.
+const LONG_ENOUGH: Span = Span::secs(5);
 /// Keys are typed this far apart, about as fast as a fast typist.
 const KEY_EVERY: Span = Span::millis(120);
 /// And are held for this long.
@@ -20,6 +24,7 @@ const KEY_HELD: Span = Span::millis(40);
 /// Runs until the session is over, or what was asked for is done. Returns the exit code.
 pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver<Wake>) -> Result<i32> {
     let mut last_change: Option<Stamp<ViewerClock>> = None;
+    let mut first_change = None::<Stamp<ViewerClock>>;
     let mut typist = options.typed.as_deref().map(Typist::new);
     let end = options.seconds.map(|s| clock.now() + Span::secs(s));
     loop {
@@ -28,6 +33,7 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
         let (damage, all) = driver.take_damage();
         if !damage.is_empty() || all {
             last_change = Some(clock.now());
+            first_change = first_change.or(last_change);
         }
         driver.shown();
         if let Phase::Over(code, text) = &driver.phase {
@@ -38,13 +44,18 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
             return Ok(*code);
         }
         let quiet = last_change.is_some_and(|at| now.since(at) >= QUIET);
-        if let (Phase::Live, Some(typist), true) = (&driver.phase, &mut typist, last_change.is_some()) {
-            wake_in = [wake_in, typist.turn(now, quiet, &mut driver)].into_iter().flatten().min();
+        let settled = first_change.is_some_and(|at| now.since(at) >= SETTLE);
+        if let (Phase::Live, Some(typist), true) = (&driver.phase, &mut typist, settled) {
+            wake_in = [wake_in, typist.turn(now, &mut driver)].into_iter().flatten().min();
         }
         let typed = typist.as_ref().is_none_or(|t| t.done(now));
         let done = match end {
             Some(end) => now >= end,
-            None => typed && quiet && (options.screenshot.is_some() || options.typed.is_some()),
+            // A blinking caret never rests: after a while the picture is good enough.
+            None => {
+                let long = first_change.is_some_and(|at| now.since(at) >= LONG_ENOUGH);
+                typed && (quiet || long) && (options.screenshot.is_some() || options.typed.is_some())
+            }
         };
         if done {
             driver.leave();
@@ -78,16 +89,15 @@ impl Typist {
     }
 
     /// Presses or lifts what is due; says when to come back.
-    fn turn(&mut self, now: Stamp<ViewerClock>, quiet: bool, driver: &mut Driver) -> Option<Span> {
+    fn turn(&mut self, now: Stamp<ViewerClock>, driver: &mut Driver) -> Option<Span> {
         let code = *self.keys.get(self.next)?;
-        // The first key waits for a whole picture, and for the window that a click there gives the keyboard to.
+        // A click gives a window the keyboard; the first key waits until that has happened.
         let at = match self.at {
             Some(at) => at,
-            None if quiet => {
+            None => {
                 focus(driver);
-                now + KEY_EVERY
+                now + SETTLE
             }
-            None => return Some(QUIET),
         };
         if now < at {
             self.at = Some(at);
@@ -129,12 +139,7 @@ fn key_of(c: char) -> Option<KeyCode> {
 }
 
 /// Writes the screenshot and the statistics that were asked for.
-pub fn write_results(
-    driver: &Driver,
-    screenshot: Option<&Path>,
-    stats: Option<&Path>,
-    renderer: &str,
-) -> Result<()> {
+pub fn write_results(driver: &Driver, screenshot: Option<&Path>, stats: Option<&Path>, renderer: &str) -> Result<()> {
     if let (Some(path), Some(pixels)) = (screenshot, driver.pixels()) {
         write_png(path, pixels).with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -67,16 +67,19 @@ impl Stats {
         let ms = |s: &Samples, p| s.percentile(p).map_or("-".into(), |us| format!("{:.1}", us as f64 / 1e3));
         vec![
             format!("key to picture {} / {} ms (p50 / p95)", ms(&self.key, 50), ms(&self.key, 95)),
-            format!("age {} / {} ms, clocks known within {:.1} ms", ms(&self.age, 50), ms(&self.age, 95), self.clock_error.as_millis_f64()),
+            format!(
+                "age {} / {} ms, clocks known within {:.1} ms",
+                ms(&self.age, 50),
+                ms(&self.age, 95),
+                self.clock_error.as_millis_f64()
+            ),
             format!("{} updates, {} slices, {} kB", self.shown, self.slices, self.slice_bytes / 1000),
         ]
     }
 
     /// Everything, for scripts. Times are microseconds.
     pub fn json(&self) -> Value {
-        let row = |stage: &str, s: &Samples| {
-            json!({ "stage": stage, "count": s.0.len(), "p50_us": s.percentile(50), "p95_us": s.percentile(95), "max_us": s.percentile(100) })
-        };
+        let row = |stage: &str, s: &Samples| json!({ "stage": stage, "count": s.0.len(), "p50_us": s.percentile(50), "p95_us": s.percentile(95), "max_us": s.percentile(100) });
         let mut journey = vec![row("input to desktop", &self.to_desktop), row("application", &self.application)];
         journey.extend(STAGES.iter().zip(&self.stages).map(|(name, s)| row(name, s)));
         json!({

@@ -272,6 +272,8 @@ impl<M: Model> Shell<M> {
             let (caps, num) = live.locks();
             self.input(InputEvent::Focus { caps, num });
         } else {
+            // Whoever took the keyboard keeps it.
+            live.focus_tries = 0;
             self.flush_motion();
             self.keyboard.blur();
             self.pointer.blur();
