@@ -46,20 +46,12 @@ pub struct Damage {
 impl Damage {
     /// Everything may have changed.
     pub fn all(size: Size<Surf>) -> Self {
-        Self {
-            trust: Trust::Unknown,
-            changed: size.rect().into(),
-            moves: Vec::new(),
-        }
+        Self { trust: Trust::Unknown, changed: size.rect().into(), moves: Vec::new() }
     }
 
     /// Exactly this changed.
     pub fn exact(changed: Region<Surf>) -> Self {
-        Self {
-            trust: Trust::Exact,
-            changed,
-            moves: Vec::new(),
-        }
+        Self { trust: Trust::Exact, changed, moves: Vec::new() }
     }
 }
 

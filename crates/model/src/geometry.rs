@@ -4,10 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 /// A coordinate space's name.
-pub trait Space:
-    Copy + Clone + fmt::Debug + Eq + Ord + core::hash::Hash + Default + 'static
-{
-}
+pub trait Space: Copy + Clone + fmt::Debug + Eq + Ord + core::hash::Hash + Default + 'static {}
 
 macro_rules! space {
     ($(#[$doc:meta])* $name:ident) => {
@@ -40,11 +37,7 @@ pub struct Point<S: Space> {
 impl<S: Space> Point<S> {
     /// The point at (`x`, `y`).
     pub const fn new(x: i32, y: i32) -> Self {
-        Self {
-            x,
-            y,
-            space: PhantomData,
-        }
+        Self { x, y, space: PhantomData }
     }
 }
 
@@ -67,11 +60,7 @@ pub struct Size<S: Space> {
 impl<S: Space> Size<S> {
     /// A size of `w` by `h`.
     pub const fn new(w: u32, h: u32) -> Self {
-        Self {
-            w,
-            h,
-            space: PhantomData,
-        }
+        Self { w, h, space: PhantomData }
     }
 
     /// Pixels in all.
@@ -119,13 +108,7 @@ pub struct Rect<S: Space> {
 impl<S: Space> Rect<S> {
     /// The rectangle with its top left corner at (`x`, `y`).
     pub const fn new(x: i32, y: i32, w: u32, h: u32) -> Self {
-        Self {
-            x,
-            y,
-            w,
-            h,
-            space: PhantomData,
-        }
+        Self { x, y, w, h, space: PhantomData }
     }
 
     /// The rectangle between two corners, the second one exclusive; empty if they are out of order.
@@ -162,12 +145,7 @@ impl<S: Space> Rect<S> {
 
     /// What both have; empty if nothing.
     pub fn intersect(self, o: Self) -> Self {
-        Self::between(
-            self.x.max(o.x),
-            self.y.max(o.y),
-            self.right().min(o.right()),
-            self.bottom().min(o.bottom()),
-        )
+        Self::between(self.x.max(o.x), self.y.max(o.y), self.right().min(o.right()), self.bottom().min(o.bottom()))
     }
 
     /// The smallest rectangle that holds both; an empty one adds nothing.
@@ -178,12 +156,7 @@ impl<S: Space> Rect<S> {
         if o.is_empty() {
             return self;
         }
-        Self::between(
-            self.x.min(o.x),
-            self.y.min(o.y),
-            self.right().max(o.right()),
-            self.bottom().max(o.bottom()),
-        )
+        Self::between(self.x.min(o.x), self.y.min(o.y), self.right().max(o.right()), self.bottom().max(o.bottom()))
     }
 
     /// Whether every pixel of `o` is in `self`.
@@ -198,12 +171,7 @@ impl<S: Space> Rect<S> {
 
     /// The same rectangle moved by (`dx`, `dy`), saturating.
     pub const fn offset(self, dx: i32, dy: i32) -> Self {
-        Self::new(
-            self.x.saturating_add(dx),
-            self.y.saturating_add(dy),
-            self.w,
-            self.h,
-        )
+        Self::new(self.x.saturating_add(dx), self.y.saturating_add(dy), self.w, self.h)
     }
 
     /// The same numbers in another space. Only for a named conversion that knows why it may.

@@ -17,10 +17,7 @@ pub struct Pixels {
 impl Pixels {
     /// All black.
     pub fn new(size: Size<Surf>) -> Self {
-        Self {
-            size,
-            data: vec![0; size.area() as usize * 4],
-        }
+        Self { size, data: vec![0; size.area() as usize * 4] }
     }
 
     /// Takes `data` as the pixels, if its length fits the size.
@@ -71,8 +68,7 @@ impl Pixels {
     pub fn copy_from(&mut self, from: &Self, rect: Rect<Surf>) {
         let r = rect.intersect(self.size.rect()).intersect(from.size.rect());
         for y in r.y..r.bottom() {
-            self.row_mut(r.x as u32, y as u32, r.w)
-                .copy_from_slice(from.row(r.x as u32, y as u32, r.w));
+            self.row_mut(r.x as u32, y as u32, r.w).copy_from_slice(from.row(r.x as u32, y as u32, r.w));
         }
     }
 
@@ -81,8 +77,7 @@ impl Pixels {
         let r = from.size.rect().offset(x, y).intersect(self.size.rect());
         for row in r.y..r.bottom() {
             let source = from.row((r.x - x) as u32, (row - y) as u32, r.w);
-            self.row_mut(r.x as u32, row as u32, r.w)
-                .copy_from_slice(source);
+            self.row_mut(r.x as u32, row as u32, r.w).copy_from_slice(source);
         }
     }
 
@@ -93,20 +88,14 @@ impl Pixels {
         for row in self.rows(r) {
             data.extend_from_slice(row);
         }
-        Self {
-            size: r.size(),
-            data,
-        }
+        Self { size: r.size(), data }
     }
 
     /// Fills `rect`, clipped, with one colour (blue, green, red).
     pub fn fill(&mut self, rect: Rect<Surf>, [b, g, r]: [u8; 3]) {
         let rect = rect.intersect(self.size.rect());
         for y in rect.y..rect.bottom() {
-            for px in self
-                .row_mut(rect.x as u32, y as u32, rect.w)
-                .chunks_exact_mut(4)
-            {
+            for px in self.row_mut(rect.x as u32, y as u32, rect.w).chunks_exact_mut(4) {
                 px.copy_from_slice(&[b, g, r, 0]);
             }
         }

@@ -21,7 +21,7 @@ impl Rng {
 
     /// A number in `0..n`; 0 when `n` is 0.
     pub const fn below(&mut self, n: u64) -> u64 {
-        (self.next_u64() as u128 * n as u128 >> 64) as u64
+        ((self.next_u64() as u128 * n as u128) >> 64) as u64
     }
 
     /// True once in a million `ppm` times.

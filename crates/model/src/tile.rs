@@ -74,17 +74,13 @@ impl Grid {
 
     /// A tile's number in row order, if it is in the grid.
     pub fn index(&self, at: TileAt) -> Option<usize> {
-        (at.col < self.cols() && at.row < self.rows())
-            .then(|| at.row as usize * self.cols() as usize + at.col as usize)
+        (at.col < self.cols() && at.row < self.rows()).then(|| at.row as usize * self.cols() as usize + at.col as usize)
     }
 
     /// The tile with this number.
     pub fn at(&self, index: usize) -> TileAt {
         let cols = (self.cols() as usize).max(1);
-        TileAt {
-            col: (index % cols) as u16,
-            row: (index / cols) as u16,
-        }
+        TileAt { col: (index % cols) as u16, row: (index / cols) as u16 }
     }
 
     /// A tile's pixels, clipped to the surface.
@@ -98,17 +94,8 @@ impl Grid {
         let r = rect.intersect(self.size.rect());
         let t = TILE as i32;
         let (c0, r0) = (r.x / t, r.y / t);
-        let (c1, r1) = if r.is_empty() {
-            (c0, r0)
-        } else {
-            ((r.right() + t - 1) / t, (r.bottom() + t - 1) / t)
-        };
-        (r0..r1).flat_map(move |row| {
-            (c0..c1).map(move |col| TileAt {
-                col: col as u16,
-                row: row as u16,
-            })
-        })
+        let (c1, r1) = if r.is_empty() { (c0, r0) } else { ((r.right() + t - 1) / t, (r.bottom() + t - 1) / t) };
+        (r0..r1).flat_map(move |row| (c0..c1).map(move |col| TileAt { col: col as u16, row: row as u16 }))
     }
 
     /// All tiles, in row order.
@@ -125,10 +112,7 @@ mod tests {
     fn tiles_cover_the_surface_once() {
         for (w, h) in [(1, 1), (64, 64), (65, 63), (1920, 1080)] {
             let grid = Grid::new(Size::new(w, h));
-            assert_eq!(
-                grid.all().map(|t| grid.rect(t).area()).sum::<u64>(),
-                grid.size().area()
-            );
+            assert_eq!(grid.all().map(|t| grid.rect(t).area()).sum::<u64>(), grid.size().area());
             assert_eq!(grid.all().count(), grid.count());
             for (i, t) in grid.all().enumerate() {
                 assert_eq!(grid.index(t), Some(i));

@@ -5,9 +5,7 @@ use core::marker::PhantomData;
 use core::ops::{Add, AddAssign, Sub};
 
 /// A clock's name. A [`Stamp`] carries it in its type, so mixing clocks does not compile.
-pub trait Clock:
-    Copy + Clone + fmt::Debug + Eq + Ord + core::hash::Hash + Default + 'static
-{
+pub trait Clock: Copy + Clone + fmt::Debug + Eq + Ord + core::hash::Hash + Default + 'static {
     /// The name printed in front of a stamp.
     const NAME: &'static str;
 }
@@ -63,13 +61,7 @@ impl<C: Clock> Stamp<C> {
 
 impl<C: Clock> fmt::Debug for Stamp<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}.{:06}",
-            C::NAME,
-            self.0 / 1_000_000,
-            self.0 % 1_000_000
-        )
+        write!(f, "{}:{}.{:06}", C::NAME, self.0 / 1_000_000, self.0 % 1_000_000)
     }
 }
 
@@ -155,11 +147,7 @@ impl Span {
     pub const fn scaled(self, num: u64, den: u64) -> Self {
         let den = if den == 0 { 1 } else { den };
         let wide = self.0 as u128 * num as u128 / den as u128;
-        Self(if wide > u64::MAX as u128 {
-            u64::MAX
-        } else {
-            wide as u64
-        })
+        Self(if wide > u64::MAX as u128 { u64::MAX } else { wide as u64 })
     }
 }
 
@@ -201,10 +189,7 @@ impl ClockMap {
 
     /// The host's clock at the viewer's instant `t`.
     pub const fn to_host(&self, t: Stamp<ViewerClock>) -> Stamp<HostClock> {
-        Stamp::from_micros(
-            t.as_micros()
-                .saturating_add_signed(self.offset_us.saturating_neg()),
-        )
+        Stamp::from_micros(t.as_micros().saturating_add_signed(self.offset_us.saturating_neg()))
     }
 }
 
@@ -235,10 +220,7 @@ mod tests {
 
     #[test]
     fn the_clock_map_goes_there_and_back() {
-        let map = ClockMap {
-            offset_us: -1_500,
-            error: Span::micros(80),
-        };
+        let map = ClockMap { offset_us: -1_500, error: Span::micros(80) };
         let t = T::from_micros(1_000_000);
         assert_eq!(map.to_viewer(t).as_micros(), 998_500);
         assert_eq!(map.to_host(map.to_viewer(t)), t);

@@ -62,32 +62,20 @@ impl BitRate {
             return Span::MAX;
         }
         let micros = bytes.0 as u128 * 8_000_000 / self.0 as u128;
-        Span::micros(if micros > u64::MAX as u128 {
-            u64::MAX
-        } else {
-            micros as u64
-        })
+        Span::micros(if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 })
     }
 
     /// How many bytes pass in `span` at this rate.
     pub const fn bytes_in(self, span: Span) -> Bytes {
         let bytes = self.0 as u128 * span.as_micros() as u128 / 8_000_000;
-        Bytes(if bytes > u64::MAX as u128 {
-            u64::MAX
-        } else {
-            bytes as u64
-        })
+        Bytes(if bytes > u64::MAX as u128 { u64::MAX } else { bytes as u64 })
     }
 
     /// `self * num / den`, saturating; `den` zero counts as one.
     pub const fn scaled(self, num: u64, den: u64) -> Self {
         let den = if den == 0 { 1 } else { den };
         let wide = self.0 as u128 * num as u128 / den as u128;
-        Self(if wide > u64::MAX as u128 {
-            u64::MAX
-        } else {
-            wide as u64
-        })
+        Self(if wide > u64::MAX as u128 { u64::MAX } else { wide as u64 })
     }
 }
 
