@@ -197,6 +197,7 @@ fn applications(root: &Path, place: &Place, host: &Host) -> Result<Vec<Job>> {
         start("openbox", &mut host.on_desktop("openbox"))?;
         has_window_manager(host)?;
     }
+    start("xsetroot", host.on_desktop("xsetroot").args(["-solid", "#33506b"]))?;
     let shown = "ls --color=always; echo; sed -n '1,24p' Cargo.toml; exec sh";
     start(
         "xterm",
