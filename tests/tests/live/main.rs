@@ -5,7 +5,16 @@
 //! time-outs are generous. What a test needs and does not find (a program, a driver, a right) makes it say so and pass.
 #![cfg(target_os = "linux")]
 
+mod blackout;
+mod clipboard;
+mod ending;
+mod memory;
+mod namespace;
 mod path;
 mod process;
+mod refusals;
+mod resize;
 mod screen;
+mod sharing;
 mod stage;
+mod survival;

@@ -1,8 +1,8 @@
 //! The living path: what is typed and clicked in the client's window arrives in applications on the host, and the
 //! client shows the host's pixels, all of them and no others.
 
-use super::process::{PATIENCE, Running, have, pause, until};
-use super::screen::{LEFT_CTRL, Screen};
+use super::process::{PATIENCE, Running, Signal, have, pause, until};
+use super::screen::{LEFT_CTRL, NO_KEY, Screen};
 use super::stage::{SIZE, Stage};
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +17,6 @@ fn keys_and_clicks_arrive_and_the_picture_is_exact() {
         return;
     }
     let stage = Stage::start();
-    println!("exact {:?} after the start of the client", stage.exact());
     in_a_terminal(&stage);
     the_pointer_is_the_hosts(&stage);
     in_an_editor(&stage);
@@ -36,7 +35,6 @@ fn the_same_under_loss_and_reordering() {
         ..LinkModel::default()
     };
     let stage = Stage::with(&[], &[], Some(link));
-    println!("exact {:?} after the start of the client", stage.exact());
     in_a_terminal(&stage);
     in_an_editor(&stage);
     let counters = stage.relay.as_ref().expect("there is one").counters();
@@ -51,7 +49,6 @@ fn the_same_with_scrap() {
         return;
     }
     let stage = Stage::with(&["--capture", "scrap"], &[], None);
-    println!("exact {:?} after the start of the client", stage.exact());
     in_a_terminal(&stage);
 }
 
@@ -61,18 +58,27 @@ fn the_same_with_pixels_on_a_software_vulkan() {
         return;
     }
     let drivers = Path::new("/usr/share/vulkan/icd.d");
-    if !std::fs::read_dir(drivers).is_ok_and(|mut d| d.any(|f| f.is_ok_and(|f| f.file_name().to_string_lossy().starts_with("lvp"))))
+    if !std::fs::read_dir(drivers)
+        .is_ok_and(|mut d| d.any(|f| f.is_ok_and(|f| f.file_name().to_string_lossy().starts_with("lvp"))))
     {
         println!("pixels: skipped, there is no software Vulkan driver (package mesa-vulkan-drivers)");
         return;
     }
-    let stage = Stage::with(&[], &["--renderer", "pixels"], None);
-    println!("exact {:?} after the start of the client", stage.exact());
+    let stats = std::env::temp_dir().join(format!("telepane-live-{}-stats.json", std::process::id()));
+    let stats_arg = stats.display().to_string();
+    let mut stage = Stage::with(&[], &["--renderer", "pixels", "--stats-json", &stats_arg], None);
     in_a_terminal(&stage);
+    stage.client.signal(Signal::Interrupt);
+    assert_eq!(stage.client.exit_code(PATIENCE), 0);
+    let text = read(&stats);
+    std::fs::remove_file(&stats).expect("the statistics were written");
+    let stats: serde_json::Value = serde_json::from_str(&text).expect("they are JSON");
+    println!("pixels: drawn by {}", stats["renderer"]);
+    assert!(stats["renderer"].as_str().is_some_and(|r| r.starts_with("pixels")), "another renderer drew: {text}");
 }
 
 /// Types into `cat > file` in an xterm, and scrolls a long text there.
-fn in_a_terminal(stage: &Stage) {
+pub fn in_a_terminal(stage: &Stage) {
     let file = stage.dir.join("typed");
     let xterm = stage.terminal(&format!("cat > {}; seq 1 2000; exec cat >> {0}", file.display()));
     stage.there.click(200, 100);
@@ -91,7 +97,7 @@ fn in_a_terminal(stage: &Stage) {
     stage.there.control('d');
     until("the text runs through", PATIENCE, || stage.here.picture() != before);
     println!("xterm: exact {:?} after 2000 lines began to run", stage.exact());
-    assert_eq!(stage.here.held(), [], "no key stays down");
+    assert_eq!(stage.here.held(), NO_KEY, "no key stays down");
     assert!(stage.there.picture().lively() > 1_000, "the picture is not empty");
     drop(xterm);
     println!("xterm: exact {:?} after it closed", stage.exact());
@@ -121,7 +127,7 @@ fn in_an_editor(stage: &Stage) {
     stage.there.click((menu[0] + 40) as i16, (menu[1] + menu[3] - 16) as i16);
     println!("mousepad: ended with {} after its menu's last entry was clicked", editor.exit_code(PATIENCE));
     println!("mousepad: exact {:?} after it closed", stage.exact());
-    assert_eq!(stage.here.held(), [], "no key stays down");
+    assert_eq!(stage.here.held(), NO_KEY, "no key stays down");
 }
 
 /// The client draws the pointer with the host's image, and the picture never has it (the screens are read without
@@ -169,7 +175,6 @@ fn a_modifier_does_not_outlive_the_focus() {
         return;
     }
     let stage = Stage::start();
-    stage.exact();
     stage.there.press(LEFT_CTRL);
     until("the modifier is down on the host", PATIENCE, || stage.here.held() == [LEFT_CTRL + 8]);
     stage.there.focus_nobody();

@@ -6,7 +6,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a loaded machine before the test gives up.
@@ -20,10 +20,14 @@ const LOG_SHOWN: usize = 6_000;
 pub struct Running {
     name: String,
     child: Child,
-    out: Arc<Mutex<String>>,
-    err: Arc<Mutex<String>>,
+    out: Collected,
+    err: Collected,
     ended: Option<i32>,
 }
+
+/// What a program writes, and whether it has closed the pipe.
+#[derive(Clone, Default)]
+struct Collected(Arc<Mutex<(Vec<u8>, bool)>>);
 
 /// What a program is told.
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +57,24 @@ impl Running {
 
     /// What it wrote to standard output so far.
     pub fn out(&self) -> String {
-        text(&self.out)
+        self.out.text()
     }
 
     /// What it wrote to standard error so far.
     pub fn err(&self) -> String {
-        text(&self.err)
+        self.err.text()
+    }
+
+    /// All it wrote to standard output; for one that has ended.
+    pub fn all_out(&self) -> String {
+        until("the pipe is closed", PATIENCE, || self.out.lock().1);
+        self.out()
+    }
+
+    /// All it wrote to standard error; for one that has ended.
+    pub fn all_err(&self) -> String {
+        until("the pipe is closed", PATIENCE, || self.err.lock().1);
+        self.err()
     }
 
     /// The first line of its standard output that begins with `prefix`, waited for.
@@ -122,27 +138,33 @@ impl Drop for Running {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let err = self.err();
-            let from = err.char_indices().map(|(i, _)| i).find(|i| err.len() - i <= LOG_SHOWN).unwrap_or(0);
+            let from = err.char_indices().map(|(i, _)| i).find(|i| err.len() - i <= LOG_SHOWN).unwrap_or_default();
             eprintln!("--- {} ended {ended:?}; out: {:?}; its log's end:\n{}", self.name, self.out(), &err[from..]);
         }
     }
 }
 
-fn collect(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let text = Arc::<Mutex<String>>::default();
-    let kept = text.clone();
+fn collect(mut from: impl Read + Send + 'static) -> Collected {
+    let collected = Collected::default();
+    let kept = collected.clone();
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
-            let part = String::from_utf8_lossy(&buffer[..n]).into_owned();
-            kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&part);
+            kept.lock().0.extend_from_slice(&buffer[..n]);
         }
+        kept.lock().1 = true;
     });
-    text
+    collected
 }
 
-fn text(kept: &Mutex<String>) -> String {
-    kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl Collected {
+    fn lock(&self) -> MutexGuard<'_, (Vec<u8>, bool)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.lock().0).into_owned()
+    }
 }
 
 /// A directory that goes with this value.

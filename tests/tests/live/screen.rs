@@ -9,8 +9,8 @@ use std::time::Duration;
 use x11rb::connection::Connection;
 use x11rb::protocol::xfixes::ConnectionExt as _;
 use x11rb::protocol::xproto::{
-    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
-    MOTION_NOTIFY_EVENT, MapState, Window,
+    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ConnectionExt as _, ImageFormat, InputFocus,
+    KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, Window,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::reexports::x11rb_protocol::parse_display::parse_display;
@@ -56,6 +56,27 @@ impl Screen {
         let name = format!(":{}", number.trim());
         let (conn, root) = connect(&name, None);
         Self { name, server: Some(server), conn, root }
+    }
+
+    /// Paints the root with a pattern that no empty screen has, so that equal pictures mean something.
+    pub fn paint_root(&self, seed: u32) {
+        const TILE: u16 = 96;
+        let (pixmap, gc) = (self.conn.generate_id().expect("an id"), self.conn.generate_id().expect("an id"));
+        let bgrx: Vec<u8> = (0..u32::from(TILE) * u32::from(TILE))
+            .flat_map(|i| {
+                let (x, y) = (i % u32::from(TILE), i / u32::from(TILE));
+                let noise = (x ^ y).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 27;
+                [(x * 2 + noise) as u8, (y * 2) as u8, (seed.wrapping_mul(40) + (x / 8 + y / 8) * 9) as u8, 0]
+            })
+            .collect();
+        let aux = ChangeWindowAttributesAux::new().background_pixmap(pixmap);
+        self.conn.create_pixmap(24, pixmap, self.root, TILE, TILE).expect("alive");
+        self.conn.create_gc(gc, pixmap, &Default::default()).expect("alive");
+        self.conn.put_image(ImageFormat::Z_PIXMAP, pixmap, gc, TILE, TILE, 0, 0, 0, 24, &bgrx).expect("alive");
+        self.conn.change_window_attributes(self.root, &aux).expect("alive");
+        self.conn.free_gc(gc).expect("alive");
+        self.conn.free_pixmap(pixmap).expect("alive");
+        self.conn.clear_area(false, self.root, 0, 0, 0, 0).expect("alive").check().expect("it can be painted");
     }
 
     /// A display that somebody else runs.
@@ -246,19 +267,29 @@ impl Picture {
     }
 }
 
-/// Waits until `client` shows what `host` shows, pixel for pixel; returns how long it took.
+/// Waits until `client` shows what `host` shows, pixel for pixel, and neither changes for a moment; returns how long it
+/// took until the client was right.
 pub fn exact(host: &Screen, client: &Screen, within: Duration) -> Duration {
+    /// Longer than an application takes from one part of its drawing to the next.
+    const MOMENT: Duration = Duration::from_millis(120);
     let start = now();
+    let mut steady: Option<(Duration, Picture)> = None;
     loop {
-        let (before, shown, after) = (host.picture(), client.picture(), host.picture());
-        if shown == before || shown == after {
-            return start.elapsed();
+        let (wanted, shown) = (host.picture(), client.picture());
+        match &steady {
+            Some((since, picture)) if *picture == wanted && shown == wanted => {
+                if start.elapsed() - *since > MOMENT {
+                    return *since;
+                }
+            }
+            _ => steady = (shown == wanted).then(|| (start.elapsed(), wanted.clone())),
         }
         if start.elapsed() > within {
-            let difference = after.difference(&shown).unwrap_or_default();
+            let difference =
+                wanted.difference(&shown).unwrap_or_else(|| "the host's picture changes all the time".into());
             panic!("the client does not show what the host shows after {within:?}: {difference}");
         }
-        pause(Duration::from_millis(15));
+        pause(Duration::from_millis(10));
     }
 }
 
@@ -278,6 +309,8 @@ pub fn environment<'c>(command: &'c mut Command, home: &Path) -> &'c mut Command
     command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("LC_ALL", "C.UTF-8").env("NO_AT_BRIDGE", "1")
 }
 
+/// What [`Screen::held`] says when everything is up.
+pub const NO_KEY: [u8; 0] = [];
 /// The evdev codes used by name (`input-event-codes.h`).
 pub const LEFT_CTRL: u8 = 29;
 /// See [`LEFT_CTRL`].
@@ -313,7 +346,8 @@ fn connect(name: &str, xauthority: Option<&Path>) -> (RustConnection, Window) {
 }
 
 fn key_of(c: char) -> (u8, bool) {
-    const PLAIN: [(&str, u8); 4] = [("1234567890-=", 2), ("qwertyuiop[]", 16), ("asdfghjkl;'`", 30), ("\\zxcvbnm,./", 43)];
+    const PLAIN: [(&str, u8); 4] =
+        [("1234567890-=", 2), ("qwertyuiop[]", 16), ("asdfghjkl;'`", 30), ("\\zxcvbnm,./", 43)];
     const SHIFTED: [(&str, u8); 4] =
         [("!@#$%^&*()_+", 2), ("QWERTYUIOP{}", 16), ("ASDFGHJKL:\"~", 30), ("|ZXCVBNM<>?", 43)];
     match c {

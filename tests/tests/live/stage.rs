@@ -1,9 +1,9 @@
 //! An agent, a client and the link between them, started as a person would start them.
 
-use super::process::{PATIENCE, Running, Scratch, now, program, until};
+use super::process::{PATIENCE, Running, Scratch, Signal, now, pause, program, until};
 use super::screen::{Screen, environment};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,21 @@ impl Agent {
 
     /// The same at an address.
     pub fn at(dir: &Scratch, listen: &str, args: &[&str]) -> Self {
-        let mut run = serve(dir, listen, args);
+        Self::ready(serve(dir, listen, args))
+    }
+
+    /// The same with another code.
+    pub fn with_code(dir: &Scratch, code_file: &str, listen: &str, args: &[&str]) -> Self {
+        Self::ready(start_agent(Command::new(program("telepane-host")), dir, Path::new(code_file), listen, args))
+    }
+
+    /// The same in the network namespace of process `pid`.
+    pub fn in_namespace(pid: u32, dir: &Scratch, listen: &str, args: &[&str]) -> Self {
+        let code = dir.write("code", CODE);
+        Self::ready(start_agent(enter(pid, "telepane-host"), dir, &code, listen, args))
+    }
+
+    fn ready(mut run: Running) -> Self {
         let ready = run.line("ready ");
         let mut words = ready.split(' ').skip(1);
         let addr = words.next().and_then(|a| a.parse().ok()).expect("an address follows `ready`");
@@ -46,10 +60,26 @@ impl Agent {
     }
 }
 
+impl Drop for Agent {
+    /// Asked first, because what it started for itself ends with it only then.
+    fn drop(&mut self) {
+        if self.run.ended().is_none() {
+            self.run.signal(Signal::Terminate);
+            let start = now();
+            while self.run.ended().is_none() && start.elapsed() < Duration::from_secs(3) {
+                pause(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
 /// `telepane-host serve`, ready or not.
 pub fn serve(dir: &Scratch, listen: &str, args: &[&str]) -> Running {
     let code = dir.write("code", CODE);
-    let mut command = Command::new(program("telepane-host"));
+    start_agent(Command::new(program("telepane-host")), dir, &code, listen, args)
+}
+
+fn start_agent(mut command: Command, dir: &Scratch, code: &Path, listen: &str, args: &[&str]) -> Running {
     environment(&mut command, &dir.join(""));
     command.args(["serve", "--listen", listen, "--state-dir"]).arg(dir.join("host"));
     command.arg("--access-code-file").arg(code).args(args);
@@ -64,16 +94,37 @@ pub fn connect(dir: &Scratch, state: &str, screen: Option<&Screen>, host: &str, 
 
 /// The same without a code.
 pub fn connect_without_code(dir: &Scratch, state: &str, screen: Option<&Screen>, host: &str, args: &[&str]) -> Running {
-    let mut command = Command::new(program("telepane"));
-    environment(&mut command, &dir.join(""));
+    start_client(Command::new(program("telepane")), dir, state, screen, host, args)
+}
+
+/// `telepane connect` with the code, on `screen` and in the network namespace of process `pid`.
+pub fn connect_in(pid: u32, dir: &Scratch, state: &str, screen: &Screen, host: &str, args: &[&str]) -> Running {
+    let code = dir.write("client-code", CODE).display().to_string();
+    let args = [&["--access-code-file", code.as_str()], args].concat();
+    start_client(enter(pid, "telepane"), dir, state, Some(screen), host, &args)
+}
+
+/// One of the project's programs in the network namespace of process `pid`.
+fn enter(pid: u32, name: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/proc/{pid}/ns/net")).arg(program(name));
+    command
+}
+
+fn start_client(
+    mut command: Command,
+    dir: &Scratch,
+    state: &str,
+    screen: Option<&Screen>,
+    host: &str,
+    args: &[&str],
+) -> Running {
+    environment(&mut command, &dir.join("")).env("RUST_LOG", "info");
+    command.args(["connect", host, "--state-dir"]).arg(dir.join(state)).args(args);
     match screen {
         Some(screen) => command.env("DISPLAY", &screen.name),
-        None => command.env("RUST_LOG", "info"),
+        None => command.arg("--headless"),
     };
-    command.env("RUST_LOG", "info").args(["connect", host, "--state-dir"]).arg(dir.join(state)).args(args);
-    if screen.is_none() {
-        command.arg("--headless");
-    }
     Running::start("telepane", &mut command)
 }
 
@@ -98,7 +149,7 @@ pub struct Stage {
 pub const SIZE: (u16, u16) = (800, 600);
 
 impl Stage {
-    /// A direct connection.
+    /// A direct connection; the first picture is there.
     pub fn start() -> Self {
         Self::with(&[], &[], None)
     }
@@ -107,11 +158,14 @@ impl Stage {
     pub fn with(agent_args: &[&str], client_args: &[&str], link: Option<LinkModel>) -> Self {
         let dir = Scratch::new();
         let (here, there) = (Screen::start(SIZE.0, SIZE.1), Screen::start(SIZE.0, SIZE.1));
+        here.paint_root(1);
         let agent = Agent::start(&dir, &[&["--display", &here.name], agent_args].concat());
         let relay = link.map(|link| relay(&agent, link));
         let addr = relay.as_ref().map_or(agent.addr, Relay::addr).to_string();
         let client = connect(&dir, "client", Some(&there), &addr, &[&["--fullscreen"], client_args].concat());
-        Self { client, relay, agent, there, here, dir }
+        let stage = Self { client, relay, agent, there, here, dir };
+        println!("the first picture: exact {:?} after the start of the client", stage.exact());
+        stage
     }
 
     /// Waits until the client shows what the host shows; returns how long it took.
@@ -131,6 +185,17 @@ impl Stage {
         until("the xterm is there", PATIENCE, || self.here.windows().len() > windows);
         xterm
     }
+}
+
+/// A line typed at a client arrives in the xterm that [`Stage::terminal`] opened with `cat`, and is seen.
+pub fn types(stage: &Stage, file: &Path, line: &str) {
+    let before = std::fs::read_to_string(file).unwrap_or_default();
+    stage.there.click(200, 100);
+    stage.there.type_text(line);
+    until("what was typed arrived", PATIENCE, || {
+        std::fs::read_to_string(file).is_ok_and(|text| text == format!("{before}{line}"))
+    });
+    stage.exact();
 }
 
 /// A relay before an agent.

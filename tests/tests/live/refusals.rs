@@ -1,0 +1,111 @@
+//! What bad input gets: an exit code, and a message that says what to do next.
+
+use super::process::{PATIENCE, Running, Scratch, Signal, now};
+use super::stage::{Agent, connect, connect_without_code, serve};
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
+
+/// An agent that needs no display.
+const SCENE: [&str; 2] = ["--synthetic", "editor"];
+
+#[test]
+fn a_wrong_code_and_no_code() {
+    let dir = Scratch::new();
+    let agent = Agent::start(&dir, &SCENE);
+    let addr = agent.addr.to_string();
+    let wrong = dir.write("wrong", "ABCD-EFGH-9999").display().to_string();
+    expect(connect_without_code(&dir, "a", None, &addr, &["--access-code-file", &wrong]), 4, &["access code", "ask"]);
+    expect(connect_without_code(&dir, "b", None, &addr, &[]), 4, &["--access-code-file"]);
+    let garbage = dir.write("garbage", "no code at all!").display().to_string();
+    let ended = connect_without_code(&dir, "c", None, &addr, &["--access-code-file", &garbage]);
+    expect(ended, 2, &["garbage"]);
+    let missing = dir.join("missing").display().to_string();
+    expect(connect_without_code(&dir, "c", None, &addr, &["--access-code-file", &missing]), 2, &["missing"]);
+    // The right one still lets in: others' mistakes do not lock the door, and nothing of theirs was kept.
+    let shot = dir.join("shot.png").display().to_string();
+    expect(connect(&dir, "d", None, &addr, &["--screenshot", &shot, "--seconds", "1"]), 0, &[]);
+}
+
+#[test]
+fn the_second_time_nothing_is_asked() {
+    let dir = Scratch::new();
+    let agent = Agent::start(&dir, &SCENE);
+    let addr = agent.addr.to_string();
+    expect(connect(&dir, "client", None, &addr, &["--seconds", "1"]), 0, &[]);
+    expect(connect_without_code(&dir, "client", None, &addr, &["--seconds", "1"]), 0, &[]);
+}
+
+#[test]
+fn a_host_that_is_not_who_it_was() {
+    let dir = Scratch::new();
+    let mut agent = Agent::start(&dir, &SCENE);
+    let addr = agent.addr.to_string();
+    let was = agent.fingerprint.clone();
+    expect(connect(&dir, "client", None, &addr, &["--seconds", "1", "--fingerprint", &was]), 0, &[]);
+    agent.run.signal(Signal::Terminate);
+    agent.run.exit_code(PATIENCE);
+    std::fs::remove_dir_all(dir.join("host")).expect("the agent kept its identity there");
+    let agent = Agent::at(&dir, &addr, &SCENE);
+    assert_ne!(agent.fingerprint, was);
+    let now = agent.fingerprint.as_str();
+    expect(connect(&dir, "client", None, &addr, &[]), 4, &["identity has changed", &was, now, "--fingerprint"]);
+    expect(connect(&dir, "other", None, &addr, &["--fingerprint", &was]), 4, &["identity", now]);
+    // Compared and named by the person, it is the one that is known from then on.
+    expect(connect(&dir, "client", None, &addr, &["--fingerprint", now, "--seconds", "1"]), 0, &[]);
+    expect(connect_without_code(&dir, "client", None, &addr, &["--seconds", "1"]), 0, &[]);
+}
+
+#[test]
+fn a_host_that_cannot_be_reached() {
+    let dir = Scratch::new();
+    let start = now();
+    let closed = UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a port").to_string();
+    expect(connect(&dir, "a", None, &closed, &[]), 3, &["127.0.0.1", "start the agent", "check the port"]);
+    println!("a closed port was told after {:?}", start.elapsed());
+
+    let start = now();
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = UdpSocket::bind(tcp.local_addr().expect("bound")).expect("the same port over UDP");
+    let addr = silent.local_addr().expect("bound").to_string();
+    expect(connect(&dir, "b", None, &addr, &[]), 3, &["127.0.0.1", "UDP"]);
+    println!("a port silent on UDP and open on TCP was told after {:?}", start.elapsed());
+
+    expect(connect(&dir, "c", None, "no.such.host.invalid", &[]), 3, &["no.such.host.invalid", "check the name"]);
+}
+
+#[test]
+fn a_command_line_or_a_file_that_is_wrong() {
+    let dir = Scratch::new();
+    let config = dir.write("config.toml", "overlay = true\nrendrer = \"pixels\"\n").display().to_string();
+    expect(connect(&dir, "a", None, "127.0.0.1", &["--config", &config]), 2, &["rendrer", "line 2", "correct it"]);
+    expect(connect(&dir, "a", None, "127.0.0.1", &["--fingerprint", "xyz"]), 2, &["--fingerprint"]);
+    expect(connect(&dir, "a", None, "127.0.0.1", &["--size", "big"]), 2, &["1280x720"]);
+
+    let config = dir.write("host.toml", "shared = true\nlimt = \"2M\"\n").display().to_string();
+    let ended = serve(&dir, "127.0.0.1:0", &["--config", &config, "--synthetic", "editor"]);
+    expect(ended, 2, &["limt", "line 2", "correct it"]);
+    expect(serve(&dir, "127.0.0.1:0", &["--limit", "fast"]), 2, &["20M"]);
+}
+
+#[test]
+fn a_display_that_is_not_there_and_a_port_in_use() {
+    let dir = Scratch::new();
+    expect(serve(&dir, "127.0.0.1:0", &["--display", ":4999"]), 1, &[":4999", "--virtual"]);
+    let agent = Agent::start(&dir, &SCENE);
+    let addr = agent.addr.to_string();
+    expect(serve(&dir, &addr, &SCENE), 1, &[&agent.addr.port().to_string(), "--listen"]);
+}
+
+/// It ends with this code, and each of `words` is in what it says.
+fn expect(mut run: Running, code: i32, words: &[&str]) {
+    let ended = run.exit_code(Duration::from_secs(30));
+    let said = run.all_err();
+    // The log is not the message.
+    let logged = |l: &&str| l.contains(" INFO ") || l.contains("\u{1b}") || l.starts_with('{');
+    let shown = said.lines().filter(|l| !logged(l)).collect::<Vec<_>>().join("\n");
+    println!("exit {ended}: {shown}");
+    assert_eq!(ended, code, "{said}");
+    for word in words {
+        assert!(shown.contains(word), "{word:?} is not in the message: {shown}");
+    }
+}
