@@ -1,11 +1,16 @@
 //! Replays a recording (`.seq`) through encoder and decoder, asserts exactness, and prints bytes and CPU time.
 //!
 //! `cargo run --release -p telepane-codec --example corpus -- FILE.seq… [--json] [--film X,Y,W,H|auto] [--slice BYTES]
-//! [--frames N]`; `auto` takes what changes first, rounded out to 64 px.
+//! [--frames N] [--each] [--share BYTES]`; `auto` takes what changes first, rounded out to 64 px; `--each` prints every
+//! frame; `--share` plays the film region of the recording forth and back for ten seconds with so many bytes for each
+//! frame, beside openh264 alone on the same pictures in the same run.
+//! The first frame is coded five times from the start; its times are medians.
 //! Times are of this thread's CPU: diff (full scan), encode, decode, in milliseconds.
 
 use std::fs::File;
 use std::io::Read;
+use telepane_codec::colour::{to_bgrx, to_i420};
+use telepane_codec::h264::{H264Decoder, H264Encoder, I420};
 use telepane_codec::{Decoder, Encoder, EncoderOptions, diff};
 use telepane_model::{Bytes, EncodeItem, EncodeJob, Pixels, Quality, Rect, Region, Size, Surf, UpdateId, Version};
 
@@ -91,10 +96,13 @@ fn psnr(a: &Pixels, b: &Pixels, rect: Rect<Surf>) -> f64 {
 
 fn main() -> Result<(), Failure> {
     let (mut files, mut json, mut film, mut slice_bytes, mut frames) = (Vec::new(), false, None, 9600, u64::MAX);
+    let (mut each, mut share) = (false, None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match &arg[..] {
             "--json" => json = true,
+            "--each" => each = true,
+            "--share" => share = Some(args.next().ok_or("--share BYTES")?.parse()?),
             "--frames" => frames = args.next().ok_or("--frames N")?.parse()?,
             "--slice" => slice_bytes = args.next().ok_or("--slice BYTES")?.parse()?,
             "--film" => {
@@ -111,19 +119,125 @@ fn main() -> Result<(), Failure> {
         }
     }
     for file in files {
-        replay(&file, json, film, slice_bytes, frames)?;
+        match share {
+            Some(share) => play(&file, film, share)?,
+            None => replay(&file, json, film, slice_bytes, frames, each)?,
+        }
     }
     Ok(())
 }
 
-fn replay(file: &str, json: bool, mut film: Option<Rect<Surf>>, slice_bytes: u64, most: u64) -> Result<(), Failure> {
+/// What changes between the first two frames that differ, rounded out to tiles.
+fn region(before: &Pixels, now: &Pixels) -> Rect<Surf> {
+    let all = now.size().rect();
+    rounded(diff(before, now, &all.into()).bounds(), all)
+}
+
+/// `r` rounded out to 64 px, inside `all`.
+fn rounded(r: Rect<Surf>, all: Rect<Surf>) -> Rect<Surf> {
+    Rect::between(r.x & !63, r.y & !63, (r.right() + 63) & !63, (r.bottom() + 63) & !63).intersect(all)
+}
+
+/// Plays a film for ten seconds, forth and back: through the coders with `share` bytes a frame, and through openh264
+/// alone at the same rate.
+fn play(file: &str, film: Option<Rect<Surf>>, share: u64) -> Result<(), Failure> {
+    let mut recording = Recording::open(file)?;
+    let mut frames: Vec<Pixels> = Vec::new();
+    while recording.next()? {
+        if frames.last() != Some(&recording.screen) {
+            frames.push(recording.screen.clone());
+        }
+    }
+    let [first, second, ..] = &frames[..] else { return Err("no film".into()) };
+    let (size, rect) = (first.size(), film.filter(|r| !r.is_empty()).unwrap_or_else(|| region(first, second)));
+    let (mut encoder, mut decoder) = (Encoder::new(size, EncoderOptions::default()), Decoder::new(size));
+    let mut alone = H264Encoder::new(rect.w, rect.h, share * 240, 30.0).ok_or("openh264 refuses")?;
+    let mut shown = H264Decoder::new().ok_or("openh264 refuses")?;
+    let (mut padded, mut picture, mut screen) = (Vec::new(), I420::default(), Pixels::new(size));
+    let (mut codes, mut decodes, mut codes_alone, mut bytes, mut bytes_alone) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    let (mut base, mut quality, mut quality_alone) = (UpdateId::BLANK, vec![], vec![]);
+    let turn = 2 * frames.len() - 2;
+    for n in 0..300 {
+        let at = n % turn;
+        let now = &frames[if at < frames.len() { at } else { turn - at }];
+        let version = Version(n as u64 + 1);
+        let job = EncodeJob {
+            id: Default::default(),
+            surface: Default::default(),
+            epoch: Default::default(),
+            size,
+            base,
+            first: base.next(),
+            items: vec![EncodeItem { rect, version, quality: Quality::FILM }],
+            max_bytes: Bytes(share),
+            slice_bytes: Bytes(9600),
+        };
+        let answer = timed(&mut codes, || encoder.encode(&job, now, version))?;
+        timed(&mut decodes, || answer.slices.iter().try_for_each(|s| decoder.apply(&s.bytes).map(drop)))?;
+        assert!(decoder.pixels() == encoder.sent(), "frame {n}: the decoder differs from what was sent");
+        base = answer.slices.last().map_or(base, |s| s.id);
+        encoder.confirm(base);
+        bytes.push(answer.slices.iter().map(|s| s.bytes.len() as f64).sum::<f64>());
+        quality.push(psnr(decoder.pixels(), now, rect));
+        // The sum of what nobody can do without: colours, encoding, and showing it as the viewer will.
+        let mut data = Vec::new();
+        timed(&mut codes_alone, || {
+            to_i420(now, rect, &mut padded, &mut picture);
+            alone.encode(&mut picture, n == 0, &mut data)
+        });
+        bytes_alone.push(data.len() as f64);
+        if let Some(p) = shown.decode(&data) {
+            to_bgrx(&p, rect, &mut screen);
+        }
+        quality_alone.push(psnr(&screen, now, rect));
+    }
+    // Bytes of each second, against its share; the first second holds the key frame and stands apart.
+    let seconds = |bytes: &[f64]| {
+        let mut all: Vec<f64> = bytes[30..].windows(30).map(|w| w.iter().sum::<f64>() / (30 * share) as f64).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    for (name, bytes, codes, quality) in
+        [("telepane", &bytes, &codes, &quality), ("openh264 alone", &bytes_alone, &codes_alone, &quality_alone)]
+    {
+        let (mut p, windows) = (codes[1..].to_vec(), seconds(bytes));
+        p.sort_by(f64::total_cmp);
+        println!(
+            "{name:14} {rect:?} share {share} B: P frame {:.2} ms (p95 {:.2}), key {:.0} B; a second takes {:.2} / {:.2} / {:.2} \
+             of its share (p5/p50/p95), first second {:.2}; {:.2} dB, largest P {:.2} of share",
+            at(&p, 50),
+            at(&p, 95),
+            bytes[0],
+            at(&windows, 5),
+            at(&windows, 50),
+            at(&windows, 95),
+            bytes[..30].iter().sum::<f64>() / (30 * share) as f64,
+            mean(quality),
+            bytes[1..].iter().fold(0.0f64, |a, b| a.max(*b)) / share as f64,
+        );
+    }
+    decodes.sort_by(f64::total_cmp);
+    println!("decode and show: {:.2} ms", at(&decodes, 50));
+    Ok(())
+}
+
+fn replay(
+    file: &str,
+    json: bool,
+    mut film: Option<Rect<Surf>>,
+    slice_bytes: u64,
+    most: u64,
+    each: bool,
+) -> Result<(), Failure> {
     let mut recording = Recording::open(file)?;
     let size = recording.screen.size();
     let (mut encoder, mut decoder) = (Encoder::new(size, EncoderOptions::default()), Decoder::new(size));
     let (mut base, mut frame, mut before) = (UpdateId::BLANK, 0u64, Pixels::new(size));
     let (mut scans, mut compares) = (vec![], vec![]);
     let (mut diffs, mut codes, mut decodes, mut bytes, mut quality) = (vec![], vec![], vec![], vec![], vec![]);
-    let (mut first_bytes, mut first_ms, mut moves, mut slices) = (0, (0.0, 0.0), 0, 0);
+    let (mut first_bytes, mut moves, mut slices) = (0, 0, 0);
+    let (mut first_codes, mut first_decodes) = (vec![], vec![]);
     while frame < most && recording.next()? {
         let now = &recording.screen;
         let all: Region<Surf> = size.rect().into();
@@ -138,9 +252,7 @@ fn replay(file: &str, json: bool, mut film: Option<Rect<Surf>>, slice_bytes: u64
         frame += 1;
         let version = Version(frame);
         if frame > 1 && film.is_some_and(Rect::is_empty) {
-            let r = changed.bounds();
-            let (x, y) = (r.x & !63, r.y & !63);
-            film = Some(Rect::between(x, y, (r.right() + 63) & !63, (r.bottom() + 63) & !63).intersect(size.rect()));
+            film = Some(rounded(changed.bounds(), size.rect()));
             eprintln!("film region {film:?}");
         }
         let mut items: Vec<EncodeItem> = Vec::new();
@@ -157,6 +269,14 @@ fn replay(file: &str, json: bool, mut film: Option<Rect<Surf>>, slice_bytes: u64
             max_bytes: Bytes(if film.is_some() { 25_000 } else { u64::MAX }),
             slice_bytes: Bytes(slice_bytes),
         };
+        if frame == 1 {
+            // Codes are not kept beyond this: the median of several beginnings is.
+            for _ in 0..5 {
+                let (mut encoder, mut decoder) = (Encoder::new(size, EncoderOptions::default()), Decoder::new(size));
+                let answer = timed(&mut first_codes, || encoder.encode(&job, now, version))?;
+                timed(&mut first_decodes, || answer.slices.iter().try_for_each(|s| decoder.apply(&s.bytes).map(drop)))?;
+            }
+        }
         let answer = timed(&mut codes, || encoder.encode(&job, now, version))?;
         let mut total = 0;
         timed(&mut decodes, || -> Result<(), Failure> {
@@ -179,8 +299,13 @@ fn replay(file: &str, json: bool, mut film: Option<Rect<Surf>>, slice_bytes: u64
         }
         if frame == 1 {
             first_bytes = total;
-            first_ms = (codes.pop().unwrap_or(0.0), decodes.pop().unwrap_or(0.0));
+            codes.clear();
+            decodes.clear();
         } else {
+            if each {
+                let (code, decode) = (codes.last().unwrap_or(&0.0), decodes.last().unwrap_or(&0.0));
+                println!("{frame} {total} B {code:.2}/{decode:.2} ms {} moves", answer.moved.len());
+            }
             bytes.push(total as f64);
             moves += answer.moved.len();
         }
@@ -188,9 +313,12 @@ fn replay(file: &str, json: bool, mut film: Option<Rect<Surf>>, slice_bytes: u64
     let name = file.rsplit('/').next().unwrap_or(file);
     let total: f64 = bytes.iter().sum();
     let frames = bytes.len();
-    for list in [&mut scans, &mut compares, &mut diffs, &mut codes, &mut decodes, &mut bytes] {
+    let firsts = [&mut first_codes, &mut first_decodes];
+    for list in [&mut scans, &mut compares, &mut diffs, &mut codes, &mut decodes, &mut bytes].into_iter().chain(firsts)
+    {
         list.sort_by(f64::total_cmp);
     }
+    let first_ms = (at(&first_codes, 50), at(&first_decodes, 50));
     let (e, d) = (&codes, &decodes);
     if json {
         println!(

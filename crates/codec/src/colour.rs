@@ -5,16 +5,9 @@
 //! out what is right already. Chroma is repeated, not interpolated.
 
 use crate::h264::{I420, Picture};
+use crate::kernel::yuv;
 use dcv_color_primitives::{ColorSpace, ImageFormat, PixelFormat, convert_image};
 use telepane_model::{Pixels, Rect, Surf};
-
-/// 1.5748, 0.187324, 0.468124 and 1.8556 (ITU-R BT.709-6) in 1/16384.
-// spec: C-69
-const R_V: i32 = 25_802;
-const G_U: i32 = 3_069;
-const G_V: i32 = 7_670;
-const B_U: i32 = 30_402;
-const HALF: i32 = 1 << 13;
 
 /// Converts `rect`, which lies inside `pixels`, to a picture whose sides are rounded up to even; the last column and
 /// row are repeated. False if the conversion is refused, which it is not for any size.
@@ -60,16 +53,7 @@ pub fn to_bgrx(picture: &Picture<'_>, rect: Rect<Surf>, pixels: &mut Pixels) {
         let blue = &blue[row_of(blue, y / 2, picture.strides[1], cw)];
         let red = &red[row_of(red, y / 2, picture.strides[1], cw)];
         let out = pixels.row_mut(rect.x as u32, rect.y as u32 + y as u32, rect.w);
-        let pairs = out.chunks_mut(8).zip(luma.chunks(2)).zip(blue.iter().zip(red));
-        for ((px, luma), (u, v)) in pairs {
-            let (u, v) = (i32::from(*u) - 128, i32::from(*v) - 128);
-            let add = [B_U * u + HALF, HALF - G_U * u - G_V * v, R_V * v + HALF];
-            for (px, luma) in px.chunks_exact_mut(4).zip(luma) {
-                let y = i32::from(*luma) << 14;
-                let value = |add: i32| ((y + add) >> 14).clamp(0, 255) as u8;
-                px.copy_from_slice(&[value(add[0]), value(add[1]), value(add[2]), 0]);
-            }
-        }
+        yuv::to_bgrx(luma, blue, red, out);
     }
 }
 

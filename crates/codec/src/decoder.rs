@@ -78,7 +78,7 @@ impl Decoder {
     }
 }
 
-/// The rectangles as a region, joined when there are many: a region's cost grows with the square of their number.
+/// The rectangles as a region, joined when there are many, since whoever shows them works for each.
 fn region(rects: &mut Vec<Rect<Surf>>) -> Region<Surf> {
     if rects.len() > MANY {
         diff::stack(rects);

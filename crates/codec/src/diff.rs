@@ -6,7 +6,7 @@
 use crate::kernel;
 use telepane_model::{Grid, Pixels, Rect, Region, Surf, TILE, TileAt};
 
-/// The most rectangles that [`diff`] answers with before it takes one per tile row: a [`Region`] grows costly.
+/// The most rectangles that [`diff`] answers with before it takes one per tile row, since whoever reads it works for each.
 const MANY: usize = 96;
 
 /// Which pixels differ between `before` and `now` inside `within`.
@@ -40,7 +40,7 @@ pub fn diff(before: &Pixels, now: &Pixels, within: &Region<Surf>) -> Region<Surf
     if found.len() > MANY {
         return by_rows(&found);
     }
-    found.into_iter().collect()
+    Region::from_disjoint(found)
 }
 
 /// Calls `each` with every tile of `rect` that differs, in row order, and the box of what differs inside it and `rect`.
@@ -118,7 +118,7 @@ pub fn by_rows(rects: &[Rect<Surf>]) -> Region<Surf> {
     }
     rows.retain(|r| !r.is_empty());
     stack(&mut rows);
-    rows.into_iter().collect()
+    Region::from_disjoint(rows)
 }
 
 #[cfg(test)]

@@ -2,19 +2,27 @@
 //!
 //! `sent` is the viewer's framebuffer once everything coded so far has arrived, bit for bit, film included. A job names
 //! the state to code against: if it is not the last one, the slices after it are undone first (a rebase), which needs
-//! no old frames at the viewer. What a tile's state is after a slice is never assumed: it is compared.
+//! no old frames at the viewer. Each tile's box of differences is known from the comparison that began the job; a tile is
+//! said to be exact when all of its box was written, and is compared again where that is not so. Moves and film have
+//! their own files.
+
+mod film;
+mod moves;
+mod tiles;
 
 use crate::exact::ExactCoder;
 use crate::film::FilmEncoder;
 use crate::history::{History, Undo};
 use crate::plan::{Dirty, Work, cut, plan};
 use crate::wire::{RECT_BYTES, kind, limits, op_len, put_op};
-use crate::{diff, fill, film, kernel, motion, shift};
+use crate::{diff, fill, kernel};
+use moves::Mover;
 use std::collections::VecDeque;
 use telepane_model::{
     Bytes, EncodeJob, EncodedSlice, EncodedSlices, Grid, Move, Pixels, Quality, Rect, Size, Surf, TileAt, TileClass,
     TileState, UpdateId, Version,
 };
+use tiles::Tiles;
 
 /// The state a job wants to be coded against is no longer kept: begin a new epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,14 +50,10 @@ impl Default for EncoderOptions {
     }
 }
 
-/// Fewer changed tiles than this are coded faster than a move is found (`research/codec.md` §4).
-const MOVE_TILES: usize = 5;
 /// No slice is begun with less room than this, if slices may be larger.
 const LEAST_ROOM: usize = 300;
 /// Slices must have room for at least this: a pixel by any op with every field at its longest.
 const LEAST_SLICE: usize = 64;
-/// Film is thought to run at this rate when a job's bytes are turned into a bit rate.
-const FILM_RATE: u64 = 30;
 
 /// Codes one surface for one viewer in one epoch.
 pub struct Encoder {
@@ -59,11 +63,8 @@ pub struct Encoder {
     history: History,
     exact: ExactCoder,
     film: FilmEncoder,
-    classes: Vec<TileClass>,
-    wanted: Vec<u32>,
-    touched: Vec<u32>,
-    filmed: Vec<u32>,
-    stamp: u32,
+    mover: Mover,
+    tiles: Tiles,
     /// Bytes for each pixel that the last areas took, text and pictures, in 1/1024.
     ratios: [u64; 2],
 }
@@ -106,11 +107,8 @@ impl Encoder {
             history: History::new(options.undo_limit),
             exact: ExactCoder::default(),
             film: FilmEncoder::default(),
-            classes: vec![TileClass::Text; grid.count()],
-            wanted: vec![0; grid.count()],
-            touched: vec![0; grid.count()],
-            filmed: vec![0; grid.count()],
-            stamp: 0,
+            mover: Mover::default(),
+            tiles: Tiles::new(grid),
             ratios: [100, 820],
         }
     }
@@ -144,16 +142,12 @@ impl Encoder {
         }
         let (mut dirty, films) = self.survey(job, &mut run);
         let mut draft = None;
-        if self.options.moves && dirty.len() >= MOVE_TILES {
+        if self.options.moves {
             draft = self.make_moves(&mut dirty, &mut run);
         }
-        let classes = &mut self.classes;
-        let grid = self.grid;
-        let mut queue = plan(newest, &dirty, &films, &mut self.exact, |at, class| {
-            if let Some(slot) = grid.index(at).and_then(|i| classes.get_mut(i)) {
-                *slot = class;
-            }
-        });
+        dirty.iter().for_each(|d| self.tiles.differs(d.at, d.bbox));
+        let tiles = &mut self.tiles;
+        let mut queue = plan(newest, &dirty, &films, &mut self.exact, |at, class| tiles.saw(at, class));
         while let Some(work) = queue.pop_front() {
             let Some(mut open) = draft.take().or_else(|| self.begin(&run)) else {
                 queue.push_front(work);
@@ -183,6 +177,12 @@ impl Encoder {
         Ok(run.answer)
     }
 
+    /// Moves that the source of the pixels knows of: they are tried first by the next job. Hints; what is wrong does no
+    /// harm.
+    pub fn hint(&mut self, moves: &[Move]) {
+        self.mover.expect(moves);
+    }
+
     /// The viewer has applied everything up to `applied`: older states are not returned to.
     pub fn confirm(&mut self, applied: UpdateId) {
         self.history.confirm(applied);
@@ -205,7 +205,7 @@ impl Encoder {
 
     /// Which wanted tiles differ, and which film regions have a frame to send; tiles that do not differ are answered.
     fn survey(&mut self, job: &EncodeJob, run: &mut Run<'_>) -> (Vec<Dirty>, Vec<(usize, Rect<Surf>)>) {
-        let mark = self.next_stamp();
+        self.tiles.begin();
         let (mut films, mut dirty) = (Vec::new(), Vec::new());
         for (item, wanted) in job.items.iter().enumerate() {
             let rect = wanted.rect.intersect(self.grid.size().rect());
@@ -214,12 +214,14 @@ impl Encoder {
                 continue;
             }
             let tiles: Vec<_> = self.grid.touching(rect).filter(|at| rect.contains(self.grid.rect(*at))).collect();
-            tiles.iter().filter_map(|at| self.grid.index(*at)).for_each(|i| self.wanted[i] = mark);
+            for at in &tiles {
+                self.tiles.want(*at);
+                self.tiles.doubt(*at);
+            }
             if !self.same(run.newest, rect) {
                 films.push((item, rect));
             } else {
-                let states = tiles.into_iter().filter_map(|at| self.state(at, run, 0));
-                let states: Vec<_> = states.collect();
+                let states: Vec<_> = tiles.into_iter().filter_map(|at| self.state(at, run, 0)).collect();
                 run.answer.same.extend(states);
             }
         }
@@ -228,21 +230,17 @@ impl Encoder {
             for row in self.tile_rows(rect) {
                 let start = dirty.len();
                 diff::boxes(&self.sent, run.newest, row, |at, bbox| {
-                    if self.grid.index(at).is_some_and(|i| self.wanted[i] != mark) {
+                    if !self.tiles.is_wanted(at) {
                         dirty.push(Dirty { item, at, bbox });
                     }
                 });
                 let mut found = dirty[start..].iter().peekable();
                 for at in self.grid.touching(row) {
                     let differs = found.next_if(|d| d.at == at).is_some();
-                    let Some(i) = self.grid.index(at) else { continue };
-                    if self.wanted[i] != mark {
-                        self.wanted[i] = mark;
-                        if !differs {
-                            let class = self.classes[i];
-                            let (version, quality) = (run.answer.version, Quality::EXACT);
-                            run.answer.same.push(TileState { at, version, quality, class });
-                        }
+                    if self.tiles.want(at) && !differs {
+                        let class = self.tiles.class(at);
+                        let (version, quality) = (run.answer.version, Quality::EXACT);
+                        run.answer.same.push(TileState { at, version, quality, class });
                     }
                 }
             }
@@ -263,47 +261,6 @@ impl Encoder {
         rows
     }
 
-    /// Finds and codes moves; the tiles in `dirty` that they mend are taken out.
-    fn make_moves(&mut self, dirty: &mut Vec<Dirty>, run: &mut Run<'_>) -> Option<Draft> {
-        let mark = self.stamp;
-        let rect_of = |d: &Dirty| self.grid.rect(d.at);
-        let mut tiles: Vec<_> = dirty.iter().map(rect_of).collect();
-        let mut draft: Option<Draft> = None;
-        for (dx, dy) in motion::vectors(&self.sent, run.newest, &tiles) {
-            if dirty.len() < MOVE_TILES {
-                break;
-            }
-            let (grid, wanted) = (self.grid, &self.wanted);
-            let allowed = |at: TileAt| grid.index(at).is_some_and(|i| wanted.get(i) == Some(&mark));
-            let mut rects = motion::verified(&self.sent, run.newest, &tiles, (dx, dy), allowed);
-            let open = match &mut draft {
-                Some(open) => open,
-                None => draft.insert(self.begin(run)?),
-            };
-            rects.truncate((open.room().saturating_sub(24) / RECT_BYTES).min(limits::OP_RECTS));
-            if rects.is_empty() {
-                continue;
-            }
-            put_op(&mut open.bytes, kind::MOVE, &shift::payload(dx, dy, &rects));
-            for to in rects {
-                let Some(from) = shift::source(to, dx, dy) else { continue };
-                open.undo.save(&self.sent, to);
-                shift::copy(&mut self.sent, from, to);
-                Self::touch(&mut self.touched, grid, open, to);
-                run.answer.moved.push(Move { to, dx, dy });
-            }
-            dirty.retain_mut(|d| {
-                if grid.index(d.at).is_some_and(|i| self.touched[i] == open.stamp) {
-                    d.bbox = Rect::default();
-                    diff::boxes(&self.sent, run.newest, grid.rect(d.at), |_, bbox| d.bbox = bbox);
-                }
-                !d.bbox.is_empty()
-            });
-            tiles = dirty.iter().map(|d| grid.rect(d.at)).collect();
-        }
-        draft.filter(|d| !d.bytes.is_empty())
-    }
-
     /// A new slice, if the job has room for one.
     fn begin(&mut self, run: &Run<'_>) -> Option<Draft> {
         let max = usize::try_from(run.max_bytes).unwrap_or(usize::MAX);
@@ -317,7 +274,7 @@ impl Encoder {
             run.slice_bytes.min(left)
         };
         let base = self.history.now();
-        let stamp = self.next_stamp();
+        let stamp = self.tiles.stamp();
         Some(Draft {
             id: run.next,
             base,
@@ -419,74 +376,19 @@ impl Encoder {
         }
     }
 
-    /// Puts a film frame: one fragment for each slice, the last of which shows it. When there is no room it is left;
-    /// when H.264 fails the region is coded exactly.
-    fn put_film(&mut self, rect: Rect<Surf>, run: &mut Run<'_>, queue: &mut VecDeque<Work>) {
-        let left = run.max_bytes.saturating_sub(run.used);
-        if !run.answer.slices.is_empty() && left < self.film.expected(rect) as u64 {
-            run.answer.left.push(rect);
-            return;
-        }
-        let bps = left.saturating_mul(8 * FILM_RATE);
-        let mut shown = Undo::new(run.next, self.history.now());
-        shown.save(&self.sent, rect);
-        let frame = self.film.code(run.newest, rect, bps).filter(|frame| self.film.show(frame, &mut self.sent));
-        let Some(frame) = frame else {
-            let mut dirty = Vec::new();
-            diff::boxes(&self.sent, run.newest, rect, |at, bbox| dirty.push(Dirty { item: 0, at, bbox }));
-            let exact = plan(run.newest, &dirty, &[], &mut self.exact, |_, _| {});
-            exact.into_iter().rev().for_each(|w| queue.push_front(w));
-            return;
-        };
-        let mut shown = Some(shown);
-        let mut rest = &frame.data[..];
-        let mut first = true;
-        while !rest.is_empty() {
-            let (id, base, stamp) = (run.next, self.history.now(), self.next_stamp());
-            let mut bytes = Vec::new();
-            rest = film::put_fragment(&mut bytes, &frame, first, rest, run.slice_bytes);
-            first = false;
-            let undo = Undo::new(id, base);
-            let mut open = Draft { id, base, bytes, limit: run.slice_bytes, tiles: Vec::new(), stamp, undo };
-            if rest.is_empty() {
-                if let Some(mut shown) = shown.take() {
-                    (shown.id, shown.base) = (id, base);
-                    open.undo = shown;
-                }
-                Self::touch(&mut self.touched, self.grid, &mut open, rect);
-                for i in open.tiles.iter().filter_map(|at| self.grid.index(*at)) {
-                    if rect.contains(self.grid.rect(self.grid.at(i))) {
-                        self.filmed[i] = stamp;
-                        self.classes[i] = TileClass::Picture;
-                    }
-                }
-            }
-            self.close(open, run);
-        }
-    }
-
     /// `rect` now shows the newest pixels.
     fn take(&mut self, open: &mut Draft, newest: &Pixels, rect: Rect<Surf>) {
         open.undo.save(&self.sent, rect);
-        self.sent.copy_from(newest, rect);
         for y in rect.y..rect.bottom() {
+            let from = newest.row(rect.x as u32, y as u32, rect.w).as_chunks::<4>().0;
+            let to = self.sent.row_mut(rect.x as u32, y as u32, rect.w).as_chunks_mut::<4>().0;
             // The fourth byte means nothing, but is kept 0 here whatever the source says.
-            for px in self.sent.row_mut(rect.x as u32, y as u32, rect.w).chunks_exact_mut(4) {
-                px[3] = 0;
-            }
+            to.iter_mut()
+                .zip(from)
+                .for_each(|(to, from)| *to = (u32::from_le_bytes(*from) & kernel::COLOUR).to_le_bytes());
         }
-        Self::touch(&mut self.touched, self.grid, open, rect);
-    }
-
-    fn touch(touched: &mut [u32], grid: Grid, open: &mut Draft, rect: Rect<Surf>) {
-        for at in grid.touching(rect) {
-            if let Some(slot) = grid.index(at).and_then(|i| touched.get_mut(i))
-                && *slot != open.stamp
-            {
-                *slot = open.stamp;
-                open.tiles.push(at);
-            }
-        }
+        self.tiles.shows(rect);
+        self.tiles.touch(open.stamp, rect, &mut open.tiles);
     }
 
     fn close(&mut self, open: Draft, run: &mut Run<'_>) {
@@ -501,19 +403,19 @@ impl Encoder {
         run.answer.slices.push(EncodedSlice { id: open.id, base: open.base, tiles, bytes: open.bytes });
     }
 
-    /// What a tile is, by comparing it: exact, or film if this slice (`stamp`) put film on it, or in part.
+    /// What a tile is: exact, or film if this slice (`stamp`) put film on it, or in part.
     fn state(&self, at: TileAt, run: &Run<'_>, stamp: u32) -> Option<TileState> {
-        let i = self.grid.index(at)?;
-        let rect = self.grid.rect(at);
-        let same = self.same(run.newest, rect);
-        let quality = if same {
+        self.grid.index(at)?;
+        let known = self.tiles.is_exact(at);
+        debug_assert!(!known || self.same(run.newest, self.grid.rect(at)), "{at:?} is not exact");
+        let quality = if known || self.same(run.newest, self.grid.rect(at)) {
             Quality::EXACT
-        } else if *self.filmed.get(i)? == stamp {
+        } else if self.tiles.is_filmed(at, stamp) {
             Quality::FILM
         } else {
             Quality::NONE
         };
-        Some(TileState { at, version: run.answer.version, quality, class: *self.classes.get(i)? })
+        Some(TileState { at, version: run.answer.version, quality, class: self.tiles.class(at) })
     }
 
     /// Whether `rect`, which lies inside the surface, shows the newest pixels.
@@ -522,16 +424,5 @@ impl Encoder {
         let at = rect.y as usize * stride + rect.x as usize * 4;
         let (len, h) = (rect.w as usize * 4, rect.h as usize);
         kernel::same_block(self.sent.data(), at, newest.data(), at, stride, len, h)
-    }
-
-    fn next_stamp(&mut self) -> u32 {
-        self.stamp = self.stamp.wrapping_add(1);
-        if self.stamp == 0 {
-            for list in [&mut self.wanted, &mut self.touched, &mut self.filmed] {
-                list.fill(0);
-            }
-            self.stamp = 1;
-        }
-        self.stamp
     }
 }

@@ -243,6 +243,15 @@ mod tests {
         assert!(payload <= 100, "{payload}");
     }
 
+    // spec: C-43
+    #[test]
+    fn where_rectangles_overlap_the_later_one_stands() {
+        let mut out = Pixels::new(Size::new(4, 4));
+        let payload = [BYTES | GREY, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 9, 8, 0, 1];
+        ExactDecoder::default().apply(&payload, u64::MAX, &mut out).unwrap();
+        assert_eq!(out.get(0, 0), Some([8, 8, 8]));
+    }
+
     #[test]
     fn what_is_forbidden_is_named() {
         let mut out = Pixels::new(Size::new(2000, 1000));

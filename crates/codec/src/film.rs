@@ -23,7 +23,9 @@ const BT709_FULL: u8 = 1;
 /// The most bytes of a FILM op before the H.264 bytes, its own header included.
 const HEAD: usize = 16;
 /// What a frame rate is for openh264's rate control.
-const HZ: f32 = 30.0;
+const HZ: u64 = 30;
+/// What was sent too much is saved over this many frames, and what was not sent counts for as many at most.
+const REPAY: i64 = 8;
 
 /// Whether a region of this size can be film.
 // spec: C-63
@@ -86,6 +88,26 @@ struct Stream {
     key: bool,
     used: u64,
     bytes: usize,
+    /// Bytes sent beyond the shares of the last frames; below 0 where less was sent.
+    debt: i64,
+}
+
+impl Stream {
+    /// The bit rate to ask for, so that a frame's `share` holds over the next frames: what was sent too much is taken
+    /// off. openh264 steers to a rate, but late: after a frame of more than one and a half shares it would send several
+    /// large ones.
+    fn bps(&self, share: u64) -> u64 {
+        let share = i64::try_from(share).unwrap_or(i64::MAX / (1 << 16));
+        let target = share.saturating_sub(self.debt / REPAY).clamp(share / 4, share.saturating_mul(9) / 8);
+        target.unsigned_abs().saturating_mul(8 * HZ)
+    }
+
+    /// A frame of `bytes` was coded for `share`.
+    fn spent(&mut self, bytes: usize, share: u64) {
+        let share = i64::try_from(share).unwrap_or(i64::MAX / (1 << 16));
+        let over = i64::try_from(bytes).unwrap_or(i64::MAX).saturating_sub(share);
+        self.debt = self.debt.saturating_add(over).max(share.saturating_neg());
+    }
 }
 
 impl FilmEncoder {
@@ -107,17 +129,19 @@ impl FilmEncoder {
         stream.filter(|s| !s.key).map_or(rect.area() as usize / 12, |s| s.bytes)
     }
 
-    /// Codes the next frame of `rect`, which lies inside `pixels`, at `bps` bits a second. None if openh264 refuses.
-    pub fn code(&mut self, pixels: &Pixels, rect: Rect<Surf>, bps: u64) -> Option<FilmFrame> {
+    /// Codes the next frame of `rect`, which lies inside `pixels`, so that frames like it take `share` bytes each over a
+    /// second, thirty frames. None if openh264 refuses.
+    pub fn code(&mut self, pixels: &Pixels, rect: Rect<Surf>, share: u64) -> Option<FilmFrame> {
         self.clock += 1;
         let at = match self.streams.iter().position(|s| s.rect == rect) {
             Some(at) => at,
-            None => self.begin(rect, bps)?,
+            None => self.begin(rect, share.saturating_mul(8 * HZ))?,
         };
         if !to_i420(pixels, rect, &mut self.padded, &mut self.picture) {
             return None;
         }
         let stream = self.streams.get_mut(at)?;
+        let bps = stream.bps(share);
         stream.encoder.rate(bps);
         let mut data = Vec::new();
         let coded = stream.encoder.encode(&mut self.picture, stream.key, &mut data);
@@ -126,6 +150,7 @@ impl FilmEncoder {
             return None;
         }
         stream.used = self.clock;
+        stream.spent(data.len(), share);
         // The expectation is of P frames; a key frame says nothing of the next.
         stream.bytes = if stream.key { data.len() / 4 } else { (stream.bytes * 3 + data.len()) / 4 };
         let key = core::mem::take(&mut stream.key);
@@ -158,9 +183,9 @@ impl FilmEncoder {
             }
         };
         let (w, h) = even(rect);
-        let encoder = H264Encoder::new(w, h, bps, HZ)?;
+        let encoder = H264Encoder::new(w, h, bps, HZ as f32)?;
         let decoder = H264Decoder::new()?;
-        self.streams.push(Stream { slot, rect, encoder, decoder, key: true, used: self.clock, bytes: 0 });
+        self.streams.push(Stream { slot, rect, encoder, decoder, key: true, used: self.clock, bytes: 0, debt: 0 });
         Some(self.streams.len() - 1)
     }
 }
@@ -241,5 +266,56 @@ impl FilmDecoder {
         to_bgrx(&picture, frame.rect, pixels);
         changed.push(frame.rect);
         Ok(area)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::{Rng, Size};
+
+    /// A second takes its share within a quarter, also right after the share fell to a third; the frame after a much too
+    /// large one is smaller.
+    #[test]
+    fn a_second_takes_its_share() {
+        let mut rng = Rng::new(12);
+        let size = Size::new(320, 192);
+        let mut wide = Pixels::new(Size::new(900, 192));
+        for (i, px) in wide.data_mut().as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let (x, y) = (i % 900, i / 900);
+            let v = (x * y / 97 + ((x / 9) ^ (y / 7)) * 3) as u8;
+            *px = [v ^ (rng.next_u64() & 7) as u8, v / 2, v.wrapping_add(40), 0];
+        }
+        let mut film = FilmEncoder::default();
+        let mut bytes = Vec::new();
+        let share = |n: u64| if n < 90 { 2400 } else { 800 };
+        for n in 0..180u64 {
+            let at = (n * 3) as i32 % 570;
+            let frame = wide.crop(Rect::new(at, 0, size.w, size.h));
+            bytes.push(film.code(&frame, size.rect(), share(n)).unwrap().data.len() as u64);
+        }
+        // From the second second on, and from a third of a second after the fall on.
+        for start in (30..60).chain(100..150) {
+            let (sum, want) = (bytes[start..start + 30].iter().sum::<u64>(), 30 * share(start as u64));
+            assert!((want * 3 / 4..=want * 5 / 4).contains(&sum), "{start}: {sum} of {want}: {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_too_much_is_saved() {
+        let encoder = H264Encoder::new(64, 64, 100_000, 30.0).unwrap();
+        let decoder = H264Decoder::new().unwrap();
+        let rect = Rect::new(0, 0, 64, 64);
+        let mut s = Stream { slot: 0, rect, encoder, decoder, key: true, used: 0, bytes: 0, debt: 0 };
+        assert_eq!(s.bps(1000), 240_000);
+        s.spent(1600, 1000);
+        assert!(s.bps(1000) < 240_000 * 15 / 16);
+        s.spent(100_000, 1000);
+        assert_eq!(s.bps(1000), 60_000);
+        (0..200).for_each(|_| s.spent(0, 1000));
+        assert_eq!(s.bps(1000), 270_000);
+        assert!(s.bps(u64::MAX) > 0);
+        s.spent(usize::MAX, 0);
+        s.spent(usize::MAX, u64::MAX);
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! A viewer that gave up holds exactly what some slice left. Undoing the slices after it, newest first, gives the same
 //! pixels here. What is kept is the old contents of the touched rectangles, bounded in bytes; the oldest goes first.
+//! A rectangle in one colour keeps that colour only, and a move the pixels that it overwrote without having copied
+//! them elsewhere: the rest is copied back.
 
+use crate::{fill, shift};
 use std::collections::VecDeque;
-use telepane_model::{Bytes, Pixels, Rect, Surf, UpdateId};
+use telepane_model::{Bytes, Pixels, Rect, Region, Surf, UpdateId};
 
 /// How many buffers are kept for reuse, and how large one is: what a full screen in slices of 9600 bytes takes. Smaller
 /// ones come from the allocator at no cost.
@@ -19,43 +22,72 @@ pub struct Undo {
     pub id: UpdateId,
     /// The state it was coded against.
     pub base: UpdateId,
-    rects: Vec<Rect<Surf>>,
+    steps: Vec<Step>,
     data: Vec<u8>,
+}
+
+/// What is undone, the last one first.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// The rectangle's old pixels are the last in `data`.
+    Pixels(Rect<Surf>),
+    /// The rectangle had one colour.
+    Colour(Rect<Surf>, [u8; 3]),
+    /// The pixels of the first came to the second; what the second had outside the first was kept by the steps before.
+    Back(Rect<Surf>, Rect<Surf>),
 }
 
 impl Undo {
     /// Nothing to undo yet.
     pub const fn new(id: UpdateId, base: UpdateId) -> Self {
-        Self { id, base, rects: Vec::new(), data: Vec::new() }
+        Self { id, base, steps: Vec::new(), data: Vec::new() }
     }
 
     /// Keeps what `rect` holds, before it is overwritten. `rect` lies inside `pixels`.
     pub fn save(&mut self, pixels: &Pixels, rect: Rect<Surf>) {
+        if let Some(colour) = fill::solid(pixels, rect) {
+            self.steps.push(Step::Colour(rect, colour));
+            return;
+        }
         self.data.reserve(rect.area() as usize * 4);
         for row in pixels.rows(rect) {
             self.data.extend_from_slice(row);
         }
-        self.rects.push(rect);
+        self.steps.push(Step::Pixels(rect));
+    }
+
+    /// Keeps what is needed to undo the copy of `from` to `to`, before it is made. Both lie inside `pixels`.
+    pub fn save_move(&mut self, pixels: &Pixels, from: Rect<Surf>, to: Rect<Surf>) {
+        let mut lost = Region::from(to);
+        lost.subtract(from);
+        lost.rects().iter().for_each(|r| self.save(pixels, *r));
+        self.steps.push(Step::Back(from, to));
     }
 
     /// Puts everything back.
     pub fn restore(&self, pixels: &mut Pixels) {
         let mut end = self.data.len();
-        for rect in self.rects.iter().rev() {
-            let mut at = end.saturating_sub(rect.area() as usize * 4);
-            end = at;
-            for y in rect.y..rect.bottom() {
-                let row = pixels.row_mut(rect.x as u32, y as u32, rect.w);
-                if let Some(old) = self.data.get(at..at + row.len()) {
-                    row.copy_from_slice(old);
+        for step in self.steps.iter().rev() {
+            match *step {
+                Step::Colour(rect, colour) => pixels.fill(rect, colour),
+                Step::Back(from, to) => shift::copy(pixels, to, from),
+                Step::Pixels(rect) => {
+                    let mut at = end.saturating_sub(rect.area() as usize * 4);
+                    end = at;
+                    for y in rect.y..rect.bottom() {
+                        let row = pixels.row_mut(rect.x as u32, y as u32, rect.w);
+                        if let Some(old) = self.data.get(at..at + row.len()) {
+                            row.copy_from_slice(old);
+                        }
+                        at += row.len();
+                    }
                 }
-                at += row.len();
             }
         }
     }
 
     fn bytes(&self) -> u64 {
-        (size_of::<Self>() + self.data.capacity() + self.rects.capacity() * size_of::<Rect<Surf>>()) as u64
+        (size_of::<Self>() + self.data.capacity() + self.steps.capacity() * size_of::<Step>()) as u64
     }
 }
 
@@ -101,7 +133,10 @@ impl History {
     /// A slice was coded.
     pub fn push(&mut self, mut undo: Undo) {
         if undo.data.capacity() > undo.data.len() * 2 {
-            undo.data.shrink_to_fit();
+            // A little change takes a little memory; the large one serves the next large change.
+            let exact = undo.data.as_slice().to_vec();
+            let large = core::mem::replace(&mut undo.data, exact);
+            self.recycle(large);
         }
         self.now = undo.id;
         self.bytes += undo.bytes();
@@ -118,14 +153,19 @@ impl History {
     /// States before `applied` are not needed any more.
     pub fn confirm(&mut self, applied: UpdateId) {
         while self.undos.front().is_some_and(|u| u.id <= applied) {
-            let Some(mut undo) = self.undos.pop_front() else { return };
+            let Some(undo) = self.undos.pop_front() else { return };
             self.bytes = self.bytes.saturating_sub(undo.bytes());
-            let room = undo.data.capacity();
-            if self.spare.len() < SPARES && (SPARE_LEAST..=SPARE_MOST).contains(&room) {
-                self.bytes += room as u64;
-                undo.data.clear();
-                self.spare.push(undo.data);
-            }
+            self.recycle(undo.data);
+        }
+    }
+
+    /// Keeps memory for later if it is worth it. Full of nothing it counts as well.
+    fn recycle(&mut self, mut data: Vec<u8>) {
+        let room = data.capacity();
+        if self.spare.len() < SPARES && (SPARE_LEAST..=SPARE_MOST).contains(&room) {
+            self.bytes += room as u64;
+            data.clear();
+            self.spare.push(data);
         }
     }
 
@@ -165,8 +205,24 @@ mod tests {
             let mut undo = Undo::new(UpdateId(id), UpdateId(id - 1));
             for _ in 0..3 {
                 let r = Rect::new(rng.below(20) as i32, rng.below(20) as i32, 5, 7);
-                undo.save(&pixels, r);
-                pixels.fill(r, [rng.next_u64() as u8, 1, 2]);
+                match rng.below(3) {
+                    0 => {
+                        let from = Rect::new(rng.below(20) as i32, rng.below(20) as i32, 5, 7);
+                        undo.save_move(&pixels, from, r);
+                        shift::copy(&mut pixels, from, r);
+                    }
+                    1 => {
+                        undo.save(&pixels, r);
+                        pixels.fill(r, [rng.next_u64() as u8, 1, 2]);
+                    }
+                    _ => {
+                        undo.save(&pixels, r);
+                        for y in r.y..r.bottom() {
+                            let row = pixels.row_mut(r.x as u32, y as u32, r.w).as_chunks_mut::<4>().0;
+                            row.iter_mut().for_each(|px| px[1] = rng.next_u64() as u8);
+                        }
+                    }
+                }
             }
             history.push(undo);
             states.push(pixels.clone());
@@ -185,11 +241,13 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let pixels = Pixels::new(Size::new(100, 100));
+        let mut pixels = Pixels::new(Size::new(100, 100));
         let mut history = History::new(Bytes(100_000));
         for id in 1..=50 {
             let mut undo = Undo::new(UpdateId(id), UpdateId(id - 1));
             undo.save(&pixels, Rect::new(0, 0, 70, 70));
+            let noise = pixels.data_mut().as_chunks_mut::<4>().0;
+            noise.iter_mut().enumerate().for_each(|(i, px)| px[0] = (i % 251) as u8);
             history.push(undo);
             assert!(history.kept() <= Bytes(100_000));
         }

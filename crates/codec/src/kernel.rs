@@ -1,8 +1,12 @@
-//! Where two rows of pixels differ, as fast as memory can be read.
+//! Where two rows of pixels differ, as fast as memory can be read; below it the kernels of the coders.
 //!
-//! The only unsafe code of the exact coders. Each SIMD path stands beside its scalar reference and is compared with it
+//! The only unsafe code beside openh264's. Each SIMD path stands beside its scalar reference and is compared with it
 //! on every length and position in the tests. The fourth byte of a pixel means nothing and is not compared.
 #![allow(unsafe_code)]
+
+pub mod anchor;
+pub mod median;
+pub mod yuv;
 
 // spec: C-11
 /// The three colour bytes of a pixel read as a little-endian number.
@@ -42,6 +46,27 @@ pub fn same_block(a: &[u8], at_a: usize, b: &[u8], at_b: usize, stride: usize, l
         return unsafe { same_block_avx2(a, at_a, b, at_b, stride, len, h) };
     }
     same_block_scalar(a, at_a, b, at_b, stride, len, h)
+}
+
+/// The width in pixels of a cell of [`cells`].
+pub const CELL: usize = 16;
+
+/// Sets `unlike[i]` to 1 where the rows differ in their `i`th sixteen pixels; what is set stays set. Both rows have the
+/// same length; the last cell may be narrower.
+pub fn cells(a: &[u8], b: &[u8], unlike: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, which is all that the function requires.
+        return unsafe { cells_avx2(a, b, unlike) };
+    }
+    cells_scalar(a, b, unlike);
+}
+
+/// The reference for [`cells`].
+fn cells_scalar(a: &[u8], b: &[u8], unlike: &mut [u8]) {
+    for ((a, b), cell) in a.chunks(CELL * 4).zip(b.chunks(CELL * 4)).zip(unlike) {
+        *cell |= u8::from(first_scalar(a, b).is_some());
+    }
 }
 
 /// The reference for [`same_block`].
@@ -122,6 +147,27 @@ fn same_block_avx2(a: &[u8], at_a: usize, b: &[u8], at_b: usize, stride: usize, 
     true
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn cells_avx2(a: &[u8], b: &[u8], unlike: &mut [u8]) {
+    use std::arch::x86_64::*;
+    let mask = _mm256_set1_epi32(COLOUR as i32);
+    let load = |half: &[u8; 32]| {
+        // SAFETY: the array holds 32 bytes, and the load needs no alignment.
+        unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
+    };
+    let ((a, a_end), (b, b_end)) = (a.as_chunks::<{ CELL * 4 }>(), b.as_chunks::<{ CELL * 4 }>());
+    for ((a, b), cell) in a.iter().zip(b).zip(unlike.iter_mut()) {
+        let (a, b) = (a.as_chunks::<32>().0, b.as_chunks::<32>().0);
+        let d0 = _mm256_xor_si256(load(&a[0]), load(&b[0]));
+        let d1 = _mm256_xor_si256(load(&a[1]), load(&b[1]));
+        *cell |= u8::from(_mm256_testz_si256(_mm256_or_si256(d0, d1), mask) == 0);
+    }
+    if let Some(rest) = unlike.get_mut(a.len().min(b.len())..) {
+        cells_scalar(a_end, b_end, rest);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +209,24 @@ mod tests {
         }
         assert!(!same_block(&a, 0, &a, 8, 240, 240, 9));
         assert!(!same_block(&a, 0, &a, usize::MAX, 240, 240, usize::MAX));
+    }
+
+    #[test]
+    fn cells_agree_with_scalar_everywhere() {
+        let mut rng = Rng::new(3);
+        for pixels in 0..70usize {
+            let a: Vec<u8> = (0..pixels * 4).map(|_| rng.next_u64() as u8).collect();
+            for i in 0..a.len() {
+                let mut b = a.clone();
+                b[i] ^= 1 << rng.below(8);
+                let (mut got, mut want) = (vec![0; pixels.div_ceil(CELL)], vec![0; pixels.div_ceil(CELL)]);
+                cells(&a, &b, &mut got);
+                cells_scalar(&a, &b, &mut want);
+                assert_eq!(got, want, "{pixels} {i}");
+                assert_eq!(want.iter().map(|c| *c as usize).sum::<usize>(), usize::from(i % 4 != 3));
+            }
+        }
+        cells(&[1; 200], &[0; 200], &mut []);
     }
 
     #[test]

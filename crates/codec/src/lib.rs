@@ -10,6 +10,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod blocks;
 pub mod classify;
 pub mod colour;
 pub mod decoder;

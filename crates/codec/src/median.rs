@@ -4,13 +4,15 @@
 //! rectangles stand in three planes, one channel after the other, which is what zstd packs best. Nothing outside a
 //! rectangle is looked at.
 
+use crate::kernel::median::{self as kernel, Place};
 use telepane_model::{Pixels, Rect, Surf};
 
-/// Scratch for one row of each channel, this one and the one above.
+/// Scratch: one row of each channel, this one and the one above, and a row of pixels.
 #[derive(Debug, Default)]
 pub struct Rows {
     now: [Vec<u8>; 3],
     above: [Vec<u8>; 3],
+    line: Vec<u32>,
 }
 
 /// Writes the residuals of `rects` (inside `pixels`) to `planes`: three planes of as many bytes as the rectangles have
@@ -18,7 +20,7 @@ pub struct Rows {
 // spec: C-50 C-51
 pub fn residuals(pixels: &Pixels, rects: &[Rect<Surf>], rows: &mut Rows, planes: &mut Vec<u8>) {
     let total = rects.iter().map(|r| r.area() as usize).sum::<usize>();
-    planes.clear();
+    // Every byte is written below, so what an earlier op left need not be cleared.
     planes.resize(total * 3, 0);
     let (g, rest) = planes.split_at_mut(total);
     let (r, b) = rest.split_at_mut(total);
@@ -29,13 +31,13 @@ pub fn residuals(pixels: &Pixels, rects: &[Rect<Surf>], rows: &mut Rows, planes:
         rows.prepare(w);
         for (y, row) in pixels.rows(*rect).enumerate() {
             let [g, r, b] = &mut rows.now;
-            channels(row, g, r, b);
+            kernel::channels(row, g, r, b);
             for ((plane, now), above) in out.iter_mut().zip(&rows.now).zip(&rows.above) {
                 let line = &mut plane[at..at + w];
                 if y == 0 {
                     predict_first(now, line);
                 } else {
-                    predict(now, above, line);
+                    kernel::residuals(now, above, line);
                 }
             }
             core::mem::swap(&mut rows.now, &mut rows.above);
@@ -48,21 +50,15 @@ pub fn residuals(pixels: &Pixels, rects: &[Rect<Surf>], rows: &mut Rows, planes:
 // spec: C-50 C-51
 pub fn restore(planes: &[u8], rects: &[Rect<Surf>], rows: &mut Rows, pixels: &mut Pixels) {
     let total = planes.len() / 3;
-    let mut at = 0;
+    let stride = pixels.stride();
+    let mut start = 0;
     for rect in rects {
-        let w = rect.w as usize;
-        rows.prepare(w);
-        for y in 0..rect.h {
-            let line = |plane: usize| planes.get(plane * total + at..plane * total + at + w).unwrap_or(&[]);
-            let out = pixels.row_mut(rect.x as u32, rect.y as u32 + y, rect.w);
-            if y == 0 {
-                restore_row::<true>([line(0), line(1), line(2)], rows, out);
-            } else {
-                restore_row::<false>([line(0), line(1), line(2)], rows, out);
-            }
-            core::mem::swap(&mut rows.now, &mut rows.above);
-            at += w;
-        }
+        let area = rect.area() as usize;
+        let part = |plane: usize| planes.get(plane * total + start..plane * total + start + area).unwrap_or(&[]);
+        let at = rect.y as usize * stride + rect.x as usize * 4;
+        let place = Place { at, stride, w: rect.w as usize, h: rect.h as usize };
+        kernel::restore([part(0), part(1), part(2)], pixels.data_mut(), place, &mut rows.line);
+        start += area;
     }
 }
 
@@ -74,75 +70,11 @@ impl Rows {
     }
 }
 
-fn channels(row: &[u8], g: &mut [u8], r: &mut [u8], b: &mut [u8]) {
-    for (((px, g), r), b) in row.chunks_exact(4).zip(g).zip(r).zip(b) {
-        *g = px[1];
-        *r = px[2].wrapping_sub(px[1]);
-        *b = px[0].wrapping_sub(px[1]);
-    }
-}
-
-/// The median of left, above and left + above - corner.
-#[inline(always)]
-fn median(left: u8, above: u8, corner: u8) -> u8 {
-    let (low, high) = (left.min(above), left.max(above));
-    if corner >= high {
-        low
-    } else if corner <= low {
-        high
-    } else {
-        left.wrapping_add(above).wrapping_sub(corner)
-    }
-}
-
 fn predict_first(now: &[u8], out: &mut [u8]) {
     let mut left = 0;
     for (v, o) in now.iter().zip(out) {
         *o = v.wrapping_sub(left);
         left = *v;
-    }
-}
-
-fn predict(now: &[u8], above: &[u8], out: &mut [u8]) {
-    let (Some(o), Some(v), Some(n)) = (out.first_mut(), now.first(), above.first()) else { return };
-    *o = v.wrapping_sub(*n);
-    let lefts = now.iter();
-    let corners = above.iter();
-    let rest = now.iter().skip(1).zip(above.iter().skip(1));
-    for ((((v, n), left), corner), o) in rest.zip(lefts).zip(corners).zip(out.iter_mut().skip(1)) {
-        *o = v.wrapping_sub(median(*left, *n, *corner));
-    }
-}
-
-fn restore_row<const FIRST: bool>(lines: [&[u8]; 3], rows: &mut Rows, out: &mut [u8]) {
-    let [g_now, r_now, b_now] = &mut rows.now;
-    let [g_above, r_above, b_above] = &rows.above;
-    let above = g_above.iter().zip(r_above).zip(b_above);
-    let now = g_now.iter_mut().zip(r_now).zip(b_now);
-    let residuals = lines[0].iter().zip(lines[1]).zip(lines[2]);
-    let (mut left, mut corner) = ([0u8; 3], [0u8; 3]);
-    let mut first = true;
-    for (((px, ((eg, er), eb)), ((ng, nr), nb)), ((g, r), b)) in
-        out.chunks_exact_mut(4).zip(residuals).zip(above).zip(now)
-    {
-        let up = [*ng, *nr, *nb];
-        let e = [*eg, *er, *eb];
-        let mut v = [0u8; 3];
-        for c in 0..3 {
-            let guess = if FIRST {
-                left[c]
-            } else if first {
-                up[c]
-            } else {
-                median(left[c], up[c], corner[c])
-            };
-            v[c] = e[c].wrapping_add(guess);
-        }
-        (*g, *r, *b) = (v[0], v[1], v[2]);
-        px.copy_from_slice(&[v[2].wrapping_add(v[0]), v[0], v[1].wrapping_add(v[0]), 0]);
-        left = v;
-        corner = up;
-        first = false;
     }
 }
 
@@ -172,14 +104,6 @@ mod tests {
             let mut q = Pixels::new(size);
             restore(&planes, &rects, &mut Rows::default(), &mut q);
             assert!(p == q);
-        }
-    }
-
-    // spec: C-51
-    #[test]
-    fn the_median_is_the_middle_value() {
-        for (l, a, c, m) in [(10, 20, 15, 15), (10, 20, 25, 10), (10, 20, 5, 20), (7, 7, 9, 7)] {
-            assert_eq!(median(l, a, c), m);
         }
     }
 }

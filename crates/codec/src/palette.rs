@@ -134,20 +134,56 @@ pub fn restore(
     rects: &[Rect<Surf>],
     pixels: &mut Pixels,
 ) -> Result<(), CodecFault> {
-    let per = 8 / bits as usize;
-    let mask = ((1u32 << bits) - 1) as u8;
+    // A table for every symbol of this depth; those without a colour are found by the largest symbol of a row.
+    let mut table = [[0u8; 4]; COLOURS];
+    let colours = colours.get(..COLOURS).unwrap_or(colours);
+    table[..colours.len()].copy_from_slice(colours);
     let mut at = 0usize;
     for rect in rects {
+        let w = rect.w as usize;
         for y in rect.y..rect.bottom() {
-            for px in pixels.row_mut(rect.x as u32, y as u32, rect.w).chunks_exact_mut(4) {
-                let byte = *body.get(at / per).ok_or(CodecFault::BodySize)?;
-                let symbol = byte >> (bits as usize * (per - 1 - at % per)) & mask;
-                px.copy_from_slice(colours.get(symbol as usize).ok_or(CodecFault::PaletteIndex)?);
-                at += 1;
+            let row = pixels.row_mut(rect.x as u32, y as u32, rect.w).as_chunks_mut::<4>().0;
+            let most = match bits {
+                1 => unpack::<1>(body, at, &table, row),
+                2 => unpack::<2>(body, at, &table, row),
+                4 => unpack::<4>(body, at, &table, row),
+                _ => unpack::<8>(body, at, &table, row),
+            };
+            if most.ok_or(CodecFault::BodySize)? >= colours.len() {
+                return Err(CodecFault::PaletteIndex);
             }
+            at += w;
         }
     }
     Ok(())
+}
+
+/// Writes a row of pixels from the symbols of `BITS` bits that begin with the `at`th; answers with the largest symbol.
+/// None, and nothing written, if the body is too short.
+// spec: C-54
+fn unpack<const BITS: usize>(body: &[u8], at: usize, table: &[[u8; 4]; COLOURS], row: &mut [[u8; 4]]) -> Option<usize> {
+    let per = 8 / BITS;
+    let body = body.get(at / per..(at + row.len()).div_ceil(per))?;
+    let mask = (1usize << BITS) - 1;
+    let mut most = 0;
+    let mut put = |px: &mut [u8; 4], symbol: usize| {
+        most = most.max(symbol);
+        *px = table[symbol & (COLOURS - 1)];
+    };
+    // The first byte may belong to the row before in part.
+    let skip = at % per;
+    let (head, row) = row.split_at_mut(((per - skip) % per).min(row.len()));
+    let (first, body) =
+        if head.is_empty() { (0, body) } else { body.split_first().map(|(b, rest)| (usize::from(*b), rest))? };
+    for (i, px) in head.iter_mut().enumerate() {
+        put(px, first >> (BITS * (per - 1 - skip - i)) & mask);
+    }
+    for (pixels, byte) in row.chunks_mut(per).zip(body) {
+        for (i, px) in pixels.iter_mut().enumerate() {
+            put(px, usize::from(*byte) >> (BITS * (per - 1 - i)) & mask);
+        }
+    }
+    Some(most)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What a job comes down to: the pieces of work, in the order of urgency.
 //!
 //! Tiles that differ become boxes; boxes in one colour become fills, neighbours of one kind become runs of up to four
-//! tiles, so that prediction and zstd see more at once. Within an item fills go first: they cost next to nothing.
+//! tiles, so that prediction and zstd see more at once. Within an item film goes first, lest the exact edges around it
+//! starve it, and then fills: they cost next to nothing.
 
 use crate::classify::classify;
 use crate::diff::stack;
@@ -58,7 +59,7 @@ pub fn plan(
     let mut films = films.iter().peekable();
     for group in dirty.chunk_by(|a, b| a.item == b.item) {
         let item = group.first().map_or(0, |d| d.item);
-        while let Some((_, rect)) = films.next_if(|(f, _)| *f < item) {
+        while let Some((_, rect)) = films.next_if(|(f, _)| *f <= item) {
             queue.push_back(Work::Film(*rect));
         }
         let mut fills: BTreeMap<[u8; 3], Vec<Rect<Surf>>> = BTreeMap::new();
@@ -163,5 +164,7 @@ mod tests {
         let queue = plan(&newest, &dirty, &[(1, size.rect())], &mut ExactCoder::default(), |_, _| seen += 1);
         assert_eq!(queue, [Work::Fill([5, 6, 7], vec![size.rect()]), Work::Film(size.rect())]);
         assert_eq!(seen, grid.count());
+        let queue = plan(&newest, &dirty, &[(0, size.rect())], &mut ExactCoder::default(), |_, _| {});
+        assert_eq!(queue, [Work::Film(size.rect()), Work::Fill([5, 6, 7], vec![size.rect()])]);
     }
 }

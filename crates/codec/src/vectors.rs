@@ -128,7 +128,7 @@ fn vectors() -> Vec<Vector> {
     let mut film = FilmEncoder::default();
     let mut slices = Vec::new();
     for n in 0..3 {
-        let frame = film.code(&sample(size, n), rect, 2_000_000).unwrap();
+        let frame = film.code(&sample(size, n), rect, 8_333).unwrap();
         let (mut rest, mut first) = (&frame.data[..], true);
         while !rest.is_empty() {
             let mut slice = Vec::new();
@@ -155,6 +155,7 @@ fn bless() -> bool {
     std::env::var_os("TELEPANE_BLESS").is_some_and(|v| v == "1")
 }
 
+// spec: C-30, C-32, C-40, C-41, C-50, C-52, C-54, C-55, C-60, C-64
 #[test]
 fn slices_decode_to_their_pixels() {
     for mut v in vectors() {
@@ -221,6 +222,7 @@ fn faults() -> Vec<(CodecFault, Vec<u8>)> {
     ]
 }
 
+// spec: C-61, C-62, C-63
 #[test]
 fn every_fault_is_found_and_named() {
     let mut text = String::from("# fault name, then a slice for a black surface of 200x100 that must be refused so\n");

@@ -190,9 +190,13 @@ pub const fn op_len(len: usize) -> usize {
 mod tests {
     use super::*;
 
+    // spec: C-5
     #[test]
     fn numbers_and_ops_survive() {
         let mut out = Vec::new();
+        [0, -1, 1, -2, 63].into_iter().for_each(|n| put_signed(&mut out, n));
+        assert_eq!(out, [0, 1, 2, 3, 126]);
+        out.clear();
         let numbers = [0, 1, 127, 128, 16_383, 16_384, u32::MAX];
         for n in numbers {
             put_varint(&mut out, n);

@@ -110,6 +110,7 @@ impl Desk {
             while let Some(done) = self.worker.take() {
                 self.notes.counts.encode.observe(done.took);
                 if let Some(seat) = state.seats.get_mut(&done.seat) {
+                    // Read anew: what the network said above carries later stamps than the turn's beginning.
                     seat.on_done(self.clock.now(), done);
                 }
             }

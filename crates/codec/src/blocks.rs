@@ -1,0 +1,443 @@
+//! Which rectangles a vector explains, byte for byte.
+//!
+//! The surface is a grid of blocks of 16 by 8 pixels. Whole rows of what changed are compared with where the vector
+//! says they come from, a flag for each block; where a block agrees, also with what stands there, since only what
+//! differs is worth moving. Blocks are joined to few large rectangles, which grow to the last row and column that
+//! agrees, and are put in an order in which none overwrites what a later one reads.
+
+use crate::kernel::{self, CELL};
+use crate::motion::{Vector, bands};
+use crate::shift::source;
+use telepane_model::{Grid, Pixels, Rect, Surf, TileAt};
+
+/// A block is verified whole.
+const BLOCK_W: u32 = CELL as u32;
+const BLOCK_H: u32 = 8;
+/// A rectangle mends at least this many blocks, or coding them is cheaper than naming it.
+const LEAST_BLOCKS: u32 = 3;
+/// The most rectangles for one vector.
+const MOST_RECTS: usize = 16;
+
+/// What a vector does to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum Cell {
+    /// Something wrong, or it must not be written.
+    #[default]
+    No,
+    /// It is right before and after.
+    Harmless,
+    /// It mends it.
+    Useful,
+}
+
+/// Verifies vectors; holds memory to use again.
+#[derive(Default)]
+pub struct Blocks {
+    cells: Vec<Cell>,
+    unlike: [Vec<u8>; 2],
+    area: Area,
+}
+
+impl Blocks {
+    /// The rectangles that hold, in `now`, exactly what `before` holds at the place the vector comes from, in an order in
+    /// which they can be copied one after the other. `tiles` are the tiles that differ, without repetition; only tiles
+    /// that `allowed` names are written to, and of these those outside `tiles` do not differ.
+    pub fn explained(
+        &mut self,
+        before: &Pixels,
+        now: &Pixels,
+        tiles: &[Rect<Surf>],
+        (dx, dy): Vector,
+        allowed: impl Fn(TileAt) -> bool,
+    ) -> Vec<Rect<Surf>> {
+        let surface = now.size().rect();
+        let cols = surface.w.div_ceil(BLOCK_W) as usize;
+        self.cells.clear();
+        self.cells.resize(cols * surface.h.div_ceil(BLOCK_H) as usize, Cell::No);
+        for band in bands(tiles) {
+            self.compare(before, now, band, (dx, dy), true);
+        }
+        let Some(bounds) = self.useful(cols) else { return Vec::new() };
+        // Blocks that stay as they are may be written again where that makes rectangles larger.
+        let grid = Grid::new(now.size());
+        let [x, y, w, h] = bounds;
+        let pixels = Rect::new(
+            (x * CELL) as i32,
+            (y * BLOCK_H as usize) as i32,
+            (w * CELL) as u32,
+            (h * BLOCK_H as usize) as u32,
+        );
+        let mut known = tiles.to_vec();
+        known.sort_unstable_by_key(|t| (t.y, t.x));
+        let fresh = |at: &TileAt| {
+            let tile = grid.rect(*at);
+            known.binary_search_by_key(&(tile.y, tile.x), |t| (t.y, t.x)).is_err() && allowed(*at)
+        };
+        let others: Vec<_> = grid.touching(pixels).filter(fresh).map(|at| grid.rect(at).intersect(pixels)).collect();
+        for band in bands(&others) {
+            self.compare(before, now, band, (dx, dy), false);
+        }
+        self.area.load(&self.cells, cols, bounds);
+        let mut rects: Vec<Rect<Surf>> = Vec::new();
+        while rects.len() < MOST_RECTS
+            && let Some([bx, by, bw, bh]) = self.area.take_best()
+        {
+            let (px, py) = (pixels.x + (bx * CELL) as i32, pixels.y + (by * BLOCK_H as usize) as i32);
+            rects.push(Rect::new(px, py, (bw * CELL) as u32, bh as u32 * BLOCK_H).intersect(surface));
+        }
+        let free = |r: Rect<Surf>| grid.touching(r).all(&allowed);
+        for i in 0..rects.len() {
+            let others = |edge: Rect<Surf>| rects.iter().all(|r| r.intersect(edge).is_empty());
+            rects[i] = grow(before, now, rects[i], (dx, dy), |edge| others(edge) && free(edge));
+        }
+        in_order(rects, (dx, dy))
+    }
+
+    /// Enters the blocks of `band`, whose corner is a block's: with `differs` as useful where they do not show what
+    /// they should already.
+    fn compare(&mut self, before: &Pixels, now: &Pixels, band: Rect<Surf>, (dx, dy): Vector, differs: bool) {
+        let (w, h) = (now.size().w as i64, now.size().h as i64);
+        let cols = (w as usize).div_ceil(CELL);
+        let (x, right) = (i64::from(band.x), i64::from(band.right()).min(w));
+        if right <= x {
+            return;
+        }
+        let n = (right - x) as usize;
+        let count = n.div_ceil(CELL);
+        // The blocks whose source is inside: from the first whole one to the last whole one.
+        let (dx, dy) = (i64::from(dx), i64::from(dy));
+        let left = (dx - x).clamp(0, n as i64) as usize;
+        let end = (w + dx - x).clamp(0, n as i64) as usize;
+        let (g0, g1) = (left.div_ceil(CELL), if end == n { count } else { end / CELL });
+        if g0 >= g1 {
+            return;
+        }
+        let (at, len) = (x + (g0 * CELL) as i64, (g1 * CELL).min(n) - g0 * CELL);
+        let row = |p: &'_ Pixels, x: i64, y: i64, len: usize| -> core::ops::Range<usize> {
+            let start = y as usize * p.stride() + x as usize * 4;
+            start..start + len * 4
+        };
+        let [wrong, unlike] = &mut self.unlike;
+        for top in (band.y..band.bottom()).step_by(BLOCK_H as usize) {
+            let rows = i64::from(top)..i64::from(top + BLOCK_H as i32).min(i64::from(band.bottom())).min(h);
+            if rows.start - dy < 0 || rows.end - dy > h || rows.is_empty() {
+                continue;
+            }
+            wrong.clear();
+            wrong.resize(g1 - g0, 0);
+            for y in rows.clone() {
+                let from = before.data().get(row(before, at - dx, y - dy, len)).unwrap_or(&[]);
+                let here = now.data().get(row(now, at, y, len)).unwrap_or(&[]);
+                if from.len() != here.len() || from.is_empty() {
+                    wrong.fill(1);
+                    break;
+                }
+                kernel::cells(from, here, wrong);
+                if y == rows.start && wrong.iter().all(|w| *w != 0) {
+                    break;
+                }
+            }
+            let Some(first) = wrong.iter().position(|w| *w == 0) else { continue };
+            let last = wrong.iter().rposition(|w| *w == 0).unwrap_or(first);
+            unlike.clear();
+            unlike.resize(last - first + 1, 0);
+            if differs {
+                let (at, len) = (at + (first * CELL) as i64, ((last + 1) * CELL).min(len) - first * CELL);
+                for y in rows {
+                    let old = before.data().get(row(before, at, y, len)).unwrap_or(&[]);
+                    kernel::cells(old, now.data().get(row(now, at, y, len)).unwrap_or(&[]), unlike);
+                }
+            }
+            let start = top as usize / BLOCK_H as usize * cols + band.x as usize / CELL + g0 + first;
+            let Some(cells) = self.cells.get_mut(start..start + unlike.len()) else { continue };
+            for ((cell, wrong), unlike) in cells.iter_mut().zip(&wrong[first..]).zip(unlike.iter()) {
+                *cell = match (*wrong, *unlike) {
+                    (0, 0) => Cell::Harmless,
+                    (0, _) => Cell::Useful,
+                    _ => Cell::No,
+                };
+            }
+        }
+    }
+
+    /// The box around the useful blocks, in blocks: column, row, columns, rows.
+    fn useful(&self, cols: usize) -> Option<[usize; 4]> {
+        let (mut x0, mut x1, mut y0, mut y1) = (usize::MAX, 0, usize::MAX, 0);
+        for (y, row) in self.cells.chunks_exact(cols).enumerate() {
+            if let Some(first) = row.iter().position(|c| *c == Cell::Useful) {
+                let last = row.iter().rposition(|c| *c == Cell::Useful).unwrap_or(first);
+                (x0, x1, y0, y1) = (x0.min(first), x1.max(last), y0.min(y), y);
+            }
+        }
+        (x0 <= x1).then(|| [x0, y0, x1 + 1 - x0, y1 + 1 - y0])
+    }
+}
+
+/// The blocks inside some bounds, and the best rectangle that ends in each row of them.
+#[derive(Default)]
+struct Area {
+    cols: usize,
+    cells: Vec<Cell>,
+    /// How many useful blocks are above and left of each corner, at the start: a rectangle without a taken block
+    /// has as many still.
+    sums: Vec<u32>,
+    /// How many blocks upwards, from each on, can be written.
+    heights: Vec<u16>,
+    /// By row: what the rectangle mends, how little it writes, and where it is.
+    best: Vec<(u32, usize, [usize; 4])>,
+    open: Vec<(usize, usize)>,
+}
+
+impl Area {
+    fn load(&mut self, all: &[Cell], all_cols: usize, [x, y, cols, rows]: [usize; 4]) {
+        self.cols = cols;
+        self.cells.clear();
+        for row in all.chunks_exact(all_cols).skip(y).take(rows) {
+            self.cells.extend(row.iter().skip(x).take(cols));
+        }
+        self.sums.clear();
+        self.sums.resize((cols + 1) * (rows + 1), 0);
+        for (y, row) in self.cells.chunks_exact(cols).enumerate() {
+            let (above, line) = self.sums[y * (cols + 1)..(y + 2) * (cols + 1)].split_at_mut(cols + 1);
+            let mut sum = 0;
+            for ((out, above), cell) in line[1..].iter_mut().zip(&above[1..]).zip(row) {
+                sum += u32::from(*cell == Cell::Useful);
+                *out = above + sum;
+            }
+        }
+        self.heights.clear();
+        self.heights.resize(cols * rows, u16::MAX);
+        self.best.clear();
+        self.best.resize(rows, Default::default());
+        self.scan(0, rows);
+    }
+
+    /// Finds the best rectangles anew from row `from` on; past row `sure` it ends where nothing has changed.
+    fn scan(&mut self, from: usize, sure: usize) {
+        let Self { cols, cells, sums, heights, best, open } = self;
+        let cols = *cols;
+        let within = |[x, y, w, h]: [usize; 4]| {
+            let sum = |x: usize, y: usize| sums[y * (cols + 1) + x];
+            sum(x + w, y + h) + sum(x, y) - sum(x + w, y) - sum(x, y + h)
+        };
+        for y in from..best.len() {
+            let (above, line) = heights.split_at_mut(y * cols);
+            let line = &mut line[..cols];
+            let above = above.len().checked_sub(cols).map(|at| &above[at..]);
+            let mut changed = false;
+            for (x, (height, cell)) in line.iter_mut().zip(&cells[y * cols..]).enumerate() {
+                let tall = if *cell == Cell::No { 0 } else { above.map_or(0, |a| a[x]) + 1 };
+                changed |= tall != *height;
+                *height = tall;
+            }
+            if !changed && y >= sure {
+                return;
+            }
+            // The largest rectangle under a histogram: every one that cannot be widened is looked at.
+            let mut top = Default::default();
+            open.clear();
+            for x in 0..=cols {
+                let height = line.get(x).map_or(0, |h| usize::from(*h));
+                if open.last().is_some_and(|(_, tall)| *tall == height) {
+                    continue;
+                }
+                let mut left = x;
+                while let Some((start, tall)) = open.pop_if(|(_, tall)| *tall > height) {
+                    left = start;
+                    let rect = [start, y + 1 - tall, x - start, tall];
+                    let score = (within(rect), usize::MAX - rect[2] * tall, rect);
+                    if score > top {
+                        top = score;
+                    }
+                }
+                if height > 0 && open.last().is_none_or(|(_, tall)| *tall < height) {
+                    open.push((left, height));
+                }
+            }
+            best[y] = top;
+        }
+    }
+
+    /// Takes out the rectangle that mends most blocks: column, row, columns, rows.
+    fn take_best(&mut self) -> Option<[usize; 4]> {
+        let (gain, _, rect) = *self.best.iter().max()?;
+        if gain < LEAST_BLOCKS {
+            return None;
+        }
+        let [x, y, w, h] = rect;
+        for row in self.cells.chunks_exact_mut(self.cols).skip(y).take(h) {
+            row[x..x + w].fill(Cell::No);
+        }
+        self.scan(y, y + h);
+        Some(rect)
+    }
+}
+
+/// Adds the rows and columns up to one block beyond each side that the vector explains too and that are `free`.
+fn grow(
+    before: &Pixels,
+    now: &Pixels,
+    mut r: Rect<Surf>,
+    (dx, dy): Vector,
+    free: impl Fn(Rect<Surf>) -> bool,
+) -> Rect<Surf> {
+    let surface = now.size().rect();
+    let from = |edge: Rect<Surf>| {
+        let from = source(edge, dx, dy)?;
+        (surface.contains(edge) && surface.contains(from) && free(edge)).then_some(from)
+    };
+    let row_above = |r: Rect<Surf>| Rect::new(r.x, r.y - 1, r.w, 1);
+    let row_below = |r: Rect<Surf>| Rect::new(r.x, r.bottom(), r.w, 1);
+    for side in [row_above, row_below] {
+        for _ in 0..BLOCK_H {
+            let edge = side(r);
+            let same = |from: Rect<Surf>| {
+                let old = before.row(from.x as u32, from.y as u32, from.w);
+                kernel::same(old, now.row(edge.x as u32, edge.y as u32, edge.w))
+            };
+            if !from(edge).is_some_and(same) {
+                break;
+            }
+            r = r.union(edge);
+        }
+    }
+    // Columns all at once, as far as every row agrees.
+    for left in [true, false] {
+        let strip =
+            |w: u32| if left { Rect::new(r.x - w as i32, r.y, w, r.h) } else { Rect::new(r.right(), r.y, w, r.h) };
+        let Some(mut w) = (1..=BLOCK_W).rev().find(|w| from(strip(*w)).is_some()) else { continue };
+        let Some(source) = from(strip(w)) else { continue };
+        let edge = strip(w);
+        for y in 0..r.h {
+            let old = before.row(source.x as u32, source.y as u32 + y, source.w);
+            let new = now.row(edge.x as u32, edge.y as u32 + y, edge.w);
+            let far = if left {
+                kernel::last(old, new).map_or(edge.w, |i| edge.w - 1 - i as u32)
+            } else {
+                kernel::first(old, new).map_or(edge.w, |i| i as u32)
+            };
+            w = w.min(far);
+            if w == 0 {
+                break;
+            }
+        }
+        if w > 0 {
+            r = r.union(strip(w));
+        }
+    }
+    r
+}
+
+/// Puts the rectangles in an order in which none overwrites what a later one reads; what stands in a circle is left out.
+fn in_order(mut rects: Vec<Rect<Surf>>, (dx, dy): Vector) -> Vec<Rect<Surf>> {
+    // Downward moves from the bottom up, rightward ones from the right: for straight moves that is the order.
+    rects.sort_unstable_by_key(|r| (-r.y * dy.signum(), -r.x * dx.signum()));
+    let mut out = Vec::with_capacity(rects.len());
+    while !rects.is_empty() {
+        let harmless = |i: &usize| {
+            let later = rects.iter().enumerate().filter(|(j, _)| j != i);
+            { later }.all(|(_, r)| source(*r, dx, dy).is_none_or(|s| s.intersect(rects[*i]).is_empty()))
+        };
+        match (0..rects.len()).find(harmless) {
+            Some(i) => out.push(rects.remove(i)),
+            None => {
+                let least = (0..rects.len()).min_by_key(|i| rects[*i].area()).unwrap_or(0);
+                rects.remove(least);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::motion::tests::text;
+    use crate::shift;
+    use telepane_model::{Rng, Size, TILE};
+
+    fn tiles(size: Size<Surf>) -> Vec<Rect<Surf>> {
+        let grid = Grid::new(size);
+        grid.all().map(|t| grid.rect(t)).collect()
+    }
+
+    #[test]
+    fn a_scroll_and_a_drag_are_explained_whole() {
+        let size = Size::new(640, 400);
+        let before = text(size, 1);
+        for (dx, dy) in [(0, -17), (0, 54), (40, 0), (-23, 31)] {
+            let mut now = before.clone();
+            let window = Rect::new(100, 90, 400, 200);
+            now.paste(&before.crop(window), window.x + dx, window.y + dy);
+            let rects = Blocks::default().explained(&before, &now, &tiles(size), (dx, dy), |_| true);
+            let area: u64 = rects.iter().map(|r| r.area()).sum();
+            assert!(area >= window.area() * 95 / 100, "{dx},{dy}: {area}");
+        }
+    }
+
+    /// Whatever the screens and the vector: after the copies, in their order, every rectangle is right.
+    #[test]
+    fn copies_in_order_are_exact() {
+        let mut rng = Rng::new(4);
+        let mut blocks = Blocks::default();
+        let mut moved = 0;
+        for round in 0..300 {
+            let size = Size::new(100 + rng.below(300) as u32, 80 + rng.below(200) as u32);
+            let before = text(size, round);
+            let mut now = before.clone();
+            let vector = (rng.below(90) as i32 - 45, rng.below(90) as i32 - 45);
+            for _ in 0..1 + rng.below(5) {
+                let (x, y) = (rng.below(size.w as u64) as i32, rng.below(size.h as u64) as i32);
+                let r = Rect::new(x, y, 40 + rng.below(200) as u32, 20 + rng.below(150) as u32);
+                let from = r.intersect(size.rect());
+                now.paste(&before.crop(from), from.x + vector.0, from.y + vector.1);
+            }
+            let some = rng.below(4);
+            let allowed = |at: TileAt| some != 0 || at.col != 1;
+            let grid = Grid::new(size);
+            let dirty: Vec<_> = grid.all().filter(|t| allowed(*t)).map(|t| grid.rect(t)).collect();
+            let rects = blocks.explained(&before, &now, &dirty, vector, allowed);
+            let mut got = before.clone();
+            for to in &rects {
+                assert!(grid.touching(*to).all(allowed));
+                shift::copy(&mut got, source(*to, vector.0, vector.1).unwrap(), *to);
+            }
+            rects.iter().for_each(|to| assert!(got.same(&now, *to), "{round}: {to:?} by {vector:?}"));
+            moved += rects.len();
+        }
+        assert!(moved > 300, "{moved}");
+    }
+
+    #[test]
+    fn a_circle_loses_its_smallest() {
+        // Each reads what the other writes.
+        let (a, b) = (Rect::new(0, 0, 40, 40), Rect::new(40, 0, 20, 40));
+        assert_eq!(in_order(vec![a, b], (30, 0)), [b, a]);
+        let tall = Rect::new(20, 0, 10, 100);
+        for r in in_order(vec![Rect::new(0, 50, 20, 10), tall, Rect::new(30, 10, 20, 10)], (15, 20)) {
+            assert!(r.w > 0);
+        }
+    }
+
+    #[test]
+    fn only_allowed_tiles_are_written() {
+        let size = Size::new(640, 400);
+        let before = text(size, 2);
+        let mut now = before.clone();
+        now.paste(&before, 0, -20);
+        let allowed = |at: TileAt| at.col < 5;
+        let grid = Grid::new(size);
+        let some: Vec<_> = grid.all().filter(|t| allowed(*t)).map(|t| grid.rect(t)).collect();
+        let rects = Blocks::default().explained(&before, &now, &some, (0, -20), allowed);
+        assert!(!rects.is_empty() && rects.iter().all(|r| r.right() <= 5 * TILE as i32));
+    }
+
+    #[test]
+    fn absurd_vectors_explain_nothing() {
+        let size = Size::new(130, 70);
+        let p = text(size, 1);
+        for v in [(i32::MIN, 0), (i32::MAX, i32::MIN), (0, i32::MAX), (500, 0), (0, -70)] {
+            assert_eq!(Blocks::default().explained(&p, &text(size, 2), &tiles(size), v, |_| true), []);
+        }
+    }
+}

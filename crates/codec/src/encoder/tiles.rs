@@ -1,0 +1,129 @@
+//! What is known of each tile during a job: wanted or not, what differs in it, and what slices did to it.
+//!
+//! Marks are stamps that only grow, so that nothing is cleared between jobs and slices.
+
+use telepane_model::{Grid, Rect, Surf, TileAt, TileClass};
+
+/// One tile's marks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tile {
+    /// The job that wants it.
+    wanted: u32,
+    /// The slice that wrote to it last.
+    touched: u32,
+    /// The slice that put film on the whole of it last.
+    filmed: u32,
+    /// Whether all that differs is inside `differs`.
+    known: bool,
+    differs: Rect<Surf>,
+    /// Pixels of `differs` that were not written yet.
+    missing: u64,
+    class: TileClass,
+}
+
+/// All tiles of a surface.
+pub struct Tiles {
+    grid: Grid,
+    all: Vec<Tile>,
+    stamp: u32,
+    job: u32,
+}
+
+impl Tiles {
+    /// Tiles of which nothing is known.
+    pub fn new(grid: Grid) -> Self {
+        Self { grid, all: vec![Tile::default(); grid.count()], stamp: 0, job: 0 }
+    }
+
+    /// A new job begins: nothing is wanted.
+    pub fn begin(&mut self) {
+        self.job = self.stamp();
+    }
+
+    /// A number that no mark has.
+    pub fn stamp(&mut self) -> u32 {
+        self.stamp = self.stamp.wrapping_add(1);
+        if self.stamp == 0 {
+            for tile in &mut self.all {
+                (tile.wanted, tile.touched, tile.filmed) = (0, 0, 0);
+            }
+            self.stamp = 1;
+        }
+        self.stamp
+    }
+
+    /// The job wants this tile, which shows what it should until [`Tiles::differs`] says otherwise. False if that was
+    /// known.
+    pub fn want(&mut self, at: TileAt) -> bool {
+        let job = self.job;
+        let fresh = self.tile(at).filter(|t| t.wanted != job);
+        fresh.map(|t| (t.wanted, t.known, t.missing) = (job, true, 0)).is_some()
+    }
+
+    /// Whether the job wants this tile.
+    pub fn is_wanted(&self, at: TileAt) -> bool {
+        self.at(at).is_some_and(|t| t.wanted == self.job)
+    }
+
+    /// Nothing is known any more of what this tile shows.
+    pub fn doubt(&mut self, at: TileAt) {
+        self.tile(at).into_iter().for_each(|t| t.known = false);
+    }
+
+    /// All that differs in a wanted tile is inside `rect`.
+    pub fn differs(&mut self, at: TileAt, rect: Rect<Surf>) {
+        self.tile(at).into_iter().for_each(|t| (t.differs, t.missing) = (rect, rect.area()));
+    }
+
+    /// `rect` was written as it should be. No pixel is written so twice in a job.
+    pub fn shows(&mut self, rect: Rect<Surf>) {
+        for at in self.grid.touching(rect) {
+            if let Some(tile) = self.tile(at).filter(|t| t.known && t.missing > 0) {
+                tile.missing = tile.missing.saturating_sub(tile.differs.intersect(rect).area());
+            }
+        }
+    }
+
+    /// Whether this tile is known to show exactly what it should.
+    pub fn is_exact(&self, at: TileAt) -> bool {
+        self.at(at).is_some_and(|t| t.wanted == self.job && t.known && t.missing == 0)
+    }
+
+    /// A slice wrote to `rect`; the tiles that it had not touched yet are appended to `list`.
+    pub fn touch(&mut self, slice: u32, rect: Rect<Surf>, list: &mut Vec<TileAt>) {
+        for at in self.grid.touching(rect) {
+            if let Some(tile) = self.tile(at).filter(|t| t.touched != slice) {
+                tile.touched = slice;
+                list.push(at);
+            }
+        }
+    }
+
+    /// A slice put film on the whole of this tile.
+    pub fn film(&mut self, at: TileAt, slice: u32) {
+        self.tile(at).into_iter().for_each(|t| (t.filmed, t.class) = (slice, TileClass::Picture));
+    }
+
+    /// Whether that slice put film on the whole of this tile.
+    pub fn is_filmed(&self, at: TileAt, slice: u32) -> bool {
+        self.at(at).is_some_and(|t| t.filmed == slice)
+    }
+
+    /// This tile's pixels are of this class.
+    pub fn saw(&mut self, at: TileAt, class: TileClass) {
+        self.tile(at).into_iter().for_each(|t| t.class = class);
+    }
+
+    /// The class last seen.
+    pub fn class(&self, at: TileAt) -> TileClass {
+        self.at(at).map_or(TileClass::Text, |t| t.class)
+    }
+
+    fn at(&self, at: TileAt) -> Option<&Tile> {
+        self.all.get(self.grid.index(at)?)
+    }
+
+    fn tile(&mut self, at: TileAt) -> Option<&mut Tile> {
+        self.all.get_mut(self.grid.index(at)?)
+    }
+}
