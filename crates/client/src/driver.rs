@@ -405,11 +405,11 @@ impl Driver {
     fn on_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Connected { conn, facts } => self.on_connected(conn, facts),
-            NetEvent::Datagram { conn, bytes, arrived_us } => {
-                if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) {
-                    let arrived = Stamp::from_micros(arrived_us);
-                    self.viewer.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
-                }
+            NetEvent::Datagram { conn, bytes, arrived_us }
+                if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) =>
+            {
+                let arrived = Stamp::from_micros(arrived_us);
+                self.viewer.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
             }
             NetEvent::Control { conn, message, .. } => self.on_control(conn, &message),
             NetEvent::ConnectFailed { attempt, why } => self.on_connect_failed(attempt, &why),

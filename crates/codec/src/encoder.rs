@@ -19,7 +19,7 @@ use crate::{diff, fill, kernel};
 use moves::Mover;
 use std::collections::VecDeque;
 use telepane_model::{
-    Bytes, EncodeJob, EncodedSlice, EncodedSlices, Grid, Move, Pixels, Quality, Rect, Size, Surf, TileAt, TileClass,
+    Bytes, EncodeJob, EncodedSlice, EncodedSlices, Grid, Pixels, Quality, Rect, Size, Surf, TileAt, TileClass,
     TileState, UpdateId, Version,
 };
 use tiles::Tiles;
@@ -175,12 +175,6 @@ impl Encoder {
         }
         run.answer.left.extend(queue.iter().flat_map(|w| w.rects().iter().copied()));
         Ok(run.answer)
-    }
-
-    /// Moves that the source of the pixels knows of: they are tried first by the next job. Hints; what is wrong does no
-    /// harm.
-    pub fn hint(&mut self, moves: &[Move]) {
-        self.mover.expect(moves);
     }
 
     /// The viewer has applied everything up to `applied`: older states are not returned to.

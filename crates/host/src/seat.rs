@@ -45,7 +45,7 @@ pub struct Seat {
 
 enum Coder {
     None,
-    Here(Epoch, Encoder),
+    Here(Epoch, Box<Encoder>),
     /// With the worker; what the viewer confirmed meanwhile is told when it returns.
     Away(Epoch, telepane_model::UpdateId),
 }
@@ -240,7 +240,7 @@ impl Seat {
                 self.host.on_base_gone(clock.now(), job.id);
                 return;
             }
-            _ => Encoder::new(job.size, EncoderOptions::default()),
+            _ => Box::new(Encoder::new(job.size, EncoderOptions::default())),
         };
         let wanted: u64 = job.items.iter().map(|i| i.rect.area()).sum();
         let film = job.items.iter().any(|i| i.quality == Quality::FILM);

@@ -11,7 +11,7 @@ pub struct Work {
     /// Whose.
     pub seat: u64,
     /// The coder; it comes back with the answer.
-    pub encoder: Encoder,
+    pub encoder: Box<Encoder>,
     /// The job.
     pub job: EncodeJob,
     /// The newest pixels.
@@ -25,7 +25,7 @@ pub struct Done {
     /// Whose.
     pub seat: u64,
     /// The coder.
-    pub encoder: Encoder,
+    pub encoder: Box<Encoder>,
     /// Which job.
     pub job: EncodeJob,
     /// The answer.

@@ -17,7 +17,7 @@ const MOVE_TILES: usize = 5;
 /// The most searches, and the most vectors tried, in one job.
 const SEARCHES: usize = 2;
 const TRIES: usize = 4;
-/// The most vectors that are expected: those of the job before, and hints.
+/// The most vectors that are expected: those of the job before.
 const EXPECTED: usize = 8;
 
 /// Finds and verifies moves, and remembers the last ones.
