@@ -1,0 +1,117 @@
+//! `glass` and `idle`: runs the cells in turn, keeps going when one fails, and hands everything to the report.
+//!
+//! Rounds are interleaved: each round goes through all works, and in each work through all stacks, so that what else the
+//! machine does falls on all alike.
+
+use crate::cell::Cell;
+use crate::cli::{Common, Glass, Idle};
+use crate::machine;
+use crate::process::interrupted;
+use crate::report::{CellReport, Report};
+use crate::stack::{self, Name};
+use crate::stimulus::Kind;
+use crate::work::{self, Amount};
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `telepane-bench glass`.
+///
+/// # Errors
+/// When something needed is missing, or at least one cell failed.
+pub fn run(options: &Glass) -> Result<()> {
+    let amount =
+        Amount { presses: options.presses as usize, seconds: options.seconds, after: 3, idle_seconds: options.seconds };
+    compare("glass", &options.common, &options.work, amount)
+}
+
+/// `telepane-bench idle`.
+///
+/// # Errors
+/// As [`run`].
+pub fn idle(options: &Idle) -> Result<()> {
+    let amount = Amount { presses: 0, seconds: 0, after: options.after, idle_seconds: options.seconds };
+    compare("idle", &options.common, &[Kind::Idle], amount)
+}
+
+fn compare(command: &str, common: &Common, works: &[Kind], amount: Amount) -> Result<()> {
+    let programs = programs(common.bin_dir.as_deref())?;
+    stack::provide(&common.stack, &programs, common.install)?;
+    let mut report = Report::new(command, &common.stack, &programs, common.size, amount);
+    let cells = common.rounds as usize * works.len() * common.stack.len();
+    let bar = ProgressBar::new(cells as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} {msg}")?);
+    bar.enable_steady_tick(Duration::from_millis(500));
+    'all: for round in 1..=common.rounds {
+        for kind in works {
+            for name in &common.stack {
+                if interrupted() {
+                    break 'all;
+                }
+                let title = format!("round {round} · {} · {}", kind.name(), name.stack().name());
+                bar.set_message(title.clone());
+                let load = machine::load();
+                let result = one(*name, *kind, common, &programs, amount);
+                if interrupted() {
+                    break 'all;
+                }
+                let cell = CellReport::new(round, *name, *kind, load, result);
+                if bar.is_hidden() {
+                    eprintln!("{title}: {}", cell.headline());
+                } else if cell.failed() {
+                    bar.println(format!("{title}: {}", cell.headline()));
+                }
+                report.cells.push(cell);
+                bar.inc(1);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let text = report.markdown();
+    println!("{text}");
+    if let Some(path) = &common.markdown {
+        std::fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &common.json {
+        std::fs::write(path, report.json()?).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let failed = report.cells.iter().filter(|c| c.failed()).count();
+    if interrupted() {
+        bail!("interrupted after {} of {cells} cells", report.cells.len());
+    }
+    if failed > 0 {
+        bail!("{failed} of {cells} cells failed; --keep keeps the programs' output");
+    }
+    Ok(())
+}
+
+fn one(name: Name, kind: Kind, common: &Common, programs: &Path, amount: Amount) -> Result<Done> {
+    let mut cell = Cell::start(name, kind, common.size, programs, common.keep)?;
+    let measured = work::measure(&mut cell, kind, amount)?;
+    let statistics = cell.finish()?;
+    Ok(Done { measured, statistics, connected_us: cell.connected_us, notes: std::mem::take(&mut cell.notes) })
+}
+
+/// A cell that was measured.
+pub struct Done {
+    /// What the pixels and the meters said.
+    pub measured: work::Measured,
+    /// What the viewer itself wrote.
+    pub statistics: Option<serde_json::Value>,
+    /// From the viewer's start to the first exact picture.
+    pub connected_us: u64,
+    /// What could not be done.
+    pub notes: Vec<String>,
+}
+
+/// Where Telepane's programs are.
+///
+/// # Errors
+/// When the harness does not know where it is itself.
+pub fn programs(given: Option<&Path>) -> Result<PathBuf> {
+    match given {
+        Some(dir) => Ok(dir.to_owned()),
+        None => Ok(std::env::current_exe()?.parent().context("telepane-bench lies nowhere")?.to_owned()),
+    }
+}

@@ -1,0 +1,24 @@
+//! `telepane-bench`: see the library's documentation and `benches/README.md`.
+
+use clap::Parser;
+use std::process::ExitCode;
+use telepane_bench::cli::{Cli, Command};
+use telepane_bench::{glass, process, soak, stimulus};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    process::stop_on_signals();
+    let result = match cli.command {
+        Command::Glass(options) => glass::run(&options),
+        Command::Idle(options) => glass::idle(&options),
+        Command::Soak(options) => soak::run(&options),
+        Command::Stimulus(options) => stimulus::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("telepane-bench: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! FreeRDP's shadow server on the host's display, and xfreerdp with the graphics pipeline. The server polls the screen 16
+//! times a second by design, which is most of its latency.
+
+use super::{Server, Stack, Stage, free_port, wait_listening};
+use crate::process::Process;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// FreeRDP's shadow server.
+pub struct FreerdpShadow;
+
+impl Stack for FreerdpShadow {
+    fn name(&self) -> &'static str {
+        "FreeRDP shadow"
+    }
+
+    fn needs(&self) -> &'static [(&'static str, &'static str)] {
+        &[("freerdp-shadow-cli", "freerdp2-shadow-x11"), ("xfreerdp", "freerdp2-x11")]
+    }
+
+    fn settings(&self) -> &'static str {
+        "freerdp-shadow-cli -auth -sec-nla -sec-ext; xfreerdp /f /bpp:32 /gfx /network:lan"
+    }
+
+    fn start_server(&self, stage: &Stage) -> Result<Server> {
+        let port = free_port()?;
+        let mut command = Command::new("freerdp-shadow-cli");
+        command
+            .args([&format!("/port:{port}"), "/bind-address:127.0.0.1", "-auth", "-sec-nla", "-sec-ext"])
+            .env("DISPLAY", &stage.host)
+            .env("HOME", &stage.dir);
+        let mut process = Process::start(&mut command, "freerdp-shadow", &stage.dir)?;
+        wait_listening(&mut process, port)?;
+        Ok(Server { processes: vec![process], port: Some(port) })
+    }
+
+    fn start_viewer(&self, stage: &Stage, server: &Server) -> Result<Option<Process>> {
+        let port = server.port.context("the server has no port")?;
+        let (w, h) = stage.size;
+        let mut command = Command::new("xfreerdp");
+        command
+            .args([&format!("/v:127.0.0.1:{port}"), "/cert:ignore", "/f", &format!("/size:{w}x{h}"), "/bpp:32"])
+            .args(["/gfx", "/network:lan", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
+            .env("DISPLAY", &stage.client)
+            .env("HOME", &stage.dir);
+        Ok(Some(Process::start(&mut command, "xfreerdp", &stage.dir)?))
+    }
+
+    fn leaves_behind(&self, viewer: u32) -> Option<PathBuf> {
+        Some(super::freerdp_leaves_behind(viewer))
+    }
+}

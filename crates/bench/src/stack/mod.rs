@@ -1,0 +1,199 @@
+//! The stacks that are compared. Each is one small file: what to install, how the server and the viewer are started, with
+//! which settings, and how a version is found out. `research`-grade settings: what makes each fastest while it stays what
+//! a person would use.
+
+pub mod freerdp_shadow;
+pub mod null;
+pub mod telepane;
+pub mod tigervnc;
+pub mod xrdp;
+
+use crate::clock;
+use crate::display::Display;
+use crate::process::{Process, find};
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+/// A stack by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Name {
+    /// No stack at all: the stimulus draws on the screen that is watched. The floor.
+    Null,
+    /// Ours.
+    Telepane,
+    /// X0tigervnc and xtigervncviewer.
+    Tigervnc,
+    /// xrdp with xorgxrdp, and xfreerdp.
+    Xrdp,
+    /// freerdp-shadow-cli and xfreerdp.
+    FreerdpShadow,
+}
+
+impl Name {
+    /// The stack.
+    pub fn stack(self) -> &'static dyn Stack {
+        match self {
+            Self::Null => &null::Null,
+            Self::Telepane => &telepane::Telepane,
+            Self::Tigervnc => &tigervnc::TigerVnc,
+            Self::Xrdp => &xrdp::Xrdp,
+            Self::FreerdpShadow => &freerdp_shadow::FreerdpShadow,
+        }
+    }
+}
+
+/// Where a cell takes place.
+#[derive(Debug)]
+pub struct Stage {
+    /// A directory of the cell's own.
+    pub dir: PathBuf,
+    /// The host's display.
+    pub host: String,
+    /// The client's display.
+    pub client: String,
+    /// Width and height of both.
+    pub size: (usize, usize),
+    /// Where Telepane's programs are.
+    pub programs: PathBuf,
+}
+
+/// A started server.
+#[derive(Debug)]
+pub struct Server {
+    /// Its processes.
+    pub processes: Vec<Process>,
+    /// The port it listens on; `None` when there is no network.
+    pub port: Option<u16>,
+}
+
+/// One remote desktop: a server and a viewer.
+pub trait Stack: Sync {
+    /// As in tables.
+    fn name(&self) -> &'static str;
+
+    /// The programs it needs, and the Debian package of each.
+    fn needs(&self) -> &'static [(&'static str, &'static str)];
+
+    /// What was chosen and why, in one line, for the report.
+    fn settings(&self) -> &'static str;
+
+    /// Its version.
+    fn version(&self, programs: &Path) -> String {
+        let _ = programs;
+        let versions = self.needs().iter().map(|(_, p)| format!("{p} {}", crate::machine::package_version(p)));
+        let mut versions: Vec<String> = versions.collect();
+        versions.dedup();
+        versions.join(", ")
+    }
+
+    /// The host's display. Xvfb, unless the stack insists on its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn host_display(&self, dir: &Path, size: (usize, usize)) -> Result<Option<Display>> {
+        Ok(Some(Display::xvfb("host-x", dir, size)?))
+    }
+
+    /// Starts the server on the host's display and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not start.
+    fn start_server(&self, stage: &Stage) -> Result<Server>;
+
+    /// Starts the viewer on the client's display, filling it. Does not wait.
+    ///
+    /// # Errors
+    /// When it does not start.
+    fn start_viewer(&self, stage: &Stage, server: &Server) -> Result<Option<Process>>;
+
+    /// A file outside the cell's directory that the viewer with this process id leaves behind, to be removed.
+    fn leaves_behind(&self, viewer: u32) -> Option<PathBuf> {
+        let _ = viewer;
+        None
+    }
+
+    /// Where the viewer writes its own statistics when it is ended, if it does.
+    fn statistics(&self, stage: &Stage) -> Option<PathBuf> {
+        let _ = stage;
+        None
+    }
+}
+
+/// Checks that what the stacks need is there; with `install` asks the system's package manager for what is not.
+///
+/// # Errors
+/// With what is missing and what to do about it.
+pub fn provide(stacks: &[Name], programs: &Path, install: bool) -> Result<()> {
+    let mut missing: Vec<(&str, &str, &str)> = Vec::new();
+    for stack in stacks.iter().map(|s| s.stack()) {
+        let needs = stack.needs().iter().filter(|(program, _)| find(program).is_none());
+        missing.extend(needs.map(|(program, package)| (stack.name(), *program, *package)));
+    }
+    if stacks.contains(&Name::Telepane) {
+        for program in ["telepane-host", "telepane"] {
+            let path = programs.join(program);
+            let packages = "cargo build --release -p telepane-host -p telepane-client";
+            ensure!(path.is_file(), "{} is not there; build it with `{packages}`", path.display());
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<&str> = missing.iter().map(|(_, _, package)| *package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if !install {
+        let list: Vec<String> =
+            missing.iter().map(|(s, program, package)| format!("{s}: {program} ({package})")).collect();
+        bail!(
+            "not installed: {}; give --install to run `apt-get install {}`, or name other stacks with --stack",
+            list.join(", "),
+            packages.join(" ")
+        );
+    }
+    let mut command = std::process::Command::new("apt-get");
+    command.args(["install", "-y", "--no-install-recommends"]).args(&packages).env("DEBIAN_FRONTEND", "noninteractive");
+    let status = command.status().context("cannot start apt-get")?;
+    ensure!(status.success(), "apt-get could not install {}", packages.join(" "));
+    provide(stacks, programs, false)
+}
+
+/// What xfreerdp leaves in shared memory when it is ended by a signal.
+fn freerdp_leaves_behind(viewer: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/shm/com.freerdp.xfreerdp.tsmf_{viewer:016X}"))
+}
+
+/// A TCP port that was free a moment ago.
+///
+/// # Errors
+/// When none is.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Waits until somebody listens on a TCP port, without connecting to it: a server would count that as a viewer.
+///
+/// # Errors
+/// When the server ends first, or the time is over.
+pub fn wait_listening(process: &mut Process, port: u16) -> Result<()> {
+    let until = clock::now() + 20_000_000;
+    let hex = format!(":{port:04X}");
+    loop {
+        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            let text = std::fs::read_to_string(table).unwrap_or_default();
+            // Columns: number, local address, remote address, state; 0A is LISTEN (proc(5)).
+            let listens = |l: &str| {
+                let mut columns = l.split_whitespace().skip(1);
+                columns.next().is_some_and(|local| local.ends_with(&hex)) && columns.nth(1) == Some("0A")
+            };
+            if text.lines().any(listens) {
+                return Ok(());
+            }
+        }
+        process.check()?;
+        ensure!(clock::now() < until, "nobody listens on TCP port {port} after 20 s; output: {}", process.output());
+        crate::process::rest(10_000)?;
+    }
+}

@@ -1,0 +1,96 @@
+//! Telepane: `telepane-host serve` and `telepane connect --fullscreen`, as a person starts them, with an access code.
+
+use super::{Server, Stack, Stage};
+use crate::process::Process;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Telepane.
+pub struct Telepane;
+
+impl Stack for Telepane {
+    fn name(&self) -> &'static str {
+        "telepane"
+    }
+
+    fn needs(&self) -> &'static [(&'static str, &'static str)] {
+        &[("Xvfb", "xvfb")]
+    }
+
+    fn settings(&self) -> &'static str {
+        "telepane-host serve --display :H --listen 127.0.0.1:0; telepane connect --fullscreen; defaults otherwise"
+    }
+
+    fn version(&self, programs: &Path) -> String {
+        let told = Command::new(programs.join("telepane")).arg("--version").output().ok();
+        let told = told.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default();
+        let profile = programs.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        format!("{told} ({profile} build)")
+    }
+
+    fn start_server(&self, stage: &Stage) -> Result<Server> {
+        write_code(&stage.dir)?;
+        let mut command = host(&stage.programs, &stage.dir);
+        command.args(["--display", &stage.host]);
+        let mut process = Process::start(&mut command, "telepane-host", &stage.dir)?;
+        let port = ready(&mut process)?;
+        Ok(Server { processes: vec![process], port: Some(port) })
+    }
+
+    fn start_viewer(&self, stage: &Stage, server: &Server) -> Result<Option<Process>> {
+        let port = server.port.context("the host has no port")?;
+        let mut command = client(&stage.programs, &stage.dir, port);
+        command.args(["--fullscreen", "--stats-json"]).arg(statistics(&stage.dir)).env("DISPLAY", &stage.client);
+        Ok(Some(Process::start(&mut command, "telepane", &stage.dir)?))
+    }
+
+    fn statistics(&self, stage: &Stage) -> Option<PathBuf> {
+        Some(statistics(&stage.dir))
+    }
+}
+
+/// `telepane-host serve` in a directory of its own, without a source.
+pub fn host(programs: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(programs.join("telepane-host"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--access-code-file"]).arg(dir.join("code"));
+    command.arg("--state-dir").arg(dir.join("host-state")).env("XDG_CONFIG_HOME", dir).env("HOME", dir);
+    command
+}
+
+/// `telepane connect` to a host on this machine, without a window or a size.
+pub fn client(programs: &Path, dir: &Path, port: u16) -> Command {
+    let mut command = Command::new(programs.join("telepane"));
+    command.args(["connect", &format!("127.0.0.1:{port}"), "--access-code-file"]).arg(dir.join("code"));
+    command.arg("--state-dir").arg(dir.join("client-state")).env("XDG_CONFIG_HOME", dir).env("HOME", dir);
+    command
+}
+
+/// Waits for the host's `ready <addr> <fingerprint>` and returns the port.
+///
+/// # Errors
+/// When the host ends first or says nothing for 20 s.
+pub fn ready(process: &mut Process) -> Result<u16> {
+    process.wait_for(20_000_000, "ready", |line| {
+        let address = line.strip_prefix("ready ")?.split_whitespace().next()?;
+        address.rsplit_once(':')?.1.parse().ok()
+    })
+}
+
+/// Writes the code where [`host`] and [`client`] look for it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_code(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let code = dir.join("code");
+    std::fs::write(&code, format!("{CODE}\n"))?;
+    Ok(std::fs::set_permissions(&code, std::fs::Permissions::from_mode(0o600))?)
+}
+
+fn statistics(dir: &Path) -> PathBuf {
+    dir.join("statistics.json")
+}
+
+/// Both ends are ours and live for one cell on the loopback interface.
+const CODE: &str = "K7WM-3RTX-9PHQ";

@@ -1,0 +1,71 @@
+//! xrdp with xorgxrdp, and xfreerdp. The session manager is left out: Xorg with xorgxrdp's module is started by hand, and
+//! xrdp's `libxup` connects to it. What remains is the path that every key and every pixel takes in a real session.
+
+use super::{Server, Stack, Stage, free_port, wait_listening};
+use crate::display::Display;
+use crate::process::{Process, find};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// xrdp.
+pub struct Xrdp;
+
+impl Stack for Xrdp {
+    fn name(&self) -> &'static str {
+        "xrdp"
+    }
+
+    fn needs(&self) -> &'static [(&'static str, &'static str)] {
+        &[("xrdp", "xrdp"), ("Xorg", "xorgxrdp"), ("xfreerdp", "freerdp2-x11")]
+    }
+
+    fn settings(&self) -> &'static str {
+        "Xorg with xorgxrdp, xrdp -n with libxup (no session manager), TLS; xfreerdp /f /bpp:32 /sec:tls /network:lan (lossless)"
+    }
+
+    fn host_display(&self, dir: &Path, size: (usize, usize)) -> Result<Option<Display>> {
+        Ok(Some(Display::xorgxrdp("host-x", dir, size)?))
+    }
+
+    fn start_server(&self, stage: &Stage) -> Result<Server> {
+        let port = free_port()?;
+        let file = stage.dir.join("xrdp.ini");
+        let socket = stage.dir.join(format!("xrdp_display_{}", stage.host.trim_start_matches(':')));
+        std::fs::write(&file, ini(port, &socket, &stage.dir))?;
+        let mut command = Command::new(find("xrdp").context("xrdp is not installed")?);
+        command.args(["-n", "-c"]).arg(&file).env("XRDP_SOCKET_PATH", &stage.dir).env("HOME", &stage.dir);
+        let mut process = Process::start(&mut command, "xrdp", &stage.dir)?;
+        wait_listening(&mut process, port)?;
+        Ok(Server { processes: vec![process], port: Some(port) })
+    }
+
+    fn start_viewer(&self, stage: &Stage, server: &Server) -> Result<Option<Process>> {
+        let port = server.port.context("the server has no port")?;
+        let (w, h) = stage.size;
+        let mut command = Command::new("xfreerdp");
+        command
+            .args([&format!("/v:127.0.0.1:{port}"), "/cert:ignore", "/f", &format!("/size:{w}x{h}"), "/bpp:32"])
+            .args(["/sec:tls", "/network:lan", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
+            .env("DISPLAY", &stage.client)
+            .env("HOME", &stage.dir);
+        Ok(Some(Process::start(&mut command, "xfreerdp", &stage.dir)?))
+    }
+
+    fn leaves_behind(&self, viewer: u32) -> Option<PathBuf> {
+        Some(super::freerdp_leaves_behind(viewer))
+    }
+}
+
+fn ini(port: u16, socket: &Path, dir: &Path) -> String {
+    let (socket, dir) = (socket.display(), dir.display());
+    format!(
+        "[Globals]\nini_version=1\nfork=true\nport=tcp://127.0.0.1:{port}\ntcp_nodelay=true\ntcp_keepalive=true\n\
+         security_layer=tls\ncrypt_level=high\ncertificate=\nkey_file=\nssl_protocols=TLSv1.2, TLSv1.3\n\
+         autorun=xup\nallow_channels=true\nallow_multimon=true\nbitmap_cache=true\nbitmap_compression=true\n\
+         bulk_compression=true\nmax_bpp=32\nnew_cursors=true\nuse_fastpath=both\n\n\
+         [Logging]\nLogFile={dir}/xrdp-own.log\nLogLevel=WARNING\nEnableSyslog=false\n\n\
+         [Channels]\nrdpdr=false\nrdpsnd=false\ndrdynvc=true\ncliprdr=false\nrail=false\nxrdpvr=false\n\n\
+         [xup]\nname=xup\nlib=libxup.so\nusername=bench\npassword=bench\nip=127.0.0.1\nport={socket}\ncode=20\n"
+    )
+}

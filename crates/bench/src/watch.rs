@@ -1,0 +1,146 @@
+//! What the client's screen shows, compared with what the application drew.
+
+use crate::clock;
+use crate::framebuffer::{Framebuffer, RGB, luma};
+use crate::process::stop_if_interrupted;
+use crate::shared::Shared;
+use crate::stimulus::font::{CELL_H, CELL_W, Font};
+use crate::stimulus::page::{self, BAR, BARS, INK, PAPER, PATCH, PATCH_COLOURS};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+
+/// What a key press is to change.
+#[derive(Debug)]
+pub enum Target<'a> {
+    /// The patch takes this colour.
+    Patch(u32),
+    /// This letter appears in this cell.
+    Letter(&'a Font, char, (usize, usize)),
+}
+
+impl Target<'_> {
+    /// The patch, after `steps` steps.
+    pub fn patch(steps: usize) -> Self {
+        Self::Patch(PATCH_COLOURS[steps & 1])
+    }
+
+    /// Whether something of it is seen: the whole patch turned (by luma, so that a lossy first view counts), or any pixel
+    /// of the letter's cell is no longer paper.
+    pub fn changed(&self, screen: &Framebuffer) -> bool {
+        match self {
+            Self::Patch(colour) => {
+                let (x, y, w, h) = PATCH;
+                let points = [(2, 2), (w - 3, 2), (w / 2, h / 2), (2, h - 3), (w - 3, h - 3)];
+                points.iter().all(|(dx, dy)| luma(screen.pixel(x + dx, y + dy)).abs_diff(luma(*colour)) < 64)
+            }
+            Self::Letter(_, _, (x, y)) => cell(*x, *y).any(|(_, _, px, py)| {
+                // More than a picture codec's ringing around a neighbour.
+                luma(screen.pixel(px, py)).abs_diff(luma(PAPER)) > 48
+            }),
+        }
+    }
+
+    /// Whether every pixel of it is right.
+    pub fn exact(&self, screen: &Framebuffer) -> bool {
+        match self {
+            Self::Patch(colour) => {
+                let (x, y, w, h) = PATCH;
+                (y..y + h).all(|y| (x..x + w).all(|x| screen.pixel(x, y) == *colour))
+            }
+            Self::Letter(font, c, (x, y)) => {
+                cell(*x, *y).all(|(dx, dy, px, py)| screen.pixel(px, py) == font.pixel(*c, dx, dy, INK, PAPER))
+            }
+        }
+    }
+}
+
+/// The pixels of a character cell: inside it, and on the screen.
+fn cell(x: usize, y: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..CELL_H).flat_map(move |dy| (0..CELL_W).map(move |dx| (dx, dy, x + dx, y + dy)))
+}
+
+/// The steps that the upper and the lower barcode show; `None` for one that is torn.
+pub fn steps_shown(screen: &Framebuffer) -> [Option<usize>; 2] {
+    page::barcode_rows(screen.height).map(|y| {
+        let bars: [bool; BARS] = std::array::from_fn(|i| luma(screen.pixel(i * BAR + BAR / 2, y + BAR / 2)) > 127);
+        page::step_of(bars)
+    })
+}
+
+/// How the client's screen differs from the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Pixels that differ.
+    pub pixels: usize,
+    /// The largest difference of a colour channel.
+    pub largest: u32,
+    /// The first pixel that differs.
+    pub first: (usize, usize),
+}
+
+impl Difference {
+    /// For the report.
+    pub fn json(&self) -> Value {
+        json!({ "pixels": self.pixels, "largest": self.largest, "first": [self.first.0, self.first.1] })
+    }
+}
+
+/// Counts what differs; `None` when the screen is exact.
+pub fn difference(truth: &Shared, screen: &Framebuffer) -> Option<Difference> {
+    let mut found: Option<Difference> = None;
+    for y in 0..truth.height {
+        let (Some(expected), Some(shown)) = (truth.row(y), screen.row(y)) else { continue };
+        for (x, (e, s)) in expected.iter().zip(shown).take(compared(truth, y)).enumerate() {
+            let (e, s) = (e.load(Ordering::Relaxed) & RGB, s.load(Ordering::Relaxed) & RGB);
+            if e == s {
+                continue;
+            }
+            let channels = e.to_be_bytes().into_iter().zip(s.to_be_bytes()).map(|(a, b)| u32::from(a.abs_diff(b)));
+            let d = found.get_or_insert(Difference { pixels: 0, largest: 0, first: (x, y) });
+            d.pixels += 1;
+            d.largest = d.largest.max(channels.max().unwrap_or(0));
+        }
+    }
+    found
+}
+
+/// Waits until the screen is exact, at most until `until`; returns when it was found so. Finding out takes one pass over
+/// the screen, a few milliseconds, which is in the figure.
+///
+/// # Errors
+/// When the harness is to end.
+pub fn wait_exact(truth: &Shared, screen: &Framebuffer, until: u64) -> Result<Option<u64>> {
+    let mut row = 0;
+    let mut right = 0;
+    loop {
+        if row_is_exact(truth, screen, row) {
+            (row, right) = ((row + 1) % truth.height, right + 1);
+            if right == truth.height {
+                return Ok(Some(clock::now()));
+            }
+        } else {
+            right = 0;
+            stop_if_interrupted()?;
+            let now = clock::now();
+            if now > until {
+                return Ok(None);
+            }
+            clock::sleep_until(now + 200);
+        }
+    }
+}
+
+fn row_is_exact(truth: &Shared, screen: &Framebuffer, y: usize) -> bool {
+    let (Some(expected), Some(shown)) = (truth.row(y), screen.row(y)) else { return false };
+    let mut pairs = expected.iter().zip(shown).take(compared(truth, y));
+    pairs.all(|(e, s)| (e.load(Ordering::Relaxed) ^ s.load(Ordering::Relaxed)) & RGB == 0)
+}
+
+/// How many pixels of a row count: not those of the corner where the pointer is parked.
+fn compared(truth: &Shared, y: usize) -> usize {
+    if y + CORNER >= truth.height { truth.width - CORNER } else { truth.width }
+}
+
+/// The lower right corner that belongs to the pointer.
+const CORNER: usize = 64;
