@@ -62,7 +62,7 @@ impl Default for Options {
             // spec: L-7
             idle_timeout: Duration::from_secs(120),
             keep_alive: Duration::from_secs(22),
-            connect_within: Duration::from_millis(2_800),
+            connect_within: Duration::from_millis(2_600),
             limits: Limits::default(),
             reset_secret: None,
         }

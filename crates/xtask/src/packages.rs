@@ -21,8 +21,8 @@ pub enum Purpose {
     Build,
     /// A virtual desktop with applications, for the demo and the tests.
     Desktop,
-    /// A Vulkan driver on the processor, for the one test that drives the `pixels` renderer.
-    Vulkan,
+    /// What only the tests call: a Vulkan driver on the processor, another clipboard tool, keyboard layouts, namespaces.
+    Tests,
     /// Other remote desktops, measured beside ours; only for `bench`, never installed by `demo` or `test`.
     Peers,
 }
@@ -81,10 +81,10 @@ pub const TABLE: &[Group] = &[
         ],
     },
     Group {
-        purpose: Purpose::Vulkan,
-        why: "for the test of the GPU renderer",
-        megabytes: 40,
-        names: &["mesa-vulkan-drivers"],
+        purpose: Purpose::Tests,
+        why: "for tests of the GPU renderer, clipboard, keyboard layouts and networks",
+        megabytes: 42,
+        names: &["mesa-vulkan-drivers", "xsel", "x11-xkb-utils", "iproute2", "util-linux"],
     },
     Group {
         purpose: Purpose::Peers,
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn peers_are_never_part_of_what_a_stranger_installs() {
-        let names: Vec<&str> = groups(&[Purpose::Build, Purpose::Desktop, Purpose::Vulkan])
+        let names: Vec<&str> = groups(&[Purpose::Build, Purpose::Desktop, Purpose::Tests])
             .flat_map(|g| g.names.iter().copied())
             .collect();
         assert!(!names.iter().any(|name| name.contains("vnc") || name.contains("rdp")));

@@ -265,7 +265,7 @@ fn free_megabytes(root: &Path) -> Option<u32> {
 }
 
 /// What `test` installs.
-pub const PURPOSES: &[Purpose] = &[Purpose::Build, Purpose::Desktop, Purpose::Vulkan];
+pub const PURPOSES: &[Purpose] = &[Purpose::Build, Purpose::Desktop, Purpose::Tests];
 
 /// From a clean tree on a 2-core machine: `cargo xtask test`, `du -s target`.
 const TEST_NEEDS: Needs = Needs { build_megabytes: 4500, build_cpu_seconds: 1400, run_seconds: 300 };

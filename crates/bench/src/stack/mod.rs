@@ -1,6 +1,6 @@
 //! The stacks that are compared. Each is one small file: what to install, how the server and the viewer are started, with
-//! which settings, and how a version is found out. `research`-grade settings: what makes each fastest while it stays what
-//! a person would use.
+//! which settings, and how a version is found out. The settings are those that make each fastest while it stays what a
+//! person would use.
 
 pub mod freerdp_shadow;
 pub mod null;
