@@ -243,9 +243,8 @@ mod tests {
 
     #[test]
     fn peers_are_never_part_of_what_a_stranger_installs() {
-        let names: Vec<&str> = groups(&[Purpose::Build, Purpose::Desktop, Purpose::Tests])
-            .flat_map(|g| g.names.iter().copied())
-            .collect();
+        let names: Vec<&str> =
+            groups(&[Purpose::Build, Purpose::Desktop, Purpose::Tests]).flat_map(|g| g.names.iter().copied()).collect();
         assert!(!names.iter().any(|name| name.contains("vnc") || name.contains("rdp")));
     }
 }
