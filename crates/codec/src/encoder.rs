@@ -400,9 +400,10 @@ impl Encoder {
     /// What a tile is: exact, or film if this slice (`stamp`) put film on it, or in part.
     fn state(&self, at: TileAt, run: &Run<'_>, stamp: u32) -> Option<TileState> {
         self.grid.index(at)?;
-        let known = self.tiles.is_exact(at);
-        debug_assert!(!known || self.same(run.newest, self.grid.rect(at)), "{at:?} is not exact");
-        let quality = if known || self.same(run.newest, self.grid.rect(at)) {
+        // Exact is what compares equal, never what the bookkeeping believes.
+        let exact = self.same(run.newest, self.grid.rect(at));
+        debug_assert!(exact || !self.tiles.is_exact(at), "{at:?} is not exact");
+        let quality = if exact {
             Quality::EXACT
         } else if self.tiles.is_filmed(at, stamp) {
             Quality::FILM
