@@ -24,8 +24,6 @@ const BT709_FULL: u8 = 1;
 const HEAD: usize = 16;
 /// What a frame rate is for openh264's rate control.
 const HZ: u64 = 30;
-/// What was sent too much is saved over this many frames, and what was not sent counts for as many at most.
-const REPAY: i64 = 8;
 
 /// Whether a region of this size can be film.
 // spec: C-63
@@ -88,26 +86,6 @@ struct Stream {
     key: bool,
     used: u64,
     bytes: usize,
-    /// Bytes sent beyond the shares of the last frames; below 0 where less was sent.
-    debt: i64,
-}
-
-impl Stream {
-    /// The bit rate to ask for, so that a frame's `share` holds over the next frames: what was sent too much is taken
-    /// off. openh264 steers to a rate, but late: after a frame of more than one and a half shares it would send several
-    /// large ones.
-    fn bps(&self, share: u64) -> u64 {
-        let share = i64::try_from(share).unwrap_or(i64::MAX / (1 << 16));
-        let target = share.saturating_sub(self.debt / REPAY).clamp(share / 4, share.saturating_mul(9) / 8);
-        target.unsigned_abs().saturating_mul(8 * HZ)
-    }
-
-    /// A frame of `bytes` was coded for `share`.
-    fn spent(&mut self, bytes: usize, share: u64) {
-        let share = i64::try_from(share).unwrap_or(i64::MAX / (1 << 16));
-        let over = i64::try_from(bytes).unwrap_or(i64::MAX).saturating_sub(share);
-        self.debt = self.debt.saturating_add(over).max(share.saturating_neg());
-    }
 }
 
 impl FilmEncoder {
@@ -141,8 +119,7 @@ impl FilmEncoder {
             return None;
         }
         let stream = self.streams.get_mut(at)?;
-        let bps = stream.bps(share);
-        stream.encoder.rate(bps);
+        stream.encoder.rate(share.saturating_mul(8 * HZ));
         let mut data = Vec::new();
         let coded = stream.encoder.encode(&mut self.picture, stream.key, &mut data);
         if !coded || data.len() > limits::FILM_BYTES {
@@ -150,7 +127,6 @@ impl FilmEncoder {
             return None;
         }
         stream.used = self.clock;
-        stream.spent(data.len(), share);
         // The expectation is of P frames; a key frame says nothing of the next.
         stream.bytes = if stream.key { data.len() / 4 } else { (stream.bytes * 3 + data.len()) / 4 };
         let key = core::mem::take(&mut stream.key);
@@ -185,7 +161,7 @@ impl FilmEncoder {
         let (w, h) = even(rect);
         let encoder = H264Encoder::new(w, h, bps, HZ as f32)?;
         let decoder = H264Decoder::new()?;
-        self.streams.push(Stream { slot, rect, encoder, decoder, key: true, used: self.clock, bytes: 0, debt: 0 });
+        self.streams.push(Stream { slot, rect, encoder, decoder, key: true, used: self.clock, bytes: 0 });
         Some(self.streams.len() - 1)
     }
 }
@@ -274,8 +250,7 @@ mod tests {
     use super::*;
     use telepane_model::{Rng, Size};
 
-    /// A second takes its share within a quarter, also right after the share fell to a third; the frame after a much too
-    /// large one is smaller.
+    /// A second takes its share within a quarter, also right after the share fell to a third.
     #[test]
     fn a_second_takes_its_share() {
         let mut rng = Rng::new(12);
@@ -299,23 +274,5 @@ mod tests {
             let (sum, want) = (bytes[start..start + 30].iter().sum::<u64>(), 30 * share(start as u64));
             assert!((want * 3 / 4..=want * 5 / 4).contains(&sum), "{start}: {sum} of {want}: {bytes:?}");
         }
-    }
-
-    #[test]
-    fn what_was_too_much_is_saved() {
-        let encoder = H264Encoder::new(64, 64, 100_000, 30.0).unwrap();
-        let decoder = H264Decoder::new().unwrap();
-        let rect = Rect::new(0, 0, 64, 64);
-        let mut s = Stream { slot: 0, rect, encoder, decoder, key: true, used: 0, bytes: 0, debt: 0 };
-        assert_eq!(s.bps(1000), 240_000);
-        s.spent(1600, 1000);
-        assert!(s.bps(1000) < 240_000 * 15 / 16);
-        s.spent(100_000, 1000);
-        assert_eq!(s.bps(1000), 60_000);
-        (0..200).for_each(|_| s.spent(0, 1000));
-        assert_eq!(s.bps(1000), 270_000);
-        assert!(s.bps(u64::MAX) > 0);
-        s.spent(usize::MAX, 0);
-        s.spent(usize::MAX, u64::MAX);
     }
 }
