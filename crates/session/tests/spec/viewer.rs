@@ -1,0 +1,356 @@
+//! The viewer's sentences.
+
+use crate::{SIZE, host_at, key, viewer_at};
+use telepane_model::{
+    CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Note, Point, Size, Span, Stamp, SurfaceId, UpdateId,
+    ViewerClock,
+};
+use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport};
+use telepane_rate::Policy;
+use telepane_session::{DecodeJob, Incoming, Viewer, ViewerOutput};
+
+/// A viewer and what it has wished for.
+struct ViewerBench {
+    viewer: Viewer,
+    now: Stamp<ViewerClock>,
+    peer_seq: u64,
+    sent: Vec<(Stamp<ViewerClock>, u16, Datagram)>,
+    decode: Vec<DecodeJob>,
+    rest: Vec<(Stamp<ViewerClock>, ViewerOutput)>,
+}
+
+impl ViewerBench {
+    fn new() -> Self {
+        let mut b = Self {
+            viewer: Viewer::new(viewer_at(0), Policy::default()),
+            now: viewer_at(0),
+            peer_seq: 0,
+            sent: Vec::new(),
+            decode: Vec::new(),
+            rest: Vec::new(),
+        };
+        b.attach();
+        b
+    }
+
+    fn attach(&mut self) {
+        self.peer_seq = 0;
+        self.viewer.on_attached(self.now, host_at(0));
+        self.drain();
+    }
+
+    fn drain(&mut self) -> Option<Stamp<ViewerClock>> {
+        loop {
+            match self.viewer.poll_output() {
+                ViewerOutput::Idle { until, .. } => return until,
+                ViewerOutput::Datagram(bytes) => {
+                    let (seq, d) = Datagram::decode(&bytes).expect("a viewer writes what it reads");
+                    self.sent.push((self.now, seq, d));
+                }
+                ViewerOutput::Decode(job) => self.decode.push(job),
+                other => self.rest.push((self.now, other)),
+            }
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + Span::millis(ms);
+        while let Some(at) = self.drain().filter(|at| *at <= end && self.now < end) {
+            // Never twice at one instant, as with a shell's timer.
+            self.now = at.max(self.now + Span::millis(1)).min(end);
+            self.viewer.on_time(self.now);
+        }
+        self.now = self.now.max(end);
+        self.viewer.on_time(self.now);
+        self.drain();
+    }
+
+    fn shard(&mut self, shard: Shard) {
+        self.receive(&Datagram::Shard(shard));
+    }
+
+    fn receive(&mut self, d: &Datagram) {
+        let bytes = d.encode(self.peer_seq);
+        self.peer_seq += 1;
+        self.viewer.on_datagram(&Incoming { bytes, arrived: self.now });
+        self.drain();
+    }
+
+    fn decoded(&mut self, fine: bool) -> UpdateId {
+        let job = self.decode.pop().expect("a slice's turn has come");
+        self.viewer.on_decoded(self.now, job.epoch, job.id, fine);
+        self.drain();
+        job.id
+    }
+
+    fn feedback(&self) -> Vec<&Feedback> {
+        self.sent.iter().filter_map(|(_, _, d)| if let Datagram::Feedback(f) = d { Some(f) } else { None }).collect()
+    }
+
+    fn last_report(&self) -> SurfaceReport {
+        *self.feedback().last().and_then(|f| f.surfaces.first()).expect("feedback with a surface")
+    }
+
+    fn faults(&self) -> Vec<&'static str> {
+        let fault = |(_, o): &(_, ViewerOutput)| match o {
+            ViewerOutput::Note(Note::Rejected { fault }) => Some(*fault),
+            _ => None,
+        };
+        self.rest.iter().filter_map(fault).collect()
+    }
+
+    fn times(&self, what: fn(&ViewerOutput) -> bool, since: Stamp<ViewerClock>) -> Vec<u64> {
+        self.rest.iter().filter(|(_, o)| what(o)).map(|(at, _)| at.since(since).as_micros() / 1_000).collect()
+    }
+}
+
+fn slice(id: u32, base: u32, last: bool) -> Shard {
+    let body = SliceBody { size: Some(SIZE), journey: None, ops: vec![id as u8; 10] };
+    Shard {
+        epoch: Epoch(1),
+        id: UpdateId(id),
+        base: UpdateId(base),
+        has_size: true,
+        last,
+        data: 1,
+        payload: body.encode(),
+        ..Shard::default()
+    }
+}
+
+// spec: Y-10, D-17
+#[test]
+fn a_whole_frame_is_shown_at_once_and_parts_after_a_while() {
+    let mut b = ViewerBench::new();
+    let presents = |b: &ViewerBench| b.times(|o| matches!(o, ViewerOutput::Present { .. }), viewer_at(0)).len();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    assert_eq!(presents(&b), 1);
+    b.shard(slice(2, 1, false));
+    b.decoded(true);
+    assert_eq!(presents(&b), 1, "more of the frame follows");
+    b.pass(50);
+    b.shard(slice(3, 2, false));
+    b.decoded(true);
+    b.pass(45);
+    assert_eq!(presents(&b), 1);
+    b.pass(10);
+    assert_eq!(presents(&b), 2, "100 ms after the first part");
+}
+
+// spec: Y-11, Y-12, Y-13
+#[test]
+fn feedback_says_what_is_applied_once_it_is() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    let report = b.last_report();
+    assert_eq!((report.epoch, report.applied), (Epoch(1), UpdateId(0)), "told of at once, not yet applied");
+    b.decoded(true);
+    assert_eq!(b.last_report().applied, UpdateId(1));
+    let told = b.feedback().len();
+    b.shard(slice(2, 1, false));
+    b.decoded(true);
+    assert_eq!(b.feedback().len(), told);
+    b.pass(5);
+    assert_eq!(b.last_report().applied, UpdateId(2));
+    assert!(b.feedback().iter().all(|f| f.surfaces.len() == 1));
+}
+
+// spec: Y-9, Y-23, F-4
+#[test]
+fn what_does_not_decode_is_asked_for_anew_once() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    assert_eq!(b.viewer.held().len(), 1);
+    b.shard(slice(2, 1, true));
+    b.decoded(false);
+    b.shard(slice(3, 2, true));
+    b.shard(slice(4, 1, true));
+    assert!(b.decode.is_empty(), "nothing more of this epoch");
+    assert_eq!(b.faults(), vec!["BadPixels"]);
+    let asked = b.times(|o| matches!(o, ViewerOutput::Control(Control::Refresh { .. })), viewer_at(0));
+    assert_eq!(asked.len(), 1);
+    assert!(b.viewer.held().is_empty(), "an unusable surface is not held");
+    b.shard(Shard { epoch: Epoch(2), ..slice(1, 0, true) });
+    assert_eq!((b.decoded(true), b.viewer.position()), (UpdateId(1), (Epoch(2), UpdateId(1))));
+}
+
+// spec: Y-8, F-4
+#[test]
+fn the_first_slice_of_an_epoch_says_the_size() {
+    let mut b = ViewerBench::new();
+    b.shard(Shard { has_size: false, payload: vec![1], ..slice(1, 0, true) });
+    assert_eq!(b.faults(), vec!["BadSize"]);
+    assert!(b.rest.iter().any(|(_, o)| matches!(o, ViewerOutput::Control(Control::Refresh { .. }))));
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    let other = SliceBody { size: Some(Size::new(9, 9)), ..SliceBody::default() }.encode();
+    b.shard(Shard { payload: other, ..slice(2, 1, true) });
+    assert_eq!(b.faults(), vec!["BadSize"]);
+}
+
+// spec: D-13, D-16, F-4
+#[test]
+fn a_body_is_its_data_shards_and_as_long_as_they_say() {
+    let whole = slice(1, 0, true).payload;
+    let piece = |index: u8, total: u32| {
+        let payload = match index {
+            0 => whole[..8].to_vec(),
+            1 => whole[8..].to_vec(),
+            _ => vec![0xff; 8],
+        };
+        Shard { index, data: 2, parity: 1, total, payload, ..slice(1, 0, true) }
+    };
+    let total = whole.len() as u32;
+    let mut b = ViewerBench::new();
+    b.shard(piece(2, total));
+    b.shard(piece(0, total));
+    assert!(b.decode.is_empty(), "parity stands for nothing");
+    b.shard(piece(1, total));
+    assert_eq!(b.decode.last().map(|j| j.ops.clone()), Some(vec![1; 10]));
+    let mut b = ViewerBench::new();
+    b.shard(piece(0, total + 1));
+    b.shard(piece(1, total + 1));
+    assert!(b.decode.is_empty());
+    assert_eq!(b.faults(), vec!["BadShard"]);
+}
+
+// spec: Y-6, Y-7
+#[test]
+fn a_give_up_is_said_until_the_rebase_is_here() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    b.shard(slice(3, 2, true));
+    b.pass(100);
+    assert_eq!(b.last_report().gave_up, None);
+    b.pass(600);
+    let report = b.last_report();
+    assert_eq!((report.applied, report.gave_up), (UpdateId(1), Some(UpdateId(3))));
+    let told = b.feedback().len();
+    b.pass(2_000);
+    assert!(b.feedback().len() > told, "the report itself may be lost");
+    b.shard(slice(4, 1, true));
+    b.decoded(true);
+    assert_eq!((b.last_report().applied, b.last_report().gave_up), (UpdateId(4), None));
+}
+
+// spec: Y-20, Y-21, Y-22
+#[test]
+fn silence_is_noticed_said_asked_about_and_left() {
+    let mut b = ViewerBench::new();
+    b.viewer.on_input(b.now, key(30, KeyMove::Down));
+    b.viewer.on_input(b.now, key(30, KeyMove::Up));
+    b.pass(70_000);
+    let silent = b.times(|o| matches!(o, ViewerOutput::Silent(Some(_))), viewer_at(0));
+    assert!((400..=430).contains(&silent[0]), "{silent:?}");
+    let tries = b.times(|o| matches!(o, ViewerOutput::Reconnect), viewer_at(0));
+    assert!((3_000..3_110).contains(&tries[0]), "{tries:?}");
+    let asks = |from: u64, to: u64| {
+        let within = |at: &Stamp<ViewerClock>| (viewer_at(from)..viewer_at(to)).contains(at);
+        let empty = |d: &Datagram| matches!(d, Datagram::Input(b) if b.events.is_empty());
+        b.sent.iter().filter(|(at, _, d)| within(at) && empty(d)).count()
+    };
+    assert!((40..=51).contains(&asks(4_000, 9_000)), "{}", asks(4_000, 9_000));
+    assert!((17..=21).contains(&asks(20_000, 30_000)), "{}", asks(20_000, 30_000));
+    assert!((3..=5).contains(&asks(61_000, 69_000)), "{}", asks(61_000, 69_000));
+    // The host answers again.
+    let newest = b.sent.last().map_or(0, |(_, seq, _)| u64::from(*seq));
+    b.receive(&Datagram::Padding(10));
+    b.pass(1);
+    assert!(!b.rest.iter().any(|(_, o)| matches!(o, ViewerOutput::Silent(None))), "that is no answer");
+    b.receive(&Datagram::Feedback(Feedback { newest, ..Feedback::default() }));
+    b.pass(1);
+    assert!(b.rest.iter().any(|(_, o)| matches!(o, ViewerOutput::Silent(None))));
+    // A connection that is lost is replaced at once, and a failed try repeated.
+    b.rest.clear();
+    let lost = b.now;
+    b.viewer.on_link_lost(lost);
+    b.pass(10);
+    b.viewer.on_reconnect_failed(b.now);
+    b.pass(110);
+    assert_eq!(b.times(|o| matches!(o, ViewerOutput::Reconnect), lost), vec![0, 110]);
+}
+
+// spec: Y-24, Y-25, A-39
+#[test]
+fn a_new_connection_begins_with_what_is_held_and_unacknowledged() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    b.shard(slice(3, 2, true));
+    b.viewer.on_input(b.now, key(30, KeyMove::Down));
+    b.pass(1);
+    b.viewer.on_link_lost(b.now);
+    b.pass(100);
+    let held = b.viewer.held();
+    assert_eq!(held.iter().map(|h| (h.applied.0, h.through.0)).collect::<Vec<_>>(), vec![(1, 3)]);
+    b.sent.clear();
+    b.attach();
+    let (_, seq, again) = b.sent.first().expect("input leaves at once");
+    let Datagram::Input(batch) = again else { panic!("{again:?}") };
+    assert_eq!((*seq, batch.first, batch.events.len()), (0, InputSeq(1), 1));
+    assert_eq!(batch.events[0].0, Span::micros(b.now.since(viewer_at(0)).as_micros()), "it has grown older");
+    // What the old connection had on the way does not count.
+    b.shard(slice(2, 1, true));
+    assert!(b.decode.is_empty());
+    b.shard(slice(4, 1, true));
+    assert_eq!(b.decode.last().map(|j| j.id), Some(UpdateId(4)));
+}
+
+// spec: O-2, K-3, K-2, F-2
+#[test]
+fn a_viewer_takes_only_what_a_host_may_say() {
+    let mut b = ViewerBench::new();
+    b.receive(&Datagram::Input(InputBatch { floor: InputSeq(1), first: InputSeq(1), ..InputBatch::default() }));
+    b.viewer.on_control(b.now, Control::Resize { size: SIZE, scale: 100 });
+    b.shard(Shard { surface: SurfaceId(3), ..slice(1, 0, true) });
+    b.viewer.on_datagram(&Incoming { bytes: vec![0x0f, 9, 0], arrived: b.now });
+    let welcome = Control::Welcome {
+        version: 1,
+        session: [0; 16],
+        resumed: false,
+        now: host_at(0),
+        resizable: false,
+        host: String::new(),
+    };
+    b.viewer.on_control(b.now, welcome);
+    b.drain();
+    let faults = ["WrongDirection", "WrongDirection", "UnknownSurface", "UnknownDatagram", "Unexpected"];
+    assert_eq!(b.faults(), faults);
+    assert!(b.decode.is_empty());
+}
+
+// spec: Y-18, Y-19
+#[test]
+fn a_hold_is_said_again_until_the_key_is_up() {
+    let mut b = ViewerBench::new();
+    b.viewer.on_input(b.now, key(42, KeyMove::Down));
+    b.pass(300);
+    let held = |b: &ViewerBench| {
+        let held = |d: &Datagram| matches!(d, Datagram::Input(i) if i.held == [KeyCode(42)]);
+        b.sent.iter().filter(|(_, _, d)| held(d)).map(|(at, ..)| *at).collect::<Vec<_>>()
+    };
+    let times = held(&b);
+    assert!(times.windows(2).all(|w| w[1].since(w[0]) <= Span::micros(60_100)) && times.len() >= 5, "{times:?}");
+    b.viewer.on_input(b.now, InputEvent::Blur);
+    b.drain();
+    b.pass(200);
+    assert_eq!(held(&b).len(), times.len());
+}
+
+// spec: Y-27
+#[test]
+fn of_two_cursor_datagrams_the_one_with_the_higher_number_counts() {
+    let mut b = ViewerBench::new();
+    let place = |x| Datagram::Cursor(CursorState { at: Point::new(x, 0), shape: 1, visible: true });
+    for (number, x) in [(5, 50), (4, 40), (6, 60)] {
+        let bytes = place(x).encode(number);
+        b.viewer.on_datagram(&Incoming { bytes, arrived: b.now });
+        b.drain();
+    }
+    let shown = |o: &ViewerOutput| if let ViewerOutput::Cursor(c) = o { Some(c.at.x) } else { None };
+    assert_eq!(b.rest.iter().filter_map(|(_, o)| shown(o)).collect::<Vec<_>>(), [50, 60]);
+}
