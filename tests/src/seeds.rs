@@ -202,6 +202,7 @@ fn slices() -> Vec<(&'static str, Vec<u8>)> {
         ("fill", code(&[&filled], all, Quality::EXACT)),
         ("text", code(&[&text], all, Quality::EXACT)),
         ("text-then-scroll", code(&[&text, &scrolled], all, Quality::EXACT)),
+        ("window-switch", code(&[&filled, &text, &filled, &text], all, Quality::EXACT)),
         ("photo", code(&[&photo], corner, Quality::EXACT)),
         ("film", code(&[&photo], corner, Quality::FILM)),
     ]
@@ -214,6 +215,13 @@ fn programs() -> Vec<(&'static str, Vec<u8>)> {
         ("moves", vec![120, 120, 2, 0, 0, 119, 3, 1, 0, 8, 100, 40, 5, 0, 16, 100, 9]),
         ("noise-then-loss", vec![90, 60, 3, 0, 0, 89, 5, 2, 4, 4, 50, 10, 0, 3, 3, 20, 15, 251, 2, 2, 80, 7]),
         ("film", vec![63, 63, 2, 0, 0, 200, 4, 3, 0, 0, 200, 6, 1, 0, 2, 200, 8]),
+        (
+            "windows",
+            vec![
+                120, 120, 2, 0, 0, 119, 3, 0, 0, 0, 119, 201, 2, 9, 9, 90, 202, 2, 0, 0, 80, 240, 1, 5, 5, 50, 203, 3,
+                1, 1, 60, 231,
+            ],
+        ),
         ("least", vec![0, 0, 0, 0, 0, 0, 0]),
     ]
 }

@@ -1,9 +1,11 @@
 //! Replays a recording (`.seq`) through encoder and decoder, asserts exactness, and prints bytes and CPU time.
 //!
 //! `cargo run --release -p telepane-codec --example corpus -- FILE.seq… [--json] [--film X,Y,W,H|auto] [--slice BYTES]
-//! [--frames N] [--each] [--share BYTES]`; `auto` takes what changes first, rounded out to 64 px; `--each` prints every
+//! [--frames N] [--each] [--share BYTES] [--no-cache] [--switch]`; `auto` takes what changes first, rounded out to 64 px; `--each` prints every
 //! frame; `--share` plays the film region of the recording forth and back for ten seconds with so many bytes for each
 //! frame, beside openh264 alone on the same pictures in the same run.
+//! `--no-cache` leaves the tile cache out; `--switch` takes the first frames of the recordings as windows and raises them
+//! in turn, four rounds, in jobs of 20 ms at 20 Mbit/s; bytes are those of the slices, and with what datagrams add.
 //! The first frame is coded five times from the start; its times are medians.
 //! Times are of this thread's CPU: diff (full scan), encode, decode, in milliseconds.
 
@@ -96,12 +98,14 @@ fn psnr(a: &Pixels, b: &Pixels, rect: Rect<Surf>) -> f64 {
 
 fn main() -> Result<(), Failure> {
     let (mut files, mut json, mut film, mut slice_bytes, mut frames) = (Vec::new(), false, None, 9600, u64::MAX);
-    let (mut each, mut share) = (false, None);
+    let (mut each, mut share, mut options, mut switch) = (false, None, EncoderOptions::default(), false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match &arg[..] {
             "--json" => json = true,
             "--each" => each = true,
+            "--no-cache" => options.cache = Bytes(0),
+            "--switch" => switch = true,
             "--share" => share = Some(args.next().ok_or("--share BYTES")?.parse()?),
             "--frames" => frames = args.next().ok_or("--frames N")?.parse()?,
             "--slice" => slice_bytes = args.next().ok_or("--slice BYTES")?.parse()?,
@@ -118,12 +122,66 @@ fn main() -> Result<(), Failure> {
             _ => files.push(arg),
         }
     }
+    if switch {
+        return raise(&files, options);
+    }
     for file in files {
         match share {
             Some(share) => play(&file, film, share)?,
-            None => replay(&file, json, film, slice_bytes, frames, each)?,
+            None => replay(&file, json, film, (slice_bytes, options), frames, each)?,
         }
     }
+    Ok(())
+}
+
+/// Raises the first pictures of `files` in turn, in jobs as a session orders them.
+fn raise(files: &[String], options: EncoderOptions) -> Result<(), Failure> {
+    let mut windows = Vec::new();
+    for file in files {
+        let mut recording = Recording::open(file)?;
+        recording.next()?;
+        windows.push(recording.screen);
+    }
+    let size = windows.first().ok_or("which files?")?.size();
+    let (mut encoder, mut decoder) = (Encoder::new(size, options), Decoder::new(size));
+    let (mut base, mut version) = (UpdateId::BLANK, 0);
+    for round in 0..4 {
+        for (file, screen) in files.iter().zip(&windows) {
+            let (mut codes, mut decodes, mut bytes, mut packets) = (vec![], vec![], 0, 0);
+            while decoder.pixels() != screen {
+                version += 1;
+                let job = EncodeJob {
+                    id: Default::default(),
+                    surface: Default::default(),
+                    epoch: Default::default(),
+                    size,
+                    base,
+                    first: base.next(),
+                    items: vec![EncodeItem { rect: size.rect(), version: Version(version), quality: Quality::EXACT }],
+                    max_bytes: Bytes(50_000),
+                    slice_bytes: Bytes(9_000),
+                };
+                let answer = timed(&mut codes, || encoder.encode(&job, screen, Version(version)))?;
+                timed(&mut decodes, || answer.slices.iter().try_for_each(|s| decoder.apply(&s.bytes).map(drop)))?;
+                for slice in &answer.slices {
+                    bytes += slice.bytes.len();
+                    packets += slice.bytes.len().div_ceil(1100);
+                    base = slice.id;
+                }
+                encoder.confirm(base);
+                assert!(decoder.pixels() == encoder.sent(), "the decoder differs from what was sent");
+            }
+            println!(
+                "round {round} {:18} {bytes:8} B, {packets:4} datagrams, {:8} B on the wire | code {:6.2} decode {:6.2} ms",
+                file.rsplit('/').next().unwrap_or(file),
+                // A datagram's own header, QUIC's, UDP's and IP's.
+                bytes + packets * (12 + 51),
+                codes.iter().sum::<f64>(),
+                decodes.iter().sum::<f64>(),
+            );
+        }
+    }
+    println!("host knows {} slots' names, viewer keeps {:?}", decoder.cache().hashes().len(), decoder.cache().kept());
     Ok(())
 }
 
@@ -226,13 +284,13 @@ fn replay(
     file: &str,
     json: bool,
     mut film: Option<Rect<Surf>>,
-    slice_bytes: u64,
+    (slice_bytes, options): (u64, EncoderOptions),
     most: u64,
     each: bool,
 ) -> Result<(), Failure> {
     let mut recording = Recording::open(file)?;
     let size = recording.screen.size();
-    let (mut encoder, mut decoder) = (Encoder::new(size, EncoderOptions::default()), Decoder::new(size));
+    let (mut encoder, mut decoder) = (Encoder::new(size, options), Decoder::new(size));
     let (mut base, mut frame, mut before) = (UpdateId::BLANK, 0u64, Pixels::new(size));
     let (mut scans, mut compares) = (vec![], vec![]);
     let (mut diffs, mut codes, mut decodes, mut bytes, mut quality) = (vec![], vec![], vec![], vec![], vec![]);
@@ -272,7 +330,7 @@ fn replay(
         if frame == 1 {
             // Codes are not kept beyond this: the median of several beginnings is.
             for _ in 0..5 {
-                let (mut encoder, mut decoder) = (Encoder::new(size, EncoderOptions::default()), Decoder::new(size));
+                let (mut encoder, mut decoder) = (Encoder::new(size, options), Decoder::new(size));
                 let answer = timed(&mut first_codes, || encoder.encode(&job, now, version))?;
                 timed(&mut first_decodes, || answer.slices.iter().try_for_each(|s| decoder.apply(&s.bytes).map(drop)))?;
             }

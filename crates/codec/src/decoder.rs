@@ -4,6 +4,7 @@
 //! by one slice are bounded, nothing is allocated from a length that was not earned by bytes received, and no input
 //! panics. After a fault the framebuffer holds anything, and the viewer asks for a new epoch.
 
+use crate::cache::{self, Room, TileCache};
 use crate::diff;
 use crate::exact::ExactDecoder;
 use crate::fault::CodecFault;
@@ -20,6 +21,7 @@ pub struct Decoder {
     pixels: Pixels,
     exact: ExactDecoder,
     film: FilmDecoder,
+    cache: TileCache,
     changed: Vec<Rect<Surf>>,
 }
 
@@ -31,13 +33,20 @@ pub struct Applied {
 }
 
 impl Decoder {
-    /// A black framebuffer of this size.
+    /// A black framebuffer of this size, with a tile cache of the largest size, which is empty.
     // spec: C-1
     pub fn new(size: Size<Surf>) -> Self {
+        Self::with_cache(size, TileCache::default())
+    }
+
+    /// A black framebuffer of this size, with what was kept in the epoch before.
+    // spec: C-1 C-140
+    pub fn with_cache(size: Size<Surf>, cache: TileCache) -> Self {
         Self {
             pixels: Pixels::new(size),
             exact: ExactDecoder::default(),
             film: FilmDecoder::default(),
+            cache,
             changed: Vec::new(),
         }
     }
@@ -53,12 +62,19 @@ impl Decoder {
         }
         let mut slice = Reader::new(bytes);
         let mut room = limits::slice_pixels(self.pixels.size());
+        let mut keep = limits::slice_keeps(self.pixels.size());
         self.changed.clear();
         while !slice.is_empty() {
             let (kind, payload) = next_op(&mut slice)?;
             let written = match kind {
                 kind::FILL => fill::apply(payload, room, &mut self.pixels, &mut self.changed)?,
                 kind::MOVE => shift::apply(payload, room, &mut self.pixels, &mut self.changed)?,
+                kind::CACHE => {
+                    let room = Room { write: room, keep };
+                    let done = cache::apply(payload, room, &mut self.pixels, &mut self.cache, &mut self.changed)?;
+                    keep = keep.saturating_sub(done.keep);
+                    done.write
+                }
                 kind::EXACT => {
                     let rects = self.exact.apply(payload, room, &mut self.pixels)?;
                     self.changed.extend_from_slice(rects);
@@ -70,6 +86,21 @@ impl Decoder {
             room = room.saturating_sub(written);
         }
         Ok(Applied { changed: region(&mut self.changed) })
+    }
+
+    /// What was kept, to be taken along into the next epoch; nothing stays here.
+    pub fn take_cache(&mut self) -> TileCache {
+        std::mem::replace(&mut self.cache, TileCache::new(telepane_model::Bytes(0)))
+    }
+
+    /// What is kept, to be changed when another size is agreed on.
+    pub const fn cache_mut(&mut self) -> &mut TileCache {
+        &mut self.cache
+    }
+
+    /// What is kept.
+    pub const fn cache(&self) -> &TileCache {
+        &self.cache
     }
 
     /// The framebuffer.

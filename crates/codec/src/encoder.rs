@@ -7,8 +7,12 @@
 //! their own files.
 
 mod film;
+mod keep;
 mod moves;
+mod slots;
 mod tiles;
+
+pub use slots::{SlotMap, SlotWas};
 
 use crate::exact::ExactCoder;
 use crate::film::FilmEncoder;
@@ -41,12 +45,25 @@ pub struct EncoderOptions {
     pub moves: bool,
     /// Code film items as H.264; without it they are coded exactly.
     pub film: bool,
+    /// The ops that the viewer has, by their kinds' bits ([`kind`]). FILL, MOVE and EXACT are never left out.
+    pub ops: u64,
+    /// Bytes of tile cache that were agreed on; 0 is none.
+    pub cache: Bytes,
+    /// The most pixels that one slice may change, at least [`LEAST_SLICE_PIXELS`].
+    pub slice_pixels: u64,
 }
 
 impl Default for EncoderOptions {
-    /// 64 MiB for ways back (`DESIGN` §3.3), every tool on.
+    /// 64 MiB for ways back and 64 MiB of tiles at the viewer (`DESIGN` §3.3), every tool on.
     fn default() -> Self {
-        Self { undo_limit: Bytes(64 << 20), moves: true, film: true }
+        Self {
+            undo_limit: Bytes(64 << 20),
+            moves: true,
+            film: true,
+            ops: u64::MAX,
+            cache: Bytes(64 << 20),
+            slice_pixels: u64::MAX,
+        }
     }
 }
 
@@ -54,6 +71,9 @@ impl Default for EncoderOptions {
 const LEAST_ROOM: usize = 300;
 /// Slices must have room for at least this: a pixel by any op with every field at its longest.
 const LEAST_SLICE: usize = 64;
+
+/// Four rows of the widest surface: a viewer that can change less is told as much all the same.
+pub const LEAST_SLICE_PIXELS: u64 = 65_536;
 
 /// Codes one surface for one viewer in one epoch.
 pub struct Encoder {
@@ -65,6 +85,10 @@ pub struct Encoder {
     film: FilmEncoder,
     mover: Mover,
     tiles: Tiles,
+    slots: SlotMap,
+    /// The last slice that the viewer is known to have applied.
+    confirmed: UpdateId,
+    scratch: Vec<u8>,
     /// Bytes for each pixel that the last areas took, text and pictures, in 1/1024.
     ratios: [u64; 2],
 }
@@ -75,6 +99,8 @@ struct Draft {
     base: UpdateId,
     bytes: Vec<u8>,
     limit: usize,
+    /// Pixels that it may still change.
+    pixels: u64,
     tiles: Vec<TileAt>,
     stamp: u32,
     undo: Undo,
@@ -83,6 +109,12 @@ struct Draft {
 impl Draft {
     fn room(&self) -> usize {
         self.limit.saturating_sub(self.bytes.len())
+    }
+
+    /// Leaves out the rectangles that would change more pixels than the slice may.
+    fn retain_fitting(&self, rects: &mut Vec<Rect<Surf>>) {
+        let mut left = self.pixels;
+        rects.retain(|r| left.checked_sub(r.area()).map(|rest| left = rest).is_some());
     }
 }
 
@@ -93,12 +125,19 @@ struct Run<'a> {
     used: u64,
     max_bytes: u64,
     slice_bytes: usize,
+    /// Nothing was overwritten yet, so what the tiles show can still be kept.
+    may_keep: bool,
     answer: EncodedSlices,
 }
 
 impl Encoder {
     /// An encoder for a viewer that holds a black surface of this size.
     pub fn new(size: Size<Surf>, options: EncoderOptions) -> Self {
+        Self::with_slots(size, options, SlotMap::new(options.cache))
+    }
+
+    /// An encoder for the next epoch of a viewer whose slots hold what [`Encoder::into_slots`] said.
+    pub fn with_slots(size: Size<Surf>, options: EncoderOptions, slots: SlotMap) -> Self {
         let grid = Grid::new(size);
         Self {
             grid,
@@ -109,6 +148,9 @@ impl Encoder {
             film: FilmEncoder::default(),
             mover: Mover::default(),
             tiles: Tiles::new(grid),
+            slots,
+            confirmed: UpdateId::BLANK,
+            scratch: Vec::new(),
             ratios: [100, 820],
         }
     }
@@ -123,9 +165,10 @@ impl Encoder {
     pub fn encode(&mut self, job: &EncodeJob, newest: &Pixels, version: Version) -> Result<EncodedSlices, BaseGone> {
         // spec: C-10
         if job.base != self.history.now() {
-            if !self.history.return_to(job.base, &mut self.sent) {
+            if !self.history.return_to(job.base, &mut self.sent, &mut self.slots) {
                 return Err(BaseGone { base: job.base });
             }
+            self.tiles.forget_shown();
             self.film.lost();
         }
         let mut run = Run {
@@ -134,26 +177,37 @@ impl Encoder {
             used: 0,
             max_bytes: job.max_bytes.0,
             slice_bytes: usize::try_from(job.slice_bytes.0).unwrap_or(usize::MAX).min(limits::SLICE_BYTES),
+            may_keep: true,
             answer: EncodedSlices { job: job.id, version, ..EncodedSlices::default() },
         };
         if newest.size() != self.grid.size() || run.slice_bytes < LEAST_SLICE {
             run.answer.left = job.items.iter().map(|i| i.rect).filter(|r| !r.is_empty()).collect();
             return Ok(run.answer);
         }
+        self.slots.begin();
         let (mut dirty, films) = self.survey(job, &mut run);
         let mut draft = None;
         if self.options.moves {
             draft = self.make_moves(&mut dirty, &mut run);
         }
+        if self.keeps_any(&dirty, &run) {
+            draft = draft.or_else(|| self.begin(&run));
+            if let Some(open) = &mut draft {
+                self.keep(open, 0, &dirty, &mut run);
+            }
+        }
         dirty.iter().for_each(|d| self.tiles.differs(d.at, d.bbox));
+        let recalled = self.recall(&mut dirty, &run);
         let tiles = &mut self.tiles;
         let mut queue = plan(newest, &dirty, &films, &mut self.exact, |at, class| tiles.saw(at, class));
+        recalled.into_iter().for_each(|work| queue.push_front(work));
         while let Some(work) = queue.pop_front() {
             let Some(mut open) = draft.take().or_else(|| self.begin(&run)) else {
                 queue.push_front(work);
                 break;
             };
             let full = match work {
+                Work::Cached(rects, slots) => self.put_cached(&mut open, &run, rects, slots, &mut queue),
                 Work::Fill(colour, rects) => self.put_fill(&mut open, &run, colour, rects, &mut queue),
                 Work::Area(rect, class) => self.put_area(&mut open, &run, rect, class, &mut queue),
                 Work::Film(rect) => {
@@ -179,7 +233,21 @@ impl Encoder {
 
     /// The viewer has applied everything up to `applied`: older states are not returned to.
     pub fn confirm(&mut self, applied: UpdateId) {
+        self.confirmed = self.confirmed.max(applied);
         self.history.confirm(applied);
+    }
+
+    /// What the viewer's slots surely hold whatever it applied of what is not confirmed, for the next epoch's encoder.
+    // spec: C-153
+    pub fn into_slots(mut self) -> SlotMap {
+        self.slots.next_epoch(self.confirmed);
+        self.slots
+    }
+
+    /// The viewer says what its slots held when the session began, from slot `first` on.
+    // spec: C-154
+    pub fn offer(&mut self, first: u32, hashes: &[u128]) {
+        self.slots.offer(first, hashes);
     }
 
     /// The oldest state that a job may name as its base.
@@ -203,7 +271,7 @@ impl Encoder {
         let (mut films, mut dirty) = (Vec::new(), Vec::new());
         for (item, wanted) in job.items.iter().enumerate() {
             let rect = wanted.rect.intersect(self.grid.size().rect());
-            let is_film = wanted.quality == Quality::FILM && self.options.film;
+            let is_film = wanted.quality == Quality::FILM && self.films() && rect.area() <= self.slice_pixels();
             if !is_film || !self.film.takes(rect) || films.iter().any(|(_, f): &(_, Rect<Surf>)| *f == rect) {
                 continue;
             }
@@ -242,6 +310,15 @@ impl Encoder {
         (dirty, films)
     }
 
+    /// Film is wanted and the viewer has it.
+    const fn films(&self) -> bool {
+        self.options.film && self.options.ops & 1 << kind::FILM != 0
+    }
+
+    fn slice_pixels(&self) -> u64 {
+        self.options.slice_pixels.max(LEAST_SLICE_PIXELS)
+    }
+
     /// `rect` grown to whole tiles, one rectangle for each tile row.
     fn tile_rows(&self, rect: Rect<Surf>) -> Vec<Rect<Surf>> {
         let mut rows: Vec<Rect<Surf>> = Vec::new();
@@ -274,6 +351,7 @@ impl Encoder {
             base,
             bytes: Vec::new(),
             limit,
+            pixels: self.slice_pixels(),
             tiles: Vec::new(),
             stamp,
             undo: self.history.begin(run.next),
@@ -290,7 +368,16 @@ impl Encoder {
         queue: &mut VecDeque<Work>,
     ) -> bool {
         let fit = (open.room().saturating_sub(op_len(3) + 2) / RECT_BYTES).min(limits::OP_RECTS);
-        let rest = rects.split_off(fit.min(rects.len()));
+        let mut left = open.pixels;
+        let within = rects.iter().take_while(|r| left.checked_sub(r.area()).map(|rest| left = rest).is_some()).count();
+        let mut rest = rects.split_off(fit.min(within).min(rects.len()));
+        if let (true, Some(large)) = (rects.is_empty() && open.bytes.is_empty() && fit > 0, rest.first_mut()) {
+            // Larger than a whole slice may change: as many rows as it may.
+            let rows = (open.pixels / u64::from(large.w.max(1))).max(1) as u32;
+            rects.push(Rect::new(large.x, large.y, large.w, rows.min(large.h)));
+            *large =
+                Rect::between(large.x, large.y + rows as i32, large.right(), large.bottom().max(large.y + rows as i32));
+        }
         if !rects.is_empty() {
             put_op(&mut open.bytes, kind::FILL, &fill::payload(colour, &rects));
             rects.iter().for_each(|r| self.take(open, run.newest, *r));
@@ -313,6 +400,10 @@ impl Encoder {
     ) -> bool {
         let kind_of = usize::from(class == TileClass::Picture);
         let room = open.room();
+        if rect.area() > open.pixels {
+            queue.push_front(Work::Area(rect, class));
+            return true;
+        }
         let guess = |area: u64, ratio: u64| (area * ratio / 1024) as usize + 24;
         if room < 48 || (guess(rect.area(), self.ratios[kind_of]) > room && room < open.limit / 2) {
             queue.push_front(Work::Area(rect, class));
@@ -323,7 +414,7 @@ impl Encoder {
         while let Some(Work::Area(next, of)) = queue.front() {
             let with = area + next.area();
             let fits = guess(with, self.ratios[kind_of]) + rects.len() * 6 <= room * 15 / 16;
-            if *of != class || !fits || with > limits::OP_PIXELS || rects.len() == limits::OP_RECTS {
+            if *of != class || !fits || with > limits::OP_PIXELS.min(open.pixels) || rects.len() == limits::OP_RECTS {
                 break;
             }
             rects.push(*next);
@@ -381,6 +472,7 @@ impl Encoder {
                 .zip(from)
                 .for_each(|(to, from)| *to = (u32::from_le_bytes(*from) & kernel::COLOUR).to_le_bytes());
         }
+        open.pixels = open.pixels.saturating_sub(rect.area());
         self.tiles.shows(rect);
         self.tiles.touch(open.stamp, rect, &mut open.tiles);
     }

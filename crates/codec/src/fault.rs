@@ -47,6 +47,18 @@ faults! {
     MoveOutside = "move-outside", "a move reads outside the surface";
     /// A move by nothing.
     MoveNowhere = "move-nowhere", "a move goes nowhere";
+    /// A CACHE op does neither PUT nor REF.
+    CacheVerb = "cache-verb", "a cache op does something unknown";
+    /// A CACHE op without a run.
+    CacheRuns = "cache-runs", "a cache op names no tile";
+    /// A CACHE op names a tile that the surface does not have.
+    CacheTile = "cache-tile", "a cache op names a tile outside the surface";
+    /// A CACHE op names a slot that was not agreed on.
+    CacheSlot = "cache-slot", "a cache op names a slot that was not agreed on";
+    /// A slot is drawn into which nothing was put.
+    CacheEmpty = "cache-empty", "a cache op draws an empty slot";
+    /// A slot is drawn on a tile of another size.
+    CacheSize = "cache-size", "a cache op draws a slot on a tile of another size";
     /// An EXACT op names a method that does not exist.
     ExactMethod = "exact-method", "an exact op uses an unknown method";
     /// A palette symbol has no colour.

@@ -1,11 +1,13 @@
 //! What a fuzzer calls: any bytes, no panic, and what was coded comes back.
 
+use crate::cache::TileCache;
 use crate::{Decoder, Encoder, EncoderOptions};
 use telepane_model::{Bytes, EncodeItem, EncodeJob, Pixels, Quality, Rect, Size, UpdateId, Version};
 
 /// Slices from a stranger: `bytes` are cut into up to eight slices, applied to one small surface.
 pub fn decode(bytes: &[u8]) {
-    let mut decoder = Decoder::new(Size::new(160, 100));
+    // Few slots, so that a fuzzer finds their end.
+    let mut decoder = Decoder::with_cache(Size::new(160, 100), TileCache::new(Bytes(64 << 14)));
     let mut rest = bytes;
     for _ in 0..8 {
         let Some((len, tail)) = rest.split_first() else { break };
@@ -26,6 +28,7 @@ pub fn roundtrip(bytes: &[u8]) {
     let (Some(w), Some(h)) = (next(), next()) else { return };
     let size = Size::new(w + 1, h + 1);
     let mut screen = Pixels::new(size);
+    let mut behind = screen.clone();
     let mut encoder = Encoder::new(size, EncoderOptions::default());
     let mut decoder = Decoder::new(size);
     let (mut base, mut first) = (UpdateId::BLANK, 1);
@@ -50,6 +53,19 @@ pub fn roundtrip(bytes: &[u8]) {
                 }
             }
         }
+        match seed {
+            // Another window is raised, and this one comes back some time.
+            200..=229 => std::mem::swap(&mut screen, &mut behind),
+            // The next epoch: what was applied last may not be known to be.
+            230..=239 => {
+                let old = std::mem::replace(&mut encoder, Encoder::new(size, EncoderOptions::default()));
+                encoder = Encoder::with_slots(size, EncoderOptions::default(), old.into_slots());
+                decoder = Decoder::with_cache(size, decoder.take_cache());
+                (base, first) = (UpdateId::BLANK, 1);
+            }
+            240..=249 => encoder.confirm(base),
+            _ => {}
+        }
         let quality = if seed & 1 == 0 { Quality::FILM } else { Quality::EXACT };
         let film = EncodeItem { rect: Rect::new(0, 0, 64, 64), version: Version(0), quality };
         let rest = EncodeItem { rect: size.rect(), version: Version(0), quality: Quality::EXACT };
@@ -65,7 +81,7 @@ pub fn roundtrip(bytes: &[u8]) {
             max_bytes: Bytes(u64::from(side) * 64),
             slice_bytes: Bytes(slice_bytes),
         };
-        let answer = encoder.encode(&job, &screen, Version(1)).expect("nothing was confirmed");
+        let answer = encoder.encode(&job, &screen, Version(1)).expect("nothing after the base was confirmed");
         first += answer.slices.len() as u32;
         let arrive = if seed % 5 == 0 { x as usize % (answer.slices.len() + 1) } else { answer.slices.len() };
         for slice in answer.slices.iter().take(arrive) {

@@ -5,6 +5,7 @@
 //! A rectangle in one colour keeps that colour only, and a move the pixels that it overwrote without having copied
 //! them elsewhere: the rest is copied back.
 
+use crate::encoder::{SlotMap, SlotWas};
 use crate::{fill, shift};
 use std::collections::VecDeque;
 use telepane_model::{Bytes, Pixels, Rect, Region, Surf, UpdateId};
@@ -24,6 +25,8 @@ pub struct Undo {
     pub base: UpdateId,
     steps: Vec<Step>,
     data: Vec<u8>,
+    /// Slots of the tile cache that it put to, in its order, and what they held.
+    slots: Vec<SlotWas>,
 }
 
 /// What is undone, the last one first.
@@ -40,7 +43,12 @@ enum Step {
 impl Undo {
     /// Nothing to undo yet.
     pub const fn new(id: UpdateId, base: UpdateId) -> Self {
-        Self { id, base, steps: Vec::new(), data: Vec::new() }
+        Self { id, base, steps: Vec::new(), data: Vec::new(), slots: Vec::new() }
+    }
+
+    /// Remembers what a slot of the tile cache held.
+    pub fn save_slot(&mut self, was: SlotWas) {
+        self.slots.push(was);
     }
 
     /// Keeps what `rect` holds, before it is overwritten. `rect` lies inside `pixels`.
@@ -87,7 +95,8 @@ impl Undo {
     }
 
     fn bytes(&self) -> u64 {
-        (size_of::<Self>() + self.data.capacity() + self.steps.capacity() * size_of::<Step>()) as u64
+        let lists = self.steps.capacity() * size_of::<Step>() + self.slots.capacity() * size_of::<SlotWas>();
+        (size_of::<Self>() + self.data.capacity() + lists) as u64
     }
 }
 
@@ -169,8 +178,9 @@ impl History {
         }
     }
 
-    /// Takes `pixels` back to what slice `base` left; false, and nothing touched, if that is not kept.
-    pub fn return_to(&mut self, base: UpdateId, pixels: &mut Pixels) -> bool {
+    /// Takes `pixels` and what is known of the viewer's slots back to what slice `base` left; false, and nothing touched,
+    /// if that is not kept.
+    pub fn return_to(&mut self, base: UpdateId, pixels: &mut Pixels, slots: &mut SlotMap) -> bool {
         if base != self.now && !self.undos.iter().any(|u| u.base == base) {
             return false;
         }
@@ -178,6 +188,7 @@ impl History {
             let Some(undo) = self.undos.pop_back() else { return false };
             self.bytes = self.bytes.saturating_sub(undo.bytes());
             undo.restore(pixels);
+            undo.slots.iter().rev().for_each(|was| slots.undo(*was));
             self.now = undo.base;
         }
         true
@@ -229,10 +240,10 @@ mod tests {
         }
         history.confirm(UpdateId(3));
         assert_eq!(history.oldest(), UpdateId(3));
-        assert!(!history.return_to(UpdateId(2), &mut pixels));
+        assert!(!history.return_to(UpdateId(2), &mut pixels, &mut SlotMap::default()));
         assert!(pixels == states[12]);
         for base in [12, 9, 8, 3] {
-            assert!(history.return_to(UpdateId(base), &mut pixels));
+            assert!(history.return_to(UpdateId(base), &mut pixels, &mut SlotMap::default()));
             assert!(pixels == states[base as usize]);
             assert_eq!(history.now(), UpdateId(base));
         }

@@ -2,8 +2,8 @@
 //!
 //! An [`Encoder`] follows what one viewer holds of one surface in one epoch, and codes the difference to the newest
 //! pixels; a [`Decoder`] applies the slices in order and ends with exactly [`Encoder::sent`]. Each op has its module:
-//! [`fill`], [`shift`] (MOVE), [`exact`] and [`film`]; `protocol-spec/codec.md` describes their bytes in numbered
-//! sentences, which code and tests cite as `spec: C-n`. Kept for later: the tile cache, the context coder for text and
+//! [`fill`], [`shift`] (MOVE), [`cache`], [`exact`] and [`film`]; `protocol-spec/codec.md` describes their bytes in numbered
+//! sentences, which code and tests cite as `spec: C-n`. Kept for later: the context coder for text and
 //! the wavelet coder for pictures ([`wire::kind`]).
 //!
 //! No clock, no thread, no file. Unsafe code stands only in [`kernel`] (SIMD) and [`h264`] (openh264).
@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 pub mod blocks;
+pub mod cache;
 pub mod classify;
 pub mod colour;
 pub mod decoder;
@@ -34,12 +35,15 @@ pub mod sps;
 pub mod wire;
 
 #[cfg(test)]
+mod cache_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod vectors;
 
+pub use cache::TileCache;
 pub use decoder::{Applied, Decoder};
 pub use diff::diff;
-pub use encoder::{BaseGone, Encoder, EncoderOptions};
+pub use encoder::{BaseGone, Encoder, EncoderOptions, SlotMap};
 pub use fault::CodecFault;
 pub use wire::limits;

@@ -17,6 +17,8 @@ const RUN: u32 = 4 * TILE;
 /// A piece of work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
+    /// Tiles, in row order, that the viewer holds in these slots.
+    Cached(Vec<Rect<Surf>>, Vec<u16>),
     /// Rectangles in one colour.
     Fill([u8; 3], Vec<Rect<Surf>>),
     /// A rectangle to code exactly.
@@ -29,7 +31,7 @@ impl Work {
     /// Its rectangles.
     pub fn rects(&self) -> &[Rect<Surf>] {
         match self {
-            Self::Fill(_, rects) => rects,
+            Self::Fill(_, rects) | Self::Cached(rects, _) => rects,
             Self::Area(rect, _) | Self::Film(rect) => core::slice::from_ref(rect),
         }
     }

@@ -5,6 +5,7 @@
 //! With `TELEPANE_BLESS=1` the test writes the files anew instead of comparing. What passes through zstd or H.264 may be
 //! coded differently by another version and is checked in decode direction only.
 
+use crate::cache::{self, Run, Verb};
 use crate::film::{FilmEncoder, put_fragment};
 use crate::wire::{kind, put_op, put_rect};
 use crate::{CodecFault, Decoder, exact, fill, shift};
@@ -110,6 +111,28 @@ fn vectors() -> Vec<Vector> {
             vec![exact_op(2, &row, &[1, 9, 8, 7, 1, 2, 3, 0, 1, 0, 1, 1, 0, 0, 0, 1])],
         ),
     ];
+    let run = |tile, slot, count| Run { tile, slot, count };
+    let cache_op = |verb, runs: &[Run]| op(kind::CACHE, &cache::payload(verb, runs));
+    let paint = |colour, rect| op(kind::FILL, &fill::payload(colour, &[rect]));
+    all.push(Vector {
+        name: "cache",
+        about: "CACHE: three tiles are put in two runs, overwritten, and drawn again, one of them elsewhere (C-142 to C-144)",
+        size: Size::new(130, 66),
+        slices: vec![
+            [
+                paint([1, 2, 3], Rect::new(3, 5, 50, 50)),
+                paint([4, 5, 6], Rect::new(70, 60, 60, 6)),
+                cache_op(Verb::Put, &[run(0, 700, 2), run(5, 9, 1)]),
+            ]
+            .concat(),
+            [
+                paint([7, 8, 9], Rect::new(0, 0, 130, 66)),
+                cache_op(Verb::Ref, &[run(0, 701, 1), run(1, 700, 1), run(5, 9, 1)]),
+            ]
+            .concat(),
+        ],
+        fixed: true,
+    });
     let size = Size::new(40, 24);
     let picture = sample(size, 0);
     let text = {
@@ -207,6 +230,12 @@ fn faults() -> Vec<(CodecFault, Vec<u8>)> {
         (TooMuchWork, op(kind::FILL, &whole)),
         (MoveOutside, op(kind::MOVE, &shift::payload(1, 0, &[Rect::new(0, 0, 9, 9)]))),
         (MoveNowhere, op(kind::MOVE, &shift::payload(0, 0, &[Rect::new(0, 0, 9, 9)]))),
+        (CacheVerb, op(kind::CACHE, &[2, 0, 0, 0])),
+        (CacheRuns, op(kind::CACHE, &[1])),
+        (CacheTile, op(kind::CACHE, &[0, 7, 1, 0])),
+        (CacheSlot, op(kind::CACHE, &[0, 0, 0, 0x80, 0x40])),
+        (CacheEmpty, op(kind::CACHE, &[1, 0, 0, 0])),
+        (CacheSize, [op(kind::CACHE, &[0, 0, 0, 0]), op(kind::CACHE, &[1, 3, 0, 0])].concat()),
         (ExactMethod, exact_op(3, &[Rect::new(0, 0, 1, 1)], &[0, 0, 0])),
         (PaletteIndex, exact_op(0x42, &[Rect::new(0, 0, 1, 1)], &[0, 9, 1])),
         (BodySize, exact_op(0, &[Rect::new(0, 0, 1, 1)], &[0, 0, 0, 0])),

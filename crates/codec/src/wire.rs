@@ -13,7 +13,7 @@ pub mod kind {
     pub const FILL: u8 = 0;
     /// Rectangles copied from elsewhere in the framebuffer.
     pub const MOVE: u8 = 1;
-    /// The tile cache. Kept.
+    /// Tiles kept in the viewer's slots, or drawn from them.
     pub const CACHE: u8 = 2;
     /// The context coder for text. Kept.
     pub const TEXT: u8 = 3;
@@ -23,6 +23,9 @@ pub mod kind {
     pub const FILM: u8 = 5;
     /// Rectangles coded without loss by palette or prediction and zstd.
     pub const EXACT: u8 = 6;
+
+    /// The kinds that this codec codes and decodes, as a bit set by kind (capability 1).
+    pub const CODED: u64 = 1 << FILL | 1 << MOVE | 1 << CACHE | 1 << FILM | 1 << EXACT;
 }
 
 /// What bounds a slice, and with it the decoder's memory and work.
@@ -37,6 +40,12 @@ pub mod limits {
     pub const OP_PIXELS: u64 = 1 << 19;
     /// The most rectangles one op may hold.
     pub const OP_RECTS: usize = 4096;
+    /// The bytes that a slot of the tile cache counts for: a tile of 64 by 64 pixels.
+    // spec: C-141
+    pub const CACHE_SLOT_BYTES: u64 = 16_384;
+    /// The most slots of the tile cache: 64 MiB.
+    // spec: C-141
+    pub const CACHE_SLOTS: u32 = 4096;
     /// Film regions that may be alive at once; each holds a decoder with its reference pictures.
     // spec: C-61
     pub const FILM_SLOTS: u8 = 4;
@@ -52,6 +61,12 @@ pub mod limits {
     /// The largest zstd window.
     // spec: C-46
     pub const ZSTD_WINDOW_LOG: u32 = 17;
+
+    /// The most pixels one slice may keep in the tile cache: every tile of the surface once, and some.
+    // spec: C-145
+    pub const fn slice_keeps(size: Size<Surf>) -> u64 {
+        size.area() + 65_536
+    }
 
     /// The most pixels the ops of one slice may write to a surface of this size.
     // spec: C-8

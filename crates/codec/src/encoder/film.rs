@@ -40,7 +40,7 @@ impl Encoder {
             rest = film::put_fragment(&mut bytes, &frame, first, rest, run.slice_bytes);
             first = false;
             let undo = Undo::new(id, base);
-            let mut open = Draft { id, base, bytes, limit: run.slice_bytes, tiles: Vec::new(), stamp, undo };
+            let mut open = Draft { id, base, bytes, limit: run.slice_bytes, pixels: 0, tiles: Vec::new(), stamp, undo };
             if rest.is_empty() {
                 if let Some(mut shown) = shown.take() {
                     (shown.id, shown.base) = (id, base);

@@ -86,14 +86,17 @@ impl Encoder {
         let allowed = |at| self.tiles.is_wanted(at);
         let mut rects = self.mover.blocks.explained(sent, run.newest, &tiles, (dx, dy), allowed);
         rects.truncate((open.room().saturating_sub(24) / RECT_BYTES).min(limits::OP_RECTS));
+        open.retain_fitting(&mut rects);
         if rects.is_empty() {
             return false;
         }
+        self.keep(open, rects.iter().map(|r| r.area()).sum(), dirty, run);
         put_op(&mut open.bytes, kind::MOVE, &shift::payload(dx, dy, &rects));
         for to in &rects {
             let Some(from) = shift::source(*to, dx, dy) else { continue };
             open.undo.save_move(&self.sent, from, *to);
             shift::copy(&mut self.sent, from, *to);
+            open.pixels = open.pixels.saturating_sub(to.area());
             self.tiles.touch(open.stamp, *to, &mut open.tiles);
             run.answer.moved.push(Move { to: *to, dx, dy });
         }

@@ -19,6 +19,10 @@ struct Tile {
     /// Pixels of `differs` that were not written yet.
     missing: u64,
     class: TileClass,
+    /// The name of what it shows, if it was asked for since it was written to.
+    shown: Option<u128>,
+    /// The name of what the job that wants it wants there, if it was asked for.
+    newest: (u32, u128),
 }
 
 /// All tiles of a surface.
@@ -45,7 +49,7 @@ impl Tiles {
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 {
             for tile in &mut self.all {
-                (tile.wanted, tile.touched, tile.filmed) = (0, 0, 0);
+                (tile.wanted, tile.touched, tile.filmed, tile.newest.0) = (0, 0, 0, 0);
             }
             self.stamp = 1;
         }
@@ -92,7 +96,9 @@ impl Tiles {
     /// A slice wrote to `rect`; the tiles that it had not touched yet are appended to `list`.
     pub fn touch(&mut self, slice: u32, rect: Rect<Surf>, list: &mut Vec<TileAt>) {
         for at in self.grid.touching(rect) {
-            if let Some(tile) = self.tile(at).filter(|t| t.touched != slice) {
+            let Some(tile) = self.tile(at) else { continue };
+            tile.shown = None;
+            if tile.touched != slice {
                 tile.touched = slice;
                 list.push(at);
             }
@@ -117,6 +123,32 @@ impl Tiles {
     /// The class last seen.
     pub fn class(&self, at: TileAt) -> TileClass {
         self.at(at).map_or(TileClass::Text, |t| t.class)
+    }
+
+    /// The name of what the tile shows, if it is known.
+    pub fn shown_hash(&self, at: TileAt) -> Option<u128> {
+        self.at(at)?.shown
+    }
+
+    /// What the tile shows has this name.
+    pub fn set_shown_hash(&mut self, at: TileAt, hash: u128) {
+        self.tile(at).into_iter().for_each(|t| t.shown = Some(hash));
+    }
+
+    /// Nobody knows any more what any tile shows: slices were undone.
+    pub fn forget_shown(&mut self) {
+        self.all.iter_mut().for_each(|t| t.shown = None);
+    }
+
+    /// The name of what the job wants the tile to show, if it is known.
+    pub fn wanted_hash(&self, at: TileAt) -> Option<u128> {
+        self.at(at).filter(|t| t.newest.0 == self.job).map(|t| t.newest.1)
+    }
+
+    /// What the job wants the tile to show has this name.
+    pub fn set_wanted_hash(&mut self, at: TileAt, hash: u128) {
+        let job = self.job;
+        self.tile(at).into_iter().for_each(|t| t.newest = (job, hash));
     }
 
     fn at(&self, at: TileAt) -> Option<&Tile> {
