@@ -3,7 +3,7 @@
 
 use crate::clipboard::{ClipFact, ClipOrder, LocalClipboard};
 use crate::clock::{Clock, unix_secs};
-use crate::entry::{Entry, Offer, Step, attach};
+use crate::entry::{CACHE_BYTES, Entry, Offer, Step, attach};
 use crate::stats::Stats;
 use bytes::Bytes;
 use std::fs::File;
@@ -13,11 +13,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use telepane_auth::{KnownHosts, load_or_create_client_key};
-use telepane_codec::Decoder;
+use telepane_codec::{Decoder, TileCache};
 use telepane_model::{
     CursorShape, CursorState, Epoch, InputEvent, Journey, Pixels, Region, Size, Span, Stamp, Surf, ViewerClock,
 };
-use telepane_protocol::{Control, Goodbye};
+use telepane_protocol::control::MAX_OFFER;
+use telepane_protocol::{Capability, Control, Goodbye};
 use telepane_rate::Policy;
 use telepane_session::{ClipWish, DecodeJob, Incoming, Viewer, ViewerOutput};
 use telepane_transport::{
@@ -116,6 +117,9 @@ pub struct Driver {
     session: [u8; 16],
     /// What the decoder of the present epoch holds.
     decoder: Option<(Epoch, Decoder)>,
+    /// Tiles kept while there is no decoder, and whose host they are from.
+    cache: TileCache,
+    cache_of: Option<Fingerprint>,
     /// The last whole picture of the epoch before, shown until the new one has a whole frame.
     before: Option<Decoder>,
     damage: Region<Surf>,
@@ -183,6 +187,8 @@ impl Driver {
             candidate: None,
             session: [0; 16],
             decoder: None,
+            cache: TileCache::new(telepane_model::Bytes(0)),
+            cache_of: None,
             before: None,
             damage: Region::new(),
             redraw_all: false,
@@ -526,6 +532,7 @@ impl Driver {
                 tracing::info!(host, resumed, "welcome");
                 (self.session, self.host_name, self.resizable) = (session, host, resizable);
                 self.line = self.candidate.take();
+                self.agree(resumed);
                 self.viewer.on_attached(now, host_now);
                 self.phase = Phase::Live;
                 self.silent = None;
@@ -617,8 +624,10 @@ impl Driver {
     fn decode(&mut self, job: &DecodeJob) {
         let fits = matches!(&self.decoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
-            let old = self.decoder.replace((job.epoch, Decoder::new(job.size)));
-            self.before = self.before.take().or(old.map(|(_, d)| d));
+            let mut old = self.decoder.take().map(|(_, d)| d);
+            let cache = old.as_mut().map_or_else(|| std::mem::take(&mut self.cache), Decoder::take_cache);
+            self.decoder = Some((job.epoch, Decoder::with_cache(job.size, cache)));
+            self.before = self.before.take().or(old);
             self.damage.clear();
         }
         let Some((_, decoder)) = &mut self.decoder else { return };
@@ -635,6 +644,26 @@ impl Driver {
         self.stats.slices += 1;
         self.stats.slice_bytes += job.ops.len() as u64;
         self.viewer.on_decoded(self.clock.now(), job.epoch, job.id, fine);
+    }
+
+    /// Does what both ends' capabilities say, and tells a host that knows nothing of us which tiles are kept of its own.
+    // spec: V-5 C-152
+    fn agree(&mut self, resumed: bool) {
+        let Some(line) = &self.line else { return };
+        let Some(entry) = &line.entry else { return };
+        self.viewer.on_capabilities(&entry.host_capabilities);
+        let agreed = entry.host_capabilities.value(Capability::CacheBytes).min(CACHE_BYTES);
+        let agreed = telepane_model::Bytes(agreed);
+        let cache = self.decoder.as_mut().map_or(&mut self.cache, |(_, d)| d.cache_mut());
+        if self.cache_of.replace(entry.fingerprint) != Some(entry.fingerprint) {
+            *cache = TileCache::new(agreed);
+        }
+        cache.resize(agreed);
+        if !resumed {
+            for (n, hashes) in cache.hashes().chunks(MAX_OFFER).enumerate() {
+                line.say(&Control::CacheOffer { first: (n * MAX_OFFER) as u32, hashes: hashes.to_vec() });
+            }
+        }
     }
 
     fn look_for_sleep(&mut self, now: Stamp<ViewerClock>) {

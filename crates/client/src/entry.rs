@@ -3,7 +3,7 @@
 use telepane_auth::random;
 use telepane_model::{Size, Surf};
 use telepane_protocol::control::{Control, Held};
-use telepane_protocol::{Capabilities, Capability, OLDEST_VERSION, VERSION};
+use telepane_protocol::{Capabilities, Capability, OLDEST_VERSION, VERSION, agree_version};
 use telepane_transport::ConnFacts;
 use telepane_trust::{
     AccessCode, ClientKey, CodeWanted, Exporter, Fingerprint, Label, Method, NeedCode, ViewerAuth, ViewerOffer,
@@ -14,6 +14,9 @@ use telepane_trust::{
 pub struct Entry {
     auth: Option<ViewerAuth>,
     waiting: Option<NeedCode>,
+    recv_buffer: usize,
+    /// What the host said it can do.
+    pub host_capabilities: Capabilities,
     /// Who the host proved to be.
     pub fingerprint: Fingerprint,
 }
@@ -51,7 +54,9 @@ impl Entry {
     /// Begins on a fresh connection.
     pub fn begin(facts: &ConnFacts, offer: Offer) -> (Self, Step) {
         let fingerprint = Fingerprint(facts.host_fingerprint);
-        let mut entry = Self { auth: None, waiting: None, fingerprint };
+        let recv_buffer = facts.recv_buffer;
+        let host_capabilities = Capabilities::default();
+        let mut entry = Self { auth: None, waiting: None, recv_buffer, host_capabilities, fingerprint };
         let seed = match random::seed() {
             Ok(seed) => seed,
             Err(error) => return (entry, Step::Refused(error.to_string())),
@@ -69,7 +74,7 @@ impl Entry {
         let first = entry.follow(ViewerAuth::begin(offer));
         let step = match first {
             Step::Send(mut messages) => {
-                messages.insert(0, hello());
+                messages.insert(0, hello(entry.recv_buffer));
                 Step::Send(messages)
             }
             other => other,
@@ -80,10 +85,13 @@ impl Entry {
     /// The host said something before welcome.
     pub fn on_message(&mut self, message: Control) -> Step {
         match message {
-            Control::Hello { oldest, newest, .. } if oldest <= VERSION && newest >= OLDEST_VERSION => {
-                Step::Send(Vec::new())
-            }
-            Control::Hello { .. } => Step::Refused("the host speaks another version; update the older side".into()),
+            Control::Hello { oldest, newest, capabilities, .. } => match agree_version(oldest, newest) {
+                Ok(_) => {
+                    self.host_capabilities = capabilities;
+                    Step::Send(Vec::new())
+                }
+                Err(fault) => Step::Refused(format!("{fault}; update the older side")),
+            },
             Control::Auth(bytes) => match self.auth.take() {
                 Some(auth) => self.follow(auth.handle_bytes(&bytes)),
                 None => Step::Refused("the host broke the order of the handshake".into()),
@@ -100,7 +108,7 @@ impl Entry {
                 let first = waiting.why == CodeWanted::FirstContact;
                 match self.follow(waiting.with_code(code)) {
                     Step::Send(mut messages) if first => {
-                        messages.insert(0, hello());
+                        messages.insert(0, hello(self.recv_buffer));
                         Step::Send(messages)
                     }
                     step => step,
@@ -127,11 +135,22 @@ impl Entry {
     }
 }
 
-fn hello() -> Control {
+/// The tile cache this client allocates at most.
+pub const CACHE_BYTES: u64 = 64 << 20;
+/// A slice may change this many pixels: an 8K screen.
+const SLICE_PIXELS: u64 = 7680 * 4320;
+
+fn hello(recv_buffer: usize) -> Control {
+    let capabilities = Capabilities::default()
+        .with(Capability::Ops, telepane_codec::wire::kind::CODED)
+        .with(Capability::CacheBytes, CACHE_BYTES)
+        .with(Capability::SlicePixels, SLICE_PIXELS)
+        .with(Capability::Clipboard, 1)
+        .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {
         oldest: OLDEST_VERSION,
         newest: VERSION,
-        capabilities: Capabilities::default().with(Capability::Clipboard, 1),
+        capabilities,
         agent: concat!("telepane ", env!("CARGO_PKG_VERSION")).into(),
     }
 }

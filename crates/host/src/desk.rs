@@ -145,15 +145,17 @@ impl Desk {
 
     fn on_net(&mut self, state: &mut State, event: NetEvent) {
         match event {
-            NetEvent::Connected { conn, facts } => match self.door.greet(facts.remote.ip(), facts.exporter) {
-                Ok(caller) => {
-                    state.callers.insert(conn, (caller, facts));
+            NetEvent::Connected { conn, facts } => {
+                match self.door.greet(facts.remote.ip(), facts.exporter, facts.recv_buffer) {
+                    Ok(caller) => {
+                        state.callers.insert(conn, (caller, facts));
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "no randomness for a handshake");
+                        self.net.close(conn, 0, "the agent cannot authenticate now");
+                    }
                 }
-                Err(error) => {
-                    tracing::error!(%error, "no randomness for a handshake");
-                    self.net.close(conn, 0, "the agent cannot authenticate now");
-                }
-            },
+            }
             NetEvent::Datagram { conn, bytes, arrived_us } => {
                 self.notes.counts.received_bytes += bytes.len() as u64;
                 if let Some(seat) = seat_of(state, conn) {
@@ -201,12 +203,13 @@ impl Desk {
         let Some((caller, facts)) = state.callers.get_mut(&conn) else { return };
         if let Some(who) = &caller.who {
             let (max_datagram, remote) = (facts.max_datagram, facts.remote);
+            let peer = caller.capabilities.clone();
             let enrolled = who.client.is_some_and(|c| self.door.is_enrolled(&c));
             let guest = Guest::new(who, remote, enrolled, self.door.features(who.user.as_str()));
             match Control::decode(message) {
                 Ok(Control::Attach { session, want, held, .. }) => {
                     state.callers.remove(&conn);
-                    self.attach(state, conn, max_datagram, guest, session, &held);
+                    self.attach(state, (conn, max_datagram), guest, session, &held, &peer);
                     if let Some(size) = want {
                         self.resize(size);
                     }
@@ -238,11 +241,11 @@ impl Desk {
     fn attach(
         &mut self,
         state: &mut State,
-        conn: ConnId,
-        max_datagram: usize,
+        (conn, max_datagram): (ConnId, usize),
         guest: Guest,
         token: [u8; 16],
         held: &[telepane_protocol::control::Held],
+        peer: &telepane_protocol::Capabilities,
     ) {
         let now = self.clock.now();
         let known = state.seats.values().find(|s| s.token == token && s.client == guest.client).map(|s| s.id);
@@ -279,7 +282,7 @@ impl Desk {
         };
         // If the connection is gone meanwhile, its end is told next.
         let _ = self.net.send_control(conn, &welcome.encode());
-        seat.attach(now, conn, max_datagram, held, guest);
+        seat.attach(now, conn, max_datagram, held, guest, peer);
         if state.clip_has_text {
             seat.on_clip_changed(now, true);
         }

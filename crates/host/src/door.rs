@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use telepane_auth::{Enrolled, code_file, random};
 use telepane_model::{HostClock, Stamp};
 use telepane_protocol::control::Control;
-use telepane_protocol::{Capabilities, OLDEST_VERSION, RefuseReason, VERSION};
+use telepane_protocol::{Capabilities, Capability, OLDEST_VERSION, RefuseReason, VERSION, agree_version};
 use telepane_trust::{
     AccessCode, Admission, Authenticated, ClientId, ClientPublic, Door as TrustDoor, Exporter, Feature, FeatureSet,
     Fingerprint, HostAuth, HostStep, Throttle,
@@ -35,6 +35,10 @@ pub struct Caller {
     peer: IpAddr,
     auth: Option<HostAuth>,
     greeted: bool,
+    /// The socket's receive buffer, which the caller is told.
+    recv_buffer: usize,
+    /// What the caller said it can do.
+    pub capabilities: Capabilities,
     /// Set once it is let in.
     pub who: Option<Authenticated>,
 }
@@ -110,23 +114,26 @@ impl Doorkeeper {
     }
 
     /// Somebody connected.
-    pub fn greet(&self, peer: IpAddr, exporter: [u8; 32]) -> anyhow::Result<Caller> {
+    pub fn greet(&self, peer: IpAddr, exporter: [u8; 32], recv_buffer: usize) -> anyhow::Result<Caller> {
         let auth = HostAuth::new(Exporter::new(exporter), self.fingerprint, random::seed()?);
-        Ok(Caller { peer, auth: Some(auth), greeted: false, who: None })
+        let capabilities = Capabilities::default();
+        Ok(Caller { peer, auth: Some(auth), greeted: false, recv_buffer, capabilities, who: None })
     }
 
     /// A caller said something.
     pub fn on_message(&mut self, caller: &mut Caller, message: &[u8], now: Stamp<HostClock>) -> Answer {
         match Control::decode(message) {
-            Ok(Control::Hello { oldest, newest, agent, .. }) if !caller.greeted => {
+            Ok(Control::Hello { oldest, newest, agent, capabilities }) if !caller.greeted => {
                 caller.greeted = true;
                 tracing::info!(peer = %caller.peer, %agent, "hello");
-                if oldest > VERSION || newest < OLDEST_VERSION {
+                caller.capabilities = capabilities;
+                if let Err(fault) = agree_version(oldest, newest) {
+                    tracing::warn!(peer = %caller.peer, fault = fault.name(), oldest, newest, "sent away");
                     let text =
                         format!("this agent speaks versions {OLDEST_VERSION} to {VERSION}; update the older side");
                     return Answer::Out(vec![Control::Refuse { reason: RefuseReason::Version, text }]);
                 }
-                Answer::Go(vec![hello()])
+                Answer::Go(vec![hello(caller.recv_buffer)])
             }
             Ok(Control::Auth(bytes)) if caller.greeted => self.on_auth(caller, &bytes, now),
             other => {
@@ -200,11 +207,16 @@ impl Doorkeeper {
     }
 }
 
-fn hello() -> Control {
+fn hello(recv_buffer: usize) -> Control {
+    let capabilities = Capabilities::default()
+        .with(Capability::Ops, telepane_codec::wire::kind::CODED)
+        .with(Capability::CacheBytes, crate::seat::CACHE_BYTES)
+        .with(Capability::Clipboard, 1)
+        .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {
         oldest: OLDEST_VERSION,
         newest: VERSION,
-        capabilities: Capabilities::default().with(telepane_protocol::Capability::Clipboard, 1),
+        capabilities,
         agent: concat!("telepane-host ", env!("CARGO_PKG_VERSION")).into(),
     }
 }

@@ -7,12 +7,12 @@ use crate::notes::Notes;
 use crate::worker::{Done, Work, Worker};
 use bytes::Bytes;
 use std::sync::Arc;
-use telepane_codec::{BaseGone, Encoder, EncoderOptions};
+use telepane_codec::{BaseGone, Encoder, EncoderOptions, SlotMap};
 use telepane_model::{
-    CursorShape, CursorState, EncodeJob, EncodedSlices, Epoch, HostClock, Pixels, Quality, Stamp, Version,
+    CursorShape, CursorState, EncodeJob, EncodedSlices, Epoch, HostClock, Pixels, Quality, Size, Stamp, Surf, Version,
 };
 use telepane_protocol::control::Held;
-use telepane_protocol::{Control, MAX_CONTROL};
+use telepane_protocol::{Capabilities, Capability, Control, MAX_CONTROL};
 use telepane_session::{ClipWish, Host, HostOptions, HostOutput};
 use telepane_transport::{ConnId, Handle, Lanes, SendError};
 use telepane_trust::{ClientId, Feature};
@@ -38,6 +38,11 @@ pub struct Seat {
     /// The mind.
     pub host: Host,
     coder: Coder,
+    coding: EncoderOptions,
+    /// What the viewer's slots were said to hold, for the coder that comes back, or for the first one.
+    offers: Vec<(u32, Vec<u128>)>,
+    /// What the viewer said its slots hold still counts: no coder's knowledge of them was lost.
+    offers_count: bool,
     /// When the mind wants to be woken.
     pub wake: Option<Stamp<HostClock>>,
     window_told: Stamp<HostClock>,
@@ -66,8 +71,23 @@ pub enum Wish {
 
 /// Jobs up to this many pixels are coded on the thread that captured them (DESIGN §3.4).
 const INLINE_PIXELS: u64 = 100_000;
+/// Offers kept: so many messages name every slot there can be.
+const MOST_OFFERS: usize = telepane_codec::limits::CACHE_SLOTS as usize / telepane_protocol::control::MAX_OFFER;
+/// The tile cache this host has a use for; it keeps 16 bytes and some for each slot.
+pub const CACHE_BYTES: u64 = 64 << 20;
 /// The QUIC window is refreshed this often while something flows; the transport falls back after a second without.
 const WINDOW_EVERY: telepane_model::Span = telepane_model::Span::millis(200);
+
+/// What may be sent to a viewer that can do this.
+// spec: V-5
+fn coding_for(peer: &Capabilities) -> EncoderOptions {
+    EncoderOptions {
+        ops: peer.value(Capability::Ops),
+        cache: telepane_model::Bytes(peer.value(Capability::CacheBytes).min(CACHE_BYTES)),
+        slice_pixels: peer.value(Capability::SlicePixels),
+        ..EncoderOptions::default()
+    }
+}
 
 impl Seat {
     /// A seat nobody has taken yet.
@@ -83,13 +103,31 @@ impl Seat {
             left_at: None,
             host: Host::new(now, options),
             coder: Coder::None,
+            coding: EncoderOptions::default(),
+            offers: Vec::new(),
+            offers_count: true,
             wake: None,
             window_told: Stamp::ZERO,
         }
     }
 
     /// A connection takes the seat.
-    pub fn attach(&mut self, now: Stamp<HostClock>, conn: ConnId, max_datagram: usize, held: &[Held], guest: Guest) {
+    pub fn attach(
+        &mut self,
+        now: Stamp<HostClock>,
+        conn: ConnId,
+        max_datagram: usize,
+        held: &[Held],
+        guest: Guest,
+        peer: &Capabilities,
+    ) {
+        let coding = coding_for(peer);
+        if self.coding != coding {
+            // What was coded for other abilities is not gone on with: the next job begins a new epoch.
+            self.offers_count &= matches!(self.coder, Coder::None);
+            (self.coding, self.coder) = (coding, Coder::None);
+        }
+        self.host.on_capabilities(peer);
         // The session began when it was first taken.
         self.guest = Guest { since: self.guest.since, ..guest };
         self.conn = Some(conn);
@@ -139,6 +177,7 @@ impl Seat {
                 }
                 HostOutput::Clip(ClipWish::Offered(true)) if !self.guest.rights.has(Feature::ClipboardPaste) => {}
                 HostOutput::Clip(clip) => wish(Wish::Clip(clip)),
+                HostOutput::CacheOffer { first, hashes } => self.on_offer(first, hashes),
                 HostOutput::Note(note) => notes.write(now, &note),
                 HostOutput::Closed(reason) => {
                     tracing::info!(?reason, "the viewer left");
@@ -213,9 +252,39 @@ impl Seat {
             && epoch == job.epoch
         {
             encoder.confirm(confirmed);
+            self.offers.drain(..).for_each(|(first, hashes)| encoder.offer(first, &hashes));
             self.coder = Coder::Here(epoch, encoder);
         }
         self.tell(now, &job, result);
+    }
+
+    /// The viewer says what it kept from the agent before this one.
+    fn on_offer(&mut self, first: u32, hashes: Vec<u128>) {
+        match &mut self.coder {
+            Coder::Here(_, encoder) if self.offers_count => encoder.offer(first, &hashes),
+            // No more than fill the slots; the coder is with the worker, or there is none yet.
+            _ if self.offers_count && self.offers.len() < MOST_OFFERS => self.offers.push((first, hashes)),
+            _ => {}
+        }
+    }
+
+    /// A coder for a new epoch, which knows what the one before knew of the viewer's slots.
+    fn new_coder(&mut self, before: Coder, size: Size<Surf>) -> Box<Encoder> {
+        let slots = match before {
+            Coder::Here(_, encoder) => encoder.into_slots(),
+            Coder::None => SlotMap::new(self.coding.cache),
+            // It is with the worker, and takes what it knows of the slots with it.
+            Coder::Away(..) => {
+                self.offers_count = false;
+                SlotMap::new(self.coding.cache)
+            }
+        };
+        let mut encoder = Box::new(Encoder::with_slots(size, self.coding, slots));
+        let offers = std::mem::take(&mut self.offers);
+        if self.offers_count {
+            offers.iter().for_each(|(first, hashes)| encoder.offer(*first, hashes));
+        }
+        encoder
     }
 
     fn encode(
@@ -240,7 +309,7 @@ impl Seat {
                 self.host.on_base_gone(clock.now(), job.id);
                 return;
             }
-            _ => Box::new(Encoder::new(job.size, EncoderOptions::default())),
+            before => self.new_coder(before, job.size),
         };
         let wanted: u64 = job.items.iter().map(|i| i.rect.area()).sum();
         let film = job.items.iter().any(|i| i.quality == Quality::FILM);

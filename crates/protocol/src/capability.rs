@@ -42,6 +42,16 @@ impl Capability {
     }
 }
 
+/// The version that an end which names this range and ours will speak.
+///
+/// # Errors
+/// [`Fault::VersionMismatch`]: the ranges have none in common.
+// spec: V-2 V-3
+pub fn agree_version(oldest: u16, newest: u16) -> Result<u16, Fault> {
+    let (low, high) = (oldest.max(crate::OLDEST_VERSION), newest.min(crate::VERSION));
+    if low > high { Err(Fault::VersionMismatch) } else { Ok(high) }
+}
+
 /// A side's capabilities. At most [`Capabilities::MOST`] entries.
 // spec: V-4
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -62,6 +72,11 @@ impl Capabilities {
         self
     }
 
+    /// The smaller of what both sides say of `capability`.
+    pub fn agreed(&self, other: &Self, capability: Capability) -> u64 {
+        self.value(capability).min(other.value(capability))
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.varint(self.0.len() as u64);
         for (k, v) in &self.0 {
@@ -79,5 +94,30 @@ impl Capabilities {
             }
         }
         Ok(Self(list))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{OLDEST_VERSION, VERSION};
+
+    // spec: V-2 V-3
+    #[test]
+    fn the_highest_common_version_is_spoken_or_none() {
+        assert_eq!(agree_version(OLDEST_VERSION, VERSION), Ok(VERSION));
+        assert_eq!(agree_version(0, u16::MAX), Ok(VERSION));
+        assert_eq!(agree_version(0, OLDEST_VERSION), Ok(OLDEST_VERSION));
+        for (oldest, newest) in [(VERSION + 1, u16::MAX), (0, OLDEST_VERSION - 1), (VERSION, OLDEST_VERSION - 1)] {
+            assert_eq!(agree_version(oldest, newest), Err(Fault::VersionMismatch));
+        }
+    }
+
+    // spec: V-4
+    #[test]
+    fn what_is_not_said_has_its_default_and_the_smaller_holds() {
+        let (all, none) = (Capabilities::default().with(Capability::CacheBytes, 1 << 26), Capabilities::default());
+        assert_eq!(all.agreed(&all, Capability::CacheBytes), 1 << 26);
+        assert_eq!(all.agreed(&none, Capability::CacheBytes), 0);
     }
 }

@@ -105,6 +105,14 @@ pub enum Control {
     },
     /// Host to viewer: a sentence for the person.
     Notice(String),
+    /// Viewer to host, after a Welcome that resumes nothing: what the slots of the tile cache hold, by the hashes of
+    /// the pixels' specification (0: nothing). At most [`MAX_OFFER`].
+    CacheOffer {
+        /// The slot of the first hash.
+        first: u32,
+        /// One for each slot from there on.
+        hashes: Vec<u128>,
+    },
     /// Both ways: the end, said aloud.
     Bye {
         /// Why.
@@ -170,6 +178,9 @@ pub enum Goodbye {
 pub const MAX_AUTH: usize = 1024;
 /// The most bytes of one part of clipboard data.
 pub const MAX_CLIP_CHUNK: usize = 32 * 1024;
+/// The most hashes of one offer.
+// spec: K-21
+pub const MAX_OFFER: usize = 1024;
 /// The most surfaces of one session.
 pub const MAX_SURFACES: usize = 16;
 /// The most bytes of a name or a sentence.
@@ -179,7 +190,7 @@ impl Control {
     /// Whether it may come from the host.
     // spec: K-3
     pub const fn from_host(&self) -> bool {
-        !matches!(self, Self::Attach { .. } | Self::Resize { .. } | Self::Refresh { .. })
+        !matches!(self, Self::Attach { .. } | Self::Resize { .. } | Self::Refresh { .. } | Self::CacheOffer { .. })
     }
 
     /// Whether it may come from the viewer.
@@ -277,12 +288,19 @@ impl Control {
                 out.push(*reason as u8);
                 out.text(text, MAX_SENTENCE);
             }
+            Self::CacheOffer { first, hashes } => {
+                out.varint(15);
+                out.varint(u64::from(*first));
+                let hashes = hashes.get(..MAX_OFFER).unwrap_or(hashes);
+                out.varint(hashes.len() as u64);
+                hashes.iter().for_each(|hash| out.extend_from_slice(&hash.to_le_bytes()));
+            }
         }
         out
     }
 
     /// Reads a message without its frame.
-    // spec: K-1, K-2, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15
+    // spec: K-1, K-2, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-21
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let mut r = Reader::new(bytes);
         Ok(match r.varint()? {
@@ -335,6 +353,14 @@ impl Control {
             12 => Self::ClipRefuse { id: r.var()? },
             13 => Self::Notice(r.text(MAX_SENTENCE)?.into()),
             14 => Self::Bye { reason: Goodbye::from_wire(r.u8()?), text: r.text(MAX_SENTENCE)?.into() },
+            15 => {
+                let first = r.var()?;
+                let mut hashes = Vec::new();
+                for _ in 0..r.count(MAX_OFFER)? {
+                    hashes.push(u128::from_le_bytes(r.array()?));
+                }
+                Self::CacheOffer { first, hashes }
+            }
             _ => return Err(Fault::UnknownControl),
         })
     }
@@ -488,6 +514,7 @@ mod tests {
             Control::ClipRefuse { id: 2 },
             Control::Notice("hello".into()),
             Control::Bye { reason: Goodbye::TakenOver, text: "another client".into() },
+            Control::CacheOffer { first: 1024, hashes: vec![0, u128::MAX, 5 << 64] },
         ]
     }
 

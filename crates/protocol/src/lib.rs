@@ -14,7 +14,7 @@ pub mod fuzzing;
 pub mod slice;
 pub mod wire;
 
-pub use capability::{Capabilities, Capability};
+pub use capability::{Capabilities, Capability, agree_version};
 pub use control::{Control, Goodbye, RefuseReason};
 pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport, expand_seq};
 pub use fault::Fault;

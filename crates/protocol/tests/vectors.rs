@@ -325,6 +325,11 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
             "Another client took over.",
             Control::Bye { reason: Goodbye::TakenOver, text: "another client".into() },
         ),
+        (
+            "118-cache-offer",
+            "Slot 1024 holds a tile, slot 1025 none.",
+            Control::CacheOffer { first: 1024, hashes: vec![0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10, 0] },
+        ),
     ]
 }
 

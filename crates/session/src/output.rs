@@ -74,6 +74,13 @@ pub enum HostOutput {
     },
     /// Something about the clipboard.
     Clip(ClipWish),
+    /// The viewer says what its slots of the tile cache hold, from slot `first` on (0: nothing).
+    CacheOffer {
+        /// The first slot.
+        first: u32,
+        /// One hash for each slot.
+        hashes: Vec<u128>,
+    },
     /// Something happened.
     Note(Note),
     /// The session is over for this viewer.

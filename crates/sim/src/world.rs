@@ -7,13 +7,13 @@ use crate::screen::Screen;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use telepane_codec::{Decoder, Encoder, EncoderOptions};
+use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap};
 use telepane_model::{
     EncodeJob, EncodedSlices, Epoch, HostClock, InputEvent, Journey, Pixels, Size, Span, Stamp, Surf, UpdateId,
     Version, ViewerClock,
 };
 use telepane_protocol::Control;
-use telepane_protocol::control::Held;
+use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_rate::Policy;
 use telepane_session::{DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 
@@ -68,6 +68,8 @@ pub struct World {
     encoder: Option<(Epoch, Encoder)>,
     coding: VecDeque<(u64, EncodeJob)>,
     decoder: Option<(Epoch, Decoder)>,
+    /// What the viewer said its slots hold, until there is an encoder.
+    offers: Vec<(u32, Vec<u128>)>,
     decoding: Option<(u64, DecodeJob)>,
     presenting: Option<(u64, Journey)>,
     host_wake: Option<u64>,
@@ -147,6 +149,7 @@ impl World {
             encoder: None,
             coding: VecDeque::new(),
             decoder: None,
+            offers: Vec::new(),
             decoding: None,
             presenting: None,
             host_wake: Some(0),
@@ -235,6 +238,7 @@ impl World {
         self.note("world", format_args!("the agent is started again"));
         self.host = Host::new(self.host_now(), self.host_options.clone());
         self.encoder = None;
+        self.offers.clear();
         self.coding.clear();
         self.controls.clear();
         self.dead = true;
@@ -355,6 +359,18 @@ impl World {
         self.viewer_wake = Some(self.now);
     }
 
+    /// A viewer that meets an agent which knows nothing of it says what its slots hold.
+    fn offer(&mut self) {
+        if self.encoder.is_some() {
+            return;
+        }
+        let Some((_, decoder)) = &self.decoder else { return };
+        for (n, hashes) in decoder.cache().hashes().chunks(MAX_OFFER).enumerate() {
+            let offer = Control::CacheOffer { first: (n * MAX_OFFER) as u32, hashes: hashes.to_vec() };
+            self.send_control(Direction::Up, offer);
+        }
+    }
+
     fn next_at(&self) -> Option<u64> {
         let screen = self.screen.next_at().map(|t| t.as_micros().saturating_sub(HOST_EPOCH));
         let viewer = if self.asleep {
@@ -398,6 +414,7 @@ impl World {
                 self.down.cut();
                 self.up.cut();
                 self.attach(&held);
+                self.offer();
             } else {
                 self.viewer.on_reconnect_failed(self.viewer_now());
                 self.viewer_wake = Some(self.now);
@@ -503,6 +520,10 @@ impl World {
                     }
                 }
                 HostOutput::Clip(wish) => self.note("host", format_args!("{wish:?}")),
+                HostOutput::CacheOffer { first, hashes } => match &mut self.encoder {
+                    Some((_, encoder)) => encoder.offer(first, &hashes),
+                    None => self.offers.push((first, hashes)),
+                },
                 HostOutput::Note(note) => self.on_note("host", &note),
                 HostOutput::Closed(reason) => self.note("host", format_args!("closed {reason:?}")),
                 HostOutput::Idle { until, why } => {
@@ -518,7 +539,11 @@ impl World {
         let now = self.host_now();
         let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
-            self.encoder = Some((job.epoch, Encoder::new(job.size, EncoderOptions::default())));
+            let options = EncoderOptions::default();
+            let slots = self.encoder.take().map_or_else(|| SlotMap::new(options.cache), |(_, e)| e.into_slots());
+            let mut encoder = Encoder::with_slots(job.size, options, slots);
+            self.offers.drain(..).for_each(|(first, hashes)| encoder.offer(first, &hashes));
+            self.encoder = Some((job.epoch, encoder));
         }
         let pixels: Arc<Pixels> = self.screen.pixels();
         if pixels.size() != job.size {
@@ -618,7 +643,8 @@ impl World {
     fn decode(&mut self, job: &DecodeJob) {
         let fits = matches!(&self.decoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
-            self.decoder = Some((job.epoch, Decoder::new(job.size)));
+            let cache = self.decoder.as_mut().map(|(_, d)| d.take_cache()).unwrap_or_default();
+            self.decoder = Some((job.epoch, Decoder::with_cache(job.size, cache)));
         }
         let Some((_, decoder)) = &mut self.decoder else { return };
         let fine = decoder.apply(&job.ops).is_ok();

@@ -37,7 +37,7 @@ fn a_key_revoked_by_another_process_is_noticed_also_when_a_caller_came_first() {
     assert_eq!(door.refresh(), before, "nothing changed");
     elsewhere.revoke("laptop").unwrap();
     // A caller makes the door read the list; whoever watches must still learn of it.
-    let mut caller = door.greet(IpAddr::from([192, 0, 2, 1]), [0; 32]).unwrap();
+    let mut caller = door.greet(IpAddr::from([192, 0, 2, 1]), [0; 32], 4 << 20).unwrap();
     caller.greeted = true;
     let nonsense = Control::Auth(vec![0xff; 8]).encode();
     assert!(matches!(door.on_message(&mut caller, &nonsense, Stamp::from_micros(1)), Answer::Out(_)));

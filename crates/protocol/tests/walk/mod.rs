@@ -298,6 +298,12 @@ pub fn control(bytes: &[u8]) -> String {
             w.varint("id");
         }
         13 => w.text("text"),
+        15 => {
+            w.varint("first");
+            for _ in 0..w.varint("names") {
+                w.blob("  name", 16);
+            }
+        }
         other => panic!("no kind {other}"),
     }
     w.end()

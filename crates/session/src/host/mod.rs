@@ -32,7 +32,7 @@ use telepane_model::{
     Point, Quality, Rect, Region, Size, Span, Stamp, Surf, SurfaceId, Trust, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::Held as HeldSurface;
-use telepane_protocol::{Control, Fault, Goodbye, SliceBody};
+use telepane_protocol::{Capabilities, Capability, Control, Fault, Goodbye, SliceBody};
 use telepane_rate::Policy;
 
 /// What a person can set.
@@ -74,7 +74,29 @@ pub struct Host {
     /// Asked so often since something was left to confirm.
     asks: u32,
     cursor_serial: u32,
+    peer: Peer,
 }
+
+/// What the viewer's capabilities leave of what the host may do.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    /// Bytes on the way: half of its receive buffer (DESIGN §3.1).
+    in_flight: Bytes,
+    /// Bytes of slices that may wait for their turn there.
+    pending: u64,
+    /// It shows 4:2:0 film.
+    film: bool,
+    /// It takes text from the clipboard.
+    clipboard: bool,
+}
+
+impl Peer {
+    /// A viewer that said nothing yet, which nothing is sent to either.
+    const UNKNOWN: Self = Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, clipboard: true };
+}
+
+/// The op kind of FILM, as capability 1 counts it (`protocol-spec/codec.md` C-7).
+const FILM_OP: u64 = 1 << 5;
 
 /// The one surface there is so far.
 #[derive(Debug)]
@@ -189,7 +211,29 @@ impl Host {
             ask_now: false,
             asks: 0,
             cursor_serial: 0,
+            peer: Peer::UNKNOWN,
         }
+    }
+
+    /// What the viewer of the next connection said it can do; before [`Host::on_attached`].
+    // spec: V-5
+    pub fn on_capabilities(&mut self, capabilities: &Capabilities) {
+        let value = |c| capabilities.value(c);
+        self.peer = Peer {
+            in_flight: Bytes(value(Capability::ReceiveBuffer) / 2),
+            pending: value(Capability::PendingBytes),
+            film: value(Capability::Chroma) & 1 != 0 && value(Capability::Ops) & FILM_OP != 0,
+            clipboard: value(Capability::Clipboard) & 1 != 0,
+        };
+        if !self.films()
+            && let Some(surface) = &mut self.surface
+        {
+            surface.film = Film::new();
+        }
+    }
+
+    const fn films(&self) -> bool {
+        self.options.film && self.peer.film
     }
 
     /// A connection stands and its viewer is who it says. `held` is what a resuming viewer kept of the surfaces.
@@ -205,7 +249,9 @@ impl Host {
         // Only a viewer that holds what was sent is surely the one whose clock is known.
         let clock = std::mem::take(&mut self.clock);
         let clock = if resumes.is_some() { clock } else { ClockEstimate::new() };
-        self.link = Some(Link::renewed(now, self.options.policy, clock));
+        let policy = self.options.policy;
+        let policy = Policy { in_flight_max: policy.in_flight_max.min(self.peer.in_flight), ..policy };
+        self.link = Some(Link::renewed(now, policy, clock));
         self.attached_at = now;
         self.input.on_attached(now);
         (self.reports, self.asks, self.ask_now) = (0, 0, true);
@@ -270,6 +316,7 @@ impl Host {
             self.replace_surface(facts.size, version, facts.captured);
             return;
         }
+        let films = self.films();
         let Some(surface) = &mut self.surface else { return };
         surface.version = version;
         surface.captured = facts.captured;
@@ -285,7 +332,7 @@ impl Host {
             // What the frame before wanted is not even sent.
             link.rate.on_limited(now, surface.outbox.fresh_bytes() > 0);
         }
-        if self.options.film {
+        if films {
             surface.film.on_frame(&surface.ledger, changed.bounds(), now);
         }
     }
@@ -394,7 +441,9 @@ impl Host {
     pub fn on_clip_changed(&mut self, now: Stamp<HostClock>, has_text: bool) {
         self.advance(now);
         let offer = self.clip.on_local_change(has_text);
-        self.send_control(offer);
+        if self.peer.clipboard {
+            self.send_control(offer);
+        }
     }
 
     /// An application on the desktop pastes what the viewer offered.

@@ -1,5 +1,6 @@
 //! Slices on their way: cut into shards, sent, acknowledged, sent again, and forgotten once the viewer has them.
 
+use crate::viewer::{SHARD_COST, SLICE_COST};
 use std::collections::{BTreeMap, VecDeque};
 use telepane_model::{Epoch, HostClock, Stamp, SurfaceId, UpdateId};
 use telepane_protocol::{MAX_DATA_SHARDS, Shard, SliceBody};
@@ -176,6 +177,11 @@ impl Outbox {
         self.peek().is_none()
     }
 
+    /// What slices that are not confirmed may take at the viewer while they wait for their turn.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.slices.values().map(OutSlice::cost).sum()
+    }
+
     /// Bytes coded and never sent.
     pub const fn fresh_bytes(&self) -> usize {
         self.fresh_bytes
@@ -183,6 +189,12 @@ impl Outbox {
 }
 
 impl OutSlice {
+    // spec: V-5
+    fn cost(&self) -> u64 {
+        let payload: usize = self.shards.iter().map(Vec::len).sum();
+        (SLICE_COST + self.shards.len() * SHARD_COST + payload) as u64
+    }
+
     /// The shard's size, if it has been sent and is not known to have arrived.
     fn pending(&self, index: u8) -> Option<usize> {
         let i = usize::from(index);

@@ -163,13 +163,20 @@ impl Host {
         let per_slice = budget.pace.bytes_in(SLICE_TIME).0 / shard as u64;
         let shards = per_slice.clamp(1, u64::from(telepane_protocol::MAX_DATA_SHARDS));
         let slice_bytes = shards * shard as u64 - SliceBody::OVERHEAD as u64;
+        // spec: V-5
+        let waiting = surface.outbox.waiting_bytes();
+        if waiting > 0 && waiting + slice_bytes > self.peer.pending {
+            // Were one of them lost, the viewer could not keep what follows; its next report makes room.
+            return;
+        }
+        let pending = self.peer.pending.saturating_sub(waiting).max(slice_bytes);
         let room = match surface.film.region() {
             Some(_) => link.rate.frame_budget(now, 30).0,
             None => budget.pace.bytes_in(JOB_TIME).0,
         };
         let id = JobId(self.next_job);
         self.next_job += 1;
-        let room = (room << surface.cramped).clamp(slice_bytes, MOST_JOB);
+        let room = (room << surface.cramped).clamp(slice_bytes, MOST_JOB).min(pending);
         surface.job = Some(Ordered {
             id,
             planned: now,

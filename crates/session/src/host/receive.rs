@@ -180,7 +180,7 @@ impl Host {
         Ok(())
     }
 
-    // spec: H-14, K-3, K-10, K-11
+    // spec: H-14, K-3, K-10, K-11, K-21
     pub(super) fn read_control(&mut self, message: Control) -> Result<(), Fault> {
         match message {
             Control::Resize { size, scale } => self.out.push_back(HostOutput::Resize { size, scale }),
@@ -200,6 +200,7 @@ impl Host {
                 let wish = self.clip.on_control(m)?;
                 self.out.extend(wish.map(HostOutput::Clip));
             }
+            Control::CacheOffer { first, hashes } => self.out.push_back(HostOutput::CacheOffer { first, hashes }),
             Control::Bye { reason, .. } => self.out.push_back(HostOutput::Closed(reason)),
             _ => return Err(Fault::Unexpected),
         }

@@ -17,8 +17,10 @@ pub struct Assembler {
     ignore: UpdateId,
     /// A rebase on `applied` is awaited.
     waiting_for_rebase: bool,
-    /// A slice was taken for decoding and is not applied yet.
-    taken: bool,
+    /// A slice was taken for decoding and is not applied yet. It could have been decoded since then.
+    taken: Option<Stamp<ViewerClock>>,
+    /// When the last slice taken could first have been decoded: it and all before it were whole.
+    turn_at: Stamp<ViewerClock>,
     /// What was given up while a slice was being decoded counts from that slice on.
     gave_up_meanwhile: bool,
     pending: BTreeMap<UpdateId, Partial>,
@@ -57,8 +59,9 @@ pub struct Ready {
 // spec: Y-5
 pub const MOST_PENDING: usize = 4 << 20;
 /// What a waiting slice, and a place in it, take besides the payload: tiny shards must not cost more than they count.
-const SLICE_COST: usize = 160;
-const SHARD_COST: usize = 32;
+pub const SLICE_COST: usize = 160;
+/// See [`SLICE_COST`].
+pub const SHARD_COST: usize = 32;
 /// An epoch may be this far ahead of the present one: a host that resizes at 100 Hz through an hour of silence.
 // spec: Y-1
 const EPOCHS_AHEAD: u32 = 360_000;
@@ -73,7 +76,8 @@ impl Assembler {
             applied: UpdateId::BLANK,
             ignore: UpdateId::BLANK,
             waiting_for_rebase: false,
-            taken: false,
+            taken: None,
+            turn_at: Stamp::ZERO,
             gave_up_meanwhile: false,
             pending: BTreeMap::new(),
             bytes: 0,
@@ -166,7 +170,8 @@ impl Assembler {
         }
         // A slice that comes before any that says the size cannot be the first of its epoch.
         let size = self.size.ok_or(Fault::BadSize)?;
-        self.taken = true;
+        self.turn_at = self.turn_at.max(partial.complete_at);
+        self.taken = Some(self.turn_at);
         Ok(Some(Ready {
             id,
             size,
@@ -181,7 +186,7 @@ impl Assembler {
     // spec: Y-4
     pub fn on_applied(&mut self, id: UpdateId, now: Stamp<ViewerClock>) {
         self.applied = id;
-        self.taken = false;
+        self.taken = None;
         self.waiting_for_rebase = std::mem::take(&mut self.gave_up_meanwhile);
         // After a rebase, what was pending below it belongs to a chain that ended.
         let keep = self.pending.split_off(&id.next());
@@ -200,7 +205,7 @@ impl Assembler {
     pub fn give_up(&mut self) {
         self.ignore = self.highest;
         // While a slice is being decoded `applied` is about to change; what is reported then must be what is held.
-        *(if self.taken { &mut self.gave_up_meanwhile } else { &mut self.waiting_for_rebase }) = true;
+        *(if self.taken.is_some() { &mut self.gave_up_meanwhile } else { &mut self.waiting_for_rebase }) = true;
         self.pending.clear();
         self.bytes = 0;
         self.blocked_since = None;
@@ -218,13 +223,13 @@ impl Assembler {
 
     /// What the host is told.
     // spec: D-20, Y-7
-    pub fn report(&self) -> Option<SurfaceReport> {
+    pub fn report(&self, now: Stamp<ViewerClock>) -> Option<SurfaceReport> {
         (self.epoch.0 > 0).then(|| SurfaceReport {
             surface: self.surface,
             epoch: self.epoch,
             applied: self.applied,
             gave_up: self.waiting_for_rebase.then_some(self.ignore),
-            queue: Span::ZERO,
+            queue: self.taken.map_or(Span::ZERO, |since| now.since(since)),
         })
     }
 
@@ -302,7 +307,7 @@ mod tests {
         a.on_shard(shard(3, 2, 0, 1), at(5)).expect("fine");
         assert_eq!(a.gives_up_at(Span::millis(100)), Some(at(105)));
         a.give_up();
-        let report = a.report().expect("an epoch");
+        let report = a.report(at(120)).expect("an epoch");
         assert_eq!((report.applied, report.gave_up), (UpdateId(1), Some(UpdateId(3))));
         // Late shards of the discarded chain, and the chain going on, change nothing.
         a.on_shard(shard(2, 1, 0, 1), at(110)).expect("fine");
@@ -311,8 +316,25 @@ mod tests {
         a.on_shard(shard(5, 1, 0, 1), at(150)).expect("fine");
         assert_eq!(ready(&mut a), Some(5));
         a.on_applied(UpdateId(5), at(150));
-        assert_eq!(a.report().and_then(|r| r.gave_up), None);
+        assert_eq!(a.report(at(150)).and_then(|r| r.gave_up), None);
         assert!(a.pending.is_empty() && a.bytes == 0);
+    }
+
+    // spec: D-20
+    #[test]
+    fn the_report_says_how_long_decoding_is_behind() {
+        let mut a = Assembler::new(SurfaceId(0));
+        let queue = |a: &Assembler, ms| a.report(at(ms)).map(|r| r.queue);
+        a.on_shard(shard(2, 1, 0, 1), at(1)).expect("fine");
+        assert_eq!(queue(&a, 9), Some(Span::ZERO), "what waits for a lost slice is no queue");
+        a.on_shard(shard(1, 0, 0, 1), at(10)).expect("fine");
+        assert_eq!(ready(&mut a), Some(1));
+        assert_eq!(queue(&a, 14), Some(Span::millis(4)));
+        a.on_applied(UpdateId(1), at(15));
+        assert_eq!(ready(&mut a), Some(2));
+        assert_eq!(queue(&a, 21), Some(Span::millis(11)), "it could have been decoded with the first");
+        a.on_applied(UpdateId(2), at(22));
+        assert_eq!(queue(&a, 30), Some(Span::ZERO));
     }
 
     // spec: D-22

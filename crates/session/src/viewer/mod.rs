@@ -8,6 +8,7 @@ use crate::clip::Clip;
 use crate::link::Link;
 use crate::output::{Alarm, ClipWish, DecodeJob, Incoming, ViewerOutput, Wake};
 use assemble::{Assembler, Ready};
+pub use assemble::{SHARD_COST, SLICE_COST};
 use input::Outgoing;
 use std::collections::VecDeque;
 use telepane_model::journey::HostJourney;
@@ -16,13 +17,17 @@ use telepane_model::{
     UpdateId, ViewerClock,
 };
 use telepane_protocol::control::Held;
-use telepane_protocol::{Control, Datagram, Fault, Feedback};
+use telepane_protocol::{Capabilities, Capability, Control, Datagram, Fault, Feedback};
 use telepane_rate::{Policy, SendClass};
 
 /// See the module.
 pub struct Viewer {
     now: Stamp<ViewerClock>,
     policy: Policy,
+    /// What the host's capabilities leave of the policy's.
+    in_flight_max: Bytes,
+    /// The host takes text from the clipboard.
+    host_clipboard: bool,
     out: VecDeque<ViewerOutput>,
     link: Option<Link<ViewerClock, HostClock, Carried>>,
     assembler: Assembler,
@@ -91,6 +96,8 @@ impl Viewer {
         Self {
             now,
             policy,
+            in_flight_max: policy.in_flight_max,
+            host_clipboard: true,
             out: VecDeque::new(),
             link: None,
             assembler: Assembler::new(SURFACE),
@@ -123,6 +130,14 @@ impl Viewer {
         usable.then_some(held).into_iter().collect()
     }
 
+    /// What the host of the next connection said it can do; before [`Viewer::on_attached`].
+    // spec: V-5
+    pub fn on_capabilities(&mut self, capabilities: &Capabilities) {
+        let half = Bytes(capabilities.value(Capability::ReceiveBuffer) / 2);
+        self.in_flight_max = self.policy.in_flight_max.min(half);
+        self.host_clipboard = capabilities.value(Capability::Clipboard) & 1 != 0;
+    }
+
     /// A connection stands and the host let us in. `host_now` is its clock when it said so.
     // spec: Y-24, Y-25, A-39
     pub fn on_attached(&mut self, now: Stamp<ViewerClock>, host_now: Stamp<HostClock>) {
@@ -130,7 +145,8 @@ impl Viewer {
         if self.link.is_some() {
             self.forget_pastes();
         }
-        self.link.insert(Link::new(now, self.policy)).clock.hear(host_now);
+        let policy = Policy { in_flight_max: self.in_flight_max, ..self.policy };
+        self.link.insert(Link::new(now, policy)).clock.hear(host_now);
         self.woke = false;
         self.cursor_number = 0;
         self.host_near = host_now;
@@ -209,7 +225,9 @@ impl Viewer {
     pub fn on_clip_changed(&mut self, now: Stamp<ViewerClock>, has_text: bool) {
         self.advance(now);
         let offer = self.clip.on_local_change(has_text);
-        self.send_control(offer);
+        if self.host_clipboard {
+            self.send_control(offer);
+        }
     }
 
     /// An application here pastes what the host offered.
@@ -603,7 +621,7 @@ impl Viewer {
         match link.arrivals.due() {
             Some(at) if at <= now => {
                 if let Some(mut f) = link.arrivals.report(now) {
-                    let report = self.assembler.report();
+                    let report = self.assembler.report(now);
                     let carried = report.and_then(|r| r.gave_up).map_or(Carried::Other, Carried::GaveUp);
                     f.surfaces.extend(report);
                     let bytes = link.send(now, &Datagram::Feedback(f), carried, SendClass::Unpaced, Bytes::default());

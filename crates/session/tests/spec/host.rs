@@ -11,19 +11,19 @@ use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SurfaceR
 use telepane_session::{Host, HostOptions, HostOutput, Incoming};
 
 /// A host and what it has wished for.
-struct HostBench {
-    host: Host,
-    now: Stamp<HostClock>,
-    peer_seq: u64,
-    sent: Vec<(u16, usize, Datagram)>,
-    jobs: Vec<EncodeJob>,
-    rest: Vec<HostOutput>,
-    frame: u64,
+pub struct HostBench {
+    pub host: Host,
+    pub now: Stamp<HostClock>,
+    pub peer_seq: u64,
+    pub sent: Vec<(u16, usize, Datagram)>,
+    pub jobs: Vec<EncodeJob>,
+    pub rest: Vec<HostOutput>,
+    pub frame: u64,
 }
 
 impl HostBench {
     /// With one frame captured and a viewer attached.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut b = Self {
             host: Host::new(host_at(0), HostOptions::default()),
             now: host_at(0),
@@ -39,13 +39,13 @@ impl HostBench {
         b
     }
 
-    fn attach(&mut self, held: &[Held]) {
+    pub fn attach(&mut self, held: &[Held]) {
         self.peer_seq = 0;
         self.host.on_attached(self.now, 1_400, held);
         self.drain();
     }
 
-    fn frame(&mut self, size: Size<Surf>) {
+    pub fn frame(&mut self, size: Size<Surf>) {
         self.frame += 1;
         let damage = Damage::all(size);
         let facts = FrameFacts { id: FrameId(self.frame), surface: SurfaceId(0), size, captured: self.now, damage };
@@ -53,7 +53,7 @@ impl HostBench {
     }
 
     /// Takes what is wished for now; says when the host wants to be woken.
-    fn drain(&mut self) -> Option<Stamp<HostClock>> {
+    pub fn drain(&mut self) -> Option<Stamp<HostClock>> {
         loop {
             match self.host.poll_output() {
                 HostOutput::Idle { until, .. } => return until,
@@ -68,7 +68,7 @@ impl HostBench {
     }
 
     /// Lets `ms` milliseconds pass, waking the host when it asks.
-    fn pass(&mut self, ms: u64) {
+    pub fn pass(&mut self, ms: u64) {
         let end = self.now + Span::millis(ms);
         while let Some(at) = self.drain().filter(|at| *at <= end && self.now < end) {
             // Never twice at one instant, as with a shell's timer.
@@ -81,7 +81,7 @@ impl HostBench {
     }
 
     /// Answers the newest job with slices of these many bytes; `done`: nothing is left of what was wanted.
-    fn code(&mut self, sizes: &[usize], done: bool) -> EncodeJob {
+    pub fn code(&mut self, sizes: &[usize], done: bool) -> EncodeJob {
         let job = self.jobs.pop().expect("a job is out");
         let grid = Grid::new(job.size);
         let version = job.items.iter().map(|i| i.version).max().expect("something is wanted");
@@ -103,7 +103,7 @@ impl HostBench {
         job
     }
 
-    fn receive(&mut self, d: &Datagram) {
+    pub fn receive(&mut self, d: &Datagram) {
         let bytes = d.encode(self.peer_seq);
         self.peer_seq += 1;
         self.host.on_datagram(&Incoming { bytes, arrived: self.now });
@@ -111,7 +111,7 @@ impl HostBench {
     }
 
     /// Feedback for everything sent so far, with the state of the surface.
-    fn report(&mut self, epoch: Epoch, applied: u32, gave_up: Option<u32>) {
+    pub fn report(&mut self, epoch: Epoch, applied: u32, gave_up: Option<u32>) {
         let newest = self.sent.last().map_or(0, |(seq, ..)| u64::from(*seq));
         let surface = SurfaceReport {
             surface: SurfaceId(0),
@@ -131,7 +131,7 @@ impl HostBench {
         }));
     }
 
-    fn input(&mut self, first: u32, events: &[InputEvent], held: &[KeyCode]) {
+    pub fn input(&mut self, first: u32, events: &[InputEvent], held: &[KeyCode]) {
         self.receive(&Datagram::Input(InputBatch {
             sent: 0,
             floor: InputSeq(first),
@@ -143,7 +143,7 @@ impl HostBench {
     }
 
     /// Every shard in the order in which it was first sent.
-    fn shards(&self) -> Vec<&Shard> {
+    pub fn shards(&self) -> Vec<&Shard> {
         let shards = self.sent.iter().filter_map(|(_, _, d)| if let Datagram::Shard(s) = d { Some(s) } else { None });
         shards.fold(vec![], |mut all, s| {
             if !all.contains(&s) {
@@ -153,7 +153,7 @@ impl HostBench {
         })
     }
 
-    fn faults(&self) -> Vec<&'static str> {
+    pub fn faults(&self) -> Vec<&'static str> {
         let fault = |o: &HostOutput| match o {
             HostOutput::Note(Note::Rejected { fault }) => Some(*fault),
             _ => None,
@@ -161,7 +161,7 @@ impl HostBench {
         self.rest.iter().filter_map(fault).collect()
     }
 
-    fn rebases(&self) -> usize {
+    pub fn rebases(&self) -> usize {
         self.rest.iter().filter(|o| matches!(o, HostOutput::Note(Note::Rebased { .. }))).count()
     }
 }

@@ -1,6 +1,7 @@
 //! Sentences of `protocol-spec/host.md` and `protocol-spec/viewer.md` that the machines' own tests do not show, driven
 //! from outside as a shell drives them: facts in, wishes out, and time an argument.
 
+mod capabilities;
 mod host;
 mod viewer;
 
