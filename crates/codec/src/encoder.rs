@@ -187,7 +187,7 @@ impl Encoder {
         self.slots.begin();
         let (mut dirty, films) = self.survey(job, &mut run);
         let mut draft = None;
-        if self.options.moves {
+        if self.options.moves && !self.comes_back(&dirty, &run) {
             draft = self.make_moves(&mut dirty, &mut run);
         }
         if self.keeps_any(&dirty, &run) {

@@ -43,6 +43,8 @@ pub struct Seat {
     offers: Vec<(u32, Vec<u128>)>,
     /// What the viewer said its slots hold still counts: no coder's knowledge of them was lost.
     offers_count: bool,
+    /// The viewer could not decode a slice: the next coder knows nothing of its slots.
+    spoilt: bool,
     /// When the mind wants to be woken.
     pub wake: Option<Stamp<HostClock>>,
     window_told: Stamp<HostClock>,
@@ -106,6 +108,7 @@ impl Seat {
             coding: EncoderOptions::default(),
             offers: Vec::new(),
             offers_count: true,
+            spoilt: false,
             wake: None,
             window_told: Stamp::ZERO,
         }
@@ -177,6 +180,7 @@ impl Seat {
                 }
                 HostOutput::Clip(ClipWish::Offered(true)) if !self.guest.rights.has(Feature::ClipboardPaste) => {}
                 HostOutput::Clip(clip) => wish(Wish::Clip(clip)),
+                HostOutput::Spoilt => (self.spoilt, self.offers_count) = (true, false),
                 HostOutput::CacheOffer { first, hashes } => self.on_offer(first, hashes),
                 HostOutput::Note(note) => notes.write(now, &note),
                 HostOutput::Closed(reason) => {
@@ -270,7 +274,10 @@ impl Seat {
 
     /// A coder for a new epoch, which knows what the one before knew of the viewer's slots.
     fn new_coder(&mut self, before: Coder, size: Size<Surf>) -> Box<Encoder> {
+        let spoilt = std::mem::take(&mut self.spoilt);
         let slots = match before {
+            // spec: C-155
+            Coder::Here(..) if spoilt => SlotMap::new(self.coding.cache),
             Coder::Here(_, encoder) => encoder.into_slots(),
             Coder::None => SlotMap::new(self.coding.cache),
             // It is with the worker, and takes what it knows of the slots with it.

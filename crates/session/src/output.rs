@@ -81,6 +81,8 @@ pub enum HostOutput {
         /// One hash for each slot.
         hashes: Vec<u128>,
     },
+    /// The viewer could not decode what it was sent: nothing is known any more of what it keeps beside the framebuffer.
+    Spoilt,
     /// Something happened.
     Note(Note),
     /// The session is over for this viewer.

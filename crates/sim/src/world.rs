@@ -7,7 +7,7 @@ use crate::screen::Screen;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap};
+use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap, TileCache};
 use telepane_model::{
     EncodeJob, EncodedSlices, Epoch, HostClock, InputEvent, Journey, Pixels, Size, Span, Stamp, Surf, UpdateId,
     Version, ViewerClock,
@@ -70,6 +70,8 @@ pub struct World {
     decoder: Option<(Epoch, Decoder)>,
     /// What the viewer said its slots hold, until there is an encoder.
     offers: Vec<(u32, Vec<u128>)>,
+    /// The viewer could not decode: nothing is known of its slots.
+    spoilt: bool,
     decoding: Option<(u64, DecodeJob)>,
     presenting: Option<(u64, Journey)>,
     host_wake: Option<u64>,
@@ -150,6 +152,7 @@ impl World {
             coding: VecDeque::new(),
             decoder: None,
             offers: Vec::new(),
+            spoilt: false,
             decoding: None,
             presenting: None,
             host_wake: Some(0),
@@ -247,6 +250,13 @@ impl World {
         self.screen.tell_again();
         self.viewer.on_link_lost(self.viewer_now());
         (self.host_wake, self.viewer_wake) = (Some(self.now), Some(self.now));
+    }
+
+    /// The viewer loses what its slots held, as none should.
+    pub fn lose_cache(&mut self) {
+        if let Some((_, decoder)) = &mut self.decoder {
+            *decoder.cache_mut() = TileCache::default();
+        }
     }
 
     /// The person wants another size of the desktop.
@@ -520,6 +530,7 @@ impl World {
                     }
                 }
                 HostOutput::Clip(wish) => self.note("host", format_args!("{wish:?}")),
+                HostOutput::Spoilt => self.spoilt = true,
                 HostOutput::CacheOffer { first, hashes } => match &mut self.encoder {
                     Some((_, encoder)) => encoder.offer(first, &hashes),
                     None => self.offers.push((first, hashes)),
@@ -540,7 +551,13 @@ impl World {
         let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
             let options = EncoderOptions::default();
-            let slots = self.encoder.take().map_or_else(|| SlotMap::new(options.cache), |(_, e)| e.into_slots());
+            // spec: C-155
+            let spoilt = std::mem::take(&mut self.spoilt);
+            let slots = self
+                .encoder
+                .take()
+                .filter(|_| !spoilt)
+                .map_or_else(|| SlotMap::new(options.cache), |(_, e)| e.into_slots());
             let mut encoder = Encoder::with_slots(job.size, options, slots);
             self.offers.drain(..).for_each(|(first, hashes)| encoder.offer(first, &hashes));
             self.encoder = Some((job.epoch, encoder));

@@ -16,6 +16,8 @@ use telepane_model::{Rect, Surf};
 const LEAST_RECALL: u64 = 128;
 /// A tile is worth keeping when at least this part of it is overwritten: less is typing.
 const KEPT_SHARE: u64 = 4;
+/// Tiles that are looked at to see whether the rest is worth it.
+const SAMPLES: usize = 8;
 
 impl Encoder {
     /// The peer has the op and there are slots.
@@ -89,6 +91,19 @@ impl Encoder {
         let (slot, class) = self.slots.find(hash)?;
         self.tiles.saw(d.at, class);
         Some(slot)
+    }
+
+    /// Whether what is wanted is mostly in the cache, by a look at a few tiles: then nothing else is searched for it.
+    pub(super) fn comes_back(&mut self, dirty: &[Dirty], run: &Run<'_>) -> bool {
+        if !self.caches() || self.slots.is_empty() {
+            return false;
+        }
+        let (mut asked, mut found) = (0, 0);
+        for d in dirty.iter().step_by((dirty.len() / SAMPLES).max(1)) {
+            found += usize::from(self.wanted_back(d, run).is_some());
+            asked += usize::from(self.tiles.wanted_hash(d.at).is_some());
+        }
+        found > 0 && found * 2 >= asked
     }
 
     /// Takes the tiles that are in the cache out of `dirty`.

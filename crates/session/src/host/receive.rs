@@ -190,6 +190,7 @@ impl Host {
                 }
                 if self.surface.as_ref().is_some_and(|s| s.ledger.epoch() <= epoch) {
                     self.out.push_back(HostOutput::Note(Note::Refreshed));
+                    self.out.push_back(HostOutput::Spoilt);
                     self.begin_epoch_after(epoch);
                 }
             }

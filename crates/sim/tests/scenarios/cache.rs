@@ -98,3 +98,21 @@ fn a_new_agent_is_told_what_the_viewer_kept() {
         assert!(w.is_exact() && w.faults.is_empty() && !w.attached.is_empty());
     });
 }
+
+/// A viewer whose slots are empty although it put to them: one slice does not decode, and the next epoch is exact
+/// without them.
+#[test]
+fn a_viewer_that_lost_its_slots_is_exact_after_one_refresh() {
+    let w = world(58, link(20, 40), switching(58, 500, 6_000, 0));
+    play("cache::a_viewer_that_lost_its_slots_is_exact_after_one_refresh", w, |w| {
+        w.run_to(3_200_000);
+        let (epoch, _) = w.position();
+        w.lose_cache();
+        w.run_to(6_500_000);
+        let took = until_exact(w, Span::secs(1));
+        println!("exact {took:.0} ms after the end, epoch {} after {}", w.position().0.0, epoch.0);
+        assert_eq!(w.faults, ["BadPixels"]);
+        // The slot's owner is asked once, and not again and again.
+        assert_eq!(w.position().0.0, epoch.0 + 1);
+    });
+}
