@@ -51,9 +51,9 @@ pub fn slots_in(bytes: Bytes) -> u32 {
 // spec: C-151
 pub fn tile_hash(pixels: &Pixels, rect: Rect<Surf>, scratch: &mut Vec<u8>) -> u128 {
     scratch.clear();
-    for row in pixels.rows(rect) {
-        let masked = row.as_chunks::<4>().0.iter().map(|px| (u32::from_le_bytes(*px) & COLOUR).to_le_bytes());
-        scratch.extend(masked.flatten());
+    pixels.rows(rect).for_each(|row| scratch.extend_from_slice(row));
+    for px in scratch.as_chunks_mut::<4>().0 {
+        *px = (u32::from_le_bytes(*px) & COLOUR).to_le_bytes();
     }
     xxh3_128_with_seed(scratch, u64::from(rect.w) | u64::from(rect.h) << 16)
 }

@@ -14,8 +14,10 @@ use telepane_model::{Rect, Surf};
 
 /// A tile is worth a look in the cache when more pixels than this differ (`research/codec.md` §4).
 const LEAST_RECALL: u64 = 128;
-/// A tile is worth keeping when at least this part of it is overwritten: less is typing.
+/// A tile is replaced when at least this part of it is overwritten: less is typing.
 const KEPT_SHARE: u64 = 4;
+/// So many replaced tiles are a window or a menu.
+const MANY: usize = 8;
 /// Tiles that are looked at to see whether the rest is worth it.
 const SAMPLES: usize = 8;
 
@@ -38,8 +40,11 @@ impl Encoder {
                 self.wanted_back(d, run);
             }
         }
-        let mut tiles: Vec<_> =
-            dirty.iter().filter(|d| self.is_worth_keeping(d)).filter_map(|d| self.grid.index(d.at)).collect();
+        // Beside many that are replaced, one that is replaced in part belongs to what comes back with them.
+        let many = dirty.iter().filter(|d| self.is_replaced(d)).nth(MANY - 1).is_some();
+        let belongs = |d: &Dirty| self.is_replaced(d) || many && d.bbox.area() > LEAST_RECALL;
+        let worth = |d: &&Dirty| belongs(d) && fill::solid(&self.sent, self.grid.rect(d.at)).is_none();
+        let mut tiles: Vec<_> = dirty.iter().filter(worth).filter_map(|d| self.grid.index(d.at)).collect();
         tiles.sort_unstable();
         let most = (open.room() / 2).saturating_sub(op_len(1)) / RUN_BYTES;
         let (mut pairs, mut ends, mut last) = (Vec::new(), 0, None);
@@ -68,12 +73,12 @@ impl Encoder {
 
     /// Whether [`Encoder::keep`] would keep something, so that a slice is begun for it.
     pub(super) fn keeps_any(&self, dirty: &[Dirty], run: &Run<'_>) -> bool {
-        run.may_keep && self.caches() && dirty.iter().any(|d| self.is_worth_keeping(d))
+        run.may_keep && self.caches() && dirty.iter().any(|d| self.is_replaced(d))
     }
 
-    fn is_worth_keeping(&self, d: &Dirty) -> bool {
-        let rect = self.grid.rect(d.at);
-        d.bbox.area() * KEPT_SHARE >= rect.area() && fill::solid(&self.sent, rect).is_none()
+    /// Most of the tile, as far as that counts, is overwritten.
+    fn is_replaced(&self, d: &Dirty) -> bool {
+        d.bbox.area() * KEPT_SHARE >= self.grid.rect(d.at).area()
     }
 
     /// The slot that holds what this tile is to show.
