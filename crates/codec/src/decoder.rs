@@ -103,6 +103,12 @@ impl Decoder {
         &self.cache
     }
 
+    /// Goes on from other pixels, as a viewer does that stayed at an older state.
+    #[cfg(test)]
+    pub(crate) fn set_for_test(&mut self, pixels: Pixels) {
+        self.pixels = pixels;
+    }
+
     /// The framebuffer.
     pub const fn pixels(&self) -> &Pixels {
         &self.pixels

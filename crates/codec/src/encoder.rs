@@ -250,6 +250,42 @@ impl Encoder {
         self.slots.offer(first, hashes);
     }
 
+    /// What it may do.
+    pub const fn options(&self) -> &EncoderOptions {
+        &self.options
+    }
+
+    /// The state that was coded last.
+    pub const fn coded(&self) -> UpdateId {
+        self.history.now()
+    }
+
+    /// What is coded from here on refers to nothing but the framebuffer, so that another viewer that holds the same
+    /// pixels can follow.
+    pub fn start_anew(&mut self) {
+        self.film.lost();
+        self.slots.forget();
+    }
+
+    /// A coder for a viewer that stays at the state `base`; nothing, if that is no longer kept.
+    pub fn fork(&self, base: UpdateId) -> Option<Self> {
+        let sent = self.history.pixels_at(base, &self.sent)?;
+        let mut fork = Self::with_slots(self.grid.size(), self.options, self.slots_at(base));
+        fork.sent = sent;
+        fork.history = History::at(base, self.options.undo_limit);
+        fork.confirmed = base;
+        fork.film.lost();
+        Some(fork)
+    }
+
+    /// What the slots of a viewer that stays at the state `at` surely hold, for the next epoch's encoder.
+    // spec: C-153
+    pub fn slots_at(&self, at: UpdateId) -> SlotMap {
+        let mut slots = self.slots.clone();
+        slots.next_epoch(at);
+        slots
+    }
+
     /// The oldest state that a job may name as its base.
     pub fn oldest_base(&self) -> UpdateId {
         self.history.oldest()

@@ -117,6 +117,11 @@ impl History {
         Self { undos: VecDeque::new(), spare: Vec::new(), now: UpdateId::BLANK, bytes: 0, limit: limit.0 }
     }
 
+    /// At the state `now`, of which nothing before is known.
+    pub fn at(now: UpdateId, limit: Bytes) -> Self {
+        Self { now, ..Self::new(limit) }
+    }
+
     /// The state that was reached.
     pub const fn now(&self) -> UpdateId {
         self.now
@@ -192,6 +197,22 @@ impl History {
             self.now = undo.base;
         }
         true
+    }
+
+    /// What `pixels`, which show the state that was reached, were at `base`; nothing, if that is not kept.
+    pub fn pixels_at(&self, base: UpdateId, pixels: &Pixels) -> Option<Pixels> {
+        let mut at = self.now;
+        let undone = self.undos.iter().rev().take_while(|u| {
+            let before = core::mem::replace(&mut at, u.base);
+            before != base
+        });
+        let undone: Vec<_> = undone.collect();
+        let reached = undone.last().map_or(self.now, |u| u.base);
+        (reached == base).then(|| {
+            let mut pixels = pixels.clone();
+            undone.into_iter().for_each(|u| u.restore(&mut pixels));
+            pixels
+        })
     }
 
     fn drop_oldest(&mut self) -> bool {

@@ -5,12 +5,12 @@ mod asked;
 
 use crate::ask::Ask;
 use crate::clock::Clock;
+use crate::coders::Coders;
 use crate::door::{Answer, Caller, Doorkeeper};
 use crate::guest::Guest;
 use crate::notes::Notes;
 use crate::seat::{Seat, Wish};
 use crate::surface::Desktop;
-use crate::worker::Worker;
 use polling::{Event as PollEvent, Events, PollMode, Poller};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -42,8 +42,8 @@ pub struct Desk {
     pub asks: Receiver<Ask>,
     /// Wakes the loop.
     pub poller: Arc<Poller>,
-    /// Codes large pictures.
-    pub worker: Worker,
+    /// The seats' coders.
+    pub coders: Coders,
     /// Where notes go.
     pub notes: Notes,
     /// Several viewers at once.
@@ -107,13 +107,6 @@ impl Desk {
             while let Ok(ask) = self.asks.try_recv() {
                 self.answer(&mut state, ask);
             }
-            while let Some(done) = self.worker.take() {
-                self.notes.counts.encode.observe(done.took);
-                if let Some(seat) = state.seats.get_mut(&done.seat) {
-                    // Read anew: what the network said above carries later stamps than the turn's beginning.
-                    seat.on_done(self.clock.now(), done);
-                }
-            }
             if let Err(lost) = self.poll_capture(&mut state) {
                 tracing::warn!(%lost, "the desktop is gone");
                 end = (Goodbye::DesktopGone, "the desktop is gone");
@@ -125,6 +118,7 @@ impl Desk {
             }
             self.poll_clipboard(&mut state);
             self.watch_rights(&mut state);
+            self.take_coded(&mut state);
             let wake = self.drain_seats(&mut state);
             self.notes.flush();
             self.wait(&mut state, wake, &mut happened)?;
@@ -133,7 +127,7 @@ impl Desk {
         for seat in state.seats.values_mut() {
             seat.host.close(now, end.0, end.1);
             let pixels = self.desktop.source.pixels();
-            seat.drain(&self.clock, &self.net, &self.worker, (&pixels, Version(0)), &mut self.notes, &mut |_| {});
+            seat.drain(&self.clock, &self.net, &mut self.coders, (&pixels, Version(0)), &mut self.notes, &mut |_| {});
         }
         if let Some(injector) = &mut self.desktop.injector {
             // A desktop that is gone holds no keys.
@@ -282,6 +276,7 @@ impl Desk {
         };
         // If the connection is gone meanwhile, its end is told next.
         let _ = self.net.send_control(conn, &welcome.encode());
+        self.coders.agreed(id, peer);
         seat.attach(now, conn, max_datagram, held, guest, peer);
         if state.clip_has_text {
             seat.on_clip_changed(now, true);
@@ -362,6 +357,18 @@ impl Desk {
         }
     }
 
+    fn take_coded(&mut self, state: &mut State) {
+        self.coders.retain(|seat| state.seats.contains_key(&seat));
+        let version = Version(state.last_frame.as_ref().map_or(0, |f| f.id.0));
+        let pixels = self.desktop.source.pixels();
+        for answer in self.coders.done(&self.clock, (&pixels, version)) {
+            if let Some(seat) = state.seats.get_mut(&answer.seat) {
+                // Read anew: what the network said before carries later stamps than the turn's beginning.
+                seat.on_answer(self.clock.now(), answer, &mut self.notes);
+            }
+        }
+    }
+
     fn drain_seats(&mut self, state: &mut State) -> Option<Stamp<HostClock>> {
         let now = self.clock.now();
         state.seats.retain(|_, s| s.left_at.is_none_or(|at| now.since(at) < SEAT_KEPT));
@@ -371,7 +378,7 @@ impl Desk {
         let mut wishes = Vec::new();
         for seat in state.seats.values_mut() {
             let id = seat.id;
-            seat.drain(&self.clock, &self.net, &self.worker, (&pixels, version), &mut self.notes, &mut |w| {
+            seat.drain(&self.clock, &self.net, &mut self.coders, (&pixels, version), &mut self.notes, &mut |w| {
                 wishes.push((id, w))
             });
             wake = [wake, seat.wake].into_iter().flatten().min();

@@ -210,7 +210,7 @@ impl Doorkeeper {
 fn hello(recv_buffer: usize) -> Control {
     let capabilities = Capabilities::default()
         .with(Capability::Ops, telepane_codec::wire::kind::CODED)
-        .with(Capability::CacheBytes, crate::seat::CACHE_BYTES)
+        .with(Capability::CacheBytes, crate::coders::CACHE_BYTES)
         .with(Capability::Clipboard, 1)
         .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {

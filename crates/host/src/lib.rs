@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod cli;
 pub mod clock;
+pub mod coders;
 pub mod config;
 pub mod control;
 pub mod desk;

@@ -3,6 +3,7 @@
 use crate::ask::Asker;
 use crate::cli::Serve;
 use crate::clock::{Clock, unix_secs};
+use crate::coders::Coders;
 use crate::config;
 use crate::desk::Desk;
 use crate::door::Doorkeeper;
@@ -107,7 +108,7 @@ pub fn run(serve: Serve) -> Result<()> {
         events,
         asks,
         poller,
-        worker,
+        coders: Coders::new(worker),
         notes,
         shared: serve.shared,
         options: HostOptions { policy, film: true },

@@ -3,15 +3,18 @@
 use crate::clock::Clock;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use telepane_codec::{BaseGone, Encoder};
+use telepane_codec::Shared;
+use telepane_codec::shared::NotServed;
 use telepane_model::{EncodeJob, EncodedSlices, Pixels, Span, Version};
 
 /// A job with everything it needs.
 pub struct Work {
-    /// Whose.
-    pub seat: u64,
+    /// Of which seats the coder is.
+    pub group: u64,
     /// The coder; it comes back with the answer.
-    pub encoder: Box<Encoder>,
+    pub shared: Box<Shared>,
+    /// Whose job.
+    pub seat: u64,
     /// The job.
     pub job: EncodeJob,
     /// The newest pixels.
@@ -22,16 +25,29 @@ pub struct Work {
 
 /// A job done.
 pub struct Done {
-    /// Whose.
-    pub seat: u64,
+    /// Of which seats the coder is.
+    pub group: u64,
     /// The coder.
-    pub encoder: Box<Encoder>,
+    pub shared: Box<Shared>,
+    /// Whose job.
+    pub seat: u64,
     /// Which job.
     pub job: EncodeJob,
     /// The answer.
-    pub result: Result<EncodedSlices, BaseGone>,
+    pub result: Result<EncodedSlices, NotServed>,
     /// How long it took.
     pub took: Span,
+}
+
+impl Work {
+    /// Does it.
+    pub fn run(self, clock: &Clock) -> Done {
+        let Self { group, mut shared, seat, job, pixels, version } = self;
+        let began = clock.now();
+        let result = shared.encode(seat, &job, &pixels, version);
+        let took = clock.now().since(began);
+        Done { group, shared, seat, job, result, took }
+    }
 }
 
 /// The thread. It ends when this is dropped.
@@ -46,11 +62,8 @@ impl Worker {
         let (work, jobs) = channel::<Work>();
         let (answers, done) = channel();
         std::thread::Builder::new().name("telepane-code".into()).spawn(move || {
-            for Work { seat, mut encoder, job, pixels, version } in jobs {
-                let began = clock.now();
-                let result = encoder.encode(&job, &pixels, version);
-                let took = clock.now().since(began);
-                if answers.send(Done { seat, encoder, job, result, took }).is_err() {
+            for work in jobs {
+                if answers.send(work.run(&clock)).is_err() {
                     return;
                 }
                 wake();

@@ -3,6 +3,8 @@
 use super::process::{PATIENCE, have};
 use super::screen::{Screen, exact};
 use super::stage::{SIZE, Stage, connect, types};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 #[test]
 fn the_second_client_takes_over() {
@@ -27,7 +29,8 @@ fn shared_clients_both_live() {
     if !have("shared", &["Xvfb", "xterm"]) {
         return;
     }
-    let mut stage = Stage::with(&["--shared"], &[], None);
+    let metrics = free_port();
+    let mut stage = Stage::with(&["--shared", "--metrics", &metrics], &[], None);
     let screen = Screen::start(SIZE.0, SIZE.1);
     let addr = stage.agent.addr.to_string();
     let mut second = connect(&stage.dir, "second", Some(&screen), &addr, &["--fullscreen"]);
@@ -42,5 +45,25 @@ fn shared_clients_both_live() {
     types(&stage, &file, "from the second\n");
     println!("shared: the first is exact after {:?}", exact(&stage.here, &first, PATIENCE));
     assert_eq!((stage.client.ended(), second.ended()), (None, None), "both live");
+    // Both hold the same pixels, so what one is sent is coded once.
+    let copied = counter(&metrics, "telepane_copied_jobs_total");
+    println!("shared: {copied} jobs were answered with copies");
+    assert!(copied > 0);
     drop(second);
+}
+
+/// An address on this machine that nobody listens on.
+fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").to_string()
+}
+
+/// A counter of the agent's metrics.
+fn counter(metrics: &str, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(metrics).expect("the agent serves metrics");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("it answers");
+    let line = page.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {page}"));
+    line.rsplit(' ').next().and_then(|n| n.parse().ok()).expect("a number")
 }

@@ -44,7 +44,7 @@ const NEW: u8 = 1;
 const SERVED: u8 = 2;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SlotMap {
     slots: Vec<Slot>,
     /// INVARIANT: names a slot whose hash is the key.
@@ -126,6 +126,14 @@ impl SlotMap {
             } else {
                 place.held.by = UpdateId::BLANK;
             }
+        }
+    }
+
+    /// Nothing is known of any slot, and offers are not believed any more.
+    pub fn forget(&mut self) {
+        for slot in 0..self.slots.len() as u16 {
+            self.hold(slot, Held::default());
+            self.slots.get_mut(usize::from(slot)).into_iter().for_each(|s| s.touched = true);
         }
     }
 

@@ -78,7 +78,7 @@ impl Desk {
         seat.host.close(self.clock.now(), reason, text);
         let pixels = self.desktop.source.pixels();
         let injector = &mut self.desktop.injector;
-        seat.drain(&self.clock, &self.net, &self.worker, (&pixels, Version(0)), &mut self.notes, &mut |wish| {
+        seat.drain(&self.clock, &self.net, &mut self.coders, (&pixels, Version(0)), &mut self.notes, &mut |wish| {
             if let (Wish::ReleaseAll, Some(injector)) = (wish, injector.as_mut()) {
                 // As above.
                 let _ = injector.release_all();

@@ -54,6 +54,8 @@ pub struct Counts {
     pub faults: BTreeMap<&'static str, u64>,
     /// Time spent coding, one observation per job.
     pub encode: Histogram,
+    /// Jobs answered with what another viewer had coded before.
+    pub copied: u64,
 }
 
 impl Counts {

@@ -33,9 +33,10 @@ pub fn render(figures: &Figures) -> String {
     out
 }
 
-fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 17] {
+fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 18] {
     [
         ("telepane_sent_bytes_total", "Datagram and control bytes handed to QUIC", c.sent_bytes),
+        ("telepane_copied_jobs_total", "Coding jobs answered with what another viewer had coded", c.copied),
         ("telepane_received_bytes_total", "Datagram and control bytes that came from viewers", c.received_bytes),
         ("telepane_frames_captured_total", "Frames the capture source gave", c.frames_captured),
         ("telepane_slices_sent_total", "Slices sent for the first time", c.slices_sent),

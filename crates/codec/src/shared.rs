@@ -1,0 +1,506 @@
+//! One coder for several viewers that are in step.
+//!
+//! Viewers of one surface that hold the same pixels need the same slices. Whoever asks first has them coded; the others
+//! are given copies under ids of their own, as long as what they missed fits into a few jobs. Who cannot keep up,
+//! or lost something and goes back, leaves with a coder of its own. It may join again when its pixels are the same, or
+//! after its own coder has brought it to what the others held at some moment ([`Shared::expect`]). Then the coder starts
+//! anew, so that what it sends from that moment on refers to nothing but those pixels.
+//!
+//! A slice's bytes do not contain its id, so a copy is the same for every viewer.
+
+use crate::encoder::{BaseGone, Encoder, SlotMap};
+use std::collections::{BTreeMap, VecDeque};
+use telepane_model::{EncodeJob, EncodedSlice, EncodedSlices, Move, Pixels, Size, Surf, UpdateId, Version};
+
+/// Slices kept for those behind, in bytes and in number; who is further behind leaves.
+const LOG_BYTES: u64 = 4 << 20;
+const LOG_SLICES: usize = 1024;
+
+/// A member that missed more than this many jobs' bytes is out of step: the newest pixels serve it better.
+const JOBS_BEHIND: u64 = 4;
+
+/// A viewer, by a number of the caller's.
+pub type Member = u64;
+
+/// Why a member was not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotServed {
+    /// It is not in step any more: let it leave, and ask its own coder.
+    #[error("not in step with the others")]
+    OutOfStep,
+    /// It has no state to go on from: begin a new epoch.
+    #[error(transparent)]
+    BaseGone(#[from] BaseGone),
+}
+
+/// See the module. Ids inside are the coder's own; each member's are mapped.
+pub struct Shared {
+    encoder: Encoder,
+    /// The last state coded, and the highest id used.
+    tip: UpdateId,
+    highest: UpdateId,
+    members: BTreeMap<Member, Chain>,
+    log: VecDeque<Logged>,
+    log_bytes: u64,
+}
+
+/// The states of a member from the last confirmed one to the last given: its id and the coder's. Never empty.
+#[derive(Clone, Debug)]
+struct Chain(VecDeque<(UpdateId, UpdateId)>);
+
+/// A slice for those that have not had it, with what else its answer said.
+struct Logged {
+    slice: EncodedSlice,
+    version: Version,
+    moved: Vec<Move>,
+}
+
+impl Chain {
+    fn of(own: UpdateId, coder: UpdateId) -> Self {
+        Self(VecDeque::from([(own, coder)]))
+    }
+
+    fn tip(&self) -> UpdateId {
+        self.0.back().map_or(UpdateId::BLANK, |(_, coder)| *coder)
+    }
+
+    fn coder_id(&self, own: UpdateId) -> Option<UpdateId> {
+        self.0.iter().rev().find(|(o, _)| *o == own).map(|(_, coder)| *coder)
+    }
+
+    fn confirm(&mut self, own: UpdateId) {
+        while self.0.get(1).is_some_and(|(o, _)| *o <= own) {
+            self.0.pop_front();
+        }
+    }
+
+    fn return_to(&mut self, own: UpdateId) {
+        while self.0.len() > 1 && self.0.back().is_some_and(|(o, _)| *o > own) {
+            self.0.pop_back();
+        }
+    }
+}
+
+impl Shared {
+    /// For one member, whose viewer holds a black surface.
+    pub fn new(member: Member, encoder: Encoder) -> Self {
+        let start = encoder.coded();
+        Self::of(member, Chain::of(start, start), encoder)
+    }
+
+    fn of(member: Member, chain: Chain, encoder: Encoder) -> Self {
+        let tip = encoder.coded();
+        let highest = chain.0.iter().map(|(_, coder)| *coder).fold(tip, UpdateId::max);
+        let members = BTreeMap::from([(member, chain)]);
+        Self { encoder, tip, highest, members, log: VecDeque::new(), log_bytes: 0 }
+    }
+
+    /// Who shares.
+    pub fn members(&self) -> impl Iterator<Item = Member> {
+        self.members.keys().copied()
+    }
+
+    /// Whether the others were given slices that `member` was not: its next answer is copied, not coded.
+    pub fn is_behind(&self, member: Member) -> bool {
+        self.members.get(&member).is_some_and(|c| c.tip() != self.tip)
+    }
+
+    /// The surface's size.
+    pub const fn size(&self) -> Size<Surf> {
+        self.encoder.sent().size()
+    }
+
+    /// What the viewers hold when everything coded has arrived.
+    pub const fn sent(&self) -> &Pixels {
+        self.encoder.sent()
+    }
+
+    /// Answers `job` of `member`: with copies of what the others got before it, or by coding `newest`.
+    ///
+    /// Copies may concern other tiles than the job asked for. They are of the versions they were coded from, and what
+    /// the job asked for is then said to be left.
+    ///
+    /// # Errors
+    /// The member must [`Shared::leave`], or begin a new epoch.
+    pub fn encode(
+        &mut self,
+        member: Member,
+        job: &EncodeJob,
+        newest: &Pixels,
+        version: Version,
+    ) -> Result<EncodedSlices, NotServed> {
+        let alone = self.members.len() == 1;
+        let gone = BaseGone { base: job.base };
+        let chain = self.members.get_mut(&member).ok_or(gone)?;
+        let base = chain.coder_id(job.base).ok_or(gone)?;
+        if base != chain.tip() {
+            if !alone {
+                return Err(NotServed::OutOfStep);
+            }
+            chain.return_to(job.base);
+            self.forget_log();
+        } else if base != self.tip {
+            return self.copies(member, job);
+        }
+        let own = EncodeJob { base, first: self.highest.next(), ..job.clone() };
+        let mut answer = self.encoder.encode(&own, newest, version)?;
+        self.tip = self.encoder.coded();
+        self.highest = self.highest.max(self.tip);
+        if !alone {
+            let mut moved = answer.moved.clone();
+            for slice in &answer.slices {
+                self.log_bytes += slice.bytes.len() as u64;
+                self.log.push_back(Logged {
+                    slice: slice.clone(),
+                    version: answer.version,
+                    moved: std::mem::take(&mut moved),
+                });
+            }
+            self.trim();
+        }
+        self.give(member, job, &mut answer.slices);
+        Ok(answer)
+    }
+
+    /// The viewer of `member` has applied everything up to `applied`.
+    pub fn confirm(&mut self, member: Member, applied: UpdateId) {
+        if let Some(chain) = self.members.get_mut(&member) {
+            chain.confirm(applied);
+        }
+        let oldest = self.members.values().filter_map(|c| c.0.front()).map(|(_, coder)| *coder).min();
+        if let Some(oldest) = oldest {
+            self.encoder.confirm(oldest);
+        }
+    }
+
+    /// Takes `member` out, with a coder of its own at its state `base`.
+    ///
+    /// # Errors
+    /// That state is no longer kept; the member is out all the same, and begins a new epoch.
+    pub fn leave(&mut self, member: Member, base: UpdateId) -> Result<Self, BaseGone> {
+        let chain = self.members.remove(&member);
+        self.trim();
+        let coder = chain.and_then(|c| c.coder_id(base)).ok_or(BaseGone { base })?;
+        let encoder = self.encoder.fork(coder).ok_or(BaseGone { base })?;
+        Ok(Self::of(member, Chain::of(base, coder), encoder))
+    }
+
+    /// Takes `member` out for good. Answers whether somebody is left.
+    pub fn remove(&mut self, member: Member) -> bool {
+        self.members.remove(&member);
+        self.trim();
+        !self.members.is_empty()
+    }
+
+    /// Takes in the only member of `other`, if its viewer has confirmed everything, understands the same ops and holds the
+    /// same pixels.
+    ///
+    /// # Errors
+    /// `other`, unchanged, if not.
+    pub fn join(&mut self, other: Self) -> Result<(), Self> {
+        let Some((member, own)) = other.settled() else { return Err(other) };
+        let alike = self.encoder.options() == other.encoder.options() && self.sent() == other.sent();
+        if self.members.contains_key(&member) || !alike {
+            return Err(other);
+        }
+        self.encoder.start_anew();
+        self.members.insert(member, Chain::of(own, self.tip));
+        Ok(())
+    }
+
+    /// Keeps a place for `member`, who will come with what the viewers hold when everything coded so far has arrived.
+    pub fn expect(&mut self, member: Member) -> Pixels {
+        self.encoder.start_anew();
+        self.members.insert(member, Chain::of(UpdateId::BLANK, self.tip));
+        self.sent().clone()
+    }
+
+    /// Takes in the only member of `other`, who was [expected](Shared::expect) and whose viewer has confirmed that it
+    /// holds `pixels`, which it was expected with.
+    ///
+    /// # Errors
+    /// `other`, unchanged, if not.
+    pub fn welcome(&mut self, other: Self, pixels: &Pixels) -> Result<(), Self> {
+        let Some((member, own)) = other.settled().filter(|_| other.sent() == pixels) else { return Err(other) };
+        let Some(chain) = self.members.get_mut(&member) else { return Err(other) };
+        *chain = Chain::of(own, chain.tip());
+        Ok(())
+    }
+
+    /// What the slots of `member`'s viewer surely hold, for its next epoch.
+    pub fn slots_of(&self, member: Member) -> Option<SlotMap> {
+        let (_, coder) = self.members.get(&member)?.0.front()?;
+        Some(self.encoder.slots_at(*coder))
+    }
+
+    /// The viewer of the only member says what its slots held when the session began, from slot `first` on.
+    pub fn offer(&mut self, first: u32, hashes: &[u128]) {
+        if self.members.len() == 1 {
+            self.encoder.offer(first, hashes);
+        }
+    }
+
+    /// Whether everything coded for the only member is confirmed.
+    pub fn is_settled(&self) -> bool {
+        self.settled().is_some()
+    }
+
+    /// Whether the last that `member` was given is `own`.
+    pub fn is_at(&self, member: Member, own: UpdateId) -> bool {
+        self.members.get(&member).and_then(|c| c.0.back()).is_some_and(|(o, _)| *o == own)
+    }
+
+    /// The only member and its id for the last state, if that is confirmed.
+    fn settled(&self) -> Option<(Member, UpdateId)> {
+        let mut members = self.members.iter();
+        let (member, chain) = members.next().filter(|(_, c)| c.0.len() == 1)?;
+        let (own, coder) = chain.0.front()?;
+        (members.next().is_none() && *coder == self.tip).then_some((*member, *own))
+    }
+
+    /// What the others got after `member`'s state, as much as fits the job.
+    fn copies(&mut self, member: Member, job: &EncodeJob) -> Result<EncodedSlices, NotServed> {
+        let at = self.members.get(&member).map_or(UpdateId::BLANK, Chain::tip);
+        let behind = self.log.partition_point(|l| l.slice.id <= at);
+        let missed = self.log.range(behind..);
+        let reaches = self.log.get(behind).is_some_and(|l| l.slice.base == at);
+        let total: u64 = missed.clone().map(|l| l.slice.bytes.len() as u64).sum();
+        let longest = missed.clone().map(|l| l.slice.bytes.len() as u64).max().unwrap_or(0);
+        if !reaches || total > job.max_bytes.0.saturating_mul(JOBS_BEHIND) || longest > job.slice_bytes.0 {
+            return Err(NotServed::OutOfStep);
+        }
+        let mut answer = EncodedSlices { job: job.id, ..EncodedSlices::default() };
+        let mut room = job.max_bytes.0;
+        for logged in missed {
+            let bytes = logged.slice.bytes.len() as u64;
+            if bytes > room && !answer.slices.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(bytes);
+            answer.version = logged.version;
+            answer.moved.extend_from_slice(&logged.moved);
+            answer.slices.push(logged.slice.clone());
+        }
+        answer.left = job.items.iter().map(|i| i.rect).filter(|r| !r.is_empty()).collect();
+        self.give(member, job, &mut answer.slices);
+        self.trim();
+        Ok(answer)
+    }
+
+    /// Gives the slices the member's ids.
+    fn give(&mut self, member: Member, job: &EncodeJob, slices: &mut [EncodedSlice]) {
+        let Some(chain) = self.members.get_mut(&member) else { return };
+        let (mut id, mut base) = (job.first, job.base);
+        for slice in slices {
+            chain.0.push_back((id, slice.id));
+            (slice.id, slice.base) = (id, base);
+            (base, id) = (id, id.next());
+        }
+    }
+
+    /// Drops what every member has, and what is too much to keep.
+    fn trim(&mut self) {
+        let slowest = self.members.values().map(Chain::tip).min().unwrap_or(self.tip);
+        while let Some(first) = self.log.front()
+            && (first.slice.id <= slowest || self.log_bytes > LOG_BYTES || self.log.len() > LOG_SLICES)
+        {
+            self.log_bytes -= first.slice.bytes.len() as u64;
+            self.log.pop_front();
+        }
+    }
+
+    fn forget_log(&mut self) {
+        self.log.clear();
+        self.log_bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Decoder, EncoderOptions};
+    use telepane_model::{Bytes, EncodeItem, Quality, Rect, Rng};
+
+    const SIZE: Size<Surf> = Size::new(300, 200);
+
+    /// A viewer with its ids.
+    struct Viewer {
+        member: Member,
+        decoder: Decoder,
+        tip: UpdateId,
+        highest: UpdateId,
+    }
+
+    impl Viewer {
+        fn new(member: Member) -> Self {
+            let (tip, highest) = (UpdateId::BLANK, UpdateId::BLANK);
+            Self { member, decoder: Decoder::new(SIZE), tip, highest }
+        }
+
+        fn job(&self, max: u64) -> EncodeJob {
+            EncodeJob {
+                base: self.tip,
+                first: self.highest.next(),
+                size: SIZE,
+                items: vec![EncodeItem { rect: SIZE.rect(), version: Version(0), quality: Quality::EXACT }],
+                max_bytes: Bytes(max),
+                slice_bytes: Bytes(max.min(1100)),
+                id: Default::default(),
+                surface: Default::default(),
+                epoch: Default::default(),
+            }
+        }
+
+        /// Asks once; the viewer applies what comes.
+        fn ask(&mut self, shared: &mut Shared, newest: &Pixels, max: u64) -> Result<EncodedSlices, NotServed> {
+            let answer = shared.encode(self.member, &self.job(max), newest, Version(1))?;
+            for slice in &answer.slices {
+                assert_eq!((slice.base, slice.id), (self.tip, self.highest.next()));
+                (self.tip, self.highest) = (slice.id, slice.id);
+                self.decoder.apply(&slice.bytes).unwrap();
+            }
+            Ok(answer)
+        }
+
+        fn settle(&mut self, shared: &mut Shared, newest: &Pixels) {
+            while !self.ask(shared, newest, 1 << 20).unwrap().left.is_empty() {}
+            shared.confirm(self.member, self.tip);
+            assert!(self.decoder.pixels() == newest);
+        }
+    }
+
+    fn screen(rng: &mut Rng, old: &Pixels) -> Pixels {
+        let mut p = old.clone();
+        for _ in 0..40 {
+            let r = Rect::new(rng.below(280) as i32, rng.below(180) as i32, 9, 12).intersect(SIZE.rect());
+            p.fill(r, [rng.next_u64() as u8, 0, 9]);
+        }
+        p
+    }
+
+    fn alone(member: Member) -> Shared {
+        Shared::new(member, Encoder::new(SIZE, EncoderOptions::default()))
+    }
+
+    /// Two viewers in step, the second of which came later.
+    fn pair() -> (Shared, Viewer, Viewer, Pixels, Rng) {
+        let mut rng = Rng::new(4);
+        let newest = screen(&mut rng, &Pixels::new(SIZE));
+        let (mut one, mut two) = (alone(1), alone(2));
+        let (mut a, mut b) = (Viewer::new(1), Viewer::new(2));
+        a.settle(&mut one, &Pixels::new(SIZE));
+        let newest = screen(&mut rng, &newest);
+        a.settle(&mut one, &newest);
+        b.settle(&mut two, &newest);
+        assert!(one.join(two).is_ok());
+        (one, a, b, newest, rng)
+    }
+
+    #[test]
+    fn the_second_gets_copies() {
+        let (mut shared, mut a, mut b, mut newest, mut rng) = pair();
+        for turn in 0..20 {
+            newest = screen(&mut rng, &newest);
+            let (first, second) = if turn % 3 == 0 { (&mut a, &mut b) } else { (&mut b, &mut a) };
+            let coded = first.ask(&mut shared, &newest, 1 << 20).unwrap();
+            let copied = second.ask(&mut shared, &newest, 1 << 20).unwrap();
+            assert!(coded.left.is_empty() && !coded.slices.is_empty());
+            let bytes = |e: &EncodedSlices| e.slices.iter().map(|s| s.bytes.clone()).collect::<Vec<_>>();
+            assert_eq!(bytes(&coded), bytes(&copied));
+            assert!(a.decoder.pixels() == &newest && b.decoder.pixels() == &newest);
+            // What was copied is said to be of that version; asking again finds nothing to code.
+            let again = b.ask(&mut shared, &newest, 1 << 20).unwrap();
+            assert!(again.slices.is_empty() && again.left.is_empty() && !again.same.is_empty());
+        }
+        assert!(shared.log.is_empty() && shared.log_bytes == 0);
+    }
+
+    #[test]
+    fn who_lost_something_leaves_and_joins_again() {
+        let (mut shared, mut a, mut b, newest, mut rng) = pair();
+        let held = b.tip;
+        let pixels = b.decoder.pixels().clone();
+        let newest = screen(&mut rng, &newest);
+        a.ask(&mut shared, &newest, 1 << 20).unwrap();
+        b.ask(&mut shared, &newest, 1 << 20).unwrap();
+        // What b was sent was lost: it returns to what it holds.
+        b.tip = held;
+        let job = b.job(1 << 20);
+        assert_eq!(shared.encode(2, &job, &newest, Version(1)), Err(NotServed::OutOfStep));
+        let mut own = shared.leave(2, held).unwrap();
+        assert!(*own.sent() == pixels);
+        let mut at_held = Decoder::new(SIZE);
+        std::mem::swap(&mut b.decoder, &mut at_held);
+        b.decoder.set_for_test(pixels);
+        b.settle(&mut own, &newest);
+        a.settle(&mut shared, &newest);
+        let Ok(()) = shared.join(own) else { panic!("b holds what a holds") };
+        let newest = screen(&mut rng, &newest);
+        b.ask(&mut shared, &newest, 1 << 20).unwrap();
+        a.ask(&mut shared, &newest, 1 << 20).unwrap();
+        assert!(a.decoder.pixels() == &newest && b.decoder.pixels() == &newest);
+    }
+
+    #[test]
+    fn who_cannot_keep_up_leaves() {
+        let (mut shared, mut a, mut b, newest, mut rng) = pair();
+        let newest = screen(&mut rng, &newest);
+        a.settle(&mut shared, &newest);
+        assert_eq!(b.ask(&mut shared, &newest, 80).map(|_| ()), Err(NotServed::OutOfStep));
+        let mut own = shared.leave(2, b.tip).unwrap();
+        assert_eq!(shared.members().collect::<Vec<_>>(), [1]);
+        assert!(shared.log.is_empty());
+        b.settle(&mut own, &newest);
+        assert!(!own.remove(2));
+    }
+
+    #[test]
+    fn one_is_brought_to_where_the_others_were() {
+        let mut rng = Rng::new(9);
+        let mut newest = screen(&mut rng, &Pixels::new(SIZE));
+        let (mut one, mut two) = (alone(1), alone(2));
+        let (mut a, mut b) = (Viewer::new(1), Viewer::new(2));
+        a.settle(&mut one, &newest);
+        b.ask(&mut two, &newest, 900).unwrap();
+        let expected = one.expect(2);
+        for _ in 0..5 {
+            newest = screen(&mut rng, &newest);
+            a.settle(&mut one, &newest);
+        }
+        b.settle(&mut two, &expected);
+        let Ok(()) = one.welcome(two, &expected) else { panic!("b is where it was expected") };
+        let copied = b.ask(&mut one, &newest, 1 << 20).unwrap();
+        assert!(!copied.slices.is_empty() && b.decoder.pixels() == &newest);
+        // A stranger is not let in.
+        let mut c = Viewer::new(3);
+        let mut three = alone(3);
+        c.settle(&mut three, &newest);
+        assert!(one.welcome(three, &newest).is_err());
+    }
+
+    #[test]
+    fn nobody_joins_with_other_pixels_or_unconfirmed() {
+        let (mut shared, mut a, _b, newest, mut rng) = pair();
+        let mut c = Viewer::new(3);
+        let mut third = alone(3);
+        c.settle(&mut third, &newest);
+        let newest = screen(&mut rng, &newest);
+        a.settle(&mut shared, &newest);
+        let Err(mut third) = shared.join(third) else { panic!("other pixels") };
+        c.ask(&mut third, &newest, 1 << 20).unwrap();
+        let Err(mut third) = shared.join(third) else { panic!("unconfirmed") };
+        third.confirm(3, c.tip);
+        assert!(shared.join(third).is_ok());
+    }
+
+    #[test]
+    fn a_silent_member_does_not_grow_the_log() {
+        let (mut shared, mut a, mut b, mut newest, mut rng) = pair();
+        for _ in 0..LOG_SLICES {
+            newest = screen(&mut rng, &newest);
+            a.settle(&mut shared, &newest);
+        }
+        assert!(shared.log.len() <= LOG_SLICES && shared.log_bytes <= LOG_BYTES);
+        assert_eq!(b.ask(&mut shared, &newest, 1 << 20).map(|_| ()), Err(NotServed::OutOfStep));
+    }
+}

@@ -1,0 +1,705 @@
+//! The coders of all seats. Seats in step share one (`telepane_codec::shared`): what one has coded is copied to the
+//! others. Large pictures are coded by the worker; jobs for a coder that is away wait for it.
+//!
+//! A seat whose picture is exact joins others whose pictures are. Where something always moves nobody's is; there a seat
+//! that keeps up is brought to what the others hold at one moment, exactly, and gets copies from then on.
+
+use crate::clock::Clock;
+use crate::worker::{Done, Work, Worker};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use telepane_codec::shared::NotServed;
+use telepane_codec::{BaseGone, Encoder, EncoderOptions, Shared, SlotMap};
+use telepane_model::{
+    Bytes, EncodeItem, EncodeJob, EncodedSlices, Epoch, HostClock, JobId, Pixels, Quality, Size, Span, Stamp, Surf,
+    UpdateId, Version,
+};
+use telepane_protocol::{Capabilities, Capability};
+
+/// Jobs up to this many pixels are coded on the thread that captured them (DESIGN §3.4).
+const INLINE_PIXELS: u64 = 100_000;
+/// A seat that fell out of step codes for itself this long at least: joining costs the coder what it has learnt.
+const JOIN_AFTER: Span = Span::secs(5);
+/// A seat that could not join tries again after this.
+const TRY_AGAIN: Span = Span::secs(1);
+/// A seat that codes for itself this long although others could share with it is brought to them.
+const BOARD_AFTER: Span = Span::secs(2);
+/// It has this long to get there, and waits longer each time that it does not or falls back.
+const BOARD_WITHIN: Span = Span::secs(1);
+const BOARD_RARELY: Span = Span::secs(300);
+
+/// The tile cache this host has a use for; it keeps 16 bytes and some for each slot.
+pub const CACHE_BYTES: u64 = 64 << 20;
+/// Offers kept: so many messages name every slot there can be.
+const MOST_OFFERS: usize = telepane_codec::limits::CACHE_SLOTS as usize / telepane_protocol::control::MAX_OFFER;
+
+/// A seat's number.
+pub type SeatId = u64;
+
+/// A job done.
+pub struct Answer {
+    /// Whose job.
+    pub seat: SeatId,
+    /// Which.
+    pub job: JobId,
+    /// What came of it.
+    pub result: Result<EncodedSlices, BaseGone>,
+    /// How long it took.
+    pub took: Span,
+    /// Another seat had it coded before.
+    pub copied: bool,
+}
+
+/// See the module.
+pub struct Coders {
+    worker: Worker,
+    groups: BTreeMap<u64, Group>,
+    parts: BTreeMap<SeatId, Part>,
+    viewers: BTreeMap<SeatId, Viewer>,
+    next: u64,
+}
+
+/// What is known of a seat's viewer from one coder to the next.
+struct Viewer {
+    options: EncoderOptions,
+    /// What the viewer's slots were said to hold, for the coder that comes back, or for the first one.
+    offers: Vec<(u32, Vec<u128>)>,
+    /// What the viewer said its slots hold still counts: no coder's knowledge of them was lost.
+    offers_count: bool,
+    /// The viewer could not decode a slice: the next coder knows nothing of its slots.
+    spoilt: bool,
+}
+
+/// Which coder a seat has.
+struct Part {
+    group: u64,
+    epoch: Epoch,
+    join_at: Stamp<HostClock>,
+    board_at: Stamp<HostClock>,
+    patience: Span,
+    boarding: Option<Boarding>,
+}
+
+/// Where a seat is being brought.
+struct Boarding {
+    group: u64,
+    /// What it is to hold; not known while the others' coder is away.
+    pixels: Option<Arc<Pixels>>,
+    until: Stamp<HostClock>,
+    /// Everything is sent; it waits for the confirmation.
+    sent: bool,
+}
+
+struct Group {
+    coder: Coder,
+    /// What happened while the coder was away.
+    told: Vec<Told>,
+    waiting: VecDeque<(SeatId, EncodeJob)>,
+}
+
+enum Coder {
+    Here(Box<Shared>),
+    /// With the worker.
+    Away,
+}
+
+enum Told {
+    Confirmed(SeatId, UpdateId),
+    Expected(SeatId),
+    Left(SeatId),
+}
+
+/// The newest pixels and their version.
+pub type Newest<'a> = (&'a Arc<Pixels>, Version);
+
+/// What may be sent to a viewer that can do this.
+// spec: V-5
+fn coding_for(peer: &Capabilities) -> EncoderOptions {
+    EncoderOptions {
+        ops: peer.value(Capability::Ops),
+        cache: Bytes(peer.value(Capability::CacheBytes).min(CACHE_BYTES)),
+        slice_pixels: peer.value(Capability::SlicePixels),
+        ..EncoderOptions::default()
+    }
+}
+
+impl Coders {
+    /// No coders yet; `worker` codes what is large.
+    pub const fn new(worker: Worker) -> Self {
+        Self { worker, groups: BTreeMap::new(), parts: BTreeMap::new(), viewers: BTreeMap::new(), next: 0 }
+    }
+
+    /// Has `job` coded for `seat`. Nothing, if the answer comes later from [`Coders::done`].
+    pub fn encode(&mut self, clock: &Clock, seat: SeatId, job: EncodeJob, newest: Newest<'_>) -> Option<Answer> {
+        if self.parts.get(&seat).is_none_or(|p| p.epoch != job.epoch) {
+            let encoder = self.new_encoder(seat, job.size);
+            self.left(seat);
+            let group = self.add(Shared::new(seat, encoder));
+            let now = clock.now();
+            let (join_at, board_at) = (Stamp::ZERO, now + BOARD_AFTER);
+            let part = Part { group, epoch: job.epoch, join_at, board_at, patience: JOIN_AFTER, boarding: None };
+            self.parts.insert(seat, part);
+        }
+        self.run(clock, seat, job, newest)
+    }
+
+    /// The viewer of `seat` can do what `peer` says. What was coded for other abilities is not gone on with.
+    pub fn agreed(&mut self, seat: SeatId, peer: &Capabilities) {
+        let options = coding_for(peer);
+        let had = self.parts.contains_key(&seat);
+        let viewer = self.viewers.entry(seat).or_default();
+        if viewer.options != options {
+            viewer.options = options;
+            viewer.offers_count &= !had;
+            self.left(seat);
+        }
+    }
+
+    /// The viewer of `seat` could not decode a slice: what its slots hold is not known.
+    pub fn spoilt(&mut self, seat: SeatId) {
+        let viewer = self.viewers.entry(seat).or_default();
+        (viewer.spoilt, viewer.offers_count) = (true, false);
+    }
+
+    /// The viewer of `seat` says what it kept from the agent before this one, from slot `first` on.
+    pub fn offered(&mut self, seat: SeatId, first: u32, hashes: Vec<u128>) {
+        let viewer = self.viewers.entry(seat).or_default();
+        // No more than fill the slots.
+        if viewer.offers_count && viewer.offers.len() < MOST_OFFERS {
+            viewer.offers.push((first, hashes));
+        }
+        self.offer(seat);
+    }
+
+    /// Hands on what the viewer of `seat` said of its slots, if its coder is here.
+    fn offer(&mut self, seat: SeatId) {
+        let Some(group) = self.parts.get(&seat).and_then(|p| self.groups.get_mut(&p.group)) else { return };
+        if let (Coder::Here(shared), Some(viewer)) = (&mut group.coder, self.viewers.get_mut(&seat)) {
+            viewer.offers.drain(..).for_each(|(first, hashes)| shared.offer(first, &hashes));
+        }
+    }
+
+    /// A coder for a new epoch, which knows what the one before knew of the viewer's slots.
+    fn new_encoder(&mut self, seat: SeatId, size: Size<Surf>) -> Encoder {
+        let viewer = self.viewers.entry(seat).or_default();
+        let before = self.parts.get(&seat).and_then(|p| self.groups.get(&p.group)).map(|g| &g.coder);
+        let slots = match before {
+            Some(Coder::Here(shared)) => shared.slots_of(seat),
+            // It is with the worker, and takes what it knows of the slots with it.
+            Some(Coder::Away) => {
+                viewer.offers_count = false;
+                None
+            }
+            None => None,
+        };
+        // spec: C-155
+        let slots = slots.filter(|_| !std::mem::take(&mut viewer.spoilt));
+        let slots = slots.unwrap_or_else(|| SlotMap::new(viewer.options.cache));
+        let mut encoder = Encoder::with_slots(size, viewer.options, slots);
+        for (first, hashes) in std::mem::take(&mut viewer.offers) {
+            if viewer.offers_count {
+                encoder.offer(first, &hashes);
+            }
+        }
+        encoder
+    }
+
+    /// The viewer of `seat` has applied everything up to `applied` of `epoch`.
+    pub fn confirmed(&mut self, seat: SeatId, epoch: Epoch, applied: UpdateId) {
+        let Some(part) = self.parts.get(&seat).filter(|p| p.epoch == epoch) else { return };
+        let Some(group) = self.groups.get_mut(&part.group) else { return };
+        match &mut group.coder {
+            Coder::Here(shared) => shared.confirm(seat, applied),
+            Coder::Away => group.told.push(Told::Confirmed(seat, applied)),
+        }
+    }
+
+    /// `seat` needs no coder any more.
+    fn left(&mut self, seat: SeatId) {
+        self.stay(seat);
+        let Some(part) = self.parts.remove(&seat) else { return };
+        let Some(group) = self.groups.get_mut(&part.group) else { return };
+        group.waiting.retain(|(s, _)| *s != seat);
+        if !group.leave(seat) {
+            self.groups.remove(&part.group);
+        }
+    }
+
+    /// Forgets the seats that are not kept.
+    pub fn retain(&mut self, keep: impl Fn(SeatId) -> bool) {
+        let gone: Vec<_> = self.parts.keys().copied().filter(|seat| !keep(*seat)).collect();
+        gone.into_iter().for_each(|seat| self.left(seat));
+        self.viewers.retain(|seat, _| keep(*seat));
+    }
+
+    /// What the worker has done since, and what waited for it.
+    pub fn done(&mut self, clock: &Clock, newest: Newest<'_>) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while let Some(Done { group: id, shared, seat, job, result, took }) = self.worker.take() {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            let mut shared = shared;
+            for told in group.told.drain(..) {
+                match told {
+                    Told::Confirmed(seat, applied) => shared.confirm(seat, applied),
+                    Told::Expected(seat) => {
+                        let boarding = self.parts.get_mut(&seat).and_then(|p| p.boarding.as_mut());
+                        if let Some(boarding) = boarding.filter(|b| b.group == id) {
+                            boarding.pixels = Some(Arc::new(shared.expect(seat)));
+                        }
+                    }
+                    Told::Left(seat) => drop(shared.remove(seat)),
+                }
+            }
+            let some = shared.members().next().is_some();
+            let waiting = std::mem::take(&mut group.waiting);
+            group.coder = Coder::Here(shared);
+            if !some {
+                self.groups.remove(&id);
+            }
+            self.offer(seat);
+            match result {
+                Ok(mut slices) => {
+                    self.carry(seat, &job, &mut slices);
+                    answers.push(Answer { seat, job: job.id, result: Ok(slices), took, copied: false });
+                }
+                Err(why) => answers.extend(self.not_served(clock, seat, job, newest, why)),
+            }
+            for (seat, job) in waiting {
+                answers.extend(self.run(clock, seat, job, newest));
+            }
+        }
+        let boarding: Vec<_> = self.parts.iter().filter(|(_, p)| p.boarding.is_some()).map(|(s, _)| *s).collect();
+        answers.extend(boarding.into_iter().filter_map(|seat| self.board(clock, seat, newest)));
+        answers
+    }
+
+    /// Lets `seat`, which was being brought to others, in with them, if its viewer has confirmed that it is there.
+    /// Answers the job that waited for that.
+    pub fn board(&mut self, clock: &Clock, seat: SeatId, newest: Newest<'_>) -> Option<Answer> {
+        let now = clock.now();
+        let part = self.parts.get(&seat)?;
+        let own = part.group;
+        let boarding = part.boarding.as_ref()?;
+        if now > boarding.until {
+            self.stay(seat);
+            return self.resume(clock, seat, own, newest);
+        }
+        let (target, pixels) = (boarding.group, boarding.pixels.clone()?);
+        let ready = |g: &Group| matches!(&g.coder, Coder::Here(shared) if shared.is_settled());
+        let here = self.groups.get(&target).is_some_and(|g| matches!(g.coder, Coder::Here(_)));
+        if !boarding.sent || !here || !self.groups.get(&own).is_some_and(ready) {
+            return None;
+        }
+        let Some(Group { coder: Coder::Here(mine), waiting, told }) = self.groups.remove(&own) else { return None };
+        let Some(Group { coder: Coder::Here(theirs), .. }) = self.groups.get_mut(&target) else { return None };
+        match theirs.welcome(*mine, &pixels) {
+            Ok(()) => {
+                tracing::debug!(seat, group = target, "brought to others");
+                if let Some(part) = self.parts.get_mut(&seat) {
+                    (part.group, part.boarding) = (target, None);
+                }
+                let (_, job) = waiting.into_iter().find(|(s, _)| *s == seat)?;
+                self.run(clock, seat, job, newest)
+            }
+            Err(mine) => {
+                self.groups.insert(own, Group { coder: Coder::Here(Box::new(mine)), waiting, told });
+                self.stay(seat);
+                self.resume(clock, seat, own, newest)
+            }
+        }
+    }
+
+    /// Sets out to bring `seat` to others, if it has coded for itself long enough.
+    fn set_out(&mut self, now: Stamp<HostClock>, seat: SeatId, size: Size<Surf>) {
+        let Some(part) = self.parts.get_mut(&seat).filter(|p| p.boarding.is_none() && now >= p.board_at) else {
+            return;
+        };
+        if !self.groups.get(&part.group).is_some_and(Group::is_idle_alone) {
+            return;
+        }
+        // Towards an older one, so that two do not go to each other.
+        let Some((id, group)) = self.groups.range_mut(..part.group).next() else { return };
+        let pixels = match &mut group.coder {
+            Coder::Here(shared) if shared.size() != size => return,
+            Coder::Here(shared) => Some(Arc::new(shared.expect(seat))),
+            Coder::Away => {
+                group.told.push(Told::Expected(seat));
+                None
+            }
+        };
+        part.boarding = Some(Boarding { group: *id, pixels, until: now + BOARD_WITHIN, sent: false });
+    }
+
+    /// `seat` is not brought anywhere any more.
+    fn stay(&mut self, seat: SeatId) {
+        let Some(part) = self.parts.get_mut(&seat) else { return };
+        let Some(boarding) = part.boarding.take() else { return };
+        part.patience = (part.patience + part.patience).min(BOARD_RARELY);
+        part.board_at = boarding.until + part.patience;
+        if let Some(group) = self.groups.get_mut(&boarding.group)
+            && !group.leave(seat)
+        {
+            self.groups.remove(&boarding.group);
+        }
+    }
+
+    /// The job of `seat` that waits in `group` goes on.
+    fn resume(&mut self, clock: &Clock, seat: SeatId, group: u64, newest: Newest<'_>) -> Option<Answer> {
+        let waiting = &mut self.groups.get_mut(&group)?.waiting;
+        let at = waiting.iter().position(|(s, _)| *s == seat)?;
+        let (seat, job) = waiting.remove(at)?;
+        self.run(clock, seat, job, newest)
+    }
+
+    /// What was coded on the way to others is not what the job asked for: it is not the newest.
+    fn carry(&mut self, seat: SeatId, job: &EncodeJob, slices: &mut EncodedSlices) {
+        let Some(boarding) = self.parts.get_mut(&seat).and_then(|p| p.boarding.as_mut()) else { return };
+        if slices.version != Version(0) {
+            return;
+        }
+        boarding.sent = slices.left.is_empty();
+        slices.left = vec![job.size.rect()];
+        slices.same.clear();
+        for tile in slices.slices.iter_mut().flat_map(|s| &mut s.tiles) {
+            tile.quality = Quality::NONE;
+        }
+    }
+
+    /// `seat`, whose viewer has confirmed everything exact, joins others that have too.
+    pub fn join(&mut self, now: Stamp<HostClock>, seat: SeatId) {
+        if self.groups.len() < 2 {
+            return;
+        }
+        let Some(part) = self.parts.get_mut(&seat).filter(|p| now >= p.join_at) else { return };
+        let from = part.group;
+        if part.boarding.is_some() || !self.groups.get(&from).is_some_and(Group::is_idle_alone) {
+            return;
+        }
+        part.join_at = now + TRY_AGAIN;
+        let Some(Group { coder: Coder::Here(mut own), .. }) = self.groups.remove(&from) else { return };
+        for (id, group) in &mut self.groups {
+            let Coder::Here(shared) = &mut group.coder else { continue };
+            match shared.join(*own) {
+                Ok(()) => {
+                    tracing::debug!(seat, group = id, "in step with others");
+                    part.group = *id;
+                    return;
+                }
+                Err(back) => own = Box::new(back),
+            }
+        }
+        self.groups.insert(from, Group::here(own));
+    }
+
+    /// How many coders there are.
+    pub fn count(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn add(&mut self, coder: Shared) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.groups.insert(id, Group::here(Box::new(coder)));
+        id
+    }
+
+    fn run(&mut self, clock: &Clock, seat: SeatId, job: EncodeJob, newest: Newest<'_>) -> Option<Answer> {
+        let (pixels, version) = newest;
+        let nothing = |job: &EncodeJob| EncodedSlices { job: job.id, ..EncodedSlices::default() };
+        if pixels.size() != job.size {
+            // The desktop changed its size under the job; the frame that says so is on its way and makes it void.
+            return Some(Answer { seat, job: job.id, result: Ok(nothing(&job)), took: Span::ZERO, copied: false });
+        }
+        self.set_out(clock.now(), seat, job.size);
+        let part = self.parts.get(&seat)?;
+        let id = part.group;
+        let group = self.groups.get_mut(&id)?;
+        let mut target = (pixels.clone(), version);
+        let mut job = job;
+        if let (Some(Boarding { pixels: Some(there), sent, .. }), Coder::Here(shared)) = (&part.boarding, &group.coder)
+        {
+            if there.size() != job.size || !shared.is_at(seat, job.base) {
+                self.stay(seat);
+                return self.run(clock, seat, job, newest);
+            }
+            if *sent {
+                group.wait(seat, job);
+                return None;
+            }
+            target = (there.clone(), Version(0));
+            job.items = vec![EncodeItem { rect: job.size.rect(), version: Version(0), quality: Quality::EXACT }];
+        }
+        let (pixels, version) = target;
+        let Coder::Here(mut shared) = std::mem::replace(&mut group.coder, Coder::Away) else {
+            group.wait(seat, job);
+            return None;
+        };
+        let wanted: u64 = job.items.iter().map(|i| i.rect.area()).sum();
+        let film = job.items.iter().any(|i| i.quality == Quality::FILM);
+        if (wanted > INLINE_PIXELS || film) && !shared.is_behind(seat) {
+            let work = Work { group: id, shared, seat, job, pixels, version };
+            match self.worker.give(work) {
+                Ok(()) => return None,
+                Err(work) => {
+                    tracing::error!("the coding thread has ended");
+                    let done = work.run(clock);
+                    group.coder = Coder::Here(done.shared);
+                    let answer = |result| Answer { seat, job: done.job.id, result, took: done.took, copied: false };
+                    return match done.result {
+                        Ok(slices) => Some(answer(Ok(slices))),
+                        Err(_) => Some(answer(Err(BaseGone { base: done.job.base }))),
+                    };
+                }
+            }
+        }
+        let copied = shared.is_behind(seat);
+        let began = clock.now();
+        let result = shared.encode(seat, &job, &pixels, version);
+        group.coder = Coder::Here(shared);
+        match result {
+            Ok(mut slices) => {
+                let took = clock.now().since(began);
+                self.carry(seat, &job, &mut slices);
+                Some(Answer { seat, job: job.id, result: Ok(slices), took, copied })
+            }
+            Err(why) => self.not_served(clock, seat, job, newest, why),
+        }
+    }
+
+    /// A seat out of step gets a coder of its own, which does the job.
+    fn not_served(
+        &mut self,
+        clock: &Clock,
+        seat: SeatId,
+        job: EncodeJob,
+        newest: Newest<'_>,
+        why: NotServed,
+    ) -> Option<Answer> {
+        let base = job.base;
+        let gone = Answer { seat, job: job.id, result: Err(BaseGone { base }), took: Span::ZERO, copied: false };
+        let (NotServed::OutOfStep, Some(part)) = (why, self.parts.get(&seat)) else { return Some(gone) };
+        let Some(Group { coder: Coder::Here(shared), .. }) = self.groups.get_mut(&part.group) else {
+            return Some(gone);
+        };
+        let Ok(own) = shared.leave(seat, base) else {
+            // It is out, and its next epoch finds it without a coder.
+            self.parts.remove(&seat);
+            return Some(gone);
+        };
+        tracing::debug!(seat, "out of step");
+        let group = self.add(own);
+        if let Some(part) = self.parts.get_mut(&seat) {
+            let now = clock.now();
+            (part.group, part.join_at, part.board_at) = (group, now + JOIN_AFTER, now + part.patience);
+            part.patience = (part.patience + part.patience).min(BOARD_RARELY);
+        }
+        self.run(clock, seat, job, newest)
+    }
+}
+
+impl Default for Viewer {
+    /// Of whom nothing is known.
+    fn default() -> Self {
+        Self { options: EncoderOptions::default(), offers: Vec::new(), offers_count: true, spoilt: false }
+    }
+}
+
+impl Group {
+    const fn here(shared: Box<Shared>) -> Self {
+        Self { coder: Coder::Here(shared), told: Vec::new(), waiting: VecDeque::new() }
+    }
+
+    /// Whether it is one seat's, and nothing is under way.
+    fn is_idle_alone(&self) -> bool {
+        matches!(&self.coder, Coder::Here(shared) if self.waiting.is_empty() && shared.members().count() == 1)
+    }
+
+    /// The seat's newest job waits.
+    fn wait(&mut self, seat: SeatId, job: EncodeJob) {
+        self.waiting.retain(|(s, _)| *s != seat);
+        self.waiting.push_back((seat, job));
+    }
+
+    /// Takes a seat out. False if nobody is left.
+    fn leave(&mut self, seat: SeatId) -> bool {
+        match &mut self.coder {
+            Coder::Here(shared) => shared.remove(seat),
+            Coder::Away => {
+                self.told.push(Told::Left(seat));
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use telepane_codec::Decoder;
+    use telepane_model::Rect;
+
+    const SIZE: Size<Surf> = Size::new(640, 480);
+
+    /// A seat's viewer, without a network between.
+    struct Viewer {
+        seat: SeatId,
+        decoder: Decoder,
+        tip: UpdateId,
+        job: JobId,
+    }
+
+    struct Desk {
+        clock: Clock,
+        coders: Coders,
+        newest: Arc<Pixels>,
+        version: u64,
+        heard: std::sync::mpsc::Receiver<()>,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let clock = Clock::new();
+            let (done, heard) = channel();
+            let worker = Worker::start(clock, move || done.send(()).unwrap()).unwrap();
+            let newest = Arc::new(Pixels::new(SIZE));
+            Self { clock, coders: Coders::new(worker), newest, version: 1, heard }
+        }
+
+        fn draw(&mut self, rect: Rect<Surf>, colour: [u8; 3]) {
+            Arc::make_mut(&mut self.newest).fill(rect, colour);
+            self.version += 1;
+        }
+
+        /// Has the viewer sent what `rect` shows, until nothing is left. Answers how many jobs were copies.
+        fn serve(&mut self, viewer: &mut Viewer, rect: Rect<Surf>) -> usize {
+            let mut copies = 0;
+            loop {
+                viewer.job = JobId(viewer.job.0 + 1);
+                let job = EncodeJob {
+                    id: viewer.job,
+                    base: viewer.tip,
+                    first: viewer.tip.next(),
+                    size: SIZE,
+                    items: vec![EncodeItem { rect, version: Version(self.version), quality: Quality::EXACT }],
+                    max_bytes: Bytes(1 << 20),
+                    slice_bytes: Bytes(9000),
+                    surface: Default::default(),
+                    epoch: Default::default(),
+                };
+                let newest = (&self.newest.clone(), Version(self.version));
+                let answer = self.coders.encode(&self.clock, viewer.seat, job, newest);
+                self.coders.confirmed(viewer.seat, Epoch::default(), viewer.tip);
+                let answer = answer.or_else(|| self.coders.board(&self.clock, viewer.seat, newest));
+                let answer = answer.unwrap_or_else(|| {
+                    self.heard.recv().unwrap();
+                    let mut answers = self.coders.done(&self.clock, newest);
+                    assert_eq!(answers.len(), 1);
+                    answers.pop().unwrap()
+                });
+                assert_eq!((answer.seat, answer.job), (viewer.seat, viewer.job));
+                copies += usize::from(answer.copied);
+                let done = answer.result.unwrap();
+                for slice in &done.slices {
+                    assert_eq!(slice.base, viewer.tip);
+                    viewer.tip = slice.id;
+                    viewer.decoder.apply(&slice.bytes).unwrap();
+                }
+                if done.left.is_empty() {
+                    break;
+                }
+            }
+            self.coders.confirmed(viewer.seat, Epoch::default(), viewer.tip);
+            assert!(viewer.decoder.pixels() == &*self.newest);
+            copies
+        }
+    }
+
+    fn viewer(seat: SeatId) -> Viewer {
+        Viewer { seat, decoder: Decoder::new(SIZE), tip: UpdateId::BLANK, job: JobId(0) }
+    }
+
+    #[test]
+    fn seats_in_step_share_a_coder() {
+        let mut desk = Desk::new();
+        let (mut a, mut b) = (viewer(1), viewer(2));
+        desk.draw(Rect::new(3, 5, 600, 400), [1, 2, 3]);
+        for v in [&mut a, &mut b] {
+            assert_eq!(desk.serve(v, SIZE.rect()), 0);
+        }
+        assert_eq!(desk.coders.count(), 2);
+        desk.coders.join(desk.clock.now(), 2);
+        assert_eq!(desk.coders.count(), 1);
+        // Small and large; the large one goes through the worker.
+        for (turn, rect) in [Rect::new(10, 10, 60, 60), SIZE.rect(), Rect::new(0, 0, 500, 300)].into_iter().enumerate()
+        {
+            desk.draw(rect, [turn as u8, 9, 9]);
+            assert_eq!(desk.serve(&mut a, rect), 0);
+            assert_eq!(desk.serve(&mut b, rect), 1);
+        }
+        desk.coders.retain(|seat| seat == 2);
+        desk.draw(SIZE.rect(), [7, 7, 7]);
+        assert_eq!(desk.serve(&mut b, SIZE.rect()), 0);
+        desk.coders.retain(|_| false);
+        assert_eq!(desk.coders.count(), 0);
+    }
+
+    #[test]
+    fn a_seat_is_brought_to_others_where_something_always_moves() {
+        let mut desk = Desk::new();
+        let (mut a, mut b) = (viewer(1), viewer(2));
+        desk.draw(Rect::new(3, 5, 600, 400), [1, 2, 3]);
+        desk.serve(&mut a, SIZE.rect());
+        desk.serve(&mut b, SIZE.rect());
+        // Not before it has coded for itself for a while.
+        desk.coders.set_out(desk.clock.now(), 2, SIZE);
+        assert!(desk.coders.parts[&2].boarding.is_none());
+        desk.coders.parts.get_mut(&2).unwrap().board_at = Stamp::ZERO;
+        desk.draw(Rect::new(100, 100, 300, 300), [5, 2, 3]);
+        desk.serve(&mut a, SIZE.rect());
+        desk.coders.set_out(desk.clock.now(), 2, SIZE);
+        assert!(desk.coders.parts[&2].boarding.is_some());
+        desk.draw(Rect::new(50, 100, 300, 300), [5, 7, 3]);
+        desk.serve(&mut a, SIZE.rect());
+        // It is brought to what `a` held then, and is given what `a` got since.
+        assert_eq!((desk.serve(&mut b, SIZE.rect()), desk.coders.count()), (1, 1));
+        desk.draw(Rect::new(60, 90, 300, 300), [5, 8, 3]);
+        assert_eq!((desk.serve(&mut b, SIZE.rect()), desk.serve(&mut a, SIZE.rect())), (0, 1));
+    }
+
+    #[test]
+    fn a_seat_that_went_back_codes_for_itself_and_joins_again() {
+        let mut desk = Desk::new();
+        let (mut a, mut b) = (viewer(1), viewer(2));
+        for v in [&mut a, &mut b] {
+            desk.serve(v, SIZE.rect());
+        }
+        desk.coders.join(desk.clock.now(), 2);
+        let old = (b.tip, b.decoder.pixels().clone());
+        desk.draw(Rect::new(10, 10, 60, 60), [8, 8, 8]);
+        desk.serve(&mut a, SIZE.rect());
+        // B lost what it was sent: its next job goes back to what it holds, under new ids.
+        let missed = EncodeJob {
+            id: JobId(99),
+            base: old.0,
+            first: UpdateId(old.0.0 + 7),
+            size: SIZE,
+            items: vec![EncodeItem { rect: Rect::new(0, 0, 99, 99), version: Version(9), quality: Quality::EXACT }],
+            max_bytes: Bytes(0),
+            slice_bytes: Bytes(9000),
+            surface: Default::default(),
+            epoch: Default::default(),
+        };
+        let newest = (&desk.newest.clone(), Version(desk.version));
+        let answer = desk.coders.encode(&desk.clock, 2, missed, newest).unwrap();
+        let done = answer.result.unwrap();
+        assert_eq!((desk.coders.count(), done.slices[0].base, done.slices[0].id.0), (2, old.0, old.0.0 + 7));
+        done.slices.iter().for_each(|s| drop(b.decoder.apply(&s.bytes).unwrap()));
+        b.tip = done.slices.last().unwrap().id;
+        desk.serve(&mut b, SIZE.rect());
+        desk.coders.join(desk.clock.now(), 2);
+        assert_eq!(desk.coders.count(), 2, "not so soon");
+        desk.coders.join(desk.clock.now() + JOIN_AFTER, 2);
+        assert_eq!(desk.coders.count(), 1);
+    }
+}
