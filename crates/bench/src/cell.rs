@@ -6,6 +6,9 @@ use crate::count::{Both, Counter};
 use crate::display::Display;
 use crate::framebuffer::Framebuffer;
 use crate::inject::Injector;
+use crate::link::emulator::Emulator;
+use crate::link::{self, Net};
+use crate::link::profile::Profile;
 use crate::machine;
 use crate::process::{CpuTime, Process, rest};
 use crate::shared::{Shared, Word};
@@ -15,8 +18,31 @@ use crate::watch;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use telepane_transport::relay::Relay;
+
+/// What a cell is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The stack.
+    pub name: Name,
+    /// The work.
+    pub kind: Kind,
+    /// Both displays' size.
+    pub size: (usize, usize),
+    /// Where Telepane's programs are.
+    pub programs: &'a Path,
+    /// Keep the cell's directory.
+    pub keep: bool,
+    /// The link; `None` is the loopback interface.
+    pub link: Option<&'a Profile>,
+    /// TCP congestion control over the link; `None` is the system's.
+    pub congestion: Option<&'a str>,
+    /// Decides which packets the link loses.
+    pub seed: u64,
+}
 
 /// A running cell, whose viewer shows what the stimulus draws. Fields are dropped in this order.
 pub struct Cell {
@@ -28,6 +54,9 @@ pub struct Cell {
     counter: Option<Counter>,
     client: Display,
     host: Option<Display>,
+    stage: Stage,
+    relay: Option<Relay>,
+    kind: Kind,
     /// What the stimulus shares.
     pub shared: Shared,
     statistics: Option<PathBuf>,
@@ -44,8 +73,14 @@ impl Cell {
     ///
     /// # Errors
     /// When something does not start, or the screen never becomes exact.
-    pub fn start(name: Name, kind: Kind, size: (usize, usize), programs: &Path, keep: bool) -> Result<Self> {
+    pub fn start(setting: Setting) -> Result<Self> {
+        let Setting { name, kind, size, programs, keep, .. } = setting;
         let stack = name.stack();
+        let mut notes = Vec::new();
+        let link = setting.link.filter(|_| name != Name::Null);
+        let (net, note) = Net::make(link, setting.seed, setting.congestion);
+        notes.extend(note);
+        ensure!(!matches!(net, Net::Relay(_)) || stack.is_udp(), "{} needs TCP over the link: run as root", stack.name());
         let dir = Scratch::new(keep)?;
         let client = Display::xvfb("client-x", &dir.path, size)?;
         let host = stack.host_display(&dir.path, size)?;
@@ -55,6 +90,7 @@ impl Cell {
             client: client.name.clone(),
             size,
             programs: programs.into(),
+            net,
         };
         let injector = Injector::open(&stage.client)?;
         injector.park_pointer()?;
@@ -64,9 +100,14 @@ impl Cell {
         command.args(["stimulus", kind.name(), "--display", &stage.host, "--shared"]).arg(&path);
         let mut stimulus = Process::start(&mut command, "stimulus", &dir.path)?;
         wait_ready(&shared, &mut stimulus)?;
-        let server = stack.start_server(&stage)?;
-        let mut notes = Vec::new();
-        let counter = server.port.and_then(|port| match Counter::start(port) {
+        let mut server = stack.start_server(&stage)?;
+        let mut relay = None;
+        if let (Net::Relay(profile), Some(port)) = (&stage.net, server.port) {
+            let started = link::start_relay(profile, setting.seed, SocketAddr::from(([127, 0, 0, 1], port)))?;
+            server.port = Some(started.addr().port());
+            relay = Some(started);
+        }
+        let counter = server.port.filter(|_| stage.net.link().is_none()).and_then(|port| match Counter::start(port) {
             Ok(counter) => Some(counter),
             Err(error) => {
                 notes.push(format!("bytes were not counted: {error}; run as root or with CAP_NET_RAW"));
@@ -86,6 +127,9 @@ impl Cell {
             counter,
             client,
             host,
+            stage,
+            relay,
+            kind,
             shared,
             statistics,
             leftover,
@@ -116,11 +160,22 @@ impl Cell {
         self.viewer.iter_mut().try_for_each(Process::check)
     }
 
+    /// The network between the two ends.
+    pub fn net(&self) -> &Net {
+        &self.stage.net
+    }
+
+    /// What went over the link so far, if it is counted.
+    pub fn traffic(&self) -> Option<Both> {
+        self.net().link().map(Emulator::traffic).or_else(|| self.counter.as_ref().map(Counter::read))
+    }
+
     /// Reads every meter, to measure from here on.
     pub fn meters(&self) -> Meters {
         let cpu = self.groups().into_iter().map(|(name, ids)| (name, CpuTime::of(&ids))).collect();
-        let traffic = self.counter.as_ref().map(Counter::read);
-        Meters { at: clock::now(), cpu, rig: clock_of_self(), busy: machine::busy_us(), traffic }
+        let traffic = self.traffic();
+        let emulator = self.net().link().map_or(0, Emulator::cpu_us);
+        Meters { emulator, at: clock::now(), cpu, rig: clock_of_self(), busy: machine::busy_us(), traffic }
     }
 
     /// What was spent since `before`, as figures: cores, bytes, packets, and the cores that others used.
@@ -132,7 +187,12 @@ impl Cell {
             let us = before.cpu.get(name).map_or(0, |b| cpu.since(b));
             cores.insert(name, us as f64 / 1e6 / seconds);
         }
-        cores.insert("rig", (now.rig - before.rig) as f64 / 1e6 / seconds);
+        // The link is a thread of the harness, and no part of what the harness costs as a watcher.
+        let link = now.emulator - before.emulator;
+        cores.insert("rig", (now.rig - before.rig).saturating_sub(link) as f64 / 1e6 / seconds);
+        if self.net().link().is_some() {
+            cores.insert("link", link as f64 / 1e6 / seconds);
+        }
         let ours: f64 = cores.values().sum();
         let others = ((now.busy.saturating_sub(before.busy)) as f64 / 1e6 / seconds - ours).max(0.0);
         let traffic = now.traffic.zip(before.traffic).map(|(now, before)| now.since(&before));
@@ -157,7 +217,9 @@ impl Cell {
     }
 
     fn wait_shown(&mut self, begun: u64) -> Result<u64> {
-        let until = begun + CONNECT_US;
+        let patience = if self.net().link().is_some() { CONNECT_LINK_US } else { CONNECT_US };
+        let until = begun + patience;
+        let lossy = if self.kind == Kind::Drag { LOSSY_PHOTO } else { LOSSY };
         let mut before: Option<(u64, watch::Difference)> = None;
         loop {
             let exact = watch::wait_exact(&self.shared, self.screen()?, until.min(clock::now() + 500_000))?;
@@ -172,7 +234,7 @@ impl Cell {
             let Some(d) = watch::difference(&self.shared, self.screen()?) else { continue };
             // Some viewers are left with a lossy picture for good: what has not changed for long counts as shown.
             match before {
-                Some((at, same)) if same == d && d.largest <= LOSSY => {
+                Some((at, same)) if same == d && d.largest <= lossy => {
                     if clock::now() > at + LOSSY_US {
                         self.notes
                             .push(format!("first picture not exact: {} pixels off by up to {}", d.pixels, d.largest));
@@ -182,16 +244,16 @@ impl Cell {
                 _ => before = Some((clock::now(), d)),
             }
             if clock::now() > until {
-                bail!("the client's screen is not the host's after {} s: {d:?}", CONNECT_US / 1_000_000);
+                bail!("the client's screen is not the host's after {} s: {d:?}", patience / 1_000_000);
             }
         }
     }
 
     /// A first picture that needed no bytes went some other way.
     fn check_traffic(&self) -> Result<()> {
-        if let Some(counter) = &self.counter {
-            let down = counter.read().down.bytes;
-            ensure!(down > 2_000, "the first picture took {down} bytes on the port: it came by some other way");
+        if let Some(traffic) = self.traffic() {
+            let down = traffic.down.bytes;
+            ensure!(down > 2_000, "the first picture took {down} bytes of the link: it came by some other way");
         }
         Ok(())
     }
@@ -213,6 +275,7 @@ impl Cell {
 impl Drop for Cell {
     fn drop(&mut self) {
         self.viewer = None;
+        self.relay = None;
         if let Some(path) = &self.leftover {
             let _ = std::fs::remove_file(path);
         }
@@ -224,6 +287,7 @@ pub struct Meters {
     at: u64,
     cpu: BTreeMap<&'static str, CpuTime>,
     rig: u64,
+    emulator: u64,
     busy: u64,
     traffic: Option<Both>,
 }
@@ -233,7 +297,8 @@ pub struct Meters {
 pub struct Spent {
     /// How long it was.
     pub seconds: f64,
-    /// Cores used by `host`, `host_x`, `viewer`, `viewer_x`, `stimulus` and `rig` (the harness itself).
+    /// Cores used by `host`, `host_x`, `viewer`, `viewer_x`, `stimulus`, `rig` (the harness itself) and `link`
+    /// (the emulator).
     pub cores: BTreeMap<&'static str, f64>,
     /// Cores used by everything else on the machine.
     pub others: f64,
@@ -293,8 +358,12 @@ impl Drop for Scratch {
 
 /// How long a stack may take to show the first exact picture.
 const CONNECT_US: u64 = 20_000_000;
+/// The same over a link: a megabyte takes its time at 5 Mbit/s.
+const CONNECT_LINK_US: u64 = 45_000_000;
 /// A channel's error that a lossy viewer may be left with.
 const LOSSY: u32 = 16;
+/// The same for a photo.
+const LOSSY_PHOTO: u32 = 64;
 /// For how long such a picture must stay as it is.
 const LOSSY_US: u64 = 3_000_000;
 /// And how long the picture must then stay.

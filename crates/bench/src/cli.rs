@@ -1,5 +1,6 @@
 //! `telepane-bench`'s command line.
 
+use crate::link::{self, profile::Profile};
 use crate::soak;
 use crate::stack::Name;
 use crate::stimulus::{self, Kind};
@@ -24,6 +25,8 @@ pub enum Command {
     Idle(Idle),
     /// Memory of agent and client while an invented desktop runs for long.
     Soak(soak::Options),
+    /// Two network namespaces and a link between them: rate, delay, loss, queue, changes.
+    Link(link::Options),
     /// Be the application that is watched (started by the harness itself).
     Stimulus(stimulus::Options),
 }
@@ -40,6 +43,12 @@ pub struct Common {
     /// The displays' size.
     #[arg(long, value_name = "WxH", default_value = "1920x1080", value_parser = parse_size)]
     pub size: (usize, usize),
+    /// Put this link between the two ends: lan, drop, 20m40, 5m100l1 and the like (needs root; without it, UDP only).
+    #[arg(long, value_name = "PROFILE", value_parser = link::parse_profile)]
+    pub link: Option<Profile>,
+    /// TCP congestion control over the link; otherwise the system's.
+    #[arg(long, value_name = "NAME")]
+    pub congestion: Option<String>,
     /// Write everything here.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -66,10 +75,10 @@ pub struct Glass {
     /// Works, in this order.
     #[arg(long, value_delimiter = ',', default_value = "key,typing,scroll")]
     pub work: Vec<Kind>,
-    /// Key presses in each cell of key and typing.
+    /// Key presses in each cell of key, typing and menu.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     pub presses: u32,
-    /// Seconds of scroll and of idle.
+    /// Seconds of scroll, drag, film, switch and idle.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=240))]
     pub seconds: u64,
 }

@@ -30,6 +30,13 @@ pub fn sharpen() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
 }
 
+/// Lets this thread run before all ordinary ones, where the system allows it (it takes root).
+pub fn hasten() {
+    let lowest = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameter is valid; 0 is the calling thread; being refused changes nothing.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const lowest) };
+}
+
 /// Today as `2026-11-21`, in UTC, for the reports.
 pub fn today() -> String {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };

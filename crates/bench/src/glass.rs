@@ -3,7 +3,7 @@
 //! Rounds are interleaved: each round goes through all works, and in each work through all stacks, so that what else the
 //! machine does falls on all alike.
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Setting};
 use crate::cli::{Common, Glass, Idle};
 use crate::machine;
 use crate::process::interrupted;
@@ -38,7 +38,11 @@ pub fn idle(options: &Idle) -> Result<()> {
 fn compare(command: &str, common: &Common, works: &[Kind], amount: Amount) -> Result<()> {
     let programs = programs(common.bin_dir.as_deref())?;
     stack::provide(&common.stack, &programs, common.install)?;
-    let mut report = Report::new(command, &common.stack, &programs, common.size, amount);
+    let amount = match &common.link {
+        Some(link) => amount.for_link(link),
+        None => amount,
+    };
+    let mut report = Report::new(command, &common.stack, &programs, common.size, amount, common.link.as_ref());
     let cells = common.rounds as usize * works.len() * common.stack.len();
     let bar = ProgressBar::new(cells as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} {msg}")?);
@@ -52,7 +56,7 @@ fn compare(command: &str, common: &Common, works: &[Kind], amount: Amount) -> Re
                 let title = format!("round {round} · {} · {}", kind.name(), name.stack().name());
                 bar.set_message(title.clone());
                 let load = machine::load();
-                let result = one(*name, *kind, common, &programs, amount);
+                let result = one(*name, *kind, round, common, &programs, amount);
                 if interrupted() {
                     break 'all;
                 }
@@ -86,8 +90,17 @@ fn compare(command: &str, common: &Common, works: &[Kind], amount: Amount) -> Re
     Ok(())
 }
 
-fn one(name: Name, kind: Kind, common: &Common, programs: &Path, amount: Amount) -> Result<Done> {
-    let mut cell = Cell::start(name, kind, common.size, programs, common.keep)?;
+fn one(name: Name, kind: Kind, round: u32, common: &Common, programs: &Path, amount: Amount) -> Result<Done> {
+    let mut cell = Cell::start(Setting {
+        name,
+        kind,
+        size: common.size,
+        programs,
+        keep: common.keep,
+        link: common.link.as_ref(),
+        congestion: common.congestion.as_deref(),
+        seed: u64::from(round),
+    })?;
     let measured = work::measure(&mut cell, kind, amount)?;
     let statistics = cell.finish()?;
     Ok(Done { measured, statistics, connected_us: cell.connected_us, notes: std::mem::take(&mut cell.notes) })

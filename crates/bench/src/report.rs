@@ -7,7 +7,8 @@ use crate::clock;
 use crate::glass::Done;
 use crate::machine;
 use crate::stack::Name;
-use crate::stimulus::{Kind, SCROLL_HZ};
+use crate::link::profile::Profile;
+use crate::stimulus::Kind;
 use crate::summary::{Samples, Spread};
 use crate::work::{Amount, LOOK_US};
 use anyhow::Result;
@@ -50,8 +51,11 @@ impl CellReport {
         }
         let cell: &[&Self] = &[self];
         match self.kind {
-            Kind::Key | Kind::Typing => format!("photon p50 / p95 {}", pair(cell, "photon")),
-            Kind::Scroll => {
+            Kind::Key | Kind::Typing | Kind::Menu => format!("photon p50 / p95 {}", pair(cell, "photon")),
+            Kind::Switch => {
+                format!("first exact p50 / p95 {}, again {}", pair(cell, "first_exact"), pair(cell, "again_exact"))
+            }
+            Kind::Scroll | Kind::Drag | Kind::Film => {
                 format!("{} steps/s, age p50 / p95 {}", figure(cell, "steps_shown_per_s", 1), pair(cell, "age"))
             }
             Kind::Idle => format!("host {} % viewer {} % of a core", percent(cell, "host"), percent(cell, "viewer")),
@@ -62,7 +66,8 @@ impl CellReport {
         self.result.as_ref().ok()
     }
 
-    fn json(&self) -> Value {
+    /// Everything of it.
+    pub fn json(&self) -> Value {
         let head = json!({ "round": self.round, "stack": self.name.stack().name(), "work": self.kind.name(), "load": self.load });
         let done = match &self.result {
             Err(error) => json!({ "failed": error }),
@@ -78,6 +83,8 @@ impl CellReport {
                     "seconds": m.spent.seconds,
                     "ms": summaries,
                     "figures": m.figures,
+                    "shown": m.shown.iter().map(|(t, n, age)| json!([tenth(*t), n, tenth(*age)])).collect::<Vec<_>>(),
+                    "link": m.ticks.iter().map(|t| t.json(m.begun)).collect::<Vec<_>>(),
                     "cores": m.spent.cores,
                     "cores_of_others": m.spent.others,
                     "traffic": traffic,
@@ -96,6 +103,10 @@ impl CellReport {
     }
 }
 
+fn tenth(ms: f64) -> f64 {
+    (ms * 10.0).round() / 10.0
+}
+
 /// Raw samples to a hundredth of a millisecond, which is finer than the watcher looks.
 fn samples_json<'a>(samples: impl Iterator<Item = (&'a &'static str, &'a Samples)>) -> Value {
     let round = |v: &f64| (v * 100.0).round() / 100.0;
@@ -105,7 +116,7 @@ fn samples_json<'a>(samples: impl Iterator<Item = (&'a &'static str, &'a Samples
 
 impl Report {
     /// A report without cells yet.
-    pub fn new(command: &str, stacks: &[Name], programs: &Path, size: (usize, usize), amount: Amount) -> Self {
+    pub fn new(command: &str, stacks: &[Name], programs: &Path, size: (usize, usize), amount: Amount, link: Option<&Profile>) -> Self {
         let described = stacks.iter().map(|s| {
             let s = s.stack();
             json!({ "stack": s.name(), "version": s.version(programs), "settings": s.settings() })
@@ -119,6 +130,7 @@ impl Report {
             "seconds": amount.seconds,
             "idle": { "after_s": amount.after, "seconds": amount.idle_seconds },
             "watcher": { "looks_every_us": LOOK_US },
+            "link": link.map(|l| json!({ "profile": l.name, "is": l.describe() })),
             "stacks": described.collect::<Vec<_>>(),
         });
         Self { head: head.as_object().cloned().unwrap_or_default(), stacks: stacks.to_vec(), cells: Vec::new() }
@@ -163,11 +175,14 @@ impl Report {
             spread(&others),
             spread(&rig),
         );
+        if let Some(link) = self.head["link"]["is"].as_str() {
+            let _ = writeln!(out, "Over a link of two network namespaces: {link}. Bytes are IP packets at its ends.\n");
+        }
         for stack in self.head["stacks"].as_array().into_iter().flatten() {
             let [name, version, settings] = ["stack", "version", "settings"].map(|k| text(&stack[k]));
             let _ = writeln!(out, "- {name}: {version}. {settings}");
         }
-        for kind in [Kind::Key, Kind::Typing, Kind::Scroll, Kind::Idle] {
+        for kind in Kind::ALL {
             self.table(&mut out, kind);
         }
         self.journeys(&mut out);
@@ -203,7 +218,11 @@ impl Report {
                 "key: a patch turns at each key press; milliseconds from the injected key to the pixels".to_owned()
             }
             Kind::Typing => "typing: a glyph appears at each key press".into(),
-            Kind::Scroll => format!("scroll: a full window of text, {SCROLL_HZ} steps a second of 54 pixels"),
+            Kind::Scroll => "scroll: a full window of text, 30 steps a second of 54 pixels".into(),
+            Kind::Drag => "drag: a window of 720x480 over a photo, 60 steps a second".into(),
+            Kind::Switch => "switch: two full windows; milliseconds from the draw call to a screen that is exact".into(),
+            Kind::Menu => "menu: 320x432 pixels open or close at each key press".into(),
+            Kind::Film => "film: 1280x720 in a window, 30 frames a second".into(),
             Kind::Idle => "idle: nothing happens".into(),
         };
         let _ = writeln!(out, "\n### {about}\n\n{}", align(&titles, &rows));
@@ -211,7 +230,7 @@ impl Report {
 
     /// Where the time went, as the viewer itself stamped it, beside what the pixels showed.
     fn journeys(&self, out: &mut String) {
-        for kind in [Kind::Key, Kind::Typing, Kind::Scroll] {
+        for kind in Kind::ALL.into_iter().filter(|k| *k != Kind::Idle) {
             let cells: Vec<_> = self.cells_of(Name::Telepane, kind);
             let statistics: Vec<&Value> = cells.iter().filter_map(|c| c.done()?.statistics.as_ref()).collect();
             let Some(first) = statistics.first() else { continue };
@@ -305,7 +324,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("viewer + X", |c| with_x(c, "viewer", "viewer_x")),
             ("first picture s", first_picture),
         ],
-        Kind::Typing => &[
+        Kind::Typing | Kind::Menu => &[
             ("photon p50", |c| percentile(c, "photon", 50.0)),
             ("p95", |c| percentile(c, "photon", 95.0)),
             ("p99", |c| percentile(c, "photon", 99.0)),
@@ -318,12 +337,42 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("cores host + X", |c| with_x(c, "host", "host_x")),
             ("viewer + X", |c| with_x(c, "viewer", "viewer_x")),
         ],
-        Kind::Scroll => &[
+        Kind::Scroll | Kind::Drag => &[
             ("steps/s", |c| figure(c, "steps_shown_per_s", 1)),
             ("age p50 ms", |c| percentile(c, "age", 50.0)),
             ("p95", |c| percentile(c, "age", 95.0)),
             ("stale p95 ms", |c| percentile(c, "staleness", 95.0)),
             ("longest gap ms", |c| figure(c, "longest_gap_ms", 0)),
+            ("exact after stop ms", exact_after_stop),
+            ("Mbit/s down", |c| figure(c, "mbit_per_s_down", 2)),
+            ("up", |c| figure(c, "mbit_per_s_up", 2)),
+            ("older after newer", |c| total(c, "older_after_newer")),
+            ("cores host + X", |c| with_x(c, "host", "host_x")),
+            ("viewer + X", |c| with_x(c, "viewer", "viewer_x")),
+        ],
+        Kind::Switch => &[
+            ("first exact p50", |c| percentile(c, "first_exact", 50.0)),
+            ("max", |c| percentile(c, "first_exact", 100.0)),
+            ("first seen p50", |c| percentile(c, "first_seen", 50.0)),
+            ("B down", |c| figure(c, "bytes_first", 0)),
+            ("again exact p50", |c| percentile(c, "again_exact", 50.0)),
+            ("max", |c| percentile(c, "again_exact", 100.0)),
+            ("again seen p50", |c| percentile(c, "again_seen", 50.0)),
+            ("B down", |c| figure(c, "bytes_again", 0)),
+            ("unseen", |c| total(c, "unseen")),
+            ("never exact", |c| total(c, "never_exact")),
+            ("cores host + X", |c| with_x(c, "host", "host_x")),
+            ("viewer + X", |c| with_x(c, "viewer", "viewer_x")),
+        ],
+        Kind::Film => &[
+            ("fps", |c| figure(c, "steps_shown_per_s", 1)),
+            ("age p50 ms", |c| percentile(c, "age", 50.0)),
+            ("p95", |c| percentile(c, "age", 95.0)),
+            ("stale p95 ms", |c| percentile(c, "staleness", 95.0)),
+            ("longest gap ms", |c| figure(c, "longest_gap_ms", 0)),
+            ("luma dB p50", |c| figure(c, "luma_psnr_db_p50", 1)),
+            ("min", |c| figure(c, "luma_psnr_db_min", 1)),
+            ("SSIM p50", |c| figure(c, "luma_ssim_p50", 3)),
             ("exact after stop ms", exact_after_stop),
             ("Mbit/s down", |c| figure(c, "mbit_per_s_down", 2)),
             ("up", |c| figure(c, "mbit_per_s_up", 2)),
@@ -430,7 +479,7 @@ mod tests {
     #[test]
     fn a_failed_cell_is_named_and_the_json_is_json() {
         let amount = Amount { presses: 1, seconds: 1, after: 1, idle_seconds: 1 };
-        let mut report = Report::new("glass", &[Name::Null], Path::new("target/none"), (1920, 1080), amount);
+        let mut report = Report::new("glass", &[Name::Null], Path::new("target/none"), (1920, 1080), amount, None);
         let failed = Err(anyhow::anyhow!("the server went away"));
         report.cells.push(CellReport::new(1, Name::Null, Kind::Key, 0.5, failed));
         assert!(report.markdown().contains("FAILED: the server went away"));

@@ -121,6 +121,21 @@ impl Shared {
         }
     }
 
+    /// A rectangle of the frame, row by row.
+    pub fn copy(&self, x: usize, y: usize, w: usize, h: usize) -> Vec<u32> {
+        let rows = (y..y + h).filter_map(|y| self.row(y)).filter_map(|r| r.get(x..x + w));
+        rows.flat_map(|r| r.iter().map(|p| p.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Puts rows of `w` pixels back.
+    pub fn paste(&self, x: usize, y: usize, w: usize, pixels: &[u32]) {
+        for (row, from) in pixels.chunks(w.max(1)).enumerate() {
+            if let Some(to) = self.row(y + row).and_then(|r| r.get(x..)) {
+                to.iter().zip(from).for_each(|(t, f)| t.store(f & RGB, Ordering::Relaxed));
+            }
+        }
+    }
+
     /// Moves the frame's rows up by `by`.
     pub fn scroll_up(&self, by: usize) {
         for y in 0..self.height.saturating_sub(by) {

@@ -65,12 +65,12 @@ pub fn run(options: &Options) -> Result<()> {
     let programs = glass::programs(options.bin_dir.as_deref())?;
     let dir = Scratch::new(false)?;
     telepane::write_code(&dir.path)?;
-    let mut command = telepane::host(&programs, &dir.path);
+    let mut command = telepane::host(&programs, &dir.path, "127.0.0.1");
     let mut host = Process::start(command.args(["--synthetic", options.scene.name()]), "telepane-host", &dir.path)?;
     let port = telepane::ready(&mut host)?;
     let statistics = dir.path.join("statistics.json");
     let seconds = options.minutes * 60;
-    let mut command = telepane::client(&programs, &dir.path, port);
+    let mut command = telepane::client(&programs, &dir.path, "127.0.0.1", port);
     command.args(["--headless", "--stats-json"]).arg(&statistics);
     // A little longer than the samples, so that it is ended by us.
     command.args(["--seconds", &(seconds + 60).to_string()]);

@@ -3,9 +3,10 @@
 use crate::clock;
 use crate::framebuffer::{Framebuffer, RGB, luma};
 use crate::process::stop_if_interrupted;
-use crate::shared::Shared;
+use crate::shared::{Shared, Word};
+use crate::stimulus::drag::Drag;
 use crate::stimulus::font::{CELL_H, CELL_W, Font};
-use crate::stimulus::page::{self, BAR, BARS, INK, PAPER, PATCH, PATCH_COLOURS};
+use crate::stimulus::page::{self, BAR, BARS, INK, MENU, PAPER, PATCH, PATCH_COLOURS};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -17,6 +18,22 @@ pub enum Target<'a> {
     Patch(u32),
     /// This letter appears in this cell.
     Letter(&'a Font, char, (usize, usize)),
+    /// The menu opens or closes.
+    Menu {
+        /// What the application draws.
+        truth: &'a Shared,
+        /// The step after which its frame is right.
+        step: usize,
+        /// [`sample`] of the menu's rectangle before the key.
+        before: Vec<u32>,
+    },
+    /// The whole window shows this step.
+    Window {
+        /// What the application draws.
+        truth: &'a Shared,
+        /// The step.
+        step: usize,
+    },
 }
 
 impl Target<'_> {
@@ -38,6 +55,13 @@ impl Target<'_> {
                 // More than a picture codec's ringing around a neighbour.
                 luma(screen.pixel(px, py)).abs_diff(luma(PAPER)) > 48
             }),
+            Self::Menu { before, .. } => {
+                let now = sample(screen, MENU);
+                // A third of the points: text and menu have some in common.
+                let other = now.iter().zip(before).filter(|(n, b)| n.abs_diff(**b) > 48).count();
+                other * 3 > now.len()
+            }
+            Self::Window { truth, step } => step_shown(screen, page::corners(truth.height)) == Some(*step & 0xffff),
         }
     }
 
@@ -51,6 +75,13 @@ impl Target<'_> {
             Self::Letter(font, c, (x, y)) => {
                 cell(*x, *y).all(|(dx, dy, px, py)| screen.pixel(px, py) == font.pixel(*c, dx, dy, INK, PAPER))
             }
+            Self::Menu { truth, step, .. } => {
+                truth.word(Word::Steps) as usize >= *step && rect_is_exact(truth, screen, MENU)
+            }
+            Self::Window { truth, step } => {
+                truth.word(Word::Steps) as usize >= *step
+                    && (0..truth.height).all(|y| row_is_exact(truth, screen, y))
+            }
         }
     }
 }
@@ -60,11 +91,39 @@ fn cell(x: usize, y: usize) -> impl Iterator<Item = (usize, usize, usize, usize)
     (0..CELL_H).flat_map(move |dy| (0..CELL_W).map(move |dx| (dx, dy, x + dx, y + dy)))
 }
 
-/// The steps that the upper and the lower barcode show; `None` for one that is torn.
-pub fn steps_shown(screen: &Framebuffer) -> [Option<usize>; 2] {
-    page::barcode_rows(screen.height).map(|y| {
-        let bars: [bool; BARS] = std::array::from_fn(|i| luma(screen.pixel(i * BAR + BAR / 2, y + BAR / 2)) > 127);
-        page::step_of(bars)
+/// The step that a barcode shows; `None` for one that is torn.
+pub fn step_at(screen: &Framebuffer, (x, y): (usize, usize)) -> Option<usize> {
+    let bars: [bool; BARS] = std::array::from_fn(|i| luma(screen.pixel(x + i * BAR + BAR / 2, y + BAR / 2)) > 127);
+    page::step_of(bars)
+}
+
+/// The step that is on the screen as a whole: the older of what two barcodes at its ends show.
+pub fn step_shown(screen: &Framebuffer, corners: [(usize, usize); 2]) -> Option<usize> {
+    let [upper, lower] = corners.map(|at| step_at(screen, at));
+    Some(upper?.min(lower?))
+}
+
+/// The step of a dragged window: where it would be after each of the steps `from..=to`, is it there? The newest counts.
+pub fn dragged_step(screen: &Framebuffer, size: (usize, usize), from: usize, to: usize) -> Option<usize> {
+    let shows = |step: &usize| {
+        let number = Some(*step & 0xffff);
+        Drag::corners(size, *step).into_iter().all(|at| step_at(screen, at) == number)
+    };
+    (from..=to).rev().find(shows)
+}
+
+/// Points of a rectangle, 8 pixels apart, as they are now.
+pub fn sample(screen: &Framebuffer, (x, y, w, h): (usize, usize, usize, usize)) -> Vec<u32> {
+    let points = (y..y + h).step_by(8).flat_map(|y| (x..x + w).step_by(8).map(move |x| (x, y)));
+    points.map(|(x, y)| luma(screen.pixel(x, y))).collect()
+}
+
+/// Whether a rectangle of the screen is what the application drew.
+pub fn rect_is_exact(truth: &Shared, screen: &Framebuffer, (x, y, w, h): (usize, usize, usize, usize)) -> bool {
+    (y..y + h).all(|row| {
+        let (Some(expected), Some(shown)) = (truth.row(row), screen.row(row)) else { return false };
+        let pairs = expected.iter().zip(shown).skip(x).take(w);
+        pairs.into_iter().all(|(e, s)| (e.load(Ordering::Relaxed) ^ s.load(Ordering::Relaxed)) & RGB == 0)
     })
 }
 

@@ -2,11 +2,16 @@
 
 use crate::cell::{Cell, Spent};
 use crate::clock;
+use crate::framebuffer::{Framebuffer, RGB};
+use crate::link::emulator::Tick;
+use crate::link::profile::Profile;
 use crate::process::{rest, stop_if_interrupted};
+use crate::quality::{Luma, psnr, ssim};
 use crate::shared::Word;
-use crate::stimulus::Kind;
+use crate::stimulus::film::{self, Film};
+use crate::stimulus::{Kind, is_fresh};
 use crate::stimulus::font::{Font, LETTERS};
-use crate::stimulus::page::{self, Chance};
+use crate::stimulus::page::{self, Chance, MENU};
 use crate::summary::Samples;
 use crate::watch::{self, Target};
 use anyhow::{Context, Result};
@@ -17,12 +22,20 @@ use std::collections::BTreeMap;
 pub struct Amount {
     /// Keys pressed and measured.
     pub presses: usize,
-    /// Seconds of scrolling.
+    /// Seconds of what moves by itself, and at most so many of switching.
     pub seconds: u64,
     /// Seconds of rest before idle figures are taken.
     pub after: u64,
     /// Seconds of idle figures.
     pub idle_seconds: u64,
+}
+
+impl Amount {
+    /// Long enough to see what follows the link's last change.
+    pub fn for_link(self, link: &Profile) -> Self {
+        let changes = link.changes.last().map_or(0, |(at, _)| at.as_micros().div_ceil(1_000_000) + 4);
+        Self { seconds: self.seconds.max(changes), ..self }
+    }
 }
 
 /// What was measured.
@@ -32,6 +45,12 @@ pub struct Measured {
     pub samples: BTreeMap<&'static str, Samples>,
     /// Single figures, by name; the unit is in the name.
     pub figures: BTreeMap<&'static str, f64>,
+    /// Each step that was shown: milliseconds since the work began, its number, its age in milliseconds.
+    pub shown: Vec<(f64, usize, f64)>,
+    /// The link, each 100 ms.
+    pub ticks: Vec<Tick>,
+    /// When the work began, on the harness's clock.
+    pub begun: u64,
     /// What differs at the end, if anything does.
     pub difference: Option<watch::Difference>,
     /// What it took.
@@ -45,8 +64,9 @@ pub struct Measured {
 pub fn measure(cell: &mut Cell, kind: Kind, amount: Amount) -> Result<Measured> {
     clock::sharpen();
     match kind {
-        Kind::Key | Kind::Typing => press(cell, kind, amount.presses),
-        Kind::Scroll => scroll(cell, amount.seconds),
+        Kind::Key | Kind::Typing | Kind::Menu => press(cell, kind, amount.presses),
+        Kind::Scroll | Kind::Drag | Kind::Film => moves(cell, kind, amount.seconds),
+        Kind::Switch => switch(cell, amount),
         Kind::Idle => idle(cell, amount),
     }
 }
@@ -63,7 +83,9 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
         press_one(cell, kind, &font, letter(&mut chance))?;
     }
     let drawn_before = cell.shared.word(Word::Steps);
+    begin_schedule(cell);
     let before = cell.meters();
+    let begun = clock::now();
     for _ in 0..presses {
         rest(PAUSE_US + chance.below(PAUSE_US))?;
         let pressed = press_one(cell, kind, &font, letter(&mut chance))?;
@@ -99,7 +121,70 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
         figures.insert("packets_per_key_down", traffic.down.packets as f64 / presses as f64);
         figures.insert("packets_per_key_up", traffic.up.packets as f64 / presses as f64);
     }
-    Ok(Measured { samples, figures, difference, spent })
+    let ticks = ticks(cell, begun);
+    Ok(Measured { samples, figures, shown: Vec::new(), ticks, begun, difference, spent })
+}
+
+/// Goes back and forth between two windows that fill the screen. Each fourth time the other one is new.
+fn switch(cell: &mut Cell, amount: Amount) -> Result<Measured> {
+    let mut samples: BTreeMap<&'static str, Samples> = BTreeMap::new();
+    let mut chance = Chance::new(SEED);
+    let (mut never_exact, mut unseen) = (0_u32, 0_u32);
+    let mut bytes: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+    begin_schedule(cell);
+    let before = cell.meters();
+    let begun = clock::now();
+    let mut presses = 0_usize;
+    // Whole cycles of four, so that each kind of switch has its share.
+    while presses == 0 || presses % 4 != 0 || clock::now() < begun + amount.seconds * 1_000_000 {
+        rest(SWITCH_PAUSE_US + chance.below(PAUSE_US))?;
+        let step = cell.shared.word(Word::Steps) as usize + 1;
+        let traffic = cell.traffic();
+        let pressed = press_until(cell, &Target::Window { truth: &cell.shared, step }, 'a', step, EXACT_US)?;
+        let fresh = is_fresh(step);
+        let mut add = |name, us: Option<u64>| {
+            if let Some(us) = us {
+                samples.entry(name).or_default().add_us(us);
+            }
+        };
+        let since_drawn = |at: Option<u64>| Some(at?.saturating_sub(pressed.drawn?));
+        add("photon", pressed.changed.map(|at| at.saturating_sub(pressed.at)));
+        add(if fresh { "first_exact" } else { "again_exact" }, since_drawn(pressed.exact));
+        add(if fresh { "first_seen" } else { "again_seen" }, since_drawn(pressed.changed));
+        if let Some((now, before)) = cell.traffic().zip(traffic) {
+            let key = if fresh { "first" } else { "again" };
+            bytes.entry(key).or_default().push(now.since(&before).down.bytes as f64);
+        }
+        unseen += u32::from(pressed.changed.is_none());
+        never_exact += u32::from(pressed.exact.is_none());
+        presses += 1;
+        cell.check()?;
+    }
+    let spent = cell.spent(&before);
+    let difference = watch::difference(&cell.shared, cell.screen()?);
+    let mut figures = BTreeMap::from([
+        ("presses", presses as f64),
+        ("unseen", f64::from(unseen)),
+        ("never_exact", f64::from(never_exact)),
+    ]);
+    for (name, key) in [("bytes_first", "first"), ("bytes_again", "again")] {
+        if let Some(median) = bytes.remove(key).and_then(|b| Samples(b).percentile(50.0)) {
+            figures.insert(name, median);
+        }
+    }
+    let ticks = ticks(cell, begun);
+    Ok(Measured { samples, figures, shown: Vec::new(), ticks, begun, difference, spent })
+}
+
+/// From here on the link's changes count.
+fn begin_schedule(cell: &Cell) {
+    if let Some(link) = cell.net().link() {
+        link.begin();
+    }
+}
+
+fn ticks(cell: &Cell, begun: u64) -> Vec<Tick> {
+    cell.net().link().map(|link| link.ticks(begun)).unwrap_or_default()
 }
 
 /// One key press.
@@ -111,17 +196,23 @@ struct Pressed {
 }
 
 fn press_one(cell: &Cell, kind: Kind, font: &Font, letter: char) -> Result<Pressed> {
-    let screen = cell.screen()?;
-    let steps = cell.shared.word(Word::Steps) as usize;
+    let step = cell.shared.word(Word::Steps) as usize + 1;
     let target = match kind {
-        Kind::Typing => Target::Letter(font, letter, page::typed_cell(steps, cell.shared.height)),
-        Kind::Key | Kind::Scroll | Kind::Idle => Target::patch(steps + 1),
+        Kind::Typing => Target::Letter(font, letter, page::typed_cell(step - 1, cell.shared.height)),
+        Kind::Menu => Target::Menu { truth: &cell.shared, step, before: watch::sample(cell.screen()?, MENU) },
+        _ => Target::patch(step),
     };
+    press_until(cell, &target, letter, step, UNSEEN_US)
+}
+
+/// Presses a key and watches until the target is exact, at most so long.
+fn press_until(cell: &Cell, target: &Target, letter: char, step: usize, most: u64) -> Result<Pressed> {
+    let screen = cell.screen()?;
     let at = clock::now();
     cell.injector.key(letter, true)?;
     let mut is_down = true;
     let (mut changed, mut exact) = (None, None);
-    while exact.is_none() && clock::now() < at + UNSEEN_US {
+    while exact.is_none() && clock::now() < at + most {
         let now = clock::now();
         if is_down && now >= at + HELD_US {
             cell.injector.key(letter, false)?;
@@ -140,22 +231,39 @@ fn press_one(cell: &Cell, kind: Kind, font: &Font, letter: char) -> Result<Press
         clock::sleep_until(at + HELD_US);
         cell.injector.key(letter, false)?;
     }
-    Ok(Pressed { at, drawn: cell.shared.drawn_at(steps + 1), changed, exact })
+    Ok(Pressed { at, drawn: cell.shared.drawn_at(step), changed, exact })
 }
 
-/// Lets the text scroll and reads the steps off the client's screen; then stops it and waits for the exact picture.
-fn scroll(cell: &mut Cell, seconds: u64) -> Result<Measured> {
+/// Lets it move and reads the steps off the client's screen; then stops it and waits for the exact picture.
+fn moves(cell: &mut Cell, kind: Kind, seconds: u64) -> Result<Measured> {
     cell.shared.set(Word::Run, 1);
     rest(WARM_UP_SCROLL_US)?;
+    begin_schedule(cell);
     let before = cell.meters();
     let first = cell.shared.word(Word::Steps) as usize;
     let begun = clock::now();
     let mut seen = Seen::default();
+    let mut frames = Frames::new(kind, seconds);
+    let size = (cell.shared.width, cell.shared.height);
     while clock::now() < begun + seconds * 1_000_000 {
         let now = clock::now();
-        if let [Some(upper), Some(lower)] = watch::steps_shown(cell.screen()?) {
-            // A step counts as shown when the whole window shows it.
-            seen.note(clock::now(), upper.min(lower));
+        let screen = cell.screen()?;
+        // A step counts as shown when the whole window shows it.
+        let shown = match kind {
+            Kind::Drag => {
+                let newest = cell.shared.word(Word::Steps) as usize;
+                let from = seen.last().map_or(newest.saturating_sub(DRAG_LOOKS_BACK), |last| last + 1);
+                watch::dragged_step(screen, size, from.max(newest.saturating_sub(DRAG_LOOKS_BACK)), newest)
+            }
+            Kind::Film => watch::step_shown(screen, Film::corners(size.0, size.1)),
+            _ => watch::step_shown(screen, page::corners(size.1)),
+        };
+        if let Some(step) = shown {
+            let at = clock::now();
+            if seen.last() != Some(step) {
+                seen.note(at, step);
+                frames.take(screen, at, step);
+            }
         }
         stop_if_interrupted()?;
         clock::sleep_until(now + LOOK_US);
@@ -187,7 +295,112 @@ fn scroll(cell: &mut Cell, seconds: u64) -> Result<Measured> {
         figures.insert("mbit_per_s_down", traffic.down.bytes as f64 * 8.0 / 1e6 / spent.seconds);
         figures.insert("mbit_per_s_up", traffic.up.bytes as f64 * 8.0 / 1e6 / spent.seconds);
     }
-    Ok(Measured { samples, figures, difference, spent })
+    figures.extend(frames.figures());
+    let shown = seen.rows(drawn_at, begun);
+    let ticks = ticks(cell, begun);
+    if let Some(link) = cell.net().link() {
+        figures.extend(squeeze(&link.profile.changes, &shown, &ticks, begun));
+    }
+    Ok(Measured { samples, figures, shown, ticks, begun, difference, spent })
+}
+
+/// A change of the link's rate downwards: what is shown while it lasts, apart from its first second, and the queue.
+fn squeeze(
+    changes: &[(telepane_model::Span, telepane_model::BitRate)],
+    shown: &[(f64, usize, f64)],
+    ticks: &[Tick],
+    begun: u64,
+) -> BTreeMap<&'static str, f64> {
+    let mut figures = BTreeMap::new();
+    let [(from, _), (to, _), ..] = changes else { return figures };
+    let (from, to) = (from.as_millis_f64(), to.as_millis_f64());
+    let between = |from: f64, to: f64| {
+        let rows: Vec<_> = shown.iter().filter(move |(t, ..)| (from..to).contains(t)).collect();
+        let mut gap = 0.0_f64;
+        let mut last = from;
+        for t in rows.iter().map(|r| r.0).chain([to]) {
+            (gap, last) = (gap.max(t - last), t);
+        }
+        let ages = Samples(rows.iter().map(|r| r.2).collect());
+        (rows.len() as f64 * 1e3 / (to - from), ages.percentile(95.0), gap)
+    };
+    let settled = (from + SQUEEZE_MS).min(to);
+    let ((_, transient_age, transient_gap), (fps, age, gap)) = (between(from, settled), between(settled, to));
+    let tick_ms = |t: &Tick| (t.at as f64 - begun as f64) / 1e3;
+    let queue = |from: f64, to: f64| {
+        let in_time = ticks.iter().filter(|t| (from..to).contains(&tick_ms(t)));
+        in_time.map(|t| t.down.queue_us as f64 / 1e3).fold(0.0, f64::max)
+    };
+    let rows = [
+        ("squeeze_steps_per_s", Some(fps)),
+        ("squeeze_age_p95_ms", age),
+        ("squeeze_gap_ms", Some(gap)),
+        ("transient_age_p95_ms", transient_age),
+        ("transient_gap_ms", Some(transient_gap)),
+        ("squeeze_queue_ms", Some(queue(from, to))),
+        ("squeeze_queue_after_600_ms", Some(queue(from + 600.0, to))),
+    ];
+    figures.extend(rows.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    figures
+}
+
+/// Frames of the film as the client showed them, taken now and then to be compared afterwards.
+struct Frames {
+    taken: Vec<(usize, Luma)>,
+    next: u64,
+    every: u64,
+}
+
+impl Frames {
+    fn new(kind: Kind, seconds: u64) -> Self {
+        let every = if kind == Kind::Film { (seconds * 1_000_000 / FRAMES_TAKEN).max(1) } else { u64::MAX };
+        Self { taken: Vec::new(), next: 0, every }
+    }
+
+    /// Copies the film off the screen, unless another frame comes meanwhile.
+    fn take(&mut self, screen: &Framebuffer, at: u64, step: usize) {
+        if self.every == u64::MAX || at < self.next {
+            return;
+        }
+        let (x, y) = Film::place(screen.width, screen.height);
+        let mut luma = Luma::with_size(film::WIDTH, film::HEIGHT);
+        for row in (y..y + film::HEIGHT).filter_map(|y| screen.row(y)) {
+            let pixels = row.iter().skip(x).take(film::WIDTH);
+            luma.extend(pixels.map(|p| p.load(std::sync::atomic::Ordering::Relaxed) & RGB));
+        }
+        if watch::step_shown(screen, Film::corners(screen.width, screen.height)) == Some(step) {
+            self.taken.push((step, luma));
+            self.next = at + self.every;
+        }
+    }
+
+    fn figures(&self) -> BTreeMap<&'static str, f64> {
+        if self.taken.is_empty() {
+            return BTreeMap::new();
+        }
+        let film = Film::new();
+        let (mut db, mut similar) = (Samples::default(), Samples::default());
+        let mut row = vec![0; film::WIDTH];
+        for (step, shown) in &self.taken {
+            let mut truth = Luma::with_size(film::WIDTH, film::HEIGHT);
+            for y in 0..film::HEIGHT {
+                film.row(*step, y, &mut row);
+                // The barcodes are in both: leaving them out of the one would count them as wrong.
+                film::bars_of_row(*step, y, &mut row);
+                truth.extend(row.iter().copied());
+            }
+            db.0.push(psnr(&truth, shown));
+            similar.0.push(ssim(&truth, shown));
+        }
+        let at = |s: &Samples, p| s.percentile(p).unwrap_or(0.0);
+        BTreeMap::from([
+            ("luma_psnr_db_p50", at(&db, 50.0)),
+            ("luma_psnr_db_min", at(&db, 0.0)),
+            ("luma_ssim_p50", at(&similar, 50.0)),
+            ("luma_ssim_min", at(&similar, 0.0)),
+            ("frames_compared", db.0.len() as f64),
+        ])
+    }
 }
 
 /// What steps the screen has shown, and when each came.
@@ -204,6 +417,19 @@ impl Seen {
             Some((_, last)) if step < *last => self.backwards += 1,
             _ => self.shown.push((at, step)),
         }
+    }
+
+    fn last(&self) -> Option<usize> {
+        self.shown.last().map(|(_, step)| *step)
+    }
+
+    /// When each was shown since `begun`, in milliseconds, and how old it was.
+    fn rows(&self, drawn_at: impl Fn(usize) -> Option<u64>, begun: u64) -> Vec<(f64, usize, f64)> {
+        let row = |(at, step): &(u64, usize)| {
+            let age = at.saturating_sub(drawn_at(*step)?);
+            Some((at.saturating_sub(begun) as f64 / 1e3, *step, age as f64 / 1e3))
+        };
+        self.shown.iter().skip(1).filter_map(row).collect()
     }
 
     /// The first one stood there before the watch began, so it is not counted.
@@ -267,7 +493,8 @@ fn idle(cell: &mut Cell, amount: Amount) -> Result<Measured> {
         figures.insert("bit_per_s_up", traffic.up.bytes as f64 * 8.0 / spent.seconds);
         figures.insert("bit_per_s_down", traffic.down.bytes as f64 * 8.0 / spent.seconds);
     }
-    Ok(Measured { samples: BTreeMap::new(), figures, difference, spent })
+    let (ticks, begun) = (Vec::new(), 0);
+    Ok(Measured { samples: BTreeMap::new(), figures, shown: Vec::new(), ticks, begun, difference, spent })
 }
 
 /// Waits until what the stimulus has drawn is on the host's screen.
@@ -292,6 +519,14 @@ const WARM_UP: usize = 5;
 const WARM_UP_SCROLL_US: u64 = 1_000_000;
 /// Pauses between keys are this long to twice this long: 7 to 8 keys a second, a fast typist.
 const PAUSE_US: u64 = 80_000;
+/// The least rest between two switches, so that a viewer has confirmed what it shows.
+const SWITCH_PAUSE_US: u64 = 400_000;
+/// How many steps old a dragged window may be to be found: 10 s.
+const DRAG_LOOKS_BACK: usize = 600;
+/// The transient after a change of the rate, which is reported apart.
+const SQUEEZE_MS: f64 = 1_000.0;
+/// Frames of a film that are compared.
+const FRAMES_TAKEN: u64 = 16;
 /// How long a key is held.
 const HELD_US: u64 = 30_000;
 /// A key that shows nothing for so long counts as unseen.

@@ -8,10 +8,9 @@
 
 mod link;
 
-pub use link::{Count, LinkModel};
+pub use link::{Burst, Count, Link, LinkModel, Packet};
 
 use crate::ClockFn;
-use link::{Link, Packet};
 use polling::{Events, Poller};
 use socket2::{Domain, Socket, Type};
 use std::collections::BTreeMap;
@@ -24,6 +23,8 @@ use telepane_model::Rng;
 
 /// Client addresses at a time; a further one takes the place of the one heard longest ago.
 const MOST_FLOWS: usize = 64;
+/// IPv4 and UDP headers, counted against a link's rate.
+const HEADERS: u64 = 28;
 /// Which way packets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -103,8 +104,8 @@ impl Relay {
         let addr = listener.local_addr()?;
         let mut seeds = Rng::new(seed);
         let state = State {
-            up: Link::new(up, seeds.next_u64()),
-            down: Link::new(down, seeds.next_u64()),
+            up: Link::new(up, HEADERS, seeds.next_u64()),
+            down: Link::new(down, HEADERS, seeds.next_u64()),
             rebind: false,
             stop: false,
         };

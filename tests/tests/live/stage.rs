@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+use telepane_bench::link::space::Space;
 use telepane_transport::relay::{LinkModel, Relay};
 
 /// The access code of every agent here.
@@ -38,10 +39,10 @@ impl Agent {
         Self::ready(start_agent(Command::new(program("telepane-host")), dir, Path::new(code_file), listen, args))
     }
 
-    /// The same in the network namespace of process `pid`.
-    pub fn in_namespace(pid: u32, dir: &Scratch, listen: &str, args: &[&str]) -> Self {
+    /// The same in a network namespace.
+    pub fn in_namespace(space: &Space, dir: &Scratch, listen: &str, args: &[&str]) -> Self {
         let code = dir.write("code", CODE);
-        Self::ready(start_agent(enter(pid, "telepane-host"), dir, &code, listen, args))
+        Self::ready(start_agent(enter(space, "telepane-host"), dir, &code, listen, args))
     }
 
     fn ready(mut run: Running) -> Self {
@@ -97,17 +98,17 @@ pub fn connect_without_code(dir: &Scratch, state: &str, screen: Option<&Screen>,
     start_client(Command::new(program("telepane")), dir, state, screen, host, args)
 }
 
-/// `telepane connect` with the code, on `screen` and in the network namespace of process `pid`.
-pub fn connect_in(pid: u32, dir: &Scratch, state: &str, screen: &Screen, host: &str, args: &[&str]) -> Running {
+/// `telepane connect` with the code, on `screen` and in a network namespace.
+pub fn connect_in(space: &Space, dir: &Scratch, state: &str, screen: &Screen, host: &str, args: &[&str]) -> Running {
     let code = dir.write("client-code", CODE).display().to_string();
     let args = [&["--access-code-file", code.as_str()], args].concat();
-    start_client(enter(pid, "telepane"), dir, state, Some(screen), host, &args)
+    start_client(enter(space, "telepane"), dir, state, Some(screen), host, &args)
 }
 
-/// One of the project's programs in the network namespace of process `pid`.
-fn enter(pid: u32, name: &str) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/proc/{pid}/ns/net")).arg(program(name));
+/// One of the project's programs in a network namespace.
+fn enter(space: &Space, name: &str) -> Command {
+    let mut command = Command::new(program(name));
+    space.enter(&mut command);
     command
 }
 

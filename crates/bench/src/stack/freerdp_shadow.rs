@@ -27,10 +27,10 @@ impl Stack for FreerdpShadow {
         let port = free_port()?;
         let mut command = Command::new("freerdp-shadow-cli");
         command
-            .args([&format!("/port:{port}"), "/bind-address:127.0.0.1", "-auth", "-sec-nla", "-sec-ext"])
+            .args([&format!("/port:{port}"), &format!("/bind-address:{}", stage.address()), "-auth", "-sec-nla", "-sec-ext"])
             .env("DISPLAY", &stage.host)
             .env("HOME", &stage.dir);
-        let mut process = Process::start(&mut command, "freerdp-shadow", &stage.dir)?;
+        let mut process = stage.on_host(&mut command, "freerdp-shadow")?;
         wait_listening(&mut process, port)?;
         Ok(Server { processes: vec![process], port: Some(port) })
     }
@@ -40,11 +40,11 @@ impl Stack for FreerdpShadow {
         let (w, h) = stage.size;
         let mut command = Command::new("xfreerdp");
         command
-            .args([&format!("/v:127.0.0.1:{port}"), "/cert:ignore", "/f", &format!("/size:{w}x{h}"), "/bpp:32"])
+            .args([&format!("/v:{}:{port}", stage.address()), "/cert:ignore", "/f", &format!("/size:{w}x{h}"), "/bpp:32"])
             .args(["/gfx", "/network:lan", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
             .env("DISPLAY", &stage.client)
             .env("HOME", &stage.dir);
-        Ok(Some(Process::start(&mut command, "xfreerdp", &stage.dir)?))
+        Ok(Some(stage.on_client(&mut command, "xfreerdp")?))
     }
 
     fn leaves_behind(&self, viewer: u32) -> Option<PathBuf> {

@@ -10,11 +10,13 @@ pub mod xrdp;
 
 use crate::clock;
 use crate::display::Display;
+use crate::link::{End, Net};
 use crate::process::{Process, find};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A stack by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -57,6 +59,31 @@ pub struct Stage {
     pub size: (usize, usize),
     /// Where Telepane's programs are.
     pub programs: PathBuf,
+    /// What is between the two.
+    pub net: Net,
+}
+
+impl Stage {
+    /// The server's address.
+    pub fn address(&self) -> String {
+        self.net.address()
+    }
+
+    /// Starts a program at the server's end of the network.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn on_host(&self, command: &mut Command, name: &str) -> Result<Process> {
+        self.net.start(End::Host, command, name, &self.dir)
+    }
+
+    /// Starts a program at the viewer's end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn on_client(&self, command: &mut Command, name: &str) -> Result<Process> {
+        self.net.start(End::Client, command, name, &self.dir)
+    }
 }
 
 /// A started server.
@@ -107,6 +134,11 @@ pub trait Stack: Sync {
     /// # Errors
     /// When it does not start.
     fn start_viewer(&self, stage: &Stage, server: &Server) -> Result<Option<Process>>;
+
+    /// Whether a relay for UDP is network enough.
+    fn is_udp(&self) -> bool {
+        false
+    }
 
     /// A file outside the cell's directory that the viewer with this process id leaves behind, to be removed.
     fn leaves_behind(&self, viewer: u32) -> Option<PathBuf> {
@@ -181,8 +213,9 @@ pub fn wait_listening(process: &mut Process, port: u16) -> Result<()> {
     let until = clock::now() + 20_000_000;
     let hex = format!(":{port:04X}");
     loop {
-        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            let text = std::fs::read_to_string(table).unwrap_or_default();
+        // The server's own table: it may live in another network namespace.
+        for table in ["tcp", "tcp6"] {
+            let text = std::fs::read_to_string(format!("/proc/{}/net/{table}", process.id())).unwrap_or_default();
             // Columns: number, local address, remote address, state; 0A is LISTEN (proc(5)).
             let listens = |l: &str| {
                 let mut columns = l.split_whitespace().skip(1);

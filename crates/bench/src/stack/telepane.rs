@@ -19,7 +19,11 @@ impl Stack for Telepane {
     }
 
     fn settings(&self) -> &'static str {
-        "telepane-host serve --display :H --listen 127.0.0.1:0; telepane connect --fullscreen; defaults otherwise"
+        "telepane-host serve --display :H --listen ADDR:0; telepane connect --fullscreen; defaults otherwise"
+    }
+
+    fn is_udp(&self) -> bool {
+        true
     }
 
     fn version(&self, programs: &Path) -> String {
@@ -31,18 +35,18 @@ impl Stack for Telepane {
 
     fn start_server(&self, stage: &Stage) -> Result<Server> {
         write_code(&stage.dir)?;
-        let mut command = host(&stage.programs, &stage.dir);
+        let mut command = host(&stage.programs, &stage.dir, &stage.address());
         command.args(["--display", &stage.host]);
-        let mut process = Process::start(&mut command, "telepane-host", &stage.dir)?;
+        let mut process = stage.on_host(&mut command, "telepane-host")?;
         let port = ready(&mut process)?;
         Ok(Server { processes: vec![process], port: Some(port) })
     }
 
     fn start_viewer(&self, stage: &Stage, server: &Server) -> Result<Option<Process>> {
         let port = server.port.context("the host has no port")?;
-        let mut command = client(&stage.programs, &stage.dir, port);
+        let mut command = client(&stage.programs, &stage.dir, &stage.address(), port);
         command.args(["--fullscreen", "--stats-json"]).arg(statistics(&stage.dir)).env("DISPLAY", &stage.client);
-        Ok(Some(Process::start(&mut command, "telepane", &stage.dir)?))
+        Ok(Some(stage.on_client(&mut command, "telepane")?))
     }
 
     fn statistics(&self, stage: &Stage) -> Option<PathBuf> {
@@ -51,17 +55,17 @@ impl Stack for Telepane {
 }
 
 /// `telepane-host serve` in a directory of its own, without a source.
-pub fn host(programs: &Path, dir: &Path) -> Command {
+pub fn host(programs: &Path, dir: &Path, address: &str) -> Command {
     let mut command = Command::new(programs.join("telepane-host"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--access-code-file"]).arg(dir.join("code"));
+    command.args(["serve", "--listen", &format!("{address}:0"), "--access-code-file"]).arg(dir.join("code"));
     command.arg("--state-dir").arg(dir.join("host-state")).env("XDG_CONFIG_HOME", dir).env("HOME", dir);
     command
 }
 
 /// `telepane connect` to a host on this machine, without a window or a size.
-pub fn client(programs: &Path, dir: &Path, port: u16) -> Command {
+pub fn client(programs: &Path, dir: &Path, address: &str, port: u16) -> Command {
     let mut command = Command::new(programs.join("telepane"));
-    command.args(["connect", &format!("127.0.0.1:{port}"), "--access-code-file"]).arg(dir.join("code"));
+    command.args(["connect", &format!("{address}:{port}"), "--access-code-file"]).arg(dir.join("code"));
     command.arg("--state-dir").arg(dir.join("client-state")).env("XDG_CONFIG_HOME", dir).env("HOME", dir);
     command
 }

@@ -27,9 +27,9 @@ impl Stack for TigerVnc {
         let mut command = Command::new("X0tigervnc");
         command
             .args(["-display", &stage.host, "-rfbport", &port.to_string()])
-            .args(["-SecurityTypes", "None", "-localhost=1", "-AlwaysShared"])
+            .args(["-SecurityTypes", "None", localhost(stage), "-AlwaysShared"])
             .env("HOME", &stage.dir);
-        let mut process = Process::start(&mut command, "x0tigervnc", &stage.dir)?;
+        let mut process = stage.on_host(&mut command, "x0tigervnc")?;
         wait_listening(&mut process, port)?;
         Ok(Server { processes: vec![process], port: Some(port) })
     }
@@ -38,9 +38,14 @@ impl Stack for TigerVnc {
         let port = server.port.context("the server has no port")?;
         let mut command = Command::new("xtigervncviewer");
         command
-            .args(["-FullScreen", "-SecurityTypes", "None", &format!("127.0.0.1::{port}")])
+            .args(["-FullScreen", "-SecurityTypes", "None", &format!("{}::{port}", stage.address())])
             .env("DISPLAY", &stage.client)
             .env("HOME", &stage.dir);
-        Ok(Some(Process::start(&mut command, "xtigervncviewer", &stage.dir)?))
+        Ok(Some(stage.on_client(&mut command, "xtigervncviewer")?))
     }
+}
+
+/// Servers of the family listen everywhere or on the loopback interface only.
+pub(super) fn localhost(stage: &Stage) -> &'static str {
+    if stage.net.link().is_some() { "-localhost=0" } else { "-localhost=1" }
 }

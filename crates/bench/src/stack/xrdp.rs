@@ -32,10 +32,10 @@ impl Stack for Xrdp {
         let port = free_port()?;
         let file = stage.dir.join("xrdp.ini");
         let socket = stage.dir.join(format!("xrdp_display_{}", stage.host.trim_start_matches(':')));
-        std::fs::write(&file, ini(port, &socket, &stage.dir))?;
+        std::fs::write(&file, ini(&stage.address(), port, &socket, &stage.dir))?;
         let mut command = Command::new(find("xrdp").context("xrdp is not installed")?);
         command.args(["-n", "-c"]).arg(&file).env("XRDP_SOCKET_PATH", &stage.dir).env("HOME", &stage.dir);
-        let mut process = Process::start(&mut command, "xrdp", &stage.dir)?;
+        let mut process = stage.on_host(&mut command, "xrdp")?;
         wait_listening(&mut process, port)?;
         Ok(Server { processes: vec![process], port: Some(port) })
     }
@@ -45,11 +45,11 @@ impl Stack for Xrdp {
         let (w, h) = stage.size;
         let mut command = Command::new("xfreerdp");
         command
-            .args([&format!("/v:127.0.0.1:{port}"), "/cert:ignore", "/f", &format!("/size:{w}x{h}"), "/bpp:32"])
+            .args([&format!("/v:{}:{port}", stage.address()), "/cert:ignore", "/f", &format!("/size:{w}x{h}"), "/bpp:32"])
             .args(["/sec:tls", "/network:lan", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
             .env("DISPLAY", &stage.client)
             .env("HOME", &stage.dir);
-        Ok(Some(Process::start(&mut command, "xfreerdp", &stage.dir)?))
+        Ok(Some(stage.on_client(&mut command, "xfreerdp")?))
     }
 
     fn leaves_behind(&self, viewer: u32) -> Option<PathBuf> {
@@ -57,10 +57,10 @@ impl Stack for Xrdp {
     }
 }
 
-fn ini(port: u16, socket: &Path, dir: &Path) -> String {
+fn ini(address: &str, port: u16, socket: &Path, dir: &Path) -> String {
     let (socket, dir) = (socket.display(), dir.display());
     format!(
-        "[Globals]\nini_version=1\nfork=true\nport=tcp://127.0.0.1:{port}\ntcp_nodelay=true\ntcp_keepalive=true\n\
+        "[Globals]\nini_version=1\nfork=true\nport=tcp://{address}:{port}\ntcp_nodelay=true\ntcp_keepalive=true\n\
          security_layer=tls\ncrypt_level=high\ncertificate=\nkey_file=\nssl_protocols=TLSv1.2, TLSv1.3\n\
          autorun=xup\nallow_channels=true\nallow_multimon=true\nbitmap_cache=true\nbitmap_compression=true\n\
          bulk_compression=true\nmax_bpp=32\nnew_cursors=true\nuse_fastpath=both\n\n\

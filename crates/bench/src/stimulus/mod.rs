@@ -4,6 +4,8 @@
 //! Everything is drawn first in the shared frame and then put on the screen from there with MIT-SHM, the way toolkits
 //! and browsers do it: no XCopyArea, which would tell a scraping server what moved.
 
+pub mod drag;
+pub mod film;
 pub mod font;
 pub mod page;
 
@@ -12,8 +14,10 @@ use crate::process::interrupted;
 use crate::shared::{FRAME_OFFSET, Shared, Word};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use drag::Drag;
+use film::Film;
 use font::{CELL_H, CELL_W, Font};
-use page::{Chance, PATCH, PATCH_COLOURS};
+use page::{Chance, MENU, PATCH, PATCH_COLOURS};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -35,17 +39,42 @@ pub enum Kind {
     Typing,
     /// A full window of text scrolls by three lines, 30 times a second.
     Scroll,
+    /// A window is dragged over a photo, 60 steps a second.
+    Drag,
+    /// The whole window changes between two contents at each key press.
+    Switch,
+    /// A menu opens and closes at key presses.
+    Menu,
+    /// A film of 1280x720 plays in a window, 30 frames a second.
+    Film,
     /// Nothing changes.
     Idle,
 }
 
 impl Kind {
+    /// Every kind, in the order of the reports.
+    pub const ALL: [Self; 8] =
+        [Self::Key, Self::Typing, Self::Scroll, Self::Drag, Self::Switch, Self::Menu, Self::Film, Self::Idle];
+
+    /// Steps a second of what moves by itself.
+    pub fn hz(self) -> Option<u64> {
+        match self {
+            Self::Scroll | Self::Film => Some(30),
+            Self::Drag => Some(60),
+            Self::Key | Self::Typing | Self::Switch | Self::Menu | Self::Idle => None,
+        }
+    }
+
     /// As on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
             Self::Typing => "typing",
             Self::Scroll => "scroll",
+            Self::Drag => "drag",
+            Self::Switch => "switch",
+            Self::Menu => "menu",
+            Self::Film => "film",
             Self::Idle => "idle",
         }
     }
@@ -70,10 +99,10 @@ pub struct Options {
 /// When the display is not there, lacks MIT-SHM, or is smaller than the shared frame.
 pub fn run(options: &Options) -> Result<()> {
     let mut app = App::open(options)?;
-    app.start()?;
-    match options.kind {
-        Kind::Scroll => app.scroll(),
-        Kind::Key | Kind::Typing | Kind::Idle => app.answer_keys(options.kind),
+    app.start(options.kind)?;
+    match options.kind.hz() {
+        Some(hz) => app.moves(options.kind, hz),
+        None => app.answer_keys(options.kind),
     }
 }
 
@@ -88,6 +117,16 @@ struct App {
     font: Font,
     chance: Chance,
     letters: BTreeMap<u8, char>,
+    scene: Scene,
+}
+
+/// What a kind keeps between its steps.
+enum Scene {
+    Page,
+    Drag(Drag),
+    Film(Film),
+    Switch { home: Vec<u32>, other: Vec<u32> },
+    Menu(Vec<u32>),
 }
 
 impl App {
@@ -103,16 +142,12 @@ impl App {
         conn.shm_query_version()?.reply().context("the display has no MIT-SHM")?;
         conn.shm_attach_fd(segment, OwnedFd::from(frame.file()?), false)?.check()?;
         let (font, chance) = (Font::new(), Chance::new(SEED));
-        Ok(Self { conn, root, window, gc, segment, depth, frame, font, chance, letters: BTreeMap::new() })
+        Ok(Self { conn, root, window, gc, segment, depth, frame, font, chance, letters: BTreeMap::new(), scene: Scene::Page })
     }
 
     /// The first picture, the window, the keyboard.
-    fn start(&mut self) -> Result<()> {
-        let half = self.frame.width / 2;
-        page::page(&self.frame, &self.font, &mut self.chance, half);
-        page::barcodes(&self.frame, 0);
-        let (x, y, w, h) = PATCH;
-        self.frame.fill(x, y, w, h, PATCH_COLOURS[0]);
+    fn start(&mut self, kind: Kind) -> Result<()> {
+        self.first_picture(kind);
         let conn = &self.conn;
         // An empty cursor: the pointer belongs to no work here.
         let (pixmap, cursor) = (conn.generate_id()?, conn.generate_id()?);
@@ -137,6 +172,69 @@ impl App {
         self.conn.sync()?;
         self.frame.set(Word::Ready, 1);
         Ok(())
+    }
+
+    fn first_picture(&mut self, kind: Kind) {
+        let half = self.frame.width / 2;
+        match kind {
+            Kind::Drag => {
+                let drag = Drag::new(self.frame.width, self.frame.height, &self.font);
+                drag.draw(&self.frame, 0);
+                self.scene = Scene::Drag(drag);
+                return;
+            }
+            Kind::Switch | Kind::Menu => page::page(&self.frame, &self.font, &mut self.chance, 0),
+            _ => page::page(&self.frame, &self.font, &mut self.chance, half),
+        }
+        page::barcodes(&self.frame, 0);
+        let frame = &self.frame;
+        match kind {
+            Kind::Film => {
+                // Dark until it plays, so that the first picture is no test of how a photo is coded.
+                let (x, y) = Film::place(frame.width, frame.height);
+                frame.fill(x, y, film::WIDTH, film::HEIGHT, 0x10_1418);
+                self.scene = Scene::Film(Film::new());
+            }
+            Kind::Switch => self.scene = Scene::Switch { home: frame.copy(0, 0, frame.width, frame.height), other: Vec::new() },
+            Kind::Menu => {
+                let (x, y, w, h) = MENU;
+                self.scene = Scene::Menu(frame.copy(x, y, w, h));
+            }
+            _ => {
+                let (x, y, w, h) = PATCH;
+                frame.fill(x, y, w, h, PATCH_COLOURS[0]);
+            }
+        }
+    }
+
+    /// Another content of the whole window, or one that was there before. Of four presses the first brings a new one, the
+    /// others go back and forth between it and the first.
+    fn switch(&mut self) -> Result<()> {
+        let step = self.frame.word(Word::Steps) as usize + 1;
+        let (w, h) = (self.frame.width, self.frame.height);
+        let fresh = is_fresh(step);
+        if fresh {
+            page::page(&self.frame, &self.font, &mut self.chance, page::SIDEBAR);
+            page::sidebar(&self.frame, &self.font, &mut self.chance);
+        }
+        if let Scene::Switch { home, other } = &mut self.scene {
+            if fresh {
+                *other = self.frame.copy(0, 0, w, h);
+            } else {
+                self.frame.paste(0, 0, w, if step % 2 == 0 { home } else { other });
+            }
+        }
+        page::barcodes(&self.frame, step);
+        self.step(0, 0, w, h)
+    }
+
+    fn menu(&mut self) -> Result<()> {
+        let (x, y, w, h) = MENU;
+        match &self.scene {
+            Scene::Menu(below) if self.frame.word(Word::Steps) % 2 == 1 => self.frame.paste(x, y, w, below),
+            _ => page::menu(&self.frame, &self.font, &mut self.chance),
+        }
+        self.step(x, y, w, h)
     }
 
     fn answer_keys(&mut self, kind: Kind) -> Result<()> {
@@ -169,6 +267,8 @@ impl App {
                 page::glyph(&self.frame, &self.font, c, x, y);
                 self.step(x, y, CELL_W, CELL_H)
             }
+            Event::KeyPress(_) if kind == Kind::Switch => self.switch(),
+            Event::KeyPress(_) if kind == Kind::Menu => self.menu(),
             Event::Expose(e) => {
                 self.put(e.x.into(), e.y.into(), e.width.into(), e.height.into())?;
                 Ok(self.conn.flush()?)
@@ -179,12 +279,14 @@ impl App {
         }
     }
 
-    fn scroll(&mut self) -> Result<()> {
+    /// Moves by itself while the harness wants it to.
+    fn moves(&mut self, kind: Kind, hz: u64) -> Result<()> {
         clock::sharpen();
         let mut next = clock::now();
+        let interval = 1_000_000 / hz;
         loop {
             while let Some(event) = self.conn.poll_for_event()? {
-                self.on_event(event, Kind::Scroll)?;
+                self.on_event(event, kind)?;
             }
             if interrupted() {
                 return Ok(());
@@ -195,19 +297,31 @@ impl App {
                 next = clock::now();
                 continue;
             }
-            let by = SCROLL_LINES * CELL_H;
-            self.frame.scroll_up(by);
-            for line in 0..SCROLL_LINES {
-                let y = (self.frame.height / CELL_H - SCROLL_LINES + line) * CELL_H;
-                page::text_line(&self.frame, &self.font, &mut self.chance, 0, y);
-            }
-            page::barcodes(&self.frame, self.frame.word(Word::Steps) as usize + 1);
+            let (x, y, w, h) = self.draw_step(self.frame.word(Word::Steps) as usize + 1);
             // The next step's time is fixed, so that a slow step does not slow the work itself down.
-            next = (next + STEP_US).max(clock::now().saturating_sub(STEP_US));
+            next = (next + interval).max(clock::now().saturating_sub(interval));
             clock::sleep_until(next);
-            self.step(0, 0, self.frame.width, self.frame.height)?;
+            self.step(x, y, w, h)?;
             // The server reads the frame until then.
             self.conn.sync()?;
+        }
+    }
+
+    /// Draws a step into the frame; what of it changed.
+    fn draw_step(&mut self, step: usize) -> (usize, usize, usize, usize) {
+        match &self.scene {
+            Scene::Drag(drag) => drag.draw(&self.frame, step),
+            Scene::Film(film) => film.draw(&self.frame, step),
+            Scene::Page | Scene::Switch { .. } | Scene::Menu(_) => {
+                let by = SCROLL_LINES * CELL_H;
+                self.frame.scroll_up(by);
+                for line in 0..SCROLL_LINES {
+                    let y = (self.frame.height / CELL_H - SCROLL_LINES + line) * CELL_H;
+                    page::text_line(&self.frame, &self.font, &mut self.chance, 0, y);
+                }
+                page::barcodes(&self.frame, step);
+                (0, 0, self.frame.width, self.frame.height)
+            }
         }
     }
 
@@ -264,9 +378,11 @@ fn rectangle(x: i16, y: i16, width: u16, height: u16) -> x11rb::protocol::xproto
     x11rb::protocol::xproto::Rectangle { x, y, width, height }
 }
 
-/// Steps a second when scrolling.
-pub const SCROLL_HZ: u64 = 30;
-const STEP_US: u64 = 1_000_000 / SCROLL_HZ;
+/// Whether this step of `switch` shows something that was never there before.
+pub fn is_fresh(step: usize) -> bool {
+    step % 4 == 1
+}
+
 /// Lines a step moves: what one notch of a wheel moves in most applications.
 const SCROLL_LINES: usize = 3;
 /// How often the application looks whether the harness wants it settled. It is slow enough not to show in idle figures.

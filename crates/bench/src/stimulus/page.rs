@@ -72,18 +72,55 @@ pub fn typed_cell(n: usize, height: usize) -> (usize, usize) {
     (18 + n % TYPED_COLUMNS * CELL_W, 2 * CELL_H + n / TYPED_COLUMNS % rows * CELL_H)
 }
 
-/// Draws the barcode of `step` at the frame's upper and lower left corner.
-pub fn barcodes(frame: &Shared, step: usize) {
-    for y in barcode_rows(frame.height) {
-        for (i, bit) in bits(step).into_iter().enumerate() {
-            frame.fill(i * BAR, y, BAR, BAR, if bit { WHITE } else { 0 });
+/// Draws what a second application has beside its text: a dark list with some coloured blocks.
+pub fn sidebar(frame: &Shared, font: &Font, chance: &mut Chance) {
+    frame.fill(0, 0, SIDEBAR - CELL_W, frame.height, DARK);
+    for y in (2 * CELL_H..frame.height - 2 * CELL_H).step_by(2 * CELL_H) {
+        let colour = COLOURS.get(chance.below(COLOURS.len() as u64) as usize).copied().unwrap_or(INK);
+        frame.fill(8, y + 1, 16, 16, colour);
+        label(frame, font, chance, 36, y, 24);
+    }
+}
+
+/// Draws a menu with a dozen and more entries at [`MENU`].
+pub fn menu(frame: &Shared, font: &Font, chance: &mut Chance) {
+    let (x, y, w, h) = MENU;
+    frame.fill(x, y, w, h, 0x5a_6070);
+    frame.fill(x + 1, y + 1, w - 2, h - 2, DARK);
+    for entry in 0..(h - 16) / (CELL_H + 8) {
+        label(frame, font, chance, x + 32, y + 8 + entry * (CELL_H + 8), 26);
+    }
+}
+
+/// A few light letters on dark.
+fn label(frame: &Shared, font: &Font, chance: &mut Chance, x: usize, y: usize, most: u64) {
+    for i in 0..6 + chance.below(most - 6) as usize {
+        let c = ALPHABET.chars().nth(chance.below(ALPHABET.len() as u64) as usize).unwrap_or('e');
+        for dy in 0..CELL_H {
+            for dx in 0..CELL_W {
+                frame.put(x + i * CELL_W + dx, y + dy, font.pixel(c, dx, dy, 0xd8_dce6, DARK));
+            }
         }
     }
 }
 
-/// The upper edge of the two barcodes.
-pub fn barcode_rows(height: usize) -> [usize; 2] {
-    [0, height - BAR]
+/// Draws the barcode of `step` at the frame's upper and lower left corner.
+pub fn barcodes(frame: &Shared, step: usize) {
+    for at in corners(frame.height) {
+        barcode(frame, at, step);
+    }
+}
+
+/// Draws one barcode.
+pub fn barcode(frame: &Shared, (x, y): (usize, usize), step: usize) {
+    for (i, bit) in bits(step).into_iter().enumerate() {
+        frame.fill(x + i * BAR, y, BAR, BAR, if bit { WHITE } else { 0 });
+    }
+}
+
+/// Where the two barcodes of the whole window are.
+pub fn corners(height: usize) -> [(usize, usize); 2] {
+    [(0, 0), (0, height - BAR)]
 }
 
 /// The bars of a step: 16 bits and 4 to check them.
@@ -112,6 +149,11 @@ pub const PATCH_COLOURS: [u32; 2] = [0x18_2430, 0xf0_d860];
 pub const PAPER: u32 = 0xf6_f5f0;
 /// Ink.
 pub const INK: u32 = 0x1c_1e26;
+/// Where the menu opens.
+pub const MENU: (usize, usize, usize, usize) = (640, 220, 320, 432);
+/// Width of the second application's list.
+pub const SIDEBAR: usize = 300;
+const DARK: u32 = 0x2b_2f3a;
 const WHITE: u32 = 0xff_ffff;
 /// Characters in a line of typed text.
 const TYPED_COLUMNS: usize = 96;

@@ -1,0 +1,240 @@
+//! What a link is like, in a word: `lan`, `20m40`, `5m100l1`, `20m60l3`, `drop`.
+//!
+//! A profile is a rate with its unit, the round trip in milliseconds, and letters for what else is wrong, each way:
+//! `l` loss in percent, `b` the same in bursts of five packets in the mean, `j` jitter in milliseconds, `r` reordering in
+//! percent, `q` the bottleneck's queue in milliseconds; `@4=2m` changes the rate 4 s after the work has begun. `drop` is
+//! `20m40@4=2m@9=20m`. Both directions are alike. Without `q` the queue holds [`QUEUE`], whatever the rate becomes.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::fmt;
+use std::str::FromStr;
+use telepane_model::{BitRate, Bytes, Span};
+use telepane_transport::relay::{Burst, LinkModel};
+
+/// A link that can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// As it was asked for.
+    pub name: String,
+    /// Each direction at the beginning.
+    pub model: LinkModel,
+    /// The devices' MTU.
+    pub mtu: u16,
+    /// Rates from these times on.
+    pub changes: Vec<(Span, BitRate)>,
+}
+
+impl Profile {
+    /// A link with no limits: what is left is the emulator.
+    pub fn none() -> Self {
+        Self { name: "none".into(), model: LinkModel::default(), mtu: MTU, changes: Vec::new() }
+    }
+
+    /// The round trip without queues.
+    pub fn rtt(&self) -> Span {
+        Span::micros(self.model.delay.as_micros() * 2)
+    }
+
+    /// The rate `after` the changes began to count.
+    pub fn rate_at(&self, after: Span) -> Option<BitRate> {
+        let changed = self.changes.iter().rev().find(|(at, _)| *at <= after);
+        changed.map(|(_, rate)| *rate).or(self.model.rate)
+    }
+
+    /// In a sentence.
+    pub fn describe(&self) -> String {
+        let m = &self.model;
+        let mut parts = vec![
+            m.rate.map_or_else(|| "no rate limit".into(), rate_text),
+            format!("RTT {} ms", self.rtt().as_millis_f64()),
+        ];
+        let percent = |ppm: u32| f64::from(ppm) / 1e4;
+        if m.loss_ppm > 0 {
+            parts.push(format!("{} % loss each way", percent(m.loss_ppm)));
+        }
+        if let Some(b) = m.burst {
+            let bad = f64::from(b.enter_ppm) / f64::from(b.enter_ppm + b.leave_ppm).max(1.0);
+            parts.push(format!("{:.2} % loss in bursts", bad * percent(b.loss_ppm)));
+        }
+        if m.jitter > Span::ZERO {
+            parts.push(format!("jitter up to {} ms", m.jitter.as_millis_f64()));
+        }
+        if m.reorder_ppm > 0 {
+            parts.push(format!("{} % held back by {} ms", percent(m.reorder_ppm), m.reorder_by.as_millis_f64()));
+        }
+        match m.queue_time {
+            Some(most) => parts.push(format!("drop-tail queue of {} ms", most.as_millis_f64())),
+            None if m.rate.is_some() => parts.push(format!("drop-tail queue of {} kB", m.queue.0 / 1000)),
+            None => {}
+        }
+        for (at, rate) in &self.changes {
+            parts.push(format!("{} from second {}", rate_text(*rate), at.as_secs_f64()));
+        }
+        parts.push(format!("MTU {}", self.mtu));
+        parts.join(", ")
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl FromStr for Profile {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut profile = match text {
+            "none" => return Ok(Self::none()),
+            "lan" => Self::from_str("1g0.4")?,
+            "drop" => Self::from_str("20m40@4=2m@9=20m")?,
+            other => parse(other).with_context(|| format!("no profile `{other}`: try lan, drop, 20m40 or 5m100l1"))?,
+        };
+        profile.name = text.into();
+        Ok(profile)
+    }
+}
+
+fn parse(text: &str) -> Result<Profile> {
+    let (link, changes) = text.split_once('@').map_or((text, None), |(l, c)| (l, Some(c)));
+    let unit = link.find(['k', 'm', 'g']).context("it begins with a rate such as 20m")?;
+    let (rate, rest) = link.split_at(unit + 1);
+    let mut rest = rest;
+    let rtt = number(&mut rest).context("after the rate comes the round trip in milliseconds")?;
+    let mut model = LinkModel {
+        rate: Some(parse_rate(rate)?),
+        queue: QUEUE,
+        delay: ms(rtt / 2.0)?,
+        ..LinkModel::default()
+    };
+    while let Some(letter) = rest.chars().next() {
+        rest = rest.get(1..).unwrap_or_default();
+        let value = number(&mut rest).with_context(|| format!("after `{letter}` comes a number"))?;
+        match letter {
+            'l' => model.loss_ppm = ppm(value)?,
+            'b' => model.burst = Some(bursts(value)?),
+            'j' => model.jitter = ms(value)?,
+            'r' => model.reorder_ppm = ppm(value)?,
+            'q' => (model.queue_time, model.queue) = (Some(ms(value)?), Bytes(u64::MAX / 2)),
+            other => bail!("`{other}` is none of l, b, j, r, q"),
+        }
+    }
+    let changes = changes.map(|c| c.split('@').map(parse_change).collect::<Result<Vec<_>>>()).transpose()?;
+    Ok(Profile { name: text.into(), model, mtu: MTU, changes: changes.unwrap_or_default() })
+}
+
+fn parse_change(text: &str) -> Result<(Span, BitRate)> {
+    let (at, rate) = text.split_once('=').context("a change is written SECONDS=RATE")?;
+    let at: f64 = at.parse().context("seconds")?;
+    ensure!((0.0..1e6).contains(&at), "a change comes after the beginning");
+    Ok((Span::from_secs_f64(at), parse_rate(rate)?))
+}
+
+/// Takes the number off the front of a text.
+fn number(rest: &mut &str) -> Option<f64> {
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let (digits, left) = rest.split_at(end);
+    *rest = left;
+    digits.parse().ok()
+}
+
+/// A rate such as `20m` or `800k`, in bits a second.
+///
+/// # Errors
+/// When it is not one.
+pub fn parse_rate(text: &str) -> Result<BitRate> {
+    let lower = text.to_ascii_lowercase();
+    let mut rest = lower.as_str();
+    let value = number(&mut rest).with_context(|| format!("`{text}` is no rate"))?;
+    let unit = match rest {
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        _ => bail!("`{text}` is no rate: give 800k, 20m or 1g bits a second"),
+    };
+    ensure!((1e3..=1e11).contains(&(value * unit)), "`{text}` is out of reach");
+    Ok(BitRate::bps((value * unit) as u64))
+}
+
+/// Milliseconds.
+///
+/// # Errors
+/// When that is more than a minute.
+pub fn ms(value: f64) -> Result<Span> {
+    ensure!((0.0..=60_000.0).contains(&value), "{value} ms is out of reach");
+    Ok(Span::micros((value * 1e3).round() as u64))
+}
+
+/// Percent in parts per million.
+///
+/// # Errors
+/// When it is none.
+pub fn ppm(percent: f64) -> Result<u32> {
+    ensure!((0.0..=100.0).contains(&percent), "{percent} % is not a share");
+    Ok((percent * 1e4).round() as u32)
+}
+
+/// Losses of so many percent in bursts of five packets in the mean, of which all are lost.
+///
+/// # Errors
+/// When that is more than half of all packets.
+pub fn bursts(percent: f64) -> Result<Burst> {
+    ensure!((0.0..=50.0).contains(&percent), "{percent} % in bursts is out of reach");
+    let leave = 1e6 / 5.0;
+    let share = percent / 100.0;
+    Ok(Burst { enter_ppm: (leave * share / (1.0 - share)) as u32, leave_ppm: leave as u32, loss_ppm: 1_000_000 })
+}
+
+fn rate_text(rate: BitRate) -> String {
+    match rate.as_bps() {
+        n if n >= 1_000_000_000 => format!("{} Gbit/s", n as f64 / 1e9),
+        n if n >= 1_000_000 => format!("{} Mbit/s", n as f64 / 1e6),
+        n => format!("{} kbit/s", n as f64 / 1e3),
+    }
+}
+
+/// What the bottleneck holds unless a profile says otherwise: 100 ms at 20 Mbit/s, and a second at 2 Mbit/s, as in a home
+/// router whose buffer does not know its line; the simulator's clean links have the same.
+pub const QUEUE: Bytes = Bytes(250_000);
+/// Ethernet's.
+pub const MTU: u16 = 1500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_say_what_they_are() {
+        let p: Profile = "5m100l1".parse().unwrap();
+        assert_eq!((p.model.rate, p.model.delay, p.model.loss_ppm), (Some(BitRate::mbps(5)), Span::millis(50), 10_000));
+        assert_eq!((p.rtt(), p.model.queue), (Span::millis(100), QUEUE));
+        let p: Profile = "800k30.5j4q50r2".parse().unwrap();
+        assert_eq!((p.model.rate, p.model.delay), (Some(BitRate::kbps(800)), Span::micros(15_250)));
+        assert_eq!((p.model.jitter, p.model.queue_time), (Span::millis(4), Some(Span::millis(50))));
+        assert_eq!(p.model.reorder_ppm, 20_000);
+        assert_eq!("lan".parse::<Profile>().unwrap().model.rate, Some(BitRate::mbps(1000)));
+    }
+
+    #[test]
+    fn a_schedule_is_followed() {
+        let p: Profile = "drop".parse().unwrap();
+        let at = |s| p.rate_at(Span::secs(s)).map(BitRate::as_bps);
+        assert_eq!([0, 3, 4, 8, 9, 99].map(|s| at(s).unwrap_or(0) / 1_000_000), [20, 20, 2, 2, 20, 20]);
+        assert!(p.describe().contains("2 Mbit/s from second 4"), "{}", p.describe());
+    }
+
+    #[test]
+    fn bursts_lose_the_share_asked_for() {
+        let b = bursts(2.0).unwrap();
+        let bad = f64::from(b.enter_ppm) / f64::from(b.enter_ppm + b.leave_ppm);
+        assert!((bad - 0.02).abs() < 1e-4, "{bad}");
+    }
+
+    #[test]
+    fn what_is_no_profile_is_said() {
+        for wrong in ["", "20", "20m", "20x40", "20m40z1", "20m40l", "20m40l101", "20m40@4", "20m40@4=2", "999g1"] {
+            assert!(wrong.parse::<Profile>().is_err(), "{wrong}");
+        }
+    }
+}
