@@ -7,8 +7,8 @@ use crate::display::Display;
 use crate::framebuffer::Framebuffer;
 use crate::inject::Injector;
 use crate::link::emulator::Emulator;
-use crate::link::{self, Net};
 use crate::link::profile::Profile;
+use crate::link::{self, Net};
 use crate::machine;
 use crate::process::{CpuTime, Process, rest};
 use crate::shared::{Shared, Word};
@@ -80,7 +80,11 @@ impl Cell {
         let link = setting.link.filter(|_| name != Name::Null);
         let (net, note) = Net::make(link, setting.seed, setting.congestion);
         notes.extend(note);
-        ensure!(!matches!(net, Net::Relay(_)) || stack.is_udp(), "{} needs TCP over the link: run as root", stack.name());
+        ensure!(
+            !matches!(net, Net::Relay(_)) || stack.is_udp(),
+            "{} needs TCP over the link: run as root",
+            stack.name()
+        );
         let dir = Scratch::new(keep)?;
         let client = Display::xvfb("client-x", &dir.path, size)?;
         let host = stack.host_display(&dir.path, size)?;

@@ -1,5 +1,6 @@
 //! `telepane-bench`'s command line.
 
+use crate::compare;
 use crate::link::{self, profile::Profile};
 use crate::soak;
 use crate::stack::Name;
@@ -25,6 +26,8 @@ pub enum Command {
     Idle(Idle),
     /// Memory of agent and client while an invented desktop runs for long.
     Soak(soak::Options),
+    /// Every work over every network with every stack, in turn; goes on where it was interrupted.
+    Compare(compare::Options),
     /// Two network namespaces and a link between them: rate, delay, loss, queue, changes.
     Link(link::Options),
     /// Be the application that is watched (started by the harness itself).
@@ -97,7 +100,11 @@ pub struct Idle {
     pub after: u64,
 }
 
-fn parse_size(text: &str) -> Result<(usize, usize), String> {
+/// Reads a screen's size from the command line.
+///
+/// # Errors
+/// With what to give.
+pub fn parse_size(text: &str) -> Result<(usize, usize), String> {
     let size = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     // The patch, the typed lines and the parked pointer need their room.
     size.filter(|(w, h)| (1280..=8192).contains(w) && (720..=8192).contains(h))

@@ -5,6 +5,7 @@
 
 use crate::cell::{Cell, Setting};
 use crate::cli::{Common, Glass, Idle};
+use crate::link::profile::Profile;
 use crate::machine;
 use crate::process::interrupted;
 use crate::report::{CellReport, Report};
@@ -56,7 +57,18 @@ fn compare(command: &str, common: &Common, works: &[Kind], amount: Amount) -> Re
                 let title = format!("round {round} · {} · {}", kind.name(), name.stack().name());
                 bar.set_message(title.clone());
                 let load = machine::load();
-                let result = one(*name, *kind, round, common, &programs, amount);
+                let job = Job {
+                    name: *name,
+                    kind: *kind,
+                    round,
+                    size: common.size,
+                    programs: &programs,
+                    keep: common.keep,
+                    link: common.link.as_ref(),
+                    congestion: common.congestion.as_deref(),
+                    amount,
+                };
+                let result = job.run();
                 if interrupted() {
                     break 'all;
                 }
@@ -90,20 +102,42 @@ fn compare(command: &str, common: &Common, works: &[Kind], amount: Amount) -> Re
     Ok(())
 }
 
-fn one(name: Name, kind: Kind, round: u32, common: &Common, programs: &Path, amount: Amount) -> Result<Done> {
-    let mut cell = Cell::start(Setting {
-        name,
-        kind,
-        size: common.size,
-        programs,
-        keep: common.keep,
-        link: common.link.as_ref(),
-        congestion: common.congestion.as_deref(),
-        seed: u64::from(round),
-    })?;
-    let measured = work::measure(&mut cell, kind, amount)?;
-    let statistics = cell.finish()?;
-    Ok(Done { measured, statistics, connected_us: cell.connected_us, notes: std::mem::take(&mut cell.notes) })
+/// One cell to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The stack.
+    pub name: Name,
+    /// The work.
+    pub kind: Kind,
+    /// The round, from 1; it decides which packets a link loses.
+    pub round: u32,
+    /// Both displays' size.
+    pub size: (usize, usize),
+    /// Where Telepane's programs are.
+    pub programs: &'a Path,
+    /// Keep the cell's directory.
+    pub keep: bool,
+    /// The link; `None` is the loopback interface.
+    pub link: Option<&'a Profile>,
+    /// TCP congestion control over the link.
+    pub congestion: Option<&'a str>,
+    /// How much of the work.
+    pub amount: Amount,
+}
+
+impl Job<'_> {
+    /// Starts everything, does the work, ends everything.
+    ///
+    /// # Errors
+    /// When something does not start, or ends before it should.
+    pub fn run(self) -> Result<Done> {
+        let Self { name, kind, size, programs, keep, link, congestion, .. } = self;
+        let seed = u64::from(self.round);
+        let mut cell = Cell::start(Setting { name, kind, size, programs, keep, link, congestion, seed })?;
+        let measured = work::measure(&mut cell, kind, self.amount)?;
+        let statistics = cell.finish()?;
+        Ok(Done { measured, statistics, connected_us: cell.connected_us, notes: std::mem::take(&mut cell.notes) })
+    }
 }
 
 /// A cell that was measured.

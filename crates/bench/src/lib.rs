@@ -2,7 +2,8 @@
 //!
 //! `glass` measures a remote desktop as a person meets it, from the key to the photon, and knows nothing of what is
 //! inside: a stimulus application draws on the host's display, keys are injected on the client's display, and the
-//! client's framebuffer, which is mapped into memory, is watched. `idle` and `soak` look at what is left when nobody
+//! client's framebuffer, which is mapped into memory, is watched. `link` puts a network between the two, `compare` goes
+//! through works, networks and stacks. `idle` and `soak` look at what is left when nobody
 //! works and when somebody works for long. Telepane and its peers are treated alike: a stack is one small file.
 //!
 //! The harness measures on the monotonic clock, which all processes of one machine share, so a stamp of the stimulus
@@ -11,6 +12,7 @@
 pub mod cell;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod count;
 pub mod display;
 pub mod framebuffer;

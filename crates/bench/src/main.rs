@@ -3,7 +3,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 use telepane_bench::cli::{Cli, Command};
-use telepane_bench::{glass, link, process, soak, stimulus};
+use telepane_bench::{compare, glass, link, process, soak, stimulus};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Command::Glass(options) => glass::run(&options),
         Command::Idle(options) => glass::idle(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Compare(options) => compare::run(&options),
         Command::Link(options) => link::run(&options),
         Command::Stimulus(options) => stimulus::run(&options),
     };

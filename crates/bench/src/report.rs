@@ -5,9 +5,9 @@
 
 use crate::clock;
 use crate::glass::Done;
+use crate::link::profile::Profile;
 use crate::machine;
 use crate::stack::Name;
-use crate::link::profile::Profile;
 use crate::stimulus::Kind;
 use crate::summary::{Samples, Spread};
 use crate::work::{Amount, LOOK_US};
@@ -116,7 +116,14 @@ fn samples_json<'a>(samples: impl Iterator<Item = (&'a &'static str, &'a Samples
 
 impl Report {
     /// A report without cells yet.
-    pub fn new(command: &str, stacks: &[Name], programs: &Path, size: (usize, usize), amount: Amount, link: Option<&Profile>) -> Self {
+    pub fn new(
+        command: &str,
+        stacks: &[Name],
+        programs: &Path,
+        size: (usize, usize),
+        amount: Amount,
+        link: Option<&Profile>,
+    ) -> Self {
         let described = stacks.iter().map(|s| {
             let s = s.stack();
             json!({ "stack": s.name(), "version": s.version(programs), "settings": s.settings() })
@@ -220,7 +227,9 @@ impl Report {
             Kind::Typing => "typing: a glyph appears at each key press".into(),
             Kind::Scroll => "scroll: a full window of text, 30 steps a second of 54 pixels".into(),
             Kind::Drag => "drag: a window of 720x480 over a photo, 60 steps a second".into(),
-            Kind::Switch => "switch: two full windows; milliseconds from the draw call to a screen that is exact".into(),
+            Kind::Switch => {
+                "switch: two full windows; milliseconds from the draw call to a screen that is exact".into()
+            }
             Kind::Menu => "menu: 320x432 pixels open or close at each key press".into(),
             Kind::Film => "film: 1280x720 in a window, 30 frames a second".into(),
             Kind::Idle => "idle: nothing happens".into(),
@@ -448,7 +457,7 @@ fn first_picture(cells: &[&CellReport]) -> String {
 }
 
 /// A Markdown table whose columns stand under one another.
-fn align(titles: &[String], rows: &[Vec<String>]) -> String {
+pub(crate) fn align(titles: &[String], rows: &[Vec<String>]) -> String {
     let width = |i: usize| {
         let cells = rows.iter().filter_map(|r| r.get(i)).chain(titles.get(i));
         cells.map(|c| c.chars().count()).max().unwrap_or(0)

@@ -79,8 +79,7 @@ impl Target<'_> {
                 truth.word(Word::Steps) as usize >= *step && rect_is_exact(truth, screen, MENU)
             }
             Self::Window { truth, step } => {
-                truth.word(Word::Steps) as usize >= *step
-                    && (0..truth.height).all(|y| row_is_exact(truth, screen, y))
+                truth.word(Word::Steps) as usize >= *step && (0..truth.height).all(|y| row_is_exact(truth, screen, y))
             }
         }
     }

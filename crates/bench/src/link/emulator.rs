@@ -75,7 +75,8 @@ impl Tick {
     }
 
     fn csv(&self, begun: u64) -> String {
-        let way = |w: Way| format!("{},{},{},{},{}", w.offered, w.delivered, w.queue_us as f64 / 1e3, w.dropped, w.lost);
+        let way =
+            |w: Way| format!("{},{},{},{},{}", w.offered, w.delivered, w.queue_us as f64 / 1e3, w.dropped, w.lost);
         let seconds = (self.at as f64 - begun as f64) / 1e6;
         format!("{seconds:.1},{},{},{}\n", self.rate, way(self.down), way(self.up))
     }
@@ -229,7 +230,8 @@ impl Carrier {
 
     fn wait(&self, until: u64) {
         let us = until.saturating_sub(clock::now());
-        let mut polls = self.ends.each_ref().map(|e| libc::pollfd { fd: e.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+        let mut polls =
+            self.ends.each_ref().map(|e| libc::pollfd { fd: e.as_raw_fd(), events: libc::POLLIN, revents: 0 });
         let timeout = libc::timespec { tv_sec: (us / 1_000_000) as i64, tv_nsec: (us % 1_000_000) as i64 * 1000 };
         // SAFETY: two valid structures, as the count says; the timeout is valid and there is no signal mask.
         unsafe { libc::ppoll(polls.as_mut_ptr(), 2, &raw const timeout, std::ptr::null()) };

@@ -102,12 +102,8 @@ fn parse(text: &str) -> Result<Profile> {
     let (rate, rest) = link.split_at(unit + 1);
     let mut rest = rest;
     let rtt = number(&mut rest).context("after the rate comes the round trip in milliseconds")?;
-    let mut model = LinkModel {
-        rate: Some(parse_rate(rate)?),
-        queue: QUEUE,
-        delay: ms(rtt / 2.0)?,
-        ..LinkModel::default()
-    };
+    let mut model =
+        LinkModel { rate: Some(parse_rate(rate)?), queue: QUEUE, delay: ms(rtt / 2.0)?, ..LinkModel::default() };
     while let Some(letter) = rest.chars().next() {
         rest = rest.get(1..).unwrap_or_default();
         let value = number(&mut rest).with_context(|| format!("after `{letter}` comes a number"))?;

@@ -27,7 +27,13 @@ impl Stack for FreerdpShadow {
         let port = free_port()?;
         let mut command = Command::new("freerdp-shadow-cli");
         command
-            .args([&format!("/port:{port}"), &format!("/bind-address:{}", stage.address()), "-auth", "-sec-nla", "-sec-ext"])
+            .args([
+                &format!("/port:{port}"),
+                &format!("/bind-address:{}", stage.address()),
+                "-auth",
+                "-sec-nla",
+                "-sec-ext",
+            ])
             .env("DISPLAY", &stage.host)
             .env("HOME", &stage.dir);
         let mut process = stage.on_host(&mut command, "freerdp-shadow")?;
@@ -40,7 +46,13 @@ impl Stack for FreerdpShadow {
         let (w, h) = stage.size;
         let mut command = Command::new("xfreerdp");
         command
-            .args([&format!("/v:{}:{port}", stage.address()), "/cert:ignore", "/f", &format!("/size:{w}x{h}"), "/bpp:32"])
+            .args([
+                &format!("/v:{}:{port}", stage.address()),
+                "/cert:ignore",
+                "/f",
+                &format!("/size:{w}x{h}"),
+                "/bpp:32",
+            ])
             .args(["/gfx", "/network:lan", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
             .env("DISPLAY", &stage.client)
             .env("HOME", &stage.dir);

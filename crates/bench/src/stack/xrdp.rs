@@ -45,7 +45,13 @@ impl Stack for Xrdp {
         let (w, h) = stage.size;
         let mut command = Command::new("xfreerdp");
         command
-            .args([&format!("/v:{}:{port}", stage.address()), "/cert:ignore", "/f", &format!("/size:{w}x{h}"), "/bpp:32"])
+            .args([
+                &format!("/v:{}:{port}", stage.address()),
+                "/cert:ignore",
+                "/f",
+                &format!("/size:{w}x{h}"),
+                "/bpp:32",
+            ])
             .args(["/sec:tls", "/network:lan", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
             .env("DISPLAY", &stage.client)
             .env("HOME", &stage.dir);

@@ -142,7 +142,19 @@ impl App {
         conn.shm_query_version()?.reply().context("the display has no MIT-SHM")?;
         conn.shm_attach_fd(segment, OwnedFd::from(frame.file()?), false)?.check()?;
         let (font, chance) = (Font::new(), Chance::new(SEED));
-        Ok(Self { conn, root, window, gc, segment, depth, frame, font, chance, letters: BTreeMap::new(), scene: Scene::Page })
+        Ok(Self {
+            conn,
+            root,
+            window,
+            gc,
+            segment,
+            depth,
+            frame,
+            font,
+            chance,
+            letters: BTreeMap::new(),
+            scene: Scene::Page,
+        })
     }
 
     /// The first picture, the window, the keyboard.
@@ -195,7 +207,9 @@ impl App {
                 frame.fill(x, y, film::WIDTH, film::HEIGHT, 0x10_1418);
                 self.scene = Scene::Film(Film::new());
             }
-            Kind::Switch => self.scene = Scene::Switch { home: frame.copy(0, 0, frame.width, frame.height), other: Vec::new() },
+            Kind::Switch => {
+                self.scene = Scene::Switch { home: frame.copy(0, 0, frame.width, frame.height), other: Vec::new() }
+            }
             Kind::Menu => {
                 let (x, y, w, h) = MENU;
                 self.scene = Scene::Menu(frame.copy(x, y, w, h));
