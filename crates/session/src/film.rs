@@ -1,7 +1,7 @@
 //! Where the screen is in true motion: found by history and by what the pixels look like, never by an application's
 //! name. Scrolling never counts, because what a move explains is no motion (`Ledger::on_coded`).
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Tile};
 use telepane_model::{HostClock, Rect, Span, Stamp, Surf, TILE, TileClass};
 
 /// The film region of a surface, if there is one.
@@ -40,9 +40,7 @@ impl Film {
     /// Looks at the ledger after a capture touched `changed`.
     pub fn on_frame(&mut self, ledger: &Ledger, changed: Rect<Surf>, now: Stamp<HostClock>) {
         self.on_time(now);
-        let moving = |t: &crate::ledger::Tile| {
-            t.streak >= STREAK && t.class == TileClass::Picture && now.since(t.changed) < REST
-        };
+        let moving = |t: &Tile| t.streak >= STREAK && now.since(t.changed) < REST;
         if let Some(region) = self.region {
             if !region.intersect(changed).is_empty() {
                 self.last_change = now;
@@ -52,7 +50,24 @@ impl Film {
             }
         }
         let grid = ledger.grid();
-        let tiles: Vec<Rect<Surf>> = ledger.tiles().filter(|(_, t)| moving(t)).map(|(at, _)| grid.rect(at)).collect();
+        let pictures = |t: &Tile| moving(t) && t.class == TileClass::Picture;
+        let mut tiles: Vec<Rect<Surf>> =
+            ledger.tiles().filter(|(_, t)| pictures(t)).map(|(at, _)| grid.rect(at)).collect();
+        // On a thin link the tiles nearest to the person are coded again and again while the rest of the film waits, and
+        // nobody knows yet what is in it: what moves beside moving pictures, unseen, is taken for more of the same.
+        if tiles.len() >= LEAST_TILES {
+            let mut waiting: Vec<Rect<Surf>> = ledger
+                .tiles()
+                .filter(|(_, t)| moving(t) && t.class != TileClass::Picture && t.unseen.saturating_add(1) >= STREAK)
+                .map(|(at, _)| grid.rect(at))
+                .collect();
+            let mut from = 0;
+            while let Some(known) = tiles.get(from).copied() {
+                let beside = |r: &mut Rect<Surf>| touches(known, *r);
+                tiles.extend(waiting.extract_if(.., beside));
+                from += 1;
+            }
+        }
         let bounds = tiles.iter().fold(Rect::default(), |a, r| a.union(*r));
         let covered: u64 = tiles.iter().map(|r| r.area()).sum();
         // A film fills its frame; scattered moving tiles do not make one.
@@ -69,6 +84,13 @@ impl Film {
             self.region = None;
         }
     }
+}
+
+/// Whether two tiles have an edge in common.
+fn touches(a: Rect<Surf>, b: Rect<Surf>) -> bool {
+    let beside = (a.right() == b.x || b.right() == a.x) && a.y == b.y;
+    let below = (a.bottom() == b.y || b.bottom() == a.y) && a.x == b.x;
+    beside || below
 }
 
 #[cfg(test)]
@@ -105,6 +127,34 @@ mod tests {
         assert!(film.region().is_some());
         film.on_time(now + Span::millis(300));
         assert!(film.region().is_none());
+    }
+
+    /// A film of which only the upper rows are ever coded, and what else moves.
+    fn starved(class: TileClass, elsewhere: Rect<Surf>) -> Option<Rect<Surf>> {
+        let mut ledger = Ledger::new(Epoch(1), Size::new(1280, 960), Version(1), Stamp::ZERO);
+        let mut film = Film::new();
+        let (whole, seen) = (Rect::new(64, 64, 640, 384), Rect::new(64, 64, 640, 128));
+        for v in 2..10 {
+            let now = Stamp::ZERO + Span::millis(33 * v);
+            ledger.touch(&whole.into(), Version(v), now);
+            ledger.touch(&elsewhere.into(), Version(v), now);
+            film.on_frame(&ledger, whole, now);
+            let same = ledger.grid().touching(seen).map(|at| TileState {
+                at,
+                version: Version(v),
+                quality: Quality::EXACT,
+                class,
+            });
+            ledger.on_coded(&EncodedSlices { same: same.collect(), ..EncodedSlices::default() });
+        }
+        film.region()
+    }
+
+    #[test]
+    fn a_film_that_a_thin_link_starves_is_found_whole() {
+        let apart = Rect::new(64, 640, 640, 128);
+        assert_eq!(starved(TileClass::Picture, apart), Some(Rect::new(64, 64, 640, 384)));
+        assert_eq!(starved(TileClass::Text, apart), None, "unseen tiles alone are no film");
     }
 
     #[test]

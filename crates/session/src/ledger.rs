@@ -36,6 +36,8 @@ pub struct Tile {
     pub streak: u8,
     /// What the codec saw in it.
     pub class: TileClass,
+    /// Changes since the codec saw it: many, and `class` is about something that has long gone.
+    pub unseen: u8,
     /// What changed and is not sent.
     pub dirty: Rect<Surf>,
     /// What the viewer holds once everything sent has arrived.
@@ -74,6 +76,7 @@ impl Ledger {
                 changed: now,
                 streak: 1,
                 class: TileClass::Text,
+                unseen: 0,
                 dirty: grid.rect(at),
                 held: Held::default(),
             })
@@ -146,6 +149,7 @@ impl Ledger {
                     if tile.wanted < version {
                         let close = now.since(tile.changed) < MOTION_GAP;
                         tile.streak = if close { tile.streak.saturating_add(1) } else { 1 };
+                        tile.unseen = tile.unseen.saturating_add(1);
                         tile.wanted = version;
                         tile.changed = now;
                     }
@@ -188,7 +192,7 @@ impl Ledger {
         if let Some(undo) = self.undo.back_mut() {
             undo.before.push((i, tile.held));
         }
-        tile.class = state.class;
+        (tile.class, tile.unseen) = (state.class, 0);
         if state.quality == Quality::NONE {
             tile.held = Held { version: Version(0), quality: Quality::NONE, by: tip };
             tile.dirty = rect;
