@@ -54,7 +54,14 @@ impl Display {
             .env("XRDP_SOCKET_PATH", dir)
             .env("XRDP_START_WIDTH", width.to_string())
             .env("XRDP_START_HEIGHT", height.to_string());
-        let mut process = Process::start(&mut command, name, dir)?;
+        Self::started(Process::start(&mut command, name, dir)?)
+    }
+
+    /// An X server that was started with `-displayfd 1`, when it has said its number.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn started(mut process: Process) -> Result<Self> {
         let number = process.wait_for(START_US, "its number", display_number)?;
         Ok(Self { process, name: format!(":{number}"), screen: None })
     }

@@ -6,7 +6,10 @@ pub mod freerdp_shadow;
 pub mod null;
 pub mod telepane;
 pub mod tigervnc;
+pub mod x11vnc;
+pub mod xpra;
 pub mod xrdp;
+pub mod xtigervnc;
 
 use crate::clock;
 use crate::display::Display;
@@ -31,6 +34,12 @@ pub enum Name {
     Xrdp,
     /// freerdp-shadow-cli and xfreerdp.
     FreerdpShadow,
+    /// x11vnc and xtigervncviewer.
+    X11vnc,
+    /// Xtigervnc and xtigervncviewer.
+    Xtigervnc,
+    /// xpra shadow and xpra attach.
+    Xpra,
 }
 
 impl Name {
@@ -42,6 +51,9 @@ impl Name {
             Self::Tigervnc => &tigervnc::TigerVnc,
             Self::Xrdp => &xrdp::Xrdp,
             Self::FreerdpShadow => &freerdp_shadow::FreerdpShadow,
+            Self::X11vnc => &x11vnc::X11vnc,
+            Self::Xtigervnc => &xtigervnc::Xtigervnc,
+            Self::Xpra => &xpra::Xpra,
         }
     }
 }
@@ -103,6 +115,11 @@ pub trait Stack: Sync {
     /// The programs it needs, and the Debian package of each.
     fn needs(&self) -> &'static [(&'static str, &'static str)];
 
+    /// Debian packages it needs that bring no program.
+    fn needs_packages(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What was chosen and why, in one line, for the report.
     fn settings(&self) -> &'static str;
 
@@ -119,7 +136,8 @@ pub trait Stack: Sync {
     ///
     /// # Errors
     /// When it cannot be started.
-    fn host_display(&self, dir: &Path, size: (usize, usize)) -> Result<Option<Display>> {
+    fn host_display(&self, dir: &Path, size: (usize, usize), net: &Net) -> Result<Option<Display>> {
+        let _ = net;
         Ok(Some(Display::xvfb("host-x", dir, size)?))
     }
 
@@ -162,6 +180,8 @@ pub fn provide(stacks: &[Name], programs: &Path, install: bool) -> Result<()> {
     for stack in stacks.iter().map(|s| s.stack()) {
         let needs = stack.needs().iter().filter(|(program, _)| find(program).is_none());
         missing.extend(needs.map(|(program, package)| (stack.name(), *program, *package)));
+        let lacks = |p: &&&str| crate::machine::package_version(p) == "-";
+        missing.extend(stack.needs_packages().iter().filter(lacks).map(|p| (stack.name(), *p, *p)));
     }
     if stacks.contains(&Name::Telepane) {
         for program in ["telepane-host", "telepane"] {

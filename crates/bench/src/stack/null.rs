@@ -3,6 +3,7 @@
 
 use super::{Server, Stack, Stage};
 use crate::display::Display;
+use crate::link::Net;
 use crate::process::Process;
 use anyhow::Result;
 use std::path::Path;
@@ -23,7 +24,7 @@ impl Stack for Null {
         "stimulus and watcher on one display, no network"
     }
 
-    fn host_display(&self, _dir: &Path, _size: (usize, usize)) -> Result<Option<Display>> {
+    fn host_display(&self, _dir: &Path, _size: (usize, usize), _net: &Net) -> Result<Option<Display>> {
         Ok(None)
     }
 

@@ -35,14 +35,19 @@ impl Stack for TigerVnc {
     }
 
     fn start_viewer(&self, stage: &Stage, server: &Server) -> Result<Option<Process>> {
-        let port = server.port.context("the server has no port")?;
-        let mut command = Command::new("xtigervncviewer");
-        command
-            .args(["-FullScreen", "-SecurityTypes", "None", &format!("{}::{port}", stage.address())])
-            .env("DISPLAY", &stage.client)
-            .env("HOME", &stage.dir);
-        Ok(Some(stage.on_client(&mut command, "xtigervncviewer")?))
+        viewer(stage, server)
     }
+}
+
+/// The viewer that every VNC server here is met with.
+pub(super) fn viewer(stage: &Stage, server: &Server) -> Result<Option<Process>> {
+    let port = server.port.context("the server has no port")?;
+    let mut command = Command::new("xtigervncviewer");
+    command
+        .args(["-FullScreen", "-SecurityTypes", "None", &format!("{}::{port}", stage.address())])
+        .env("DISPLAY", &stage.client)
+        .env("HOME", &stage.dir);
+    Ok(Some(stage.on_client(&mut command, "xtigervncviewer")?))
 }
 
 /// Servers of the family listen everywhere or on the loopback interface only.

@@ -3,6 +3,7 @@
 
 use super::{Server, Stack, Stage, free_port, wait_listening};
 use crate::display::Display;
+use crate::link::Net;
 use crate::process::{Process, find};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ impl Stack for Xrdp {
         "Xorg with xorgxrdp, xrdp -n with libxup (no session manager), TLS; xfreerdp /f /bpp:32 /sec:tls /network:lan (lossless)"
     }
 
-    fn host_display(&self, dir: &Path, size: (usize, usize)) -> Result<Option<Display>> {
+    fn host_display(&self, dir: &Path, size: (usize, usize), _net: &Net) -> Result<Option<Display>> {
         Ok(Some(Display::xorgxrdp("host-x", dir, size)?))
     }
 
