@@ -136,7 +136,7 @@ fn switch(cell: &mut Cell, amount: Amount) -> Result<Measured> {
     let begun = clock::now();
     let mut presses = 0_usize;
     // Whole cycles of four, so that each kind of switch has its share.
-    while presses == 0 || presses % 4 != 0 || clock::now() < begun + amount.seconds * 1_000_000 {
+    while presses == 0 || !presses.is_multiple_of(4) || clock::now() < begun + amount.seconds * 1_000_000 {
         rest(SWITCH_PAUSE_US + chance.below(PAUSE_US))?;
         let step = cell.shared.word(Word::Steps) as usize + 1;
         let traffic = cell.traffic();

@@ -88,11 +88,19 @@ enum Mark {
     Dots(Vec<String>),
 }
 
+/// What a stack has in a chart.
+struct Series {
+    colour: usize,
+    name: String,
+    points: Vec<(f64, f64)>,
+    mark: Mark,
+}
+
 struct Chart {
     title: String,
     x: &'static str,
     y: &'static str,
-    series: Vec<(usize, String, Vec<(f64, f64)>, Mark)>,
+    series: Vec<Series>,
     /// Colours already given, so that a stack has the same one in every chart.
     given: usize,
 }
@@ -104,13 +112,13 @@ impl Chart {
 
     fn add(&mut self, name: &str, points: Vec<(f64, f64)>, mark: Mark) {
         if !points.is_empty() {
-            self.series.push((self.given, name.to_owned(), points, mark));
+            self.series.push(Series { colour: self.given, name: name.to_owned(), points, mark });
         }
         self.given += 1;
     }
 
     fn draw(&self, out: &mut String, left: f64, top: f64) {
-        let points = || self.series.iter().flat_map(|s| s.2.iter());
+        let points = || self.series.iter().flat_map(|s| s.points.iter());
         let (most_x, most_y) =
             (nice(points().map(|p| p.0).fold(0.0, f64::max)), nice(points().map(|p| p.1).fold(0.0, f64::max)));
         let (w, h) = (PANEL_W - 80.0, PANEL_H - 78.0);
@@ -130,7 +138,7 @@ impl Chart {
             text(out, x, top + h + 16.0, "middle", &number(most_x * share));
             text(out, left - 6.0, y + 4.0, "end", &number(most_y * share));
         }
-        for (row, (colour, name, points, mark)) in self.series.iter().enumerate() {
+        for (row, Series { colour, name, points, mark }) in self.series.iter().enumerate() {
             let colour = COLOURS.get(colour % COLOURS.len()).copied().unwrap_or("#000");
             match mark {
                 Mark::Line => {

@@ -45,7 +45,7 @@ pub fn markdown(cells: &Cells) -> String {
         }
         let met = checks.iter().map(Check::met).collect::<Vec<_>>();
         let verdict = match met {
-            all if all.iter().any(|m| *m == Some(false)) => "**not met**",
+            all if all.contains(&Some(false)) => "**not met**",
             all if all.contains(&None) => "met as far as measured",
             _ => "met",
         };

@@ -57,7 +57,7 @@ fn window(font: &Font) -> Vec<u32> {
         let (x, y) = (i % WIDTH, i / WIDTH);
         if y < 24 {
             *p = 0x3a_4660;
-        } else if x < 2 || x >= WIDTH - 2 || y >= HEIGHT - 2 {
+        } else if !(2..WIDTH - 2).contains(&x) || y >= HEIGHT - 2 {
             *p = 0x20_2838;
         }
     }

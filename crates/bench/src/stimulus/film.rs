@@ -28,7 +28,7 @@ impl Film {
 
     /// Where it stands on a screen of this size.
     pub fn place(width: usize, height: usize) -> (usize, usize) {
-        ((width - WIDTH) / 2 & !1, (height - HEIGHT) / 2 & !1)
+        (((width - WIDTH) / 2) & !1, ((height - HEIGHT) / 2) & !1)
     }
 
     /// Where its two barcodes are: at the upper left and the lower right corner.

@@ -235,7 +235,7 @@ impl App {
             if fresh {
                 *other = self.frame.copy(0, 0, w, h);
             } else {
-                self.frame.paste(0, 0, w, if step % 2 == 0 { home } else { other });
+                self.frame.paste(0, 0, w, if step.is_multiple_of(2) { home } else { other });
             }
         }
         page::barcodes(&self.frame, step);
