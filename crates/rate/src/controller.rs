@@ -15,7 +15,7 @@ use crate::loss::Loss;
 use crate::probing::{Path, Probing};
 use crate::share::{Judged, Share};
 use crate::trains::{Around, Arrived, Capacity};
-use crate::{bytes_per_second, rate_of};
+use crate::{PACKET, bytes_per_second, rate_of};
 use core::marker::PhantomData;
 use telepane_model::time::Clock;
 use telepane_model::{Bytes, SentPacket, Span, Stamp};
@@ -233,8 +233,15 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             // Beyond a limit set by a person there is nothing to learn that filler should pay for.
             allowed: self.policy.probing && limit.is_none_or(|l| capacity < 1.2 * l),
         })?;
-        let rate = limit.map_or(train.rate, |l| train.rate.min(2.5 * l));
-        Some(Probe { rate: rate_of(rate), bytes: Bytes(train.bytes as u64), filler: Bytes(train.filler as u64) })
+        // A pair is too short to exceed anything.
+        let rate =
+            if train.bytes < 2.0 * PACKET { train.rate } else { limit.map_or(train.rate, |l| train.rate.min(2.5 * l)) };
+        Some(Probe {
+            rate: rate_of(rate),
+            bytes: Bytes(train.bytes as u64),
+            filler: Bytes(train.filler as u64),
+            packet: Bytes(train.packet as u64),
+        })
     }
 
     fn note_backlog(&mut self, now: f64, backlog: Bytes) {
@@ -242,6 +249,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         if self.backlog <= 0.0 && backlog > 0.0 {
             self.capacity.on_busy(now);
         }
+        self.probing.on_backlog(now, backlog);
         self.backlog = backlog;
     }
 
@@ -249,6 +257,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
     fn land(&mut self, now: f64, facts: &FeedbackFacts<'_, S, R>) -> Option<Landing> {
         let mut landing = Landing::default();
         let mut fresh: Vec<(Sample, f64, bool)> = Vec::new();
+        let mut probes: Vec<(f64, f64)> = Vec::new();
         let mut newest = f64::MIN;
         let recovery = self.compete.recovery().unwrap_or(f64::MIN);
         let epoch = self.anchor(now, facts)?;
@@ -263,7 +272,10 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             let in_time = given_up.is_none();
             if in_time {
                 landing.bytes += packet.bytes;
-                landing.probe_bytes += if packet.probe { packet.bytes } else { 0.0 };
+                if packet.probe {
+                    landing.probe_bytes += packet.bytes;
+                    probes.push((arrived, packet.sent));
+                }
                 landing.competing_bytes += if packet.sent > recovery { packet.bytes } else { 0.0 };
             } else if given_up == Some(LostBy::Later) {
                 self.loss.on_late(packet.bytes);
@@ -273,6 +285,10 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         }
         if fresh.is_empty() {
             return None;
+        }
+        probes.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (arrived, sent) in probes {
+            self.probing.on_probe_arrived(sent, arrived, self.capacity.rate());
         }
         let hold = Some(facts.hold.as_secs_f64()).filter(|&h| h <= HOLD_MOST).unwrap_or(0.0);
         for (sample, ..) in &mut fresh {

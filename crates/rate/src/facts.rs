@@ -113,4 +113,6 @@ pub struct Probe {
     pub bytes: Bytes,
     /// How much of it may be made up. Zero: end the train when the queue is empty.
     pub filler: Bytes,
+    /// In packets of this size.
+    pub packet: Bytes,
 }

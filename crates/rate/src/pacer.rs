@@ -150,7 +150,8 @@ mod tests {
         let mut b = budget(BitRate::mbps(1));
         b.in_flight_cap = Bytes(1);
         run(&mut p, T::ZERO, 1, &b);
-        p.begin(T::from_micros(50), Probe { rate: BitRate::mbps(24), bytes: Bytes(12_000), filler: Bytes(0) });
+        let probe = Probe { rate: BitRate::mbps(24), bytes: Bytes(12_000), filler: Bytes(0), packet: Bytes(1_200) };
+        p.begin(T::from_micros(50), probe);
         let mut now = T::from_micros(50);
         while p.probing().is_some() {
             let at = p.next_send_at(now, Bytes(1_200), &b, Bytes(50_000));

@@ -5,49 +5,96 @@ use telepane_model::{Clock, Span, Stamp};
 use telepane_protocol::{Feedback, expand_seq};
 
 /// What arrived lately, on the receiver's clock `C`.
-// spec: L-6
+///
+/// An arrival is told until a message that told it is known to have come, and [`TELLINGS`] times at most: in quiet work
+/// messages stay small, and a lost one costs nothing.
+// spec: L-6, D-31
 #[derive(Debug)]
 pub struct Arrivals<C: Clock> {
     /// Newest first by number. At most [`Feedback::MOST`] and one.
-    recent: Vec<(u64, Stamp<C>)>,
+    recent: Vec<Arrived<C>>,
     received: u64,
     unreported: u32,
     due: Option<Stamp<C>>,
+    /// When something that wants to be told about came last, and whether it came alone.
+    eliciting: Option<(Stamp<C>, bool)>,
     /// Numbers below this are too old to tell a duplicate from a late arrival, and count as duplicates.
     horizon: u64,
     bits: VecDeque<bool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Arrived<C: Clock> {
+    seq: u64,
+    at: Stamp<C>,
+    /// How often it was told; [`TELLINGS`] also when the peer is known to know.
+    told: u8,
+}
+
+/// When the sender of a datagram is to be told that it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Never: feedback asks for no feedback.
+    No,
+    /// Within so long.
+    Within(Span),
+    /// Within [`ALONE`] if nothing came just before, else within [`DELAY`]: a lone update is no train to be measured,
+    /// and its report can ride with input.
+    Lone,
 }
 
 /// Datagrams behind the newest that are still told apart.
 const WINDOW: usize = 2048;
 /// Feedback goes out after this many datagrams (`research/rate-control.md` §5.1) …
 const BATCH: u32 = 8;
-/// … or this long after the first unreported one.
-const DELAY: Span = Span::millis(5);
+/// … or this long after the first unreported one …
+pub const DELAY: Span = Span::millis(5);
+/// … or this long after one that came alone: less than the 50 ms after which a sender takes the path for silent.
+// spec: Y-12
+pub const ALONE: Span = Span::millis(40);
+/// Alone is what comes this long after the one before. Repeats of a held key and film are closer.
+const APART: Span = Span::millis(50);
+/// Three messages lost in a row cost a resend, no more.
+// spec: D-31
+const TELLINGS: u8 = 3;
 
 impl<C: Clock> Arrivals<C> {
     /// Nothing has come yet.
     pub fn new() -> Self {
-        Self { recent: Vec::new(), received: 0, unreported: 0, due: None, horizon: 0, bits: VecDeque::new() }
+        Self {
+            recent: Vec::new(),
+            received: 0,
+            unreported: 0,
+            due: None,
+            eliciting: None,
+            horizon: 0,
+            bits: VecDeque::new(),
+        }
     }
 
-    /// A datagram came. Returns its whole number, or `None` for a duplicate. `eliciting`: it wants to be told about
-    /// (feedback itself does not); `urgent`: at once.
+    /// A datagram came. Returns its whole number, or `None` for a duplicate.
     // spec: D-7, D-8, H-25
-    pub fn on_datagram(&mut self, low: u16, at: Stamp<C>, eliciting: bool, urgent: bool) -> Option<u64> {
+    pub fn on_datagram(&mut self, low: u16, at: Stamp<C>, answer: Answer) -> Option<u64> {
         let newest = self.newest();
         let seq = expand_seq(newest.map_or(0, |n| n + 1), low);
         if !self.first_time(seq) {
             return None;
         }
         let gap = newest.is_some_and(|n| seq != n + 1);
-        let place = self.recent.partition_point(|(s, _)| *s > seq);
-        self.recent.insert(place, (seq, at));
+        let place = self.recent.partition_point(|a| a.seq > seq);
+        self.recent.insert(place, Arrived { seq, at, told: 0 });
         self.recent.truncate(Feedback::MOST + 1);
         self.received += 1;
-        if eliciting {
+        if answer != Answer::No {
             self.unreported += 1;
-            let soon = if urgent || gap || self.unreported >= BATCH { at } else { at + DELAY };
+            let apart = self.eliciting.is_none_or(|(last, _)| at.since(last) >= APART);
+            let wait = match answer {
+                Answer::Within(span) => span,
+                _ if apart => ALONE,
+                _ => DELAY,
+            };
+            self.eliciting = Some((at, answer == Answer::Lone && apart));
+            let soon = if gap || self.unreported >= BATCH { at } else { at + wait };
             self.due = Some(self.due.map_or(soon, |d| d.min(soon)));
         }
         Some(seq)
@@ -65,10 +112,33 @@ impl<C: Clock> Arrivals<C> {
         }
     }
 
-    /// The report, with its link half filled in. `None` when nothing ever came.
-    // spec: D-18, D-19
-    pub fn report(&mut self, now: Stamp<C>) -> Option<Feedback> {
-        let (newest, arrived) = *self.recent.first()?;
+    /// What came was made use of at `now`, which is to be told: `at` the latest, unless it came alone.
+    // spec: Y-12
+    pub fn hurry_use(&mut self, at: Stamp<C>) {
+        match self.eliciting {
+            Some((came, true)) => self.hurry(at.max(came + ALONE)),
+            _ => self.hurry(at),
+        }
+    }
+
+    /// Something leaves now that feedback can ride with: it does, if any is due at all.
+    // spec: H-25
+    pub fn ride(&mut self, now: Stamp<C>) {
+        self.due = self.due.map(|d| d.min(now));
+    }
+
+    /// The peer has read the message that told of these.
+    // spec: D-31
+    pub fn settle(&mut self, told: &[u64]) {
+        for arrived in self.recent.iter_mut().filter(|a| told.contains(&a.seq)) {
+            arrived.told = TELLINGS;
+        }
+    }
+
+    /// The report, with its link half filled in, and the numbers it tells of. `None` when nothing ever came.
+    // spec: D-18, D-19, D-31
+    pub fn report(&mut self, now: Stamp<C>) -> Option<(Feedback, Vec<u64>)> {
+        let Arrived { seq: newest, at: arrived, .. } = *self.recent.first()?;
         self.unreported = 0;
         self.due = None;
         let mut f = Feedback {
@@ -78,18 +148,27 @@ impl<C: Clock> Arrivals<C> {
             received: self.received,
             ..Feedback::default()
         };
+        let mut told = vec![newest];
         let mut last = (newest, arrived);
-        for (seq, at) in self.recent.iter().skip(1) {
-            let earlier = last.1.as_micros() as i64 - at.as_micros() as i64;
+        // Down to the oldest that still has to be told, and one below it: what is missing between them shows.
+        let anchor = self.recent.iter().rposition(|a| a.told < TELLINGS).map_or(1, |i| i + 1);
+        for (i, a) in self.recent.iter_mut().enumerate().take(anchor + 1) {
+            let due = a.told < TELLINGS;
+            a.told = (a.told + 1).min(TELLINGS);
+            if i == 0 || !(due || i == anchor) {
+                continue;
+            }
+            let earlier = last.1.as_micros() as i64 - a.at.as_micros() as i64;
             let Ok(earlier) = i32::try_from(earlier) else { break };
-            f.earlier.push((last.0 - seq - 1, earlier));
-            last = (*seq, *at);
+            f.earlier.push((last.0 - a.seq - 1, earlier));
+            told.push(a.seq);
+            last = (a.seq, a.at);
         }
-        Some(f)
+        Some((f, told))
     }
 
     fn newest(&self) -> Option<u64> {
-        self.recent.first().map(|(s, _)| *s)
+        self.recent.first().map(|a| a.seq)
     }
 
     fn first_time(&mut self, seq: u64) -> bool {
@@ -119,6 +198,8 @@ mod tests {
     use super::*;
     use telepane_model::ViewerClock;
 
+    const SOON: Answer = Answer::Within(DELAY);
+
     fn at(us: u64) -> Stamp<ViewerClock> {
         Stamp::from_micros(us)
     }
@@ -127,35 +208,75 @@ mod tests {
     #[test]
     fn duplicates_are_told_apart_and_order_is_restored() {
         let mut a = Arrivals::new();
-        assert_eq!(a.on_datagram(0, at(10), true, false), Some(0));
-        assert_eq!(a.on_datagram(2, at(30), true, false), Some(2));
-        assert_eq!(a.on_datagram(1, at(40), true, false), Some(1));
-        assert_eq!(a.on_datagram(2, at(50), true, false), None);
-        let f = a.report(at(100)).expect("something came");
+        assert_eq!(a.on_datagram(0, at(10), SOON), Some(0));
+        assert_eq!(a.on_datagram(2, at(30), SOON), Some(2));
+        assert_eq!(a.on_datagram(1, at(40), SOON), Some(1));
+        assert_eq!(a.on_datagram(2, at(50), SOON), None);
+        let (f, told) = a.report(at(100)).expect("something came");
         assert_eq!((f.newest, f.received, f.hold), (2, 3, Span::micros(70)));
         assert_eq!(f.earlier, vec![(0, -10), (0, 30)]);
+        assert_eq!(told, [2, 1, 0]);
     }
 
     // spec: H-25
     #[test]
     fn a_gap_is_told_at_once_and_a_lone_packet_soon() {
         let mut a = Arrivals::new();
-        a.on_datagram(0, at(0), true, false);
+        a.on_datagram(0, at(0), SOON);
         assert_eq!(a.due(), Some(at(5_000)));
-        a.on_datagram(2, at(100), true, false);
+        a.on_datagram(2, at(100), SOON);
         assert_eq!(a.due(), Some(at(100)));
         a.report(at(100));
-        a.on_datagram(3, at(200), false, false);
+        a.on_datagram(3, at(200), Answer::No);
         assert_eq!(a.due(), None, "feedback does not ask for feedback");
+        a.ride(at(300));
+        assert_eq!(a.due(), None, "and nothing rides that is not due");
+    }
+
+    // spec: Y-12
+    #[test]
+    fn what_comes_alone_waits_for_company() {
+        let mut a = Arrivals::new();
+        a.on_datagram(0, at(0), Answer::Lone);
+        a.hurry_use(at(1_000));
+        assert_eq!(a.due(), Some(at(40_000)));
+        a.ride(at(30_000));
+        assert_eq!(a.due(), Some(at(30_000)));
+        a.report(at(30_000));
+        // The next one is no longer alone.
+        a.on_datagram(1, at(33_000), Answer::Lone);
+        assert_eq!(a.due(), Some(at(38_000)));
+        a.hurry_use(at(34_000));
+        assert_eq!(a.due(), Some(at(34_000)));
+    }
+
+    // spec: D-31
+    #[test]
+    fn an_arrival_is_told_three_times_or_until_it_is_known_to_be_known() {
+        let mut a = Arrivals::new();
+        let told = |a: &mut Arrivals<ViewerClock>| a.report(at(9_000)).expect("something came").1;
+        for n in 0..4 {
+            a.on_datagram(n, at(u64::from(n) * 100), SOON);
+        }
+        assert_eq!(told(&mut a), [3, 2, 1, 0]);
+        a.settle(&[0, 1]);
+        a.on_datagram(5, at(600), SOON);
+        // 1 is the anchor that shows that nothing is missing between it and 2.
+        assert_eq!(told(&mut a), [5, 3, 2, 1]);
+        assert_eq!(told(&mut a), [5, 3, 2, 1]);
+        assert_eq!(told(&mut a), [5, 3], "5 was told twice, and below it 4 is missing");
+        assert_eq!(told(&mut a), [5, 3]);
+        let (f, _) = a.report(at(9_000)).expect("something came");
+        assert_eq!(f.earlier, vec![(1, 300)]);
     }
 
     // spec: D-8, F-1
     #[test]
     fn a_far_jump_is_bounded() {
         let mut a = Arrivals::new();
-        a.on_datagram(0, at(0), true, false);
+        a.on_datagram(0, at(0), SOON);
         for low in [30_000u16, 60_000, 30_000, 5] {
-            a.on_datagram(low, at(1), true, false);
+            a.on_datagram(low, at(1), SOON);
         }
         assert!(a.bits.len() <= WINDOW && a.recent.len() <= Feedback::MOST + 1);
     }

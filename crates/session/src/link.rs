@@ -39,6 +39,8 @@ pub struct Link<C: Clock, P: Clock, T> {
 struct Sent<C: Clock, T> {
     at: Stamp<C>,
     tag: T,
+    /// The arrivals it told of, if it is feedback.
+    told: Vec<u64>,
 }
 
 /// What a feedback message settled.
@@ -75,6 +77,29 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
     /// Numbers and writes a datagram that leaves now.
     // spec: D-6
     pub fn send(&mut self, now: Stamp<C>, datagram: &Datagram, tag: T, class: SendClass, backlog: Bytes) -> Vec<u8> {
+        self.number(now, datagram, tag, class, backlog, Vec::new())
+    }
+
+    /// The feedback that is due by now, if any: `fill` adds what only its side knows, and says what it carries.
+    // spec: D-18, D-31
+    pub fn feedback(&mut self, now: Stamp<C>, fill: impl FnOnce(&mut Feedback) -> T) -> Option<Vec<u8>> {
+        if self.arrivals.due().is_none_or(|at| at > now) {
+            return None;
+        }
+        let (mut f, told) = self.arrivals.report(now)?;
+        let tag = fill(&mut f);
+        Some(self.number(now, &Datagram::Feedback(f), tag, SendClass::Unpaced, Bytes::default(), told))
+    }
+
+    fn number(
+        &mut self,
+        now: Stamp<C>,
+        datagram: &Datagram,
+        tag: T,
+        class: SendClass,
+        backlog: Bytes,
+        told: Vec<u64>,
+    ) -> Vec<u8> {
         let seq = self.next;
         self.next += 1;
         let out = datagram.encode(seq);
@@ -87,7 +112,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
             self.waiting = Some((seq, self.waiting.map_or(now, |(_, since)| since)));
         }
         self.pacer.on_sent(now, bytes);
-        self.sent.insert(seq, Sent { at: now, tag });
+        self.sent.insert(seq, Sent { at: now, tag, told });
         while self.sent.len() > REMEMBERED {
             self.sent.pop_first();
         }
@@ -137,7 +162,11 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
             arrivals.push(Arrival { seq, at: Stamp::from_micros(came.max(0) as u64) });
         }
         self.rate.on_feedback(&FeedbackFacts { received_at: at, hold: f.hold, arrivals: &arrivals, missing: &missing });
-        let arrived = arrivals.iter().filter_map(|a| self.sent.remove(&a.seq)).map(|s| s.tag).collect();
+        let mut arrived = Vec::new();
+        for sent in arrivals.iter().filter_map(|a| self.sent.remove(&a.seq)) {
+            self.arrivals.settle(&sent.told);
+            arrived.push(sent.tag);
+        }
         Ok(Settled { arrived, lost: self.take_lost() })
     }
 

@@ -77,6 +77,7 @@ pub struct Flow {
     again: VecDeque<Segment>,
     backlog: u64,
     filler: u64,
+    filler_packet: u64,
     next: u64,
     sent: BTreeMap<u64, Segment>,
     pub wakes: u64,
@@ -114,6 +115,7 @@ impl Flow {
             again: VecDeque::new(),
             backlog: 0,
             filler: 0,
+            filler_packet: 0,
             next: 0,
             sent: BTreeMap::new(),
             wakes: 0,
@@ -230,6 +232,7 @@ impl Flow {
             && let Some(probe) = self.controller.probe(at)
         {
             self.filler = probe.filler.0;
+            self.filler_packet = probe.packet.0;
             self.pacer.begin(at, probe);
         }
         let mut wake = self.controller.next_wake();
@@ -238,7 +241,7 @@ impl Flow {
             let probing = self.pacer.probing().is_some();
             let bytes = match queued {
                 Some(s) => s.bytes,
-                None if probing && self.filler > 0 => PACKET,
+                None if probing && self.filler > 0 => self.filler_packet,
                 None => {
                     if probing {
                         self.pacer.end_probe();
@@ -258,8 +261,8 @@ impl Flow {
                     segment
                 }
                 None => {
-                    self.filler = self.filler.saturating_sub(PACKET);
-                    self.filler_sent += PACKET;
+                    self.filler = self.filler.saturating_sub(self.filler_packet);
+                    self.filler_sent += self.filler_packet;
                     Segment { frame: None, part: 0, bytes, last: false }
                 }
             };

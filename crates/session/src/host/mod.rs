@@ -17,6 +17,7 @@ mod pump;
 mod receive;
 
 pub use input::{InputGate, LEASE, TOO_OLD};
+pub(crate) use receive::ANSWER_INPUT;
 
 use crate::clip::Clip;
 use crate::clock_map::ClockEstimate;
@@ -64,6 +65,8 @@ pub struct Host {
     last_epoch: Epoch,
     /// Bytes that may still be made up to complete a probe.
     filler: u64,
+    /// In packets of this size.
+    filler_packet: u64,
     attached_at: Stamp<HostClock>,
     /// The viewer's clock as the last link knew it.
     clock: ClockEstimate<HostClock, ViewerClock>,
@@ -205,6 +208,7 @@ impl Host {
             next_job: 1,
             last_epoch: Epoch(0),
             filler: 0,
+            filler_packet: 0,
             attached_at: now,
             clock: ClockEstimate::new(),
             reports: 0,

@@ -33,9 +33,9 @@ impl Host {
         let lost = link.on_time(now);
         alarm.set_if(link.rate.next_wake(), Wake::Repair);
         self.repair(lost);
-        self.send_feedback(alarm);
         self.send_cursor();
         self.send_shards(alarm);
+        self.send_feedback(alarm);
         self.ask_viewer(alarm);
     }
 
@@ -80,17 +80,13 @@ impl Host {
     fn send_feedback(&mut self, alarm: &mut Alarm<HostClock>) {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
-        match link.arrivals.due() {
-            Some(at) if at <= now => {
-                if let Some(mut f) = link.arrivals.report(now) {
-                    f.input = Some(self.input.report());
-                    let bytes =
-                        link.send(now, &Datagram::Feedback(f), Carried::Other, SendClass::Unpaced, Bytes::default());
-                    self.out.push_back(HostOutput::Datagram(bytes));
-                }
-            }
-            at => alarm.set_if(at, Wake::Feedback),
-        }
+        let input = self.input.report();
+        let bytes = link.feedback(now, |f| {
+            f.input = Some(input);
+            Carried::Other
+        });
+        alarm.set_if(link.arrivals.due(), Wake::Feedback);
+        self.out.extend(bytes.map(HostOutput::Datagram));
     }
 
     // spec: H-16, K-12
@@ -121,6 +117,7 @@ impl Host {
         {
             link.pacer.begin(now, probe);
             self.filler = probe.filler.0;
+            self.filler_packet = probe.packet.0;
         }
         while let Some((r, len, _)) = surface.outbox.peek() {
             let at = link.next_send_at(now, len + Shard::HEADER);
@@ -133,6 +130,7 @@ impl Host {
             let backlog = Bytes(surface.outbox.fresh_bytes() as u64);
             let carried = Carried::Shard(surface.ledger.epoch(), r);
             let bytes = link.send(now, &Datagram::Shard(shard), carried, class, backlog);
+            link.arrivals.ride(now);
             self.out.push_back(HostOutput::Datagram(bytes));
         }
         if surface.job.is_some() {
@@ -208,7 +206,7 @@ impl Host {
                 link.pacer.end_probe();
                 return;
             }
-            let size = LEAST_DATAGRAM.min(self.filler as usize);
+            let size = (self.filler_packet.min(self.filler) as usize).min(LEAST_DATAGRAM);
             let at = link.next_send_at(now, size);
             if at > now {
                 alarm.set(at, Wake::Pacing);

@@ -1,6 +1,7 @@
 //! What comes from the viewer: feedback that confirms, misses or gives up, input, and control messages.
 
 use super::{Carried, Host, SURFACE};
+use crate::arrivals::{Answer, DELAY};
 use crate::output::HostOutput;
 use telepane_model::{BudgetWhy, HostClock, InputEvent, Note, Point, Span, Stamp, UpdateId};
 use telepane_protocol::{Control, Datagram, Fault, Feedback, InputBatch, SurfaceReport};
@@ -10,6 +11,9 @@ use telepane_protocol::{Control, Datagram, Fault, Feedback, InputBatch, SurfaceR
 const ANSWER_FEEDBACK: Span = Span::secs(1);
 const ANSWER_FIRST: Span = Span::millis(20);
 const ANSWER_GAVE_UP: Span = Span::millis(2);
+/// Input is answered within this: what it changes on the screen is mostly there by then, and takes the answer along.
+// spec: H-26
+pub(crate) const ANSWER_INPUT: Span = Span::millis(15);
 /// Feedback messages that count as the first ones.
 const FIRST_REPORTS: u32 = 4;
 
@@ -17,8 +21,13 @@ impl Host {
     pub(super) fn read_datagram(&mut self, bytes: &[u8], at: Stamp<HostClock>) -> Result<(), Fault> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let (low, datagram) = Datagram::decode(bytes)?;
-        let is_feedback = matches!(datagram, Datagram::Feedback(_));
-        let fresh = link.arrivals.on_datagram(low, at, !is_feedback, false).is_some();
+        let answer = match &datagram {
+            Datagram::Feedback(_) => Answer::No,
+            // spec: H-26
+            Datagram::Input(b) if !b.events.is_empty() || !b.held.is_empty() => Answer::Within(ANSWER_INPUT),
+            _ => Answer::Within(DELAY),
+        };
+        let fresh = link.arrivals.on_datagram(low, at, answer).is_some();
         // Something passes again: what the viewer holds is asked for at once, not when the next repair is due.
         self.ask_now |= link.rate.state() == BudgetWhy::Silent;
         link.on_heard(at);
@@ -160,10 +169,6 @@ impl Host {
         let left = link.clock.to_own(sent, at).map_or(at, |t| t.min(at));
         self.input.doubt = link.clock.offset(at).map_or(at - self.attached_at, |(_, error)| error);
         let delivery = self.input.on_batch(at, batch, |age| left - age)?;
-        // spec: H-26
-        if !batch.events.is_empty() {
-            link.arrivals.hurry(at + Span::millis(2));
-        }
         if delivery.expired > 0 {
             self.out.push_back(HostOutput::Note(Note::InputExpired { count: delivery.expired }));
         }

@@ -4,7 +4,9 @@
 mod assemble;
 mod input;
 
+use crate::arrivals::{Answer, DELAY};
 use crate::clip::Clip;
+use crate::host::ANSWER_INPUT;
 use crate::link::Link;
 use crate::output::{Alarm, ClipWish, DecodeJob, Incoming, ViewerOutput, Wake};
 use assemble::{Assembler, Ready};
@@ -293,7 +295,7 @@ impl Viewer {
         }
         self.unshown = Some((id, journey, self.unshown.map_or(now, |(_, _, since)| since)));
         if let Some(link) = &mut self.link {
-            link.arrivals.hurry(if ready.last { now } else { now + Span::millis(5) });
+            link.arrivals.hurry_use(if ready.last { now } else { now + DELAY });
         }
         if ready.last {
             self.present();
@@ -392,10 +394,14 @@ impl Viewer {
     fn read_datagram(&mut self, bytes: &[u8], at: Stamp<ViewerClock>) -> Result<(), Fault> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let (low, datagram) = Datagram::decode(bytes)?;
-        let is_feedback = matches!(datagram, Datagram::Feedback(_));
         // spec: Y-12
-        let urgent = matches!(&datagram, Datagram::Shard(s) if s.last && s.data == 1);
-        let number = link.arrivals.on_datagram(low, at, !is_feedback, urgent);
+        let answer = match &datagram {
+            Datagram::Feedback(_) => Answer::No,
+            Datagram::Shard(s) if s.last && s.data == 1 => Answer::Lone,
+            Datagram::Cursor(_) => Answer::Lone,
+            _ => Answer::Within(DELAY),
+        };
+        let number = link.arrivals.on_datagram(low, at, answer);
         link.on_heard(at);
         let Some(number) = number else { return Ok(()) };
         match datagram {
@@ -526,11 +532,12 @@ impl Viewer {
         };
         let rtt = link.rate.rtt();
         // spec: Y-16
-        let rto = (rtt.smoothed + rtt.variation.scaled(4, 1) + Span::millis(5)).max(Span::millis(30));
+        let rto = (rtt.smoothed + rtt.variation.scaled(4, 1) + ANSWER_INPUT + Span::millis(5)).max(Span::millis(30));
         if let Some(batch) = self.input.due(now, rto) {
             let sent = Datagram::Input(batch);
             let bytes = link.send(now, &sent, Carried::Other, SendClass::Unpaced, Bytes::default());
             self.out.push_back(ViewerOutput::Datagram(bytes));
+            link.arrivals.ride(now);
         }
         alarm.set_if(self.input.next_wake(), Wake::Resend);
     }
@@ -618,18 +625,13 @@ impl Viewer {
         let Some(link) = &mut self.link else { return };
         // The uplink's losses need no repair of their own: input repeats itself.
         link.on_time(now);
-        match link.arrivals.due() {
-            Some(at) if at <= now => {
-                if let Some(mut f) = link.arrivals.report(now) {
-                    let report = self.assembler.report(now);
-                    let carried = report.and_then(|r| r.gave_up).map_or(Carried::Other, Carried::GaveUp);
-                    f.surfaces.extend(report);
-                    let bytes = link.send(now, &Datagram::Feedback(f), carried, SendClass::Unpaced, Bytes::default());
-                    self.out.push_back(ViewerOutput::Datagram(bytes));
-                }
-            }
-            at => alarm.set_if(at, Wake::Feedback),
-        }
+        let report = self.assembler.report(now);
+        let bytes = link.feedback(now, |f| {
+            f.surfaces.extend(report);
+            report.and_then(|r| r.gave_up).map_or(Carried::Other, Carried::GaveUp)
+        });
+        alarm.set_if(link.arrivals.due(), Wake::Feedback);
+        self.out.extend(bytes.map(ViewerOutput::Datagram));
     }
 }
 

@@ -11,3 +11,4 @@ mod load;
 mod loss;
 mod plans;
 mod silence;
+mod wire;
