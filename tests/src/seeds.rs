@@ -28,12 +28,30 @@ pub fn all() -> Vec<SeedInput> {
     };
     add("protocol_datagram", datagrams());
     add("protocol_control", controls());
+    add("protocol_fec", groups());
     add("codec_decode", slices());
     add("codec_roundtrip", programs());
     add("trust_auth_message", auth_messages().into_iter().map(|(name, message)| (name, message.encode())).collect());
     add("trust_handshake_host", streams());
     add("trust_permissions", permission_files());
     seeds
+}
+
+/// Programs for `protocol::fuzzing::fec`: data shards, which of sixteen are missing, the body's length, the pieces.
+fn groups() -> Vec<(&'static str, Vec<u8>)> {
+    let body = b"any three of five pieces are enough";
+    let pieces: Vec<Vec<u8>> = body.chunks(12).map(<[u8]>::to_vec).collect();
+    let group = |missing: u16| {
+        let mut bytes = vec![3];
+        bytes.extend_from_slice(&missing.to_le_bytes());
+        bytes.push(body.len() as u8);
+        for piece in pieces.iter().cloned().chain(telepane_protocol::fec::parity(&pieces, 2)) {
+            bytes.push(piece.len() as u8);
+            bytes.extend(piece);
+        }
+        bytes
+    };
+    vec![("whole", group(0)), ("first-and-last-missing", group(0b101)), ("too-few", group(0b111))]
 }
 
 fn datagrams() -> Vec<(&'static str, Vec<u8>)> {

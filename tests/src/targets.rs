@@ -9,6 +9,7 @@ pub const TARGETS: &[Target] = &[
     ("codec_roundtrip", telepane_codec::fuzzing::roundtrip),
     ("protocol_control", telepane_protocol::fuzzing::control),
     ("protocol_datagram", telepane_protocol::fuzzing::datagram),
+    ("protocol_fec", telepane_protocol::fuzzing::fec),
     ("session_host", telepane_session::fuzzing::host),
     ("session_viewer", telepane_session::fuzzing::viewer),
     ("trust_auth_message", telepane_trust::fuzzing::auth_message),

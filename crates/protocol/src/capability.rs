@@ -25,7 +25,7 @@ pub enum Capability {
     Clipboard = 7,
     /// Socket receive buffer in bytes, as the system granted it. Default 212,992 (Linux's usual default).
     ReceiveBuffer = 8,
-    /// Whether forward error correction is understood: bit 0 is Reed-Solomon GF(2^16). Default 0.
+    /// Whether forward error correction is understood: bit 0 is the Cauchy code of [`crate::fec`]. Default 0.
     Fec = 9,
 }
 

@@ -2,6 +2,7 @@
 
 use crate::control::Control;
 use crate::datagram::Datagram;
+use crate::fec;
 use crate::slice::SliceBody;
 use telepane_model::Stamp;
 
@@ -18,4 +19,29 @@ pub fn control(bytes: &[u8]) {
         assert_eq!(Control::decode(&m.encode()), Ok(m));
     }
     let _ = SliceBody::decode(bytes, true, true, Stamp::from_micros(1 << 40));
+}
+
+/// Reads `bytes` as the shards of a slice (data shards, which of sixteen there are, the body's length, then the pieces in
+/// turns of a length byte and so many bytes), and as a body that is cut, loses what the same bits say, and must come back.
+pub fn fec(bytes: &[u8]) {
+    let [data, mask @ .., len] = bytes.first_chunk::<4>().copied().unwrap_or_default();
+    let (mut mask, mut rest) = (u16::from_le_bytes(mask), bytes.get(4..).unwrap_or_default());
+    let mut shards = Vec::new();
+    while let Some((size, more)) = rest.split_first() {
+        let (piece, more) = more.split_at(usize::from(*size).min(more.len()));
+        shards.push((mask & 1 == 0).then(|| piece.to_vec()));
+        (mask, rest) = (mask.rotate_right(1), more);
+    }
+    if let Ok(Some(body)) = fec::body(&shards, usize::from(data), usize::from(len)) {
+        assert_eq!(body.len(), usize::from(len));
+    }
+    let body = bytes.get(4..).unwrap_or_default();
+    let wanted = usize::from(data % 8) + 1;
+    let pieces: Vec<Vec<u8>> = body.chunks(fec::piece_len(body.len(), wanted).max(1)).map(<[u8]>::to_vec).collect();
+    let parity = fec::parity(&pieces, pieces.len());
+    let shards: Vec<Option<Vec<u8>>> =
+        pieces.iter().chain(&parity).enumerate().map(|(i, p)| (mask >> i & 1 == 0).then(|| p.clone())).collect();
+    if !pieces.is_empty() && shards.iter().flatten().count() >= pieces.len() {
+        assert_eq!(fec::body(&shards, pieces.len(), body.len()), Ok(Some(body.to_vec())));
+    }
 }

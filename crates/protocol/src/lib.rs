@@ -10,6 +10,7 @@ pub mod capability;
 pub mod control;
 pub mod datagram;
 pub mod fault;
+pub mod fec;
 pub mod fuzzing;
 pub mod slice;
 pub mod wire;

@@ -15,7 +15,7 @@ use telepane_model::{
 use telepane_protocol::control::Held;
 use telepane_protocol::{
     Capabilities, Capability, Control, Datagram, Fault, Feedback, Goodbye, InputBatch, InputReport, RefuseReason,
-    Shard, SliceBody, SurfaceReport,
+    Shard, SliceBody, SurfaceReport, fec,
 };
 
 fn spec() -> PathBuf {
@@ -86,7 +86,23 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
         held: vec![KeyCode(42), KeyCode(767)],
         buttons: vec![Button::Left, Button::Back],
     };
+    // The body of 40 bytes 0 to 39 in three pieces, and what D-32 makes of them.
+    let body: Vec<u8> = (0..40).collect();
+    let pieces: Vec<Vec<u8>> = body.chunks(14).map(<[u8]>::to_vec).collect();
+    let spare = fec::parity(&pieces, 2);
     vec![
+        (
+            "006-shard-parity-of-numbers",
+            "The first parity shard of the slice whose body is the 40 bytes 0 to 39, in three data shards.",
+            0x2_0002,
+            split(3, 3, 2, spare[0].clone()),
+        ),
+        (
+            "007-shard-second-parity-of-numbers",
+            "The second parity shard of the same slice.",
+            0x2_0003,
+            split(4, 3, 2, spare[1].clone()),
+        ),
         (
             "001-shard-whole-slice",
             "A whole slice in one datagram: slice 500 of epoch 1, coded against 499, ends a frame.",

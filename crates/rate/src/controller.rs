@@ -414,11 +414,21 @@ impl<S: Clock, R: Clock> Controller<S, R> {
     fn find_lost(&mut self, now: f64) -> Losses {
         let mut losses = Losses::default();
         let rtt = self.delay.smoothed.max(self.delay.latest);
+        let (mut run, mut previous) = (0, None);
+        let loss = &mut self.loss;
         self.flight.overdue(now, rtt, |packet| {
+            if previous.is_some_and(|p| p + 1 != packet.seq) {
+                loss.on_run(core::mem::take(&mut run));
+            }
+            run += 1;
+            previous = Some(packet.seq);
             losses.bytes += packet.bytes;
             losses.heads += usize::from(packet.probe);
             losses.newest_sent = Some(losses.newest_sent.map_or(packet.sent, |t| t.max(packet.sent)));
         });
+        if run > 0 {
+            loss.on_run(run);
+        }
         losses
     }
 

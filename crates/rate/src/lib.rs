@@ -28,6 +28,7 @@ mod flight;
 mod loss;
 mod pacer;
 mod probing;
+pub mod repair;
 mod share;
 mod trains;
 mod windowed;

@@ -15,6 +15,8 @@ pub(crate) struct Loss {
     /// (seconds, bytes lost, bytes arrived)
     recent: VecDeque<(f64, f64, f64)>,
     smoothed: f64,
+    /// Packets lost in a row, on average.
+    burst: Option<f64>,
     cut_at: Option<f64>,
 }
 
@@ -36,6 +38,17 @@ impl Loss {
             let weight = (sum / (MEMORY * PACKET)).min(1.0);
             self.smoothed += weight * (lost / sum - self.smoothed);
         }
+    }
+
+    /// So many packets in a row were lost.
+    pub(crate) fn on_run(&mut self, packets: u32) {
+        let packets = f64::from(packets);
+        self.burst = Some(self.burst.map_or(packets, |b| b + (packets - b) / 16.0));
+    }
+
+    /// How many packets are lost in a row, on average.
+    pub(crate) fn burst(&self) -> f64 {
+        self.burst.unwrap_or(1.0)
     }
 
     /// Packets that were given up turned up after all.

@@ -258,7 +258,7 @@ impl Probing {
         } else if limited {
             last + self.every
         } else {
-            let every = IDLE_EVERY.0 * f64::from(1u32 << self.pairs.min(5));
+            let every = IDLE_EVERY.0 * f64::from(1u32 << (2 * self.pairs.min(5)));
             last.max(self.burst_at) + every.min(IDLE_EVERY.1)
         }
     }
@@ -292,10 +292,10 @@ mod tests {
     fn a_path_of_which_little_is_asked_is_looked_after_ever_more_rarely_until_the_person_leaves() {
         let mut p = Probing::new(0.0);
         let pair = 2.0 * PAIR;
-        assert_eq!(run(&mut p, 0, 200, 0.0007), [(2.0, pair), (6.0, pair), (14.0, pair)]);
+        assert_eq!(run(&mut p, 0, 200, 0.0007), [(2.0, pair), (10.0, pair)]);
         p.on_active(200.0);
         p.on_backlog(201.0, 6_000.0);
-        assert_eq!(run(&mut p, 201, 210, 0.0007), [(203.0, pair), (207.0, pair)]);
+        assert_eq!(run(&mut p, 201, 214, 0.0007), [(203.0, pair), (211.0, pair)]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct Arrivals<C: Clock> {
     /// Newest first by number. At most [`Feedback::MOST`] and one.
     recent: Vec<Arrived<C>>,
     received: u64,
+    /// Smoothed over [`LOSS_MEMORY`] packets, in millionths.
+    loss_ppm: u32,
     unreported: u32,
     due: Option<Stamp<C>>,
     /// When something that wants to be told about came last, and whether it came alone.
@@ -57,6 +59,8 @@ const APART: Span = Span::millis(50);
 /// Three messages lost in a row cost a resend, no more.
 // spec: D-31
 const TELLINGS: u8 = 3;
+/// Packets over which the loss is smoothed (`research/rate-control.md` §5.7).
+const LOSS_MEMORY: u32 = 200;
 
 impl<C: Clock> Arrivals<C> {
     /// Nothing has come yet.
@@ -64,6 +68,7 @@ impl<C: Clock> Arrivals<C> {
         Self {
             recent: Vec::new(),
             received: 0,
+            loss_ppm: 0,
             unreported: 0,
             due: None,
             eliciting: None,
@@ -81,6 +86,7 @@ impl<C: Clock> Arrivals<C> {
             return None;
         }
         let gap = newest.is_some_and(|n| seq != n + 1);
+        self.count_loss(newest, seq);
         let place = self.recent.partition_point(|a| a.seq > seq);
         self.recent.insert(place, Arrived { seq, at, told: 0 });
         self.recent.truncate(Feedback::MOST + 1);
@@ -98,6 +104,24 @@ impl<C: Clock> Arrivals<C> {
             self.due = Some(self.due.map_or(soon, |d| d.min(soon)));
         }
         Some(seq)
+    }
+
+    /// The part of what the peer sends that does not come, in millionths.
+    pub const fn loss_ppm(&self) -> u32 {
+        self.loss_ppm
+    }
+
+    fn count_loss(&mut self, newest: Option<u64>, seq: u64) {
+        let Some(newest) = newest else { return };
+        if seq < newest {
+            // It was counted as lost, and only came late.
+            self.loss_ppm = self.loss_ppm.saturating_sub(1_000_000 / LOSS_MEMORY);
+            return;
+        }
+        for _ in 0..(seq - newest - 1).min(u64::from(LOSS_MEMORY)) {
+            self.loss_ppm += (1_000_000 - self.loss_ppm) / LOSS_MEMORY;
+        }
+        self.loss_ppm -= self.loss_ppm / LOSS_MEMORY;
     }
 
     /// When feedback is due, if at all.

@@ -6,8 +6,13 @@ use crate::clock_map::ClockEstimate;
 use std::collections::BTreeMap;
 use telepane_model::{Arrival, Bytes, Clock, SentPacket, Span, Stamp};
 use telepane_protocol::{Datagram, Fault, Feedback};
+use telepane_rate::repair::LOSSY_PPM;
 use telepane_rate::{Controller, FeedbackFacts, Pacer, Policy, SendClass, SendFacts};
 
+/// What is alone (an update of one packet, input) is sent again after this where packets are lost (DESIGN §3.4): no later
+/// packet would show that it is missing.
+// spec: H-32, Y-28
+pub const LONE_AGAIN: Span = Span::millis(4);
 /// What QUIC and IP add to a datagram: short header and packet number 4, AEAD tag 16, frame header 3, UDP 8, IPv4 20.
 const OVERHEAD: usize = 51;
 /// Missing numbers read of one feedback message; the controller reads no more.
@@ -180,6 +185,17 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
         let lost: Vec<u64> = self.rate.lost().map(|p| p.seq).collect();
         // It stays remembered: it may turn up after all.
         lost.into_iter().filter_map(|seq| self.sent.get(&seq)).map(|s| s.tag.clone()).collect()
+    }
+
+    /// The part of what is sent that does not arrive, in millionths. What comes the other way is counted too: little work
+    /// sends too little for its loss to be known, and both ways mostly lead through the same air.
+    pub fn loss_ppm(&self) -> u32 {
+        self.rate.loss_ppm().max(self.arrivals.loss_ppm())
+    }
+
+    /// Whether so much is lost that what is alone is sent twice ([`LONE_AGAIN`] apart).
+    pub fn is_lossy(&self) -> bool {
+        self.loss_ppm() > LOSSY_PPM
     }
 
     /// When the next packet of `payload` bytes may leave.

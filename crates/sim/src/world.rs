@@ -12,7 +12,7 @@ use telepane_model::{
     EncodeJob, EncodedSlices, Epoch, HostClock, InputEvent, Journey, Pixels, Size, Span, Stamp, Surf, UpdateId,
     Version, ViewerClock,
 };
-use telepane_protocol::Control;
+use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_rate::Policy;
 use telepane_session::{DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
@@ -363,6 +363,12 @@ impl World {
         self.mark_cut();
         self.controls.clear();
         self.control_free = [0; 2];
+        // What our own client says, as far as it bears on the minds.
+        let viewer = Capabilities::default()
+            .with(Capability::Clipboard, 1)
+            .with(Capability::Fec, 1)
+            .with(Capability::ReceiveBuffer, 4 << 20);
+        self.host.on_capabilities(&viewer);
         self.host.on_attached(self.host_now(), 1_200, held);
         self.viewer.on_attached(self.viewer_now(), self.host_now());
         self.host_wake = Some(self.now);

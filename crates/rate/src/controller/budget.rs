@@ -95,6 +95,16 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         (self.loss.fraction() * 1e6) as u32
     }
 
+    /// Parity packets that a group of `data` packets should have; see [`crate::repair::parity`]. None while losses come
+    /// with a full queue: more packets would make more of them.
+    pub fn parity(&self, data: u8) -> u8 {
+        let greatest = self.delay.greatest();
+        if greatest > 0.025 && self.delay.queue > 0.7 * greatest {
+            return 0;
+        }
+        crate::repair::parity(data, self.loss.fraction(), self.loss.burst(), self.delay.smoothed)
+    }
+
     /// Bytes on the way.
     pub fn in_flight(&self) -> Bytes {
         Bytes(self.flight.bytes() as u64)

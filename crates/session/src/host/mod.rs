@@ -65,6 +65,8 @@ pub struct Host {
     last_epoch: Epoch,
     /// Bytes that may still be made up to complete a probe.
     filler: u64,
+    /// A lone slice's only shard, and when it is sent again.
+    lone: Option<(Stamp<HostClock>, ShardRef)>,
     /// In packets of this size.
     filler_packet: u64,
     attached_at: Stamp<HostClock>,
@@ -91,11 +93,13 @@ struct Peer {
     film: bool,
     /// It takes text from the clipboard.
     clipboard: bool,
+    /// It understands parity shards.
+    fec: bool,
 }
 
 impl Peer {
     /// A viewer that said nothing yet, which nothing is sent to either.
-    const UNKNOWN: Self = Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, clipboard: true };
+    const UNKNOWN: Self = Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, clipboard: true, fec: false };
 }
 
 /// The op kind of FILM, as capability 1 counts it (`protocol-spec/codec.md` C-7).
@@ -173,6 +177,14 @@ const LEAST_DATAGRAM: usize = 1_100;
 /// a shard that was cut before QUIC fell back to packets of 1,200 bytes still passes.
 // spec: L-5
 const MOST_DATAGRAM: usize = 1_150;
+/// How long mending a loss is worth waiting for (`research/rate-control.md` §5.7): what answers input, a film (two frames
+/// at 30 a second and the way back, at most), everything else.
+const WORTH_ECHO: Span = Span::millis(80);
+const WORTH_FILM: Span = Span::millis(100);
+const WORTH_TILES: Span = Span::millis(150);
+/// What was captured so soon after input, and is no larger, answers it.
+const ECHO: Span = Span::millis(200);
+const ECHO_BYTES: u64 = 32 << 10;
 /// A viewer that claims to hold a later epoch than this is not believed: the numbers would run out.
 const LAST_EPOCH: u32 = u32::MAX / 2;
 
@@ -208,6 +220,7 @@ impl Host {
             next_job: 1,
             last_epoch: Epoch(0),
             filler: 0,
+            lone: None,
             filler_packet: 0,
             attached_at: now,
             clock: ClockEstimate::new(),
@@ -228,6 +241,8 @@ impl Host {
             pending: value(Capability::PendingBytes),
             film: value(Capability::Chroma) & 1 != 0 && value(Capability::Ops) & FILM_OP != 0,
             clipboard: value(Capability::Clipboard) & 1 != 0,
+            // spec: D-13
+            fec: value(Capability::Fec) & 1 != 0,
         };
         if !self.films()
             && let Some(surface) = &mut self.surface
@@ -371,6 +386,17 @@ impl Host {
         surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
         let count = done.slices.len();
         let coded: u64 = done.slices.iter().map(|s| s.bytes.len() as u64).sum();
+        let worth = self.link.as_ref().map_or(WORTH_TILES, |link| {
+            let echo = job.injected.is_some_and(|(_, at)| job.captured.since(at) < ECHO && coded < ECHO_BYTES);
+            match surface.film.region() {
+                _ if echo => WORTH_ECHO,
+                Some(_) => WORTH_FILM.min(Span::millis(67) + link.rate.rtt().min),
+                None => WORTH_TILES,
+            }
+        });
+        let fec = self.peer.fec;
+        let link = self.link.as_ref();
+        let parity = |data: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(data));
         let limited = !ends_frame || coded.saturating_mul(10) >= job.room.saturating_mul(9);
         for (i, slice) in done.slices.into_iter().enumerate() {
             let last = ends_frame && i + 1 == count;
@@ -398,9 +424,10 @@ impl Host {
                 has_journey: last,
                 last,
                 coded: last.then_some(now),
+                worth,
                 body: body.encode(),
             };
-            surface.outbox.push(whole, job.shard);
+            surface.outbox.push(whole, job.shard, parity);
         }
         if let Some(link) = &mut self.link {
             link.rate.on_limited(now, limited);

@@ -2,8 +2,8 @@
 
 use crate::viewer::{SHARD_COST, SLICE_COST};
 use std::collections::{BTreeMap, VecDeque};
-use telepane_model::{Epoch, HostClock, Stamp, SurfaceId, UpdateId};
-use telepane_protocol::{MAX_DATA_SHARDS, Shard, SliceBody};
+use telepane_model::{Epoch, HostClock, Span, Stamp, SurfaceId, UpdateId};
+use telepane_protocol::{MAX_DATA_SHARDS, Shard, SliceBody, fec};
 
 /// Slices not yet confirmed, of one surface in one epoch.
 #[derive(Debug, Default)]
@@ -30,7 +30,14 @@ struct OutSlice {
     header: Shard,
     shards: Vec<Vec<u8>>,
     arrived: Vec<bool>,
-    queued: Vec<bool>,
+    /// Taken for lost, and not sent again since.
+    lost: Vec<bool>,
+    /// Copies that wait to be sent again.
+    queued: Vec<u8>,
+    /// When its first shard left.
+    left: Option<Stamp<HostClock>>,
+    /// After this a repair is no longer worth waiting for.
+    worth: Span,
     /// When it was coded, until its journey says how long it waited.
     unstamped: Option<Stamp<HostClock>>,
 }
@@ -54,20 +61,43 @@ pub struct Whole {
     pub last: bool,
     /// When it was coded, if the body carries a journey.
     pub coded: Option<Stamp<HostClock>>,
+    /// After this long a repair is no longer worth waiting for (DESIGN §3.3).
+    pub worth: Span,
     /// The body.
     pub body: Vec<u8>,
 }
 
+/// What the path's state means for a repair.
+#[derive(Clone, Copy, Debug)]
+pub struct Repair {
+    /// Now.
+    pub now: Stamp<HostClock>,
+    /// The round trip.
+    pub rtt: Span,
+    /// The viewer has given up what it waited for so long.
+    pub patience: Span,
+    /// So much is lost that a repair may be too.
+    pub lossy: bool,
+}
+
+/// From a loss to its being noticed, besides a round trip.
+const NOTICED: Span = Span::millis(5);
+
 impl Outbox {
     /// Cuts a slice into as few shards of at most `shard` bytes as hold it, of nearly equal size, and queues them.
-    // spec: H-6, D-16
-    pub fn push(&mut self, whole: Whole, shard: usize) {
+    /// `parity` says how many more shards so many should have.
+    // spec: H-6, D-13, D-16
+    pub fn push(&mut self, whole: Whole, shard: usize, parity: impl FnOnce(u8) -> u8) {
         let data = whole.body.len().div_ceil(shard.max(1)).clamp(1, usize::from(MAX_DATA_SHARDS));
         let piece = whole.body.len().div_ceil(data).max(1);
         let mut shards: Vec<Vec<u8>> = whole.body.chunks(piece).map(<[u8]>::to_vec).collect();
         if shards.is_empty() {
             shards.push(Vec::new());
         }
+        let data = shards.len() as u8;
+        let parity = parity(data).min(telepane_protocol::MAX_SHARDS - data);
+        // What they hold is known when the first shard leaves, which says when that was.
+        shards.extend((0..parity).map(|_| vec![0; piece]));
         let header = Shard {
             surface: whole.surface,
             epoch: whole.epoch,
@@ -77,16 +107,24 @@ impl Outbox {
             has_journey: whole.has_journey,
             last: whole.last,
             index: 0,
-            data: shards.len() as u8,
-            parity: 0,
+            data,
+            parity,
             total: if shards.len() > 1 { whole.body.len() as u32 } else { 0 },
             payload: Vec::new(),
         };
         self.fresh.extend((0..shards.len()).map(|i| ShardRef { id: whole.id, index: i as u8 }));
-        self.fresh_bytes += whole.body.len();
+        self.fresh_bytes += shards.iter().map(Vec::len).sum::<usize>();
         let n = shards.len();
-        let slice =
-            OutSlice { header, shards, arrived: vec![false; n], queued: vec![false; n], unstamped: whole.coded };
+        let slice = OutSlice {
+            header,
+            shards,
+            arrived: vec![false; n],
+            lost: vec![false; n],
+            queued: vec![0; n],
+            left: None,
+            worth: whole.worth,
+            unstamped: whole.coded,
+        };
         self.slices.insert(whole.id, slice);
     }
 
@@ -113,12 +151,23 @@ impl Outbox {
             self.fresh_bytes = self.fresh_bytes.saturating_sub(len);
         }
         let slice = self.slices.get_mut(&r.id)?;
-        if let Some(queued) = slice.queued.get_mut(usize::from(r.index)) {
-            *queued = false;
+        let i = usize::from(r.index);
+        if let (true, Some(queued), Some(lost)) = (repair, slice.queued.get_mut(i), slice.lost.get_mut(i)) {
+            *queued = queued.saturating_sub(1);
+            *lost = false;
+            if *queued > 0 {
+                self.repair.push_front(r);
+            }
+        }
+        if slice.left.is_none() {
+            slice.left = Some(now);
         }
         // The first shard to leave says how long the slice waited here; what is sent again says the same.
         if let (0, Some(coded), Some(front)) = (r.index, slice.unstamped.take(), slice.shards.first_mut()) {
             SliceBody::stamp_queued(front, slice.header.has_size, now.since(coded));
+        }
+        if !repair && r.index == 0 {
+            slice.fill_parity();
         }
         let payload = slice.shards.get(usize::from(r.index)).cloned().unwrap_or_default();
         Some((r, Shard { index: r.index, payload, ..slice.header.clone() }))
@@ -131,21 +180,48 @@ impl Outbox {
         }
     }
 
-    /// A shard was lost: queue it again if it still matters. Says whether it does.
+    /// A shard was lost: queue it again if it still matters, twice if a second loss would come too late. Says how many
+    /// copies. It does not matter while enough of the slice's other shards are there or on the way; nor when it is so old
+    /// that the viewer, which is known to hold later ones, has given it up.
     // spec: H-7, H-9
-    pub fn on_lost(&mut self, r: ShardRef) -> bool {
-        let Some(slice) = self.slices.get_mut(&r.id) else { return false };
+    pub fn on_lost(&mut self, r: ShardRef, path: Repair) -> u8 {
+        let later = self.slices.range(r.id..).any(|(_, s)| s.arrived.contains(&true));
+        let Some(slice) = self.slices.get_mut(&r.id) else { return 0 };
         if slice.pending(r.index).is_none() {
-            return false;
+            return 0;
         }
-        if let Some(queued) = slice.queued.get_mut(usize::from(r.index))
-            && !std::mem::replace(queued, true)
+        let i = usize::from(r.index);
+        if let Some(lost) = slice.lost.get_mut(i) {
+            *lost = true;
+        }
+        let alive = slice.lost.iter().filter(|l| !**l).count();
+        let age = slice.left.map_or(Span::ZERO, |left| path.now.since(left));
+        if alive >= usize::from(slice.header.data) || later && age > path.patience + path.rtt {
+            return 0;
+        }
+        let too_late = age + path.rtt.scaled(3, 2) + NOTICED > slice.worth;
+        let copies = if path.lossy && too_late { 2 } else { 1 };
+        self.queue_again(r, copies);
+        copies
+    }
+
+    /// A slice of one shard is alone on its way: it is sent again if nothing says yet that it arrived.
+    // spec: H-32
+    pub fn again(&mut self, r: ShardRef) {
+        if self.slices.get(&r.id).is_some_and(|s| s.pending(r.index).is_some()) {
+            self.queue_again(r, 1);
+        }
+    }
+
+    fn queue_again(&mut self, r: ShardRef, copies: u8) {
+        let queued = self.slices.get_mut(&r.id).and_then(|s| s.queued.get_mut(usize::from(r.index)));
+        if let Some(queued) = queued
+            && std::mem::replace(queued, copies) == 0
         {
             // The oldest slice first: everything behind it waits for it.
             let at = self.repair.partition_point(|q| q.id <= r.id);
             self.repair.insert(at, r);
         }
-        true
     }
 
     /// The viewer has applied everything up to `id`.
@@ -195,6 +271,17 @@ impl OutSlice {
         (SLICE_COST + self.shards.len() * SHARD_COST + payload) as u64
     }
 
+    fn fill_parity(&mut self) {
+        let (data, parity) = (usize::from(self.header.data), usize::from(self.header.parity));
+        if parity > 0
+            && let Some(own) = self.shards.get(..data)
+        {
+            let made = fec::parity(own, parity);
+            self.shards.truncate(data);
+            self.shards.extend(made);
+        }
+    }
+
     /// The shard's size, if it has been sent and is not known to have arrived.
     fn pending(&self, index: u8) -> Option<usize> {
         let i = usize::from(index);
@@ -216,21 +303,28 @@ mod tests {
             has_journey: false,
             last: true,
             coded: None,
+            worth: Span::millis(150),
             body: vec![id as u8; len],
         }
+    }
+
+    const NEAR: Repair = Repair { now: Stamp::ZERO, rtt: Span::millis(10), patience: Span::millis(150), lossy: false };
+
+    fn plain(o: &mut Outbox, id: u32, len: usize) {
+        o.push(whole(id, len), 1_200, |_| 0);
     }
 
     // spec: H-6, H-7, H-9
     #[test]
     fn shards_are_even_and_repairs_go_first() {
         let mut o = Outbox::default();
-        o.push(whole(1, 2_500), 1_200);
-        o.push(whole(2, 10), 1_200);
+        plain(&mut o, 1, 2_500);
+        plain(&mut o, 2, 10);
         let first: Vec<_> =
             (0..3).filter_map(|_| o.take(Stamp::ZERO)).map(|(r, s)| (r.index, s.payload.len())).collect();
         assert_eq!(first, vec![(0, 834), (1, 834), (2, 832)]);
-        assert!(o.on_lost(ShardRef { id: UpdateId(1), index: 1 }));
-        assert!(o.on_lost(ShardRef { id: UpdateId(1), index: 1 }), "told twice, queued once");
+        assert_eq!(o.on_lost(ShardRef { id: UpdateId(1), index: 1 }, NEAR), 1);
+        assert_eq!(o.on_lost(ShardRef { id: UpdateId(1), index: 1 }, NEAR), 1, "told twice, queued once");
         assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r), Some(ShardRef { id: UpdateId(1), index: 1 }));
         assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r.id), Some(UpdateId(2)));
         assert!(o.take(Stamp::ZERO).is_none());
@@ -240,13 +334,53 @@ mod tests {
     #[test]
     fn what_is_confirmed_or_given_up_is_not_sent_again() {
         let mut o = Outbox::default();
-        (1..=3).for_each(|id| o.push(whole(id, 10), 1_200));
+        (1..=3).for_each(|id| plain(&mut o, id, 10));
         while o.take(Stamp::ZERO).is_some() {}
         o.confirm(UpdateId(1));
-        assert!(!o.on_lost(ShardRef { id: UpdateId(1), index: 0 }));
-        assert!(o.on_lost(ShardRef { id: UpdateId(3), index: 0 }));
+        assert_eq!(o.on_lost(ShardRef { id: UpdateId(1), index: 0 }, NEAR), 0);
+        assert_eq!(o.on_lost(ShardRef { id: UpdateId(3), index: 0 }, NEAR), 1);
         o.discard_after(UpdateId(2));
         assert!(o.take(Stamp::ZERO).is_none());
         assert_eq!(o.slices.len(), 1);
+    }
+
+    // spec: H-9
+    #[test]
+    fn what_parity_replaces_is_not_sent_again_and_the_rest_is() {
+        let mut o = Outbox::default();
+        o.push(whole(1, 4_000), 1_200, |data| data / 2);
+        let sent: Vec<Shard> = std::iter::from_fn(|| o.take(Stamp::ZERO)).map(|(_, s)| s).collect();
+        assert_eq!(sent.iter().map(|s| s.payload.len()).collect::<Vec<_>>(), [1_000; 6]);
+        let mut came: Vec<Option<Vec<u8>>> = sent.into_iter().map(|s| Some(s.payload)).collect();
+        (came[0], came[3]) = (None, None);
+        assert_eq!(fec::body(&came, 4, 4_000), Ok(Some(vec![1; 4_000])));
+        let lose = |o: &mut Outbox, index| o.on_lost(ShardRef { id: UpdateId(1), index }, NEAR);
+        assert_eq!((lose(&mut o, 5), lose(&mut o, 0), lose(&mut o, 3)), (0, 0, 1));
+        assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r.index), Some(3));
+        assert!(o.take(Stamp::ZERO).is_none());
+    }
+
+    // spec: H-9
+    #[test]
+    fn a_repair_that_must_not_be_lost_goes_twice_and_one_that_comes_too_late_not_at_all() {
+        let mut o = Outbox::default();
+        (1..=2).for_each(|id| plain(&mut o, id, 10));
+        while o.take(Stamp::ZERO).is_some() {}
+        let path = |ms: u64, rtt: u64| Repair {
+            now: Stamp::from_micros(ms * 1_000),
+            rtt: Span::millis(rtt),
+            lossy: true,
+            ..NEAR
+        };
+        let r = ShardRef { id: UpdateId(1), index: 0 };
+        assert_eq!(o.on_lost(r, path(20, 10)), 1, "there is time to notice a second loss");
+        o.take(Stamp::ZERO);
+        assert_eq!(o.on_lost(r, path(70, 60)), 2);
+        assert_eq!([o.take(Stamp::ZERO), o.take(Stamp::ZERO)].map(|t| t.map(|(r, _)| r.id.0)), [Some(1); 2]);
+        assert!(o.take(Stamp::ZERO).is_none());
+        assert_eq!(o.on_lost(r, path(400, 60)), 2, "the viewer may not know that there is anything");
+        o.on_arrived(ShardRef { id: UpdateId(2), index: 0 });
+        while o.take(Stamp::ZERO).is_some() {}
+        assert_eq!(o.on_lost(r, path(400, 60)), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! What is due now: repairs, questions, feedback, the cursor, shards, and the next job; and alarms for the rest.
 
 use super::{Carried, Host, LEAST_DATAGRAM, Ordered, SURFACE};
+use crate::link::LONE_AGAIN;
 use crate::output::{Alarm, HostOutput, Wake};
 use crate::planner::plan;
 use telepane_model::{BudgetWhy, Bytes, EncodeJob, HostClock, InputSeq, JobId, Note, Span, UpdateId};
@@ -34,6 +35,7 @@ impl Host {
         alarm.set_if(link.rate.next_wake(), Wake::Repair);
         self.repair(lost);
         self.send_cursor();
+        self.send_lone_again(alarm);
         self.send_shards(alarm);
         self.send_feedback(alarm);
         self.ask_viewer(alarm);
@@ -107,6 +109,21 @@ impl Host {
         }
     }
 
+    /// A slice of one shard with nothing behind it goes again where packets are lost: nothing later would show that it
+    /// is missing.
+    // spec: H-32
+    fn send_lone_again(&mut self, alarm: &mut Alarm<HostClock>) {
+        let Some((at, r)) = self.lone else { return };
+        if at > self.now {
+            alarm.set(at, Wake::Repair);
+            return;
+        }
+        self.lone = None;
+        if let Some(surface) = self.surface.as_mut().filter(|s| s.ledger.tip() == r.id) {
+            surface.outbox.again(r);
+        }
+    }
+
     // spec: H-2, H-7, H-8, H-28
     fn send_shards(&mut self, alarm: &mut Alarm<HostClock>) {
         let now = self.now;
@@ -119,7 +136,7 @@ impl Host {
             self.filler = probe.filler.0;
             self.filler_packet = probe.packet.0;
         }
-        while let Some((r, len, _)) = surface.outbox.peek() {
+        while let Some((r, len, repair)) = surface.outbox.peek() {
             let at = link.next_send_at(now, len + Shard::HEADER);
             if at > now {
                 alarm.set(at, Wake::Pacing);
@@ -128,6 +145,10 @@ impl Host {
             let class = if link.pacer.probing().is_some() { SendClass::Probe } else { SendClass::Paced };
             let Some((_, shard)) = surface.outbox.take(now) else { break };
             let backlog = Bytes(surface.outbox.fresh_bytes() as u64);
+            if !repair && shard.data == 1 && shard.parity == 0 && shard.last && backlog.0 == 0 && link.is_lossy() {
+                self.lone = Some((now + LONE_AGAIN, r));
+                alarm.set(now + LONE_AGAIN, Wake::Repair);
+            }
             let carried = Carried::Shard(surface.ledger.epoch(), r);
             let bytes = link.send(now, &Datagram::Shard(shard), carried, class, backlog);
             link.arrivals.ride(now);

@@ -1,8 +1,10 @@
 //! What comes from the viewer: feedback that confirms, misses or gives up, input, and control messages.
 
+use super::outbox::Repair;
 use super::{Carried, Host, SURFACE};
 use crate::arrivals::{Answer, DELAY};
 use crate::output::HostOutput;
+use crate::viewer::patience;
 use telepane_model::{BudgetWhy, HostClock, InputEvent, Note, Point, Span, Stamp, UpdateId};
 use telepane_protocol::{Control, Datagram, Fault, Feedback, InputBatch, SurfaceReport};
 
@@ -72,12 +74,16 @@ impl Host {
 
     // spec: H-9
     pub(super) fn repair(&mut self, lost: Vec<Carried>) {
+        let Some(link) = &self.link else { return };
+        let rtt = link.rate.rtt().smoothed;
+        let path = Repair { now: self.now, rtt, patience: patience(link.rtt()), lossy: link.is_lossy() };
         for carried in lost {
             match carried {
                 Carried::Shard(e, r) => {
                     let surface = self.surface.as_mut().filter(|s| s.ledger.epoch() == e);
-                    if surface.is_some_and(|s| s.outbox.on_lost(r)) {
-                        self.out.push_back(HostOutput::Note(Note::Resent { id: r.id, shards: 1 }));
+                    let copies = surface.map_or(0, |s| s.outbox.on_lost(r, path));
+                    if copies > 0 {
+                        self.out.push_back(HostOutput::Note(Note::Resent { id: r.id, shards: copies.into() }));
                     }
                 }
                 // A place that was left meanwhile is not worth sending again.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use telepane_model::journey::HostJourney;
 use telepane_model::{Epoch, HostClock, Size, Span, Stamp, Surf, SurfaceId, UpdateId, ViewerClock};
-use telepane_protocol::{Fault, Shard, SliceBody, SurfaceReport};
+use telepane_protocol::{Fault, Shard, SliceBody, SurfaceReport, fec};
 
 /// One surface's slices as they come in.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Assembler {
             return Ok(false);
         }
         self.highest = self.highest.max(shard.id);
-        let count = usize::from(shard.data);
+        let count = usize::from(shard.data) + usize::from(shard.parity);
         if !self.pending.contains_key(&shard.id) {
             self.bytes += SLICE_COST + count * SHARD_COST;
         }
@@ -131,7 +131,7 @@ impl Assembler {
             return Err(Fault::SliceReused);
         }
         let Some(place) = partial.shards.get_mut(usize::from(shard.index)) else { return Ok(false) };
-        if place.is_some() {
+        if place.is_some() || partial.missing == 0 {
             return Ok(false);
         }
         self.bytes += shard.payload.len();
@@ -150,15 +150,20 @@ impl Assembler {
     }
 
     /// The next slice, if its turn has come. The caller decodes it and says [`Assembler::on_applied`].
-    // spec: D-16, Y-3, Y-8, O-5
+    // spec: D-13, D-16, Y-3, Y-8, O-5
     pub fn take_ready(&mut self, near: Stamp<HostClock>) -> Result<Option<Ready>, Fault> {
         let applied = self.applied;
         let ready = |p: &Partial| p.header.base == applied && p.missing == 0;
         let Some(id) = self.pending.iter().rev().find(|(_, p)| ready(p)).map(|(id, _)| *id) else { return Ok(None) };
         let Some(partial) = self.pending.remove(&id) else { return Ok(None) };
         self.bytes = self.bytes.saturating_sub(partial.cost());
-        let body: Vec<u8> = partial.shards.into_iter().flatten().flatten().collect();
         let header = partial.header;
+        let body = if header.parity > 0 {
+            let body = fec::body(&partial.shards, usize::from(header.data), header.total as usize)?;
+            body.ok_or(Fault::BadShard)?
+        } else {
+            partial.shards.into_iter().flatten().flatten().collect::<Vec<u8>>()
+        };
         if header.data > 1 && header.total as usize != body.len() {
             return Err(Fault::BadShard);
         }
@@ -335,6 +340,31 @@ mod tests {
         assert_eq!(queue(&a, 21), Some(Span::millis(11)), "it could have been decoded with the first");
         a.on_applied(UpdateId(2), at(22));
         assert_eq!(queue(&a, 30), Some(Span::ZERO));
+    }
+
+    // spec: D-13, D-32
+    #[test]
+    fn parity_stands_in_for_what_is_lost() {
+        let body = SliceBody { size: Some(Size::new(64, 64)), journey: None, ops: (0..99).collect() }.encode();
+        let piece = fec::piece_len(body.len(), 3);
+        let own: Vec<Vec<u8>> = body.chunks(piece).map(<[u8]>::to_vec).collect();
+        let all: Vec<Vec<u8>> = own.iter().cloned().chain(fec::parity(&own, 2)).collect();
+        let send = |a: &mut Assembler, index: usize, payload: Vec<u8>| {
+            let total = body.len() as u32;
+            let s = Shard { index: index as u8, data: 3, parity: 2, total, payload, ..shard(1, 0, 0, 1) };
+            a.on_shard(s, at(0))
+        };
+        let mut a = Assembler::new(SurfaceId(0));
+        assert_eq!([4, 1].map(|i| send(&mut a, i, all[i].clone())), [Ok(false); 2]);
+        assert_eq!(send(&mut a, 3, all[3].clone()), Ok(true));
+        assert_eq!(send(&mut a, 0, all[0].clone()), Ok(false), "three of five are enough");
+        a.verify();
+        let ready = a.take_ready(Stamp::ZERO).expect("well formed").expect("complete");
+        assert_eq!(ready.ops, (0..99).collect::<Vec<u8>>());
+        let mut a = Assembler::new(SurfaceId(0));
+        assert_eq!(send(&mut a, 4, all[4][1..].to_vec()), Ok(false));
+        assert_eq!([0, 1].map(|i| send(&mut a, i, all[i].clone())), [Ok(false), Ok(true)]);
+        assert_eq!(a.take_ready(Stamp::ZERO), Err(Fault::BadShard));
     }
 
     // spec: D-22

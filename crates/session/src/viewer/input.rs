@@ -16,6 +16,8 @@ pub struct Outgoing {
     buttons: BTreeSet<Button>,
     last_batch: Stamp<ViewerClock>,
     resend_at: Option<Stamp<ViewerClock>>,
+    /// What left last goes once more, at this time.
+    again_at: Option<Stamp<ViewerClock>>,
     backoff: u32,
     expired: u32,
     dropped_by_host: u32,
@@ -49,6 +51,7 @@ impl Outgoing {
             buttons: BTreeSet::new(),
             last_batch: Stamp::ZERO,
             resend_at: None,
+            again_at: None,
             backoff: 0,
             expired: 0,
             dropped_by_host: 0,
@@ -111,16 +114,20 @@ impl Outgoing {
         }
     }
 
-    /// The batch that is due, if one is. `rto`: when to expect an answer.
-    // spec: Y-14, Y-15, Y-16, Y-18
-    pub fn due(&mut self, now: Stamp<ViewerClock>, rto: Span) -> Option<InputBatch> {
+    /// The batch that is due, if one is. `rto`: when to expect an answer; `lone`: events go once more after this, where
+    /// packets are lost.
+    // spec: Y-14, Y-15, Y-16, Y-18, Y-28
+    pub fn due(&mut self, now: Stamp<ViewerClock>, rto: Span, lone: Option<Span>) -> Option<InputBatch> {
         self.expire(now);
         let fresh = self.events.len() > self.sent && now >= self.fresh_at();
         let resend = self.resend_at.is_some_and(|at| now >= at) && !self.events.is_empty();
         let refresh = self.holds_anything() && now.since(self.last_batch) >= REFRESH;
-        if !fresh && !resend && !refresh {
+        let again = self.again_at.is_some_and(|at| now >= at) && !self.events.is_empty();
+        if !fresh && !resend && !refresh && !again {
             return None;
         }
+        // Motion goes on, and the next of it says more.
+        self.again_at = lone.filter(|_| fresh && !self.is_motion()).map(|after| now + after);
         let from = if resend { 0 } else { self.sent.saturating_sub(REPEATED) };
         let batch = self.batch(now, from);
         if resend {
@@ -150,8 +157,9 @@ impl Outgoing {
     pub fn next_wake(&self) -> Option<Stamp<ViewerClock>> {
         let fresh = (self.events.len() > self.sent).then(|| self.fresh_at());
         let refresh = self.holds_anything().then(|| self.last_batch + REFRESH);
+        let again = self.again_at.filter(|_| !self.events.is_empty());
         let expiry = self.events.front().map(|e| e.at + TOO_OLD + Span::micros(1));
-        [fresh, refresh, self.resend_at, expiry].into_iter().flatten().min()
+        [fresh, refresh, again, self.resend_at, expiry].into_iter().flatten().min()
     }
 
     /// When an event was taken from the user.
@@ -177,8 +185,13 @@ impl Outgoing {
     }
 
     fn fresh_at(&self) -> Stamp<ViewerClock> {
+        if self.is_motion() { self.last_batch + MOTION_EVERY } else { Stamp::ZERO }
+    }
+
+    /// Whether nothing but motion of the pointer waits to be sent.
+    fn is_motion(&self) -> bool {
         let motion = |e: &StampedInput| matches!(e.event, InputEvent::PointerTo(_) | InputEvent::PointerBy { .. });
-        if self.events.iter().skip(self.sent).all(motion) { self.last_batch + MOTION_EVERY } else { Stamp::ZERO }
+        self.events.iter().skip(self.sent).all(motion)
     }
 
     // spec: Y-17
@@ -237,14 +250,14 @@ mod tests {
     fn an_event_leaves_at_once_and_again_until_acknowledged() {
         let mut o = Outgoing::new();
         o.on_event(at(100), down(30));
-        let b = o.due(at(100), RTO).expect("at once");
+        let b = o.due(at(100), RTO, None).expect("at once");
         assert_eq!((b.first, b.floor, b.events.len(), b.held), (InputSeq(1), InputSeq(1), 1, vec![KeyCode(30)]));
-        assert_eq!(o.due(at(101), RTO), None);
+        assert_eq!(o.due(at(101), RTO, None), None);
         o.on_event(at(110), up(30));
-        assert_eq!(o.due(at(110), RTO).map(|b| b.events.len()), Some(2), "the event before goes along");
-        assert_eq!(o.due(at(150), RTO).map(|b| (b.first, b.events.len())), Some((InputSeq(1), 2)));
+        assert_eq!(o.due(at(110), RTO, None).map(|b| b.events.len()), Some(2), "the event before goes along");
+        assert_eq!(o.due(at(150), RTO, None).map(|b| (b.first, b.events.len())), Some((InputSeq(1), 2)));
         o.on_report(InputReport { done: InputSeq(2), dropped: 0 });
-        assert_eq!(o.due(at(900), RTO), None);
+        assert_eq!(o.due(at(900), RTO, None), None);
         assert_eq!(o.next_wake(), None);
     }
 
@@ -253,14 +266,14 @@ mod tests {
     fn holds_are_refreshed_and_old_events_expire() {
         let mut o = Outgoing::new();
         o.on_event(at(0), down(30));
-        o.due(at(0), RTO);
+        o.due(at(0), RTO, None);
         o.on_report(InputReport { done: InputSeq(1), dropped: 0 });
-        assert_eq!(o.due(at(59), RTO), None);
-        assert_eq!(o.due(at(60), RTO).map(|b| (b.events.len(), b.held.len())), Some((0, 1)));
+        assert_eq!(o.due(at(59), RTO, None), None);
+        assert_eq!(o.due(at(60), RTO, None).map(|b| (b.events.len(), b.held.len())), Some((0, 1)));
         o.on_event(at(100), up(30));
-        o.due(at(100), RTO);
+        o.due(at(100), RTO, None);
         o.on_event(at(2_200), down(31));
-        let b = o.due(at(2_200), RTO).expect("fresh");
+        let b = o.due(at(2_200), RTO, None).expect("fresh");
         assert_eq!((b.floor, b.first, o.dropped()), (InputSeq(3), InputSeq(3), 1));
     }
 
@@ -269,12 +282,12 @@ mod tests {
     fn motion_is_gathered_and_anything_else_takes_it_along() {
         let mut o = Outgoing::new();
         o.on_event(at(10), InputEvent::PointerTo(Point::new(1, 1)));
-        assert!(o.due(at(10), RTO).is_some());
+        assert!(o.due(at(10), RTO, None).is_some());
         o.on_event(at(11), InputEvent::PointerTo(Point::new(2, 2)));
         o.on_event(at(11), InputEvent::PointerTo(Point::new(3, 3)));
-        assert_eq!(o.due(at(11), RTO), None);
+        assert_eq!(o.due(at(11), RTO, None), None);
         o.on_event(at(11), InputEvent::Button { button: Button::Left, down: true });
-        let b = o.due(at(11), RTO).expect("the click leaves");
+        let b = o.due(at(11), RTO, None).expect("the click leaves");
         let fresh: Vec<_> = b.events.into_iter().skip(1).map(|(_, e)| e).collect();
         assert_eq!(fresh.first(), Some(&InputEvent::PointerTo(Point::new(3, 3))));
         assert_eq!(fresh.len(), 2);

@@ -7,7 +7,7 @@ mod input;
 use crate::arrivals::{Answer, DELAY};
 use crate::clip::Clip;
 use crate::host::ANSWER_INPUT;
-use crate::link::Link;
+use crate::link::{LONE_AGAIN, Link};
 use crate::output::{Alarm, ClipWish, DecodeJob, Incoming, ViewerOutput, Wake};
 use assemble::{Assembler, Ready};
 pub use assemble::{SHARD_COST, SLICE_COST};
@@ -286,6 +286,7 @@ impl Viewer {
             self.spoil();
             return;
         }
+        let awaited = self.assembler.waits_for_rebase();
         self.assembler.on_applied(id, now);
         self.out.push_back(ViewerOutput::Note(Note::Applied { id }));
         let host = ready.journey.unwrap_or(self.unshown.map_or(HostJourney::default(), |(_, j, _)| j.host));
@@ -295,7 +296,10 @@ impl Viewer {
         }
         self.unshown = Some((id, journey, self.unshown.map_or(now, |(_, _, since)| since)));
         if let Some(link) = &mut self.link {
-            link.arrivals.hurry_use(if ready.last { now } else { now + DELAY });
+            match awaited {
+                true => link.arrivals.hurry(now),
+                false => link.arrivals.hurry_use(if ready.last { now } else { now + DELAY }),
+            }
         }
         if ready.last {
             self.present();
@@ -505,7 +509,7 @@ impl Viewer {
         let Some(link) = &mut self.link else { return };
         let rtt = link.rtt();
         // Time for the host to hear of the loss, to send again, and to do both once more.
-        let patience = PATIENCE.max(rtt.scaled(2, 1) + Span::millis(40));
+        let patience = patience(rtt);
         match self.assembler.gives_up_at(patience) {
             Some(at) if at <= self.now => {
                 self.assembler.give_up();
@@ -527,13 +531,14 @@ impl Viewer {
         let now = self.now;
         let Some(link) = &mut self.link else {
             // Without a link input still grows old, so that nothing late is delivered after it returns.
-            self.input.due(now, SILENCE);
+            self.input.due(now, SILENCE, None);
             return;
         };
         let rtt = link.rate.rtt();
         // spec: Y-16
         let rto = (rtt.smoothed + rtt.variation.scaled(4, 1) + ANSWER_INPUT + Span::millis(5)).max(Span::millis(30));
-        if let Some(batch) = self.input.due(now, rto) {
+        let lone = link.is_lossy().then_some(LONE_AGAIN);
+        if let Some(batch) = self.input.due(now, rto, lone) {
             let sent = Datagram::Input(batch);
             let bytes = link.send(now, &sent, Carried::Other, SendClass::Unpaced, Bytes::default());
             self.out.push_back(ViewerOutput::Datagram(bytes));
@@ -633,6 +638,12 @@ impl Viewer {
         alarm.set_if(link.arrivals.due(), Wake::Feedback);
         self.out.extend(bytes.map(ViewerOutput::Datagram));
     }
+}
+
+/// How long a viewer waits for a missing slice on a path with this round trip.
+// spec: Y-6
+pub(crate) fn patience(rtt: Span) -> Span {
+    PATIENCE.max(rtt.scaled(2, 1) + Span::millis(40))
 }
 
 /// How long to wait before asking again after so much silence: every 100 ms for 10 s, every 500 ms to 60 s, then every

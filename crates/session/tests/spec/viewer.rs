@@ -5,7 +5,7 @@ use telepane_model::{
     CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Note, Point, Size, Span, Stamp, SurfaceId, UpdateId,
     ViewerClock,
 };
-use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport};
+use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport, fec};
 use telepane_rate::Policy;
 use telepane_session::{DecodeJob, Incoming, Viewer, ViewerOutput};
 
@@ -143,16 +143,21 @@ fn a_whole_frame_is_shown_at_once_and_parts_after_a_while() {
 fn feedback_says_what_is_applied_once_it_is() {
     let mut b = ViewerBench::new();
     b.shard(slice(1, 0, true));
-    let report = b.last_report();
-    assert_eq!((report.epoch, report.applied), (Epoch(1), UpdateId(0)), "told of at once, not yet applied");
     b.decoded(true);
-    assert_eq!(b.last_report().applied, UpdateId(1));
+    b.pass(39);
+    assert!(b.feedback().is_empty(), "what comes alone waits for company");
+    b.pass(1);
+    assert_eq!((b.last_report().epoch, b.last_report().applied), (Epoch(1), UpdateId(1)));
     let told = b.feedback().len();
     b.shard(slice(2, 1, false));
     b.decoded(true);
     assert_eq!(b.feedback().len(), told);
     b.pass(5);
     assert_eq!(b.last_report().applied, UpdateId(2));
+    b.shard(slice(3, 2, true));
+    assert_eq!(b.last_report().applied, UpdateId(2));
+    b.decoded(true);
+    assert_eq!(b.last_report().applied, UpdateId(3), "at once, with one just before it");
     assert!(b.feedback().iter().all(|f| f.surfaces.len() == 1));
 }
 
@@ -195,21 +200,20 @@ fn the_first_slice_of_an_epoch_says_the_size() {
 #[test]
 fn a_body_is_its_data_shards_and_as_long_as_they_say() {
     let whole = slice(1, 0, true).payload;
+    let own: Vec<Vec<u8>> = whole.chunks(fec::piece_len(whole.len(), 2)).map(<[u8]>::to_vec).collect();
+    let spare = fec::parity(&own, 1);
     let piece = |index: u8, total: u32| {
-        let payload = match index {
-            0 => whole[..8].to_vec(),
-            1 => whole[8..].to_vec(),
-            _ => vec![0xff; 8],
-        };
+        let payload = own.iter().chain(&spare).nth(usize::from(index)).cloned().unwrap_or_default();
         Shard { index, data: 2, parity: 1, total, payload, ..slice(1, 0, true) }
     };
     let total = whole.len() as u32;
-    let mut b = ViewerBench::new();
-    b.shard(piece(2, total));
-    b.shard(piece(0, total));
-    assert!(b.decode.is_empty(), "parity stands for nothing");
-    b.shard(piece(1, total));
-    assert_eq!(b.decode.last().map(|j| j.ops.clone()), Some(vec![1; 10]));
+    for pair in [[0, 1], [2, 0], [1, 2]] {
+        let mut b = ViewerBench::new();
+        b.shard(piece(pair[0], total));
+        assert!(b.decode.is_empty(), "one is not enough");
+        b.shard(piece(pair[1], total));
+        assert_eq!(b.decode.last().map(|j| j.ops.clone()), Some(vec![1; 10]), "{pair:?}");
+    }
     let mut b = ViewerBench::new();
     b.shard(piece(0, total + 1));
     b.shard(piece(1, total + 1));

@@ -45,6 +45,23 @@ pub fn fill_noise(p: &mut Pixels, r: Rect<Surf>, rng: &mut Rng) {
     }
 }
 
+/// A picture in motion, `t` pixels on its way, with grain.
+pub fn film_frame(p: &mut Pixels, t: u32, rng: &mut Rng) -> Region<Surf> {
+    let r = Rect::new(64, 64, 320, 192);
+    for y in r.y..r.bottom() {
+        for (x, px) in p.row_mut(r.x as u32, y as u32, r.w).chunks_exact_mut(4).enumerate() {
+            let (x, y) = (x as u32 + t, y as u32 + t / 2);
+            let grain = (rng.next_u64() & 3) as u32;
+            px[..3].copy_from_slice(&[
+                (x * y / 64 + grain) as u8,
+                (x + grain + y / 2) as u8,
+                (y * 2 + x / 3 + grain) as u8,
+            ]);
+        }
+    }
+    r.into()
+}
+
 /// Patches, 30 a second, until `until_ms`.
 pub fn busy(seed: u64, size: (u32, u32), until_ms: u64) -> Canvas {
     Canvas::new(Size::new(size.0, size.1), seed, Span::millis(33), host_at(until_ms), patch)

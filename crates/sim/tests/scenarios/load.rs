@@ -87,19 +87,7 @@ fn film_becomes_film_and_is_refined_to_exact_when_it_rests() {
     let mut t = 0u32;
     let canvas = Canvas::new(Size::new(512, 320), 34, Span::micros(33_333), host_at(until), move |p, rng| {
         t += 3;
-        let r = Rect::new(64, 64, 320, 192);
-        for y in r.y..r.bottom() {
-            for (x, px) in p.row_mut(r.x as u32, y as u32, r.w).chunks_exact_mut(4).enumerate() {
-                let (x, y) = (x as u32 + t, y as u32 + t / 2);
-                let grain = (rng.next_u64() & 3) as u32;
-                px[..3].copy_from_slice(&[
-                    (x * y / 64 + grain) as u8,
-                    (x + grain + y / 2) as u8,
-                    (y * 2 + x / 3 + grain) as u8,
-                ]);
-            }
-        }
-        r.into()
+        crate::kit::film_frame(p, t, rng)
     });
     play("load::film_becomes_film", world(34, link(20, 40), canvas), |w| {
         w.run(Span::secs(2));

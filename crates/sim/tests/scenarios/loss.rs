@@ -82,3 +82,60 @@ fn packets_that_overtake_each_other_and_come_twice_change_nothing() {
         assert!(w.faults.is_empty());
     });
 }
+
+/// Three of a hundred packets are lost each way and it is far: what is alone goes twice, so that hardly a key waits for
+/// anybody to notice (DESIGN §2: round trip + 20 ms).
+#[test]
+fn keys_hardly_feel_a_lossy_path() {
+    let w = world(17, link(20, 60).losing(3), Canvas::still(Size::new(640, 480), 17));
+    play("loss::keys_hardly_feel_a_lossy_path", w, |w| {
+        for i in 0..600 {
+            crate::kit::press(w, 2_000 + i * 150, 16 + (i % 30) as u16, 40);
+        }
+        w.run_to(95_000_000);
+        let mut times = w.key_times.clone();
+        times.sort();
+        // The loss has to be seen before it can be met.
+        let p95 = times[times.len() * 95 / 100];
+        println!("{} keys shown, p50 {:?}, p95 {p95:?}, worst {:?}", times.len(), times[times.len() / 2], times.last());
+        assert!(times.len() >= 590, "{}", times.len());
+        assert!(p95 <= Span::millis(80), "{p95:?}");
+        assert!(w.is_exact() && w.faults.is_empty());
+    });
+}
+
+/// A film of 3 to 4 Mbit/s over the same path: parity mends what one loss in a group breaks.
+#[test]
+fn a_film_over_a_lossy_path_is_mended_by_parity() {
+    let mut cost = [0.0; 2];
+    for (i, percent) in [0, 3].into_iter().enumerate() {
+        let until = 12_000;
+        let mut t = 0u32;
+        let canvas =
+            Canvas::new(Size::new(512, 320), 34, Span::micros(33_333), crate::kit::host_at(until), move |p, rng| {
+                t += 3;
+                crate::kit::film_frame(p, t, rng)
+            });
+        let w = world(18, link(20, 60).losing(percent), canvas);
+        play("loss::a_film_over_a_lossy_path_is_mended_by_parity", w, |w| {
+            w.run(Span::secs(4));
+            let before = w.path(Direction::Down).offered;
+            let seen = w.ages.len();
+            w.run(Span::secs(8));
+            let rate = (w.path(Direction::Down).offered - before) as f64 * 8.0 / 8e6;
+            let mut ages = w.ages[seen..].to_vec();
+            ages.sort();
+            let (p50, p95) = (ages[ages.len() / 2], ages[ages.len() * 95 / 100]);
+            println!(
+                "{percent} % lost: {} frames in 8 s, age p50 {p50:?}, p95 {p95:?}, {rate:.2} Mbit/s, {} rebases",
+                ages.len(),
+                w.rebases
+            );
+            cost[i] = rate / ages.len() as f64;
+            assert!(w.film_seen && w.faults.is_empty());
+            assert!(p95 <= Span::millis(105), "{p95:?}");
+            assert!(ages.len() >= 232, "{}", ages.len());
+        });
+    }
+    println!("bytes a frame with loss / without {:.3}", cost[1] / cost[0]);
+}
