@@ -383,4 +383,18 @@ mod tests {
         while o.take(Stamp::ZERO).is_some() {}
         assert_eq!(o.on_lost(r, path(400, 60)), 0);
     }
+
+    // spec: H-32
+    #[test]
+    fn a_lone_shard_goes_again_unless_it_is_known_to_be_there() {
+        let mut o = Outbox::default();
+        plain(&mut o, 1, 10);
+        let (r, _) = o.take(Stamp::ZERO).expect("a shard");
+        o.again(r);
+        assert_eq!(o.take(Stamp::ZERO).map(|(again, _)| again), Some(r));
+        assert!(o.take(Stamp::ZERO).is_none());
+        o.on_arrived(r);
+        o.again(r);
+        assert!(o.take(Stamp::ZERO).is_none());
+    }
 }

@@ -292,4 +292,21 @@ mod tests {
         assert_eq!(fresh.first(), Some(&InputEvent::PointerTo(Point::new(3, 3))));
         assert_eq!(fresh.len(), 2);
     }
+
+    // spec: Y-28
+    #[test]
+    fn where_packets_are_lost_an_event_goes_once_more_and_motion_does_not() {
+        let lone = Some(Span::millis(4));
+        let mut o = Outgoing::new();
+        o.on_event(at(100), InputEvent::Key { code: KeyCode(30), action: KeyMove::Down });
+        let first = o.due(at(100), RTO, lone).expect("at once");
+        assert_eq!(o.next_wake(), Some(at(104)));
+        assert_eq!(o.due(at(103), RTO, lone), None);
+        assert_eq!(o.due(at(104), RTO, lone).map(|b| b.events.len()), Some(first.events.len()));
+        assert_eq!(o.due(at(109), RTO, lone), None);
+        o.on_report(InputReport { done: InputSeq(1), dropped: 0 });
+        o.on_event(at(120), InputEvent::PointerTo(Point::new(1, 1)));
+        assert!(o.due(at(120), RTO, lone).is_some());
+        assert_eq!(o.due(at(124), RTO, lone), None);
+    }
 }
