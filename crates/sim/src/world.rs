@@ -12,8 +12,8 @@ use telepane_model::{
     EncodeJob, EncodedSlices, Epoch, HostClock, InputEvent, Journey, Pixels, Size, Span, Stamp, Surf, UpdateId,
     Version, ViewerClock,
 };
-use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_protocol::control::{Held, MAX_OFFER};
+use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_rate::Policy;
 use telepane_session::{DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 

@@ -99,7 +99,8 @@ struct Peer {
 
 impl Peer {
     /// A viewer that said nothing yet, which nothing is sent to either.
-    const UNKNOWN: Self = Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, clipboard: true, fec: false };
+    const UNKNOWN: Self =
+        Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, clipboard: true, fec: false };
 }
 
 /// The op kind of FILM, as capability 1 counts it (`protocol-spec/codec.md` C-7).
