@@ -16,6 +16,20 @@ use telepane_model::{Pixels, Rect, Region, Size, Surf};
 /// More rectangles than this are joined before they become a [`Region`].
 const MANY: usize = 48;
 
+/// What one op wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The op, a number of [`kind`].
+    pub op: u8,
+    /// Where.
+    pub rect: Rect<Surf>,
+    /// Where the pixels came from, when they were moved.
+    pub from: Option<Rect<Surf>>,
+}
+
+/// The most rectangles [`Decoder::take_seen`] gives.
+pub const MOST_SEEN: usize = 8_192;
+
 /// Decodes one surface in one epoch.
 pub struct Decoder {
     pixels: Pixels,
@@ -23,6 +37,8 @@ pub struct Decoder {
     film: FilmDecoder,
     cache: TileCache,
     changed: Vec<Rect<Surf>>,
+    /// Which op wrote what, while somebody looks.
+    seen: Option<Vec<Seen>>,
 }
 
 /// What a slice did.
@@ -48,7 +64,18 @@ impl Decoder {
             film: FilmDecoder::default(),
             cache,
             changed: Vec::new(),
+            seen: None,
         }
+    }
+
+    /// Remembers from now on which op wrote what, for a person to see; or no longer.
+    pub fn watch(&mut self, on: bool) {
+        self.seen = on.then(|| self.seen.take().unwrap_or_default());
+    }
+
+    /// Which op wrote what since this was asked last, in order. At most [`MOST_SEEN`], the latest.
+    pub fn take_seen(&mut self) -> Vec<Seen> {
+        self.seen.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Applies the next slice of the chain.
@@ -66,6 +93,7 @@ impl Decoder {
         self.changed.clear();
         while !slice.is_empty() {
             let (kind, payload) = next_op(&mut slice)?;
+            let from = self.changed.len();
             let written = match kind {
                 kind::FILL => fill::apply(payload, room, &mut self.pixels, &mut self.changed)?,
                 kind::MOVE => shift::apply(payload, room, &mut self.pixels, &mut self.changed)?,
@@ -84,6 +112,7 @@ impl Decoder {
                 _ => 0,
             };
             room = room.saturating_sub(written);
+            self.see(kind, payload, from);
         }
         Ok(Applied { changed: region(&mut self.changed) })
     }
@@ -101,6 +130,19 @@ impl Decoder {
     /// What is kept.
     pub const fn cache(&self) -> &TileCache {
         &self.cache
+    }
+
+    fn see(&mut self, op: u8, payload: &[u8], from: usize) {
+        let Some(seen) = &mut self.seen else { return };
+        let by = (op == kind::MOVE).then(|| shift::distance(payload)).flatten();
+        let rects = self.changed.get(from..).unwrap_or_default();
+        seen.extend(rects.iter().map(|r| Seen {
+            op,
+            rect: *r,
+            from: by.and_then(|(dx, dy)| shift::source(*r, dx, dy)),
+        }));
+        let over = seen.len().saturating_sub(MOST_SEEN);
+        seen.drain(..over);
     }
 
     /// Goes on from other pixels, as a viewer does that stayed at an older state.
@@ -134,6 +176,30 @@ mod tests {
         let mut d = Decoder::new(Size::new(9, 9));
         assert_eq!(d.apply(&[]), Ok(Applied::default()));
         assert!(*d.pixels() == Pixels::new(Size::new(9, 9)));
+    }
+
+    #[test]
+    fn what_an_op_wrote_is_told_while_somebody_looks() {
+        let mut slice = Vec::new();
+        put_op(&mut slice, kind::FILL, &fill::payload([7, 7, 7], &[Rect::new(2, 2, 3, 3), Rect::new(7, 7, 1, 1)]));
+        put_op(&mut slice, 200, &[1]);
+        let mut d = Decoder::new(Size::new(9, 9));
+        d.apply(&slice).unwrap();
+        assert_eq!(d.take_seen(), []);
+        d.watch(true);
+        d.apply(&slice).unwrap();
+        let seen = |op, rect, from| Seen { op, rect, from };
+        let fills = [Rect::new(2, 2, 3, 3), Rect::new(7, 7, 1, 1)].map(|r| seen(kind::FILL, r, None));
+        assert_eq!(d.take_seen(), fills);
+        let mut moved = Vec::new();
+        put_op(&mut moved, kind::MOVE, &shift::payload(0, -2, &[Rect::new(1, 1, 4, 4)]));
+        d.apply(&moved).unwrap();
+        assert_eq!(d.take_seen(), [seen(kind::MOVE, Rect::new(1, 1, 4, 4), Some(Rect::new(1, 3, 4, 4)))]);
+        assert_eq!(d.take_seen(), []);
+        for _ in 0..MOST_SEEN {
+            d.apply(&slice).unwrap();
+        }
+        assert_eq!(d.take_seen().len(), MOST_SEEN);
     }
 
     // spec: C-7

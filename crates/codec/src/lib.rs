@@ -43,7 +43,7 @@ mod tests;
 mod vectors;
 
 pub use cache::TileCache;
-pub use decoder::{Applied, Decoder};
+pub use decoder::{Applied, Decoder, MOST_SEEN, Seen};
 pub use diff::diff;
 pub use encoder::{BaseGone, Encoder, EncoderOptions, SlotMap};
 pub use fault::CodecFault;

@@ -45,6 +45,12 @@ pub fn apply(payload: &[u8], room: u64, pixels: &mut Pixels, changed: &mut Vec<R
     Ok(area)
 }
 
+/// The distance an op moves by, if its payload begins with one.
+pub fn distance(payload: &[u8]) -> Option<(i32, i32)> {
+    let mut r = Reader::new(payload);
+    Some((r.signed().ok()?, r.signed().ok()?))
+}
+
 /// Where the pixels of `to` come from.
 pub fn source(to: Rect<Surf>, dx: i32, dy: i32) -> Option<Rect<Surf>> {
     Some(Rect::new(to.x.checked_sub(dx)?, to.y.checked_sub(dy)?, to.w, to.h))

@@ -182,6 +182,18 @@ impl Datagram {
         out
     }
 
+    /// The name of what a datagram carries, by its first byte; for counting, never for decisions.
+    pub fn kind_name(bytes: &[u8]) -> &'static str {
+        match bytes.first().map(|kind| kind & 0x0f) {
+            Some(SHARD) => "picture",
+            Some(FEEDBACK) => "feedback",
+            Some(INPUT) => "input",
+            Some(CURSOR) => "cursor",
+            Some(PADDING) => "padding",
+            _ => "unknown",
+        }
+    }
+
     /// Reads a datagram: the low half of its number, and what it says.
     // spec: D-5, D-29, F-2
     pub fn decode(bytes: &[u8]) -> Result<(u16, Self), Fault> {

@@ -124,6 +124,11 @@ impl<C: Clock> Arrivals<C> {
         self.loss_ppm -= self.loss_ppm / LOSS_MEMORY;
     }
 
+    /// How many datagrams should have come by now, going by the newest, and how many did.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.newest().map_or(0, |n| n + 1), self.received)
+    }
+
     /// When feedback is due, if at all.
     pub const fn due(&self) -> Option<Stamp<C>> {
         self.due
@@ -234,7 +239,9 @@ mod tests {
         let mut a = Arrivals::new();
         assert_eq!(a.on_datagram(0, at(10), SOON), Some(0));
         assert_eq!(a.on_datagram(2, at(30), SOON), Some(2));
+        assert_eq!(a.counts(), (3, 2));
         assert_eq!(a.on_datagram(1, at(40), SOON), Some(1));
+        assert_eq!(a.counts(), (3, 3));
         assert_eq!(a.on_datagram(2, at(50), SOON), None);
         let (f, told) = a.report(at(100)).expect("something came");
         assert_eq!((f.newest, f.received, f.hold), (2, 3, Span::micros(70)));

@@ -18,6 +18,6 @@ mod planner;
 mod viewer;
 
 pub use clip::MAX_CLIP;
-pub use host::{Host, HostOptions, LEASE, TOO_OLD};
+pub use host::{Host, HostOptions, LEASE, Stages, TOO_OLD};
 pub use output::{ClipWish, DecodeJob, HostOutput, Incoming, ViewerOutput, Wake};
-pub use viewer::{KeyJourney, Viewer};
+pub use viewer::{Figures, KeyJourney, Viewer};

@@ -56,6 +56,8 @@ pub struct Host {
     input: InputGate,
     injected: Option<(InputSeq, Stamp<HostClock>)>,
     focus: Point<Surf>,
+    /// The pointer was last moved by a distance: the viewer does not know where it is, and is told every place.
+    relative: bool,
     cursor: Option<CursorState>,
     cursor_dirty: bool,
     shapes_told: BTreeSet<u32>,
@@ -80,6 +82,24 @@ pub struct Host {
     asks: u32,
     cursor_serial: u32,
     peer: Peer,
+    stages: Stages,
+}
+
+/// How long the parts of the way took that the host knows, since they were asked for last; for figures, never for
+/// decisions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// From the capture to the plan, one for each frame that was coded to its end.
+    pub wait: Vec<Span>,
+    /// From the plan to coded.
+    pub code: Vec<Span>,
+    /// From coded to the first datagram sent.
+    pub pace: Vec<Span>,
+}
+
+impl Stages {
+    /// The most of each that is kept.
+    const MOST: usize = 64;
 }
 
 /// What the viewer's capabilities leave of what the host may do.
@@ -213,6 +233,7 @@ impl Host {
             input: InputGate::adopting(),
             injected: None,
             focus: Point::default(),
+            relative: false,
             cursor: None,
             cursor_dirty: false,
             shapes_told: BTreeSet::new(),
@@ -230,6 +251,7 @@ impl Host {
             asks: 0,
             cursor_serial: 0,
             peer: Peer::UNKNOWN,
+            stages: Stages::default(),
         }
     }
 
@@ -401,6 +423,10 @@ impl Host {
         let limited = !ends_frame || coded.saturating_mul(10) >= job.room.saturating_mul(9);
         for (i, slice) in done.slices.into_iter().enumerate() {
             let last = ends_frame && i + 1 == count;
+            if last && self.stages.code.len() < Stages::MOST {
+                self.stages.wait.push(job.planned.since(job.captured));
+                self.stages.code.push(now.since(job.planned));
+            }
             let journey = last.then_some(HostJourney {
                 input: job.injected,
                 captured: job.captured,
@@ -454,7 +480,11 @@ impl Host {
         self.advance(now);
         // Where this viewer itself put the pointer, it has drawn it already.
         let same_look = self.cursor.is_some_and(|c| CursorState { at: state.at, ..c } == state);
-        let echo = same_look && (state.at.x, state.at.y) == (self.focus.x, self.focus.y);
+        let at = Point::new(state.at.x, state.at.y);
+        let echo = same_look && !self.relative && at == self.focus;
+        if self.relative {
+            self.focus = at;
+        }
         if self.cursor != Some(state) && !echo {
             self.cursor_dirty = true;
             self.cursor_serial = self.cursor_serial.wrapping_add(1);
@@ -546,6 +576,21 @@ impl Host {
     /// The round trip's smoothed time, for statistics.
     pub fn rtt(&self) -> Option<Span> {
         self.link.as_ref().map(|l| l.rate.rtt().smoothed)
+    }
+
+    /// The variation of the round trip, for statistics.
+    pub fn rtt_variation(&self) -> Option<Span> {
+        self.link.as_ref().map(|l| l.rate.rtt().variation)
+    }
+
+    /// How many datagrams of the viewer's should have come on this connection by now, and how many did.
+    pub fn uplink(&self) -> (u64, u64) {
+        self.link.as_ref().map_or((0, 0), |l| l.arrivals.counts())
+    }
+
+    /// How long the parts of the way took since this was asked last.
+    pub fn take_stages(&mut self) -> Stages {
+        std::mem::take(&mut self.stages)
     }
 
     /// Whether the viewer has confirmed every tile exact.

@@ -8,6 +8,8 @@ use telepane_protocol::{MAX_DATA_SHARDS, Shard, SliceBody, fec};
 /// Slices not yet confirmed, of one surface in one epoch.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// How long the last slice that left waited here, until that is asked for.
+    pub waited: Option<Span>,
     slices: BTreeMap<UpdateId, OutSlice>,
     /// Shards never sent, in coding order.
     fresh: VecDeque<ShardRef>,
@@ -164,6 +166,7 @@ impl Outbox {
         }
         // The first shard to leave says how long the slice waited here; what is sent again says the same.
         if let (0, Some(coded), Some(front)) = (r.index, slice.unstamped.take(), slice.shards.first_mut()) {
+            self.waited = Some(now.since(coded));
             SliceBody::stamp_queued(front, slice.header.has_size, now.since(coded));
         }
         if !repair && r.index == 0 {

@@ -1,5 +1,6 @@
 //! What is due now: repairs, questions, feedback, the cursor, shards, and the next job; and alarms for the rest.
 
+use super::Stages;
 use super::{Carried, Host, LEAST_DATAGRAM, Ordered, SURFACE};
 use crate::link::LONE_AGAIN;
 use crate::output::{Alarm, HostOutput, Wake};
@@ -144,6 +145,7 @@ impl Host {
             }
             let class = if link.pacer.probing().is_some() { SendClass::Probe } else { SendClass::Paced };
             let Some((_, shard)) = surface.outbox.take(now) else { break };
+            self.stages.pace.extend(surface.outbox.waited.take().filter(|_| self.stages.pace.len() < Stages::MOST));
             let backlog = Bytes(surface.outbox.fresh_bytes() as u64);
             if !repair && shard.data == 1 && shard.parity == 0 && shard.last && backlog.0 == 0 && link.is_lossy() {
                 self.lone = Some((now + LONE_AGAIN, r));

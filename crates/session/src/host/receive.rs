@@ -179,8 +179,10 @@ impl Host {
             self.out.push_back(HostOutput::Note(Note::InputExpired { count: delivery.expired }));
         }
         for (seq, age, event) in delivery.events {
-            if let InputEvent::PointerTo(p) = &event {
-                self.focus = Point::new(p.x, p.y);
+            match &event {
+                InputEvent::PointerTo(p) => (self.focus, self.relative) = (Point::new(p.x, p.y), false),
+                InputEvent::PointerBy { .. } => self.relative = true,
+                _ => {}
             }
             if seq.0 != 0 {
                 self.injected = Some((seq, at));

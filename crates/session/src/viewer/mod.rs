@@ -53,6 +53,30 @@ pub struct Viewer {
     last_input_shown: InputSeq,
     /// The number of the newest cursor datagram of this connection.
     cursor_number: u64,
+    figures: Figures,
+}
+
+/// What came since the viewer began, by kind; for people and scripts, never for decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Datagrams of pictures, and their bytes.
+    pub picture: (u64, u64),
+    /// Datagrams of the pointer, and their bytes.
+    pub cursor: (u64, u64),
+    /// Feedback, and its bytes.
+    pub feedback: (u64, u64),
+    /// Padding of measurements and what is not understood, and its bytes.
+    pub other: (u64, u64),
+    /// Datagrams of the host's that should have come on this connection by now, and that came.
+    pub expected: u64,
+    /// See `expected`.
+    pub received: u64,
+    /// Times the viewer gave up waiting.
+    pub gave_up: u64,
+    /// The round trip's variation.
+    pub rtt_variation: Span,
+    /// What the uplink's controller takes the path upwards to carry, in bits per second.
+    pub uplink_bps: u64,
 }
 
 /// What a datagram of the viewer's carried.
@@ -92,6 +116,18 @@ const SURELY_GONE: Span = Span::secs(120);
 // spec: Y-6
 const PATIENCE: Span = Span::millis(150);
 
+impl Figures {
+    fn count(&mut self, datagram: &Datagram, bytes: usize) {
+        let place = match datagram {
+            Datagram::Shard(_) => &mut self.picture,
+            Datagram::Cursor(_) => &mut self.cursor,
+            Datagram::Feedback(_) => &mut self.feedback,
+            Datagram::Padding(_) | Datagram::Input(_) => &mut self.other,
+        };
+        *place = (place.0 + 1, place.1 + bytes as u64);
+    }
+}
+
 impl Viewer {
     /// A mind without a connection.
     pub fn new(now: Stamp<ViewerClock>, policy: Policy) -> Self {
@@ -117,6 +153,7 @@ impl Viewer {
             woke: false,
             last_input_shown: InputSeq(0),
             cursor_number: 0,
+            figures: Figures::default(),
         }
     }
 
@@ -349,6 +386,15 @@ impl Viewer {
         self.link.as_ref().map(Link::rtt)
     }
 
+    /// What came so far.
+    pub fn figures(&self) -> Figures {
+        let Some(link) = &self.link else { return self.figures };
+        let (expected, received) = link.arrivals.counts();
+        let rtt_variation = link.rate.rtt().variation;
+        let uplink_bps = link.rate.budget(self.now).pace.as_bps();
+        Figures { expected, received, rtt_variation, uplink_bps, ..self.figures }
+    }
+
     /// Input events that were never delivered, as far as known.
     pub fn dropped_input(&self) -> u32 {
         self.input.dropped()
@@ -408,6 +454,7 @@ impl Viewer {
         let number = link.arrivals.on_datagram(low, at, answer);
         link.on_heard(at);
         let Some(number) = number else { return Ok(()) };
+        self.figures.count(&datagram, bytes.len());
         match datagram {
             Datagram::Shard(shard) => {
                 // spec: O-2
@@ -513,6 +560,7 @@ impl Viewer {
         match self.assembler.gives_up_at(patience) {
             Some(at) if at <= self.now => {
                 self.assembler.give_up();
+                self.figures.gave_up += 1;
                 self.told = false;
                 link.arrivals.hurry(self.now);
                 self.out.push_back(ViewerOutput::Note(Note::GaveUp { at: self.assembler.applied() }));
