@@ -73,6 +73,27 @@ pub struct LinkInfo {
     pub queue_ms: f64,
     /// The controller's state.
     pub state: String,
+    /// The round trip's mean deviation, in milliseconds.
+    #[serde(default)]
+    pub rtt_variation_ms: f64,
+    /// The limit a person set, in bits per second.
+    #[serde(default)]
+    pub limit_bps: Option<u64>,
+    /// The most that may be on the way unconfirmed, in bytes.
+    #[serde(default)]
+    pub window_bytes: u64,
+    /// UDP datagrams sent.
+    #[serde(default)]
+    pub sent_packets: u64,
+    /// UDP datagrams received.
+    #[serde(default)]
+    pub received_packets: u64,
+    /// The part of the viewer's datagrams that did not come, of one.
+    #[serde(default)]
+    pub uplink_loss: f64,
+    /// The pixels of the region that is coded as film now.
+    #[serde(default)]
+    pub film_pixels: u64,
     /// Packets the QUIC stack deems lost.
     pub lost_packets: u64,
     /// The largest UDP payload the path takes, in bytes.

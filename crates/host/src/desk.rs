@@ -152,6 +152,7 @@ impl Desk {
             }
             NetEvent::Datagram { conn, bytes, arrived_us } => {
                 self.notes.counts.received_bytes += bytes.len() as u64;
+                self.notes.counts.received_kinds.count(&bytes);
                 if let Some(seat) = seat_of(state, conn) {
                     seat.received += bytes.len() as u64;
                     // The mind's time never goes back, however the threads were scheduled.
@@ -201,9 +202,10 @@ impl Desk {
             let enrolled = who.client.is_some_and(|c| self.door.is_enrolled(&c));
             let guest = Guest::new(who, remote, enrolled, self.door.features(who.user.as_str()));
             match Control::decode(message) {
-                Ok(Control::Attach { session, want, held, .. }) => {
+                Ok(Control::Attach { session, want, scale, held }) => {
                     state.callers.remove(&conn);
                     self.attach(state, (conn, max_datagram), guest, session, &held, &peer);
+                    self.rescale(scale);
                     if let Some(size) = want {
                         self.resize(size);
                     }
@@ -401,7 +403,8 @@ impl Desk {
                 self.desktop.injector.as_mut().and_then(|i| i.inject(&event).err())
             }
             Wish::ReleaseAll => self.desktop.injector.as_mut().and_then(|i| i.release_all().err()),
-            Wish::Resize(size) => {
+            Wish::Resize(size, scale) => {
+                self.rescale(scale);
                 self.resize(size);
                 None
             }
@@ -419,6 +422,16 @@ impl Desk {
         if let Some(error) = gone {
             tracing::warn!(%error, "input is gone");
             self.desktop.injector = None;
+        }
+    }
+
+    /// A desktop of our own takes the scale of the viewer that came, or changed, last.
+    fn rescale(&mut self, percent: u16) {
+        let Some(running) = &mut self.desktop.running else { return };
+        match running.set_scale(percent) {
+            Ok(true) => tracing::info!(percent, "the desktop's applications scale by this"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, percent, "the desktop keeps its scale"),
         }
     }
 

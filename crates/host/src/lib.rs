@@ -4,6 +4,7 @@
 //! `session::Host`, injects input, and codes small changes inline. It decides nothing; what looks like a decision here
 //! belongs in `session`.
 
+pub mod alone;
 pub mod ask;
 pub mod cli;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod control;
 pub mod desk;
 pub mod doctor;
 pub mod door;
+pub mod exit;
 pub mod firewall;
 pub mod guest;
 pub mod metrics;

@@ -4,11 +4,7 @@ use clap::Parser;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use telepane_host::cli::{Cli, Command};
-use telepane_host::config::ConfigError;
-use telepane_host::control::ControlError;
-use telepane_host::permissions::PermissionsFault;
-use telepane_host::session::SessionError;
-use telepane_host::{serve, tools};
+use telepane_host::{exit, serve, tools};
 
 fn main() -> ExitCode {
     // The process that outlives a killed agent and lets go of its keys is this same program.
@@ -36,19 +32,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("telepane-host: {error:#}");
-            ExitCode::from(code(&error))
+            ExitCode::from(exit::code(&error))
         }
-    }
-}
-
-/// 2: what a person wrote is wrong, on the command line or in a file. 3: no agent to speak to. 4: not allowed to. Else 1.
-fn code(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() || error.is::<PermissionsFault>() {
-        return 2;
-    }
-    match error.downcast_ref::<SessionError>() {
-        Some(SessionError::Control(ControlError::NotAllowed { .. })) => 4,
-        Some(SessionError::Control(_)) => 3,
-        _ => 1,
     }
 }

@@ -36,6 +36,8 @@ pub struct Seat {
     /// When the mind wants to be woken.
     pub wake: Option<Stamp<HostClock>>,
     window_told: Stamp<HostClock>,
+    /// The limit a person set, in bits per second.
+    limit: Option<u64>,
 }
 
 /// What a seat wants of the desktop.
@@ -44,8 +46,8 @@ pub enum Wish {
     Inject(telepane_model::InputEvent),
     /// Let everything go.
     ReleaseAll,
-    /// Another size.
-    Resize(telepane_model::Size<telepane_model::Surf>),
+    /// Another size, and a scale in percent.
+    Resize(telepane_model::Size<telepane_model::Surf>, u16),
     /// The clipboard.
     Clip(ClipWish),
     /// The viewer left.
@@ -67,6 +69,7 @@ impl Seat {
             sent: 0,
             conn: None,
             left_at: None,
+            limit: options.policy.limit.map(telepane_model::BitRate::as_bps),
             host: Host::new(now, options),
             wake: None,
             window_told: Stamp::ZERO,
@@ -113,9 +116,13 @@ impl Seat {
         self.host.on_time(now);
         loop {
             match self.host.poll_output() {
-                HostOutput::Datagram(bytes) => self.send_datagram(net, bytes),
+                HostOutput::Datagram(bytes) => {
+                    notes.counts.sent_kinds.count(&bytes);
+                    self.send_datagram(net, bytes);
+                }
                 HostOutput::Control(message) => self.send_control(net, &message),
                 HostOutput::Encode(job) => {
+                    notes.counts.pixels_planned += job.items.iter().map(|i| i.rect.area()).sum::<u64>();
                     if let Some(answer) = coders.encode(clock, self.id, job, newest) {
                         self.on_answer(clock.now(), answer, notes);
                     }
@@ -134,7 +141,7 @@ impl Seat {
                     self.guest.rights.on_released();
                     wish(Wish::ReleaseAll);
                 }
-                HostOutput::Resize { size, .. } => wish(Wish::Resize(size)),
+                HostOutput::Resize { size, scale } => wish(Wish::Resize(size, scale)),
                 HostOutput::Clip(ClipWish::Fetch { id }) if !self.guest.rights.has(Feature::ClipboardCopy) => {
                     self.host.on_clip_text(now, id, None);
                 }
@@ -154,6 +161,7 @@ impl Seat {
             }
         }
         notes.counts.sent_bytes += self.sent - sent_before;
+        notes.counts.on_stages(&self.host.take_stages());
         self.tell_window(now, net);
     }
 
@@ -187,7 +195,14 @@ impl Seat {
                 share_bps: budget.share.as_bps(),
                 queue_ms: budget.queue.as_millis_f64(),
                 state: format!("{:?}", budget.why).to_lowercase(),
+                rtt_variation_ms: self.host.rtt_variation().map_or(0.0, telepane_model::Span::as_millis_f64),
+                limit_bps: self.limit,
+                window_bytes: budget.in_flight_cap.0,
                 lost_packets: stack.lost,
+                sent_packets: stack.sent_packets,
+                received_packets: stack.recv_packets,
+                uplink_loss: loss(self.host.uplink()),
+                film_pixels: self.host.film_region().map_or(0, |r| r.area()),
                 mtu: stack.mtu,
             })
         });
@@ -257,4 +272,9 @@ impl Seat {
             net.set_window(conn, budget.in_flight_cap.0 * 2 + 64 * 1024);
         }
     }
+}
+
+/// The part of what was expected that did not come.
+fn loss((expected, received): (u64, u64)) -> f64 {
+    expected.saturating_sub(received) as f64 / expected.max(1) as f64
 }

@@ -7,10 +7,11 @@ use crate::coders::Coders;
 use crate::config;
 use crate::desk::Desk;
 use crate::door::Doorkeeper;
+use crate::exit::Unusable;
 use crate::notes::Notes;
 use crate::permissions::{Owner, PermissionsFile};
 use crate::worker::Worker;
-use crate::{control, firewall, metrics, reachable, surface};
+use crate::{alone, control, firewall, metrics, reachable, surface};
 use anyhow::{Context, Result};
 use polling::Poller;
 use std::io::{IsTerminal, Write};
@@ -43,6 +44,8 @@ pub fn run(serve: Serve) -> Result<()> {
     let clock = Clock::new();
     let permissions = PermissionsFile::open(&paths.permissions_file(), Owner::of_this_process())?;
     let identity = HostIdentity::load_or_create(&paths.state).context(NO_STATE)?;
+    // Before anything of this directory is written that belongs to a running agent.
+    let _alone = alone::take(&paths.state)?;
     let own_code = paths.code_file();
     let door = Doorkeeper::open(
         &paths.state,
@@ -51,8 +54,9 @@ pub fn run(serve: Serve) -> Result<()> {
         identity.fingerprint(),
         permissions,
     )?;
-    let notes = Notes::open(serve.notes.as_deref()).with_context(|| {
-        format!("cannot write the notes to {}", serve.notes.as_deref().unwrap_or(Path::new("")).display())
+    let notes = Notes::open(serve.notes.as_deref()).map_err(|why| Unusable {
+        what: format!("cannot write the notes to {}", serve.notes.as_deref().unwrap_or(Path::new("")).display()),
+        why,
     })?;
     let poller = Arc::new(Poller::new()?);
     let stop = Arc::new(AtomicBool::new(false));

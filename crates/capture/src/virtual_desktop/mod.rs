@@ -10,6 +10,7 @@
 //! after the server has ended.
 
 pub mod process;
+mod scale;
 mod session;
 pub mod xauth;
 
@@ -104,6 +105,8 @@ pub struct VirtualDesktop {
     session_name: String,
     server_name: &'static str,
     display: String,
+    /// Once somebody wished for one.
+    scale: Option<scale::Scale>,
     dir: PrivateDir,
 }
 
@@ -187,6 +190,25 @@ impl VirtualDesktop {
     /// When it cannot be captured, which would be odd.
     pub fn source(&self) -> Result<Box<dyn Source>, OpenError> {
         Ok(Box::new(X11::connect(Some(&self.display), Some(&self.xauthority()))?))
+    }
+
+    /// Has applications draw at this scale in percent; false when they do already.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn set_scale(&mut self, percent: u16) -> Result<bool, StartError> {
+        if self.scale.is_none() {
+            if percent == 100 {
+                return Ok(false);
+            }
+            self.scale = Some(scale::Scale::open(&self.display, &self.xauthority())?);
+        }
+        let set = self.scale.as_mut().map(|s| s.set(percent)).transpose();
+        set.map(Option::unwrap_or_default).map_err(|e| {
+            // A server that was restarted is asked anew next time.
+            self.scale = None;
+            StartError::Server { server: self.server_name, reason: e.to_string() }
+        })
     }
 
     /// One monitor for each size, from left to right.
@@ -307,6 +329,7 @@ fn launch(server_name: &'static str, mut command: Command, dir: PrivateDir) -> R
         session_name: String::new(),
         server_name,
         display: format!(":{number}"),
+        scale: None,
         dir,
     })
 }

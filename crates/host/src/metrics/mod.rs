@@ -10,6 +10,8 @@ mod text;
 use crate::ask::SessionInfo;
 use std::collections::BTreeMap;
 use telepane_model::{Note, Span};
+use telepane_protocol::Datagram;
+use telepane_session::Stages;
 
 pub use text::render;
 
@@ -56,9 +58,39 @@ pub struct Counts {
     pub encode: Histogram,
     /// Jobs answered with what another viewer had coded before.
     pub copied: u64,
+    /// Pixels handed to the coders.
+    pub pixels_planned: u64,
+    /// Datagrams sent, by what they carry.
+    pub sent_kinds: Kinds,
+    /// Datagrams that came from viewers.
+    pub received_kinds: Kinds,
+    /// The stages of an update that the host knows.
+    pub stages: [Histogram; STAGES.len()],
+}
+
+/// The stages of an update on the host, in order, as labels.
+pub const STAGES: [&str; 3] = ["capture_to_plan", "plan_to_coded", "coded_to_sent"];
+
+/// Datagrams and their bytes, by what they carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kinds(pub BTreeMap<&'static str, (u64, u64)>);
+
+impl Kinds {
+    /// One more.
+    pub fn count(&mut self, datagram: &[u8]) {
+        let kind = self.0.entry(Datagram::kind_name(datagram)).or_default();
+        *kind = (kind.0 + 1, kind.1 + datagram.len() as u64);
+    }
 }
 
 impl Counts {
+    /// Takes in how long the parts of the way took.
+    pub fn on_stages(&mut self, stages: &Stages) {
+        for (histogram, spans) in self.stages.iter_mut().zip([&stages.wait, &stages.code, &stages.pace]) {
+            spans.iter().for_each(|span| histogram.observe(*span));
+        }
+    }
+
     /// Counts what a note tells.
     pub fn on_note(&mut self, note: &Note) {
         match note {

@@ -1,6 +1,6 @@
 //! Figures as Prometheus' text format, version 0.0.4: names, units and help by its conventions.
 
-use super::{Counts, Figures};
+use super::{Counts, Figures, Histogram, Kinds, STAGES};
 use crate::ask::{LinkInfo, SessionInfo};
 use std::fmt::Write as _;
 
@@ -29,7 +29,13 @@ pub fn render(figures: &Figures) -> String {
     for (fault, n) in &counts.faults {
         let _ = writeln!(out, "telepane_faults_total{{fault=\"{}\"}} {n}", escaped(fault));
     }
-    encode(&mut out, counts);
+    for (name, help, kinds, bytes) in kinds(counts) {
+        head(&mut out, name, "counter", help);
+        for (kind, (datagrams, size)) in &kinds.0 {
+            let _ = writeln!(out, "{name}{{kind=\"{kind}\"}} {}", if bytes { size } else { datagrams });
+        }
+    }
+    histograms(&mut out, counts);
     out
 }
 
@@ -39,6 +45,7 @@ fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 18] {
         ("telepane_copied_jobs_total", "Coding jobs answered with what another viewer had coded", c.copied),
         ("telepane_received_bytes_total", "Datagram and control bytes that came from viewers", c.received_bytes),
         ("telepane_frames_captured_total", "Frames the capture source gave", c.frames_captured),
+        ("telepane_coded_pixels_total", "Pixels handed to the coders", c.pixels_planned),
         ("telepane_slices_sent_total", "Slices sent for the first time", c.slices_sent),
         ("telepane_slice_bytes_total", "Bytes of slices sent for the first time", c.slice_bytes),
         ("telepane_shards_resent_total", "Shards of slices sent again", c.shards_resent),
@@ -66,8 +73,26 @@ fn per_session(out: &mut String, sessions: &[SessionInfo]) {
     fn link(s: &SessionInfo, f: impl FnOnce(&LinkInfo) -> f64) -> Option<f64> {
         s.link.as_ref().map(f)
     }
-    let gauges: [Gauge; 6] = [
+    let gauges: [Gauge; 14] = [
         ("telepane_round_trip_seconds", "Smoothed round trip", |s| link(s, |l| l.rtt_ms / 1e3)),
+        ("telepane_round_trip_variation_seconds", "Mean deviation of the round trip", |s| {
+            link(s, |l| l.rtt_variation_ms / 1e3)
+        }),
+        ("telepane_limit_bits_per_second", "The limit a person set", |s| {
+            s.link.as_ref().and_then(|l| l.limit_bps).map(|bps| bps as f64)
+        }),
+        ("telepane_window_bytes", "The most that may be on the way unconfirmed", |s| {
+            link(s, |l| l.window_bytes as f64)
+        }),
+        ("telepane_mtu_bytes", "The largest UDP payload the path takes", |s| link(s, |l| f64::from(l.mtu))),
+        ("telepane_sent_packets", "UDP datagrams sent on this connection", |s| link(s, |l| l.sent_packets as f64)),
+        ("telepane_received_packets", "UDP datagrams received on this connection", |s| {
+            link(s, |l| l.received_packets as f64)
+        }),
+        ("telepane_uplink_loss_ratio", "The part of the viewer's datagrams that did not come", |s| {
+            link(s, |l| l.uplink_loss)
+        }),
+        ("telepane_film_pixels", "Pixels of the region that is coded as film", |s| link(s, |l| l.film_pixels as f64)),
         ("telepane_capacity_bits_per_second", "What the path carries", |s| link(s, |l| l.capacity_bps as f64)),
         ("telepane_share_bits_per_second", "What is used of it over time", |s| link(s, |l| l.share_bps as f64)),
         ("telepane_queue_seconds", "How long a packet waits in the path's queue", |s| link(s, |l| l.queue_ms / 1e3)),
@@ -89,16 +114,38 @@ fn per_session(out: &mut String, sessions: &[SessionInfo]) {
     }
 }
 
-fn encode(out: &mut String, counts: &Counts) {
-    const NAME: &str = "telepane_encode_seconds";
-    head(out, NAME, "histogram", "Time to code one job");
+type KindCounter<'a> = (&'static str, &'static str, &'a Kinds, bool);
+
+fn kinds(c: &Counts) -> [KindCounter<'_>; 4] {
+    [
+        ("telepane_sent_datagrams_total", "Datagrams handed to QUIC, by what they carry", &c.sent_kinds, false),
+        ("telepane_sent_datagram_bytes_total", "Their bytes", &c.sent_kinds, true),
+        ("telepane_received_datagrams_total", "Datagrams of viewers, by what they carry", &c.received_kinds, false),
+        ("telepane_received_datagram_bytes_total", "Their bytes", &c.received_kinds, true),
+    ]
+}
+
+fn histograms(out: &mut String, counts: &Counts) {
+    head(out, "telepane_encode_seconds", "histogram", "Time to code one job");
+    histogram(out, "telepane_encode_seconds", "", &counts.encode);
+    const STAGE: &str = "telepane_stage_seconds";
+    head(out, STAGE, "histogram", "How long an update spent in each of its stages on the host");
+    for (stage, spent) in STAGES.iter().zip(&counts.stages) {
+        histogram(out, STAGE, &format!("stage=\"{stage}\""), spent);
+    }
+}
+
+/// The samples of one histogram; `label` is `name="value"` or empty.
+fn histogram(out: &mut String, name: &str, label: &str, histogram: &Histogram) {
+    let comma = if label.is_empty() { "" } else { "," };
+    let braces = if label.is_empty() { String::new() } else { format!("{{{label}}}") };
     let mut count = 0;
-    for (bound, n) in counts.encode.cumulative() {
+    for (bound, n) in histogram.cumulative() {
         count = n;
         let bound = bound.map_or_else(|| "+Inf".to_owned(), |us| (us as f64 / 1e6).to_string());
-        let _ = writeln!(out, "{NAME}_bucket{{le=\"{bound}\"}} {n}");
+        let _ = writeln!(out, "{name}_bucket{{{label}{comma}le=\"{bound}\"}} {n}");
     }
-    let _ = writeln!(out, "{NAME}_sum {}\n{NAME}_count {count}", counts.encode.sum_us() as f64 / 1e6);
+    let _ = writeln!(out, "{name}_sum{braces} {}\n{name}_count{braces} {count}", histogram.sum_us() as f64 / 1e6);
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
@@ -121,6 +168,8 @@ mod tests {
         figures.counts.slices_sent = 3;
         figures.counts.faults.insert("BadPixels", 2);
         figures.counts.encode.observe(Span::millis(3));
+        figures.counts.sent_kinds.count(&[0x41, 0, 0, 7]);
+        figures.counts.on_stages(&telepane_session::Stages { wait: vec![Span::millis(1)], ..Default::default() });
         let link = LinkInfo { rtt_ms: 40.0, capacity_bps: 20_000_000, ..LinkInfo::default() };
         figures.sessions = vec![
             SessionInfo {
@@ -168,6 +217,10 @@ mod tests {
             "telepane_encode_seconds_bucket{le=\"+Inf\"} 1",
             "telepane_encode_seconds_sum 0.003",
             "telepane_encode_seconds_count 1",
+            "telepane_sent_datagrams_total{kind=\"picture\"} 1",
+            "telepane_sent_datagram_bytes_total{kind=\"picture\"} 4",
+            "telepane_stage_seconds_bucket{stage=\"capture_to_plan\",le=\"0.001\"} 1",
+            "telepane_stage_seconds_count{stage=\"coded_to_sent\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "no line {line} in\n{text}");
         }
