@@ -5,7 +5,7 @@
 //! Keys: F5 changes a small part of the picture, F6 asks for a secret, F7 shows a message, F8 dims, F9 clears, Esc ends.
 
 use std::io::Write;
-use telepane_client::ui::{self, Model, RendererChoice, Scaling, Turn, UiOptions, Veil, Waker, WindowFact};
+use telepane_client::ui::{self, Model, Overlay, RendererChoice, Scaling, Turn, UiOptions, Veil, Waker, WindowFact};
 use telepane_model::{CursorShape, CursorState, InputEvent, KeyCode, KeyMove, Pixels, Rect, Region, Size, Span, Surf};
 
 /// The part of the picture that the `n`th press of F5 changes, and its colour.
@@ -100,8 +100,9 @@ impl Model for Demo {
         "Telepane demo".to_owned()
     }
 
-    fn overlay(&self) -> Option<Vec<String>> {
-        self.overlay.then(|| vec![format!("changes {}", self.changes)])
+    fn overlay(&self) -> Option<Overlay> {
+        let line = || vec![(format!("changes {}", self.changes), [255; 3])];
+        self.overlay.then(|| Overlay { lines: vec![line()], marks: Vec::new() })
     }
 
     fn shown(&mut self) {

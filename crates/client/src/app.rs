@@ -1,7 +1,7 @@
 //! The window's model: the driver, seen as what a window needs.
 
 use crate::driver::{Driver, Phase, Wake, code_prompt, exit};
-use crate::ui::{Model, Turn, Veil, WindowFact};
+use crate::ui::{Model, Overlay, Turn, Veil, WindowFact};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -11,8 +11,16 @@ use telepane_model::{CursorShape, CursorState, InputEvent, Pixels, Size, Span, S
 pub struct App {
     driver: Driver,
     overlay: bool,
+    /// The overlay as it was made last, when, and after how many updates.
+    drawn: Option<(u64, u64, Overlay)>,
+    /// Something was shown then for the last time.
+    lively: u64,
     /// The window's size, until it has been steady for a while.
-    resize: Option<(Size<Surf>, u64)>,
+    resize: Option<(Size<Surf>, u16, u64)>,
+    /// Since when the pointer is captured.
+    captured: Option<u64>,
+    /// It cannot be: this was last tried then.
+    refused: Option<u64>,
     micros: Box<dyn Fn() -> u64>,
     /// A code can be typed on the terminal; then the window does not ask.
     terminal: bool,
@@ -26,6 +34,14 @@ pub struct App {
 
 /// The desktop follows the window once its size has been steady for this long.
 const STEADY_US: u64 = 250_000;
+/// How the pointer is set free is shown over the picture for this long, and in the title all the time.
+const HINT_US: u64 = 4_000_000;
+/// The overlay is made anew this often while something changes …
+const OVERLAY_US: u64 = 200_000;
+/// … and until everything in it has settled after that …
+const SETTLING_US: u64 = 3_000_000;
+/// … and this often while nothing does.
+const OVERLAY_IDLE_US: u64 = 1_000_000;
 
 impl App {
     /// A window on this driver.
@@ -39,7 +55,11 @@ impl App {
         Self {
             driver,
             overlay: options.overlay,
+            drawn: None,
+            lively: 0,
             resize: None,
+            captured: None,
+            refused: None,
             micros,
             terminal,
             screenshot: options.screenshot.clone(),
@@ -48,6 +68,32 @@ impl App {
             follows: options.scaling == crate::cli::Scaling::Fit,
             ended,
         }
+    }
+
+    /// Makes the overlay anew when it is time; says when that is again.
+    fn draw_overlay(&mut self) -> Option<Span> {
+        if !self.overlay || self.driver.phase != Phase::Live {
+            self.drawn = None;
+            return None;
+        }
+        let (now, shown) = ((self.micros)(), self.driver.stats.shown);
+        if self.drawn.as_ref().is_none_or(|(_, before, _)| *before != shown) {
+            self.lively = now;
+        }
+        let every = if now - self.lively < SETTLING_US { OVERLAY_US } else { OVERLAY_IDLE_US };
+        let due = self.drawn.as_ref().map_or(now, |(at, _, _)| at + every);
+        if due > now {
+            return Some(Span::micros(due - now));
+        }
+        self.drawn = Some((now, shown, self.driver.overlay()));
+        Some(Span::micros(every))
+    }
+
+    /// For how much longer the hint about the captured pointer is shown.
+    fn hint_left(&self) -> Option<Span> {
+        let since = self.captured.or(self.refused)?;
+        let left = (since + HINT_US).checked_sub((self.micros)()).filter(|left| *left > 0)?;
+        Some(Span::micros(left))
     }
 
     fn finish(&mut self) {
@@ -63,6 +109,11 @@ impl App {
     }
 }
 
+/// The desktop's scale as a whole percentage; odd answers of a platform count as 100.
+fn percent(scale: f64) -> u16 {
+    if scale.is_finite() && scale > 0.0 { (scale * 100.0).round().clamp(50.0, 500.0) as u16 } else { 100 }
+}
+
 impl Model for App {
     type Wake = Wake;
 
@@ -72,12 +123,12 @@ impl Model for App {
 
     fn turn(&mut self) -> Turn {
         let mut wake_in = self.driver.turn();
-        if let Some((size, since)) = self.resize {
+        if let Some((size, scale, since)) = self.resize {
             let steady = (self.micros)() - since;
             if steady >= STEADY_US {
                 self.resize = None;
                 if self.follows {
-                    self.driver.on_resize(size);
+                    self.driver.on_resize(size, scale);
                     wake_in = Some(Span::ZERO);
                 }
             } else {
@@ -85,6 +136,7 @@ impl Model for App {
                 wake_in = Some(wake_in.map_or(left, |w| w.min(left)));
             }
         }
+        wake_in = [wake_in, self.hint_left(), self.draw_overlay()].into_iter().flatten().min();
         let (damage, redraw_all) = self.driver.take_damage();
         let exit = match &self.driver.phase {
             Phase::Over(code, text) => {
@@ -105,9 +157,13 @@ impl Model for App {
 
     fn window(&mut self, fact: WindowFact) {
         match fact {
-            WindowFact::Resized { physical, .. } => {
-                self.resize = Some((Size::new(physical.w, physical.h), (self.micros)()));
+            WindowFact::Resized { physical, scale } => {
+                // The first one is said when the session begins, if that is later.
+                self.driver.on_scale(percent(scale));
+                self.resize = Some((Size::new(physical.w, physical.h), percent(scale), (self.micros)()));
             }
+            WindowFact::Captured(Some(on)) => self.captured = on.then(|| (self.micros)()),
+            WindowFact::Captured(None) => self.refused = Some((self.micros)()),
             WindowFact::CloseRequested => match self.driver.phase {
                 Phase::NeedCode(_) => {
                     self.driver.phase = Phase::Over(exit::NOT_TRUSTED, "no access code was given".into())
@@ -115,7 +171,10 @@ impl Model for App {
                 _ => self.driver.leave(),
             },
             WindowFact::Occluded(_) => {}
-            WindowFact::OverlayToggled => self.overlay = !self.overlay,
+            WindowFact::OverlayToggled => {
+                self.overlay = !self.overlay;
+                self.drawn = None;
+            }
             WindowFact::Renderer(name) => self.renderer = name,
         }
     }
@@ -154,13 +213,25 @@ impl Model for App {
 
     fn title(&self) -> String {
         match &self.driver.phase {
+            Phase::Live if self.captured.is_some() => {
+                format!("{} – Ctrl+Alt+R frees the pointer – Telepane", self.driver.host_name)
+            }
             Phase::Live => format!("{} – Telepane", self.driver.host_name),
             _ => "Telepane".into(),
         }
     }
 
-    fn overlay(&self) -> Option<Vec<String>> {
-        self.overlay.then(|| self.driver.overlay())
+    fn overlay(&self) -> Option<Overlay> {
+        self.drawn.as_ref().map(|(_, _, overlay)| overlay.clone())
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint_left()?;
+        let text = match self.captured {
+            Some(_) => "The pointer is captured; Ctrl+Alt+R sets it free",
+            None => "The pointer cannot be captured here",
+        };
+        Some(text.into())
     }
 
     fn shown(&mut self) {

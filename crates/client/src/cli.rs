@@ -14,10 +14,17 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The window's own keys, for people.
+const KEYS: &str = "Keys of the window (Alt is the left one):
+  Ctrl+Alt+Enter  cover the whole screen, or stop
+  Ctrl+Alt+O      show statistics, or hide them
+  Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free";
+
 /// The client's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show a host's desktop.
+    #[command(after_help = KEYS)]
     Connect(Box<Connect>),
     /// Print shell completions, to be sourced or installed.
     Completions {

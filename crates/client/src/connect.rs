@@ -56,6 +56,7 @@ pub fn run(options: Connect) -> Result<i32> {
         trust_new: options.trust_new,
         notes: options.notes.clone(),
         want: options.size.map(|s| Size::new(s.w, s.h)),
+        scale: 100,
         ask: Ask::Nobody,
     };
     let clock = Clock::new();

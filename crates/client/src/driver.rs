@@ -4,7 +4,12 @@
 use crate::clipboard::{ClipFact, ClipOrder, LocalClipboard};
 use crate::clock::{Clock, unix_secs};
 use crate::entry::{CACHE_BYTES, Entry, Offer, Step, attach};
+use crate::overlay;
+use crate::slow::{self, Moments};
 use crate::stats::Stats;
+use crate::tiles::Tiles;
+use crate::traffic::{Counted, Traffic};
+use crate::ui::Overlay;
 use bytes::Bytes;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -52,6 +57,44 @@ pub mod exit {
     pub const NOT_TRUSTED: i32 = 4;
     /// The session ended with an error.
     pub const SESSION: i32 = 5;
+
+    /// The code for an error that ended the program before, or instead of, a session.
+    pub fn of(error: &anyhow::Error) -> i32 {
+        error.chain().find_map(of_one).unwrap_or(SESSION)
+    }
+
+    fn of_one(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+        if let Some(error) = error.downcast_ref::<crate::ui::UiError>() {
+            return Some(match error {
+                crate::ui::UiError::Model(inner) => of(inner),
+                _ => CANNOT_CONNECT,
+            });
+        }
+        // Keys and pins that cannot be relied on.
+        if error.is::<telepane_auth::FileError>() || error.is::<telepane_auth::known_hosts::PinError>() {
+            return Some(NOT_TRUSTED);
+        }
+        // A file that the command line names; the network's own errors are not of this kind.
+        error.is::<std::io::Error>().then_some(USAGE)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use anyhow::Context;
+
+        #[test]
+        fn every_error_has_a_code_of_the_list() {
+            let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+            let wrapped = Err::<(), _>(missing()).context("cannot write shot.png").unwrap_err();
+            assert_eq!(of(&wrapped), USAGE);
+            assert_eq!(of(&crate::ui::UiError::Renderer("none".into()).into()), CANNOT_CONNECT);
+            assert_eq!(of(&crate::ui::UiError::Model(missing().into()).into()), USAGE);
+            let pins = telepane_auth::FileError::NotAFile { path: "known_hosts".into() };
+            assert_eq!(of(&anyhow::Error::from(pins)), NOT_TRUSTED);
+            assert_eq!(of(&anyhow::anyhow!("something else")), SESSION);
+        }
+    }
 }
 
 /// What to connect to, and with what.
@@ -76,6 +119,8 @@ pub struct Target {
     pub notes: Option<PathBuf>,
     /// The desktop size to ask for.
     pub want: Option<Size<Surf>>,
+    /// The scale the desktop should have, in percent.
+    pub scale: u16,
     /// Who is asked for a code.
     pub ask: Ask,
 }
@@ -145,6 +190,11 @@ pub struct Driver {
     window_told: u64,
     /// What the transport said last.
     link_stats: Option<LinkStats>,
+    traffic: Traffic,
+    /// What coded each tile of the decoder's epoch.
+    tiles: Option<Tiles>,
+    /// The longest round trip so far.
+    rtt_max: Span,
 }
 
 struct Line {
@@ -207,6 +257,9 @@ impl Driver {
             wake_at: None,
             window_told: 0,
             link_stats: None,
+            traffic: Traffic::default(),
+            tiles: None,
+            rtt_max: Span::ZERO,
         };
         driver.dial();
         Ok(driver)
@@ -231,11 +284,16 @@ impl Driver {
     }
 
     /// The desktop should have this size, if it can.
-    pub fn on_resize(&mut self, size: Size<Surf>) {
+    pub fn on_resize(&mut self, size: Size<Surf>, scale: u16) {
         if self.phase == Phase::Live && self.resizable && size.is_valid() {
-            self.viewer.on_resize(self.clock.now(), size, 100);
+            self.viewer.on_resize(self.clock.now(), size, scale);
         }
-        self.target.want = Some(size);
+        (self.target.want, self.target.scale) = (Some(size), scale);
+    }
+
+    /// The window's scale, to be said when a session begins.
+    pub fn on_scale(&mut self, percent: u16) {
+        self.target.scale = percent;
     }
 
     /// The person typed a code.
@@ -355,28 +413,50 @@ impl Driver {
         self.silent
     }
 
-    /// Lines of the statistics overlay.
-    pub fn overlay(&self) -> Vec<String> {
-        let rtt = self.viewer.rtt().map_or("-".into(), |r| format!("{:.1} ms", r.as_millis_f64()));
-        let (epoch, slice) = self.viewer.position();
-        let mut lines = vec![format!("{} · round trip {rtt} · epoch {} slice {}", self.host_name, epoch.0, slice.0)];
-        lines.extend(self.stats.lines());
-        if self.viewer.dropped_input() > 0 {
-            lines.push(format!("{} inputs were too old and not delivered", self.viewer.dropped_input()));
+    /// The statistics overlay.
+    pub fn overlay(&self) -> Overlay {
+        overlay::draw(&self.readings())
+    }
+
+    /// What is known now, for people and scripts.
+    fn readings(&self) -> overlay::Readings<'_> {
+        let now = self.clock.now();
+        let figures = self.viewer.figures();
+        let lost = figures.expected.saturating_sub(figures.received);
+        overlay::Readings {
+            now,
+            host: &self.host_name,
+            size: self.pixels().map(Pixels::size),
+            stats: &self.stats,
+            rates: self.traffic.rates(),
+            burst: self.traffic.burst(),
+            rtt: self.viewer.rtt(),
+            rtt_max: self.rtt_max,
+            link: self.link_stats,
+            tiles: self.tiles.as_ref(),
+            dropped_input: self.viewer.dropped_input(),
+            moments: Moments {
+                silent: self.silent,
+                lost_permille: (lost * 1_000 / figures.expected.max(1)) as u32,
+                ..self.stats.moments(now)
+            },
+            figures,
         }
-        lines
     }
 
     /// The statistics for `--stats-json`.
     pub fn stats_json(&self) -> serde_json::Value {
         let mut value = self.stats.json();
-        if let Some(map) = value.as_object_mut() {
+        let readings = self.readings();
+        if let (Some(map), Some(more)) = (value.as_object_mut(), overlay::json(&readings).as_object_mut()) {
+            map.append(more);
             let line = self.link_stats;
             map.insert("host".into(), self.host_name.clone().into());
             map.insert("dropped_input".into(), self.viewer.dropped_input().into());
             map.insert("bytes_received".into(), line.map(|s| s.recv_bytes).into());
             map.insert("bytes_sent".into(), line.map(|s| s.sent_bytes).into());
             map.insert("rtt_us".into(), line.map(|s| s.rtt_us).into());
+            map.insert("slow".into(), slow::sentence(&readings.moments).into());
         }
         value
     }
@@ -415,6 +495,7 @@ impl Driver {
                 if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) =>
             {
                 let arrived = Stamp::from_micros(arrived_us);
+                self.traffic.on_datagram(arrived, bytes.len());
                 self.viewer.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
             }
             NetEvent::Control { conn, message, .. } => self.on_control(conn, &message),
@@ -463,7 +544,7 @@ impl Driver {
                 if let Some(handle) = line.handle() {
                     handle.authenticated(line.client.conn());
                 }
-                line.say(&attach(self.session, self.target.want, self.viewer.held()));
+                line.say(&attach(self.session, self.target.want, self.target.scale, self.viewer.held()));
                 if let Some(fingerprint) = fingerprint
                     && (proven_by_code || self.target.trust_new)
                 {
@@ -616,6 +697,12 @@ impl Driver {
             && let Some(handle) = line.handle()
         {
             self.link_stats = handle.stats(line.client.conn()).or(self.link_stats);
+            if let Some(stats) = self.link_stats {
+                let (received, sent) = (stats.recv_bytes, stats.sent_bytes);
+                let counted = Counted { received, sent, shown: self.stats.shown, pixels: self.stats.pixels };
+                self.traffic.sample(Stamp::from_micros(now), counted);
+            }
+            self.rtt_max = self.rtt_max.max(self.viewer.rtt().unwrap_or_default());
             // Input and feedback are small; the uplink is never meant to be held back by QUIC's own window.
             handle.set_window(line.client.conn(), 1 << 20);
         }
@@ -626,14 +713,25 @@ impl Driver {
         if !fits {
             let mut old = self.decoder.take().map(|(_, d)| d);
             let cache = old.as_mut().map_or_else(|| std::mem::take(&mut self.cache), Decoder::take_cache);
-            self.decoder = Some((job.epoch, Decoder::with_cache(job.size, cache)));
+            let mut fresh = Decoder::with_cache(job.size, cache);
+            fresh.watch(true);
+            self.tiles = Some(Tiles::new(job.size));
+            self.decoder = Some((job.epoch, fresh));
             self.before = self.before.take().or(old);
             self.damage.clear();
         }
         let Some((_, decoder)) = &mut self.decoder else { return };
-        let fine = match decoder.apply(&job.ops) {
+        let began = self.clock.now();
+        let applied = decoder.apply(&job.ops);
+        let now = self.clock.now();
+        let seen = decoder.take_seen();
+        let fine = match applied {
             Ok(applied) => {
                 self.damage.add_all(&applied.changed);
+                self.stats.on_decoded(job.ops.len(), now.since(began), applied.changed.area());
+                if let Some(tiles) = &mut self.tiles {
+                    tiles.on_slice(now, &seen);
+                }
                 true
             }
             Err(fault) => {
@@ -641,9 +739,7 @@ impl Driver {
                 false
             }
         };
-        self.stats.slices += 1;
-        self.stats.slice_bytes += job.ops.len() as u64;
-        self.viewer.on_decoded(self.clock.now(), job.epoch, job.id, fine);
+        self.viewer.on_decoded(now, job.epoch, job.id, fine);
     }
 
     /// Does what both ends' capabilities say, and tells a host that knows nothing of us which tiles are kept of its own.

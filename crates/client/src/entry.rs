@@ -157,6 +157,6 @@ fn hello(recv_buffer: usize) -> Control {
 }
 
 /// The message that begins or resumes a session.
-pub fn attach(session: [u8; 16], want: Option<Size<Surf>>, held: Vec<Held>) -> Control {
-    Control::Attach { session, want, scale: 100, held }
+pub fn attach(session: [u8; 16], want: Option<Size<Surf>>, scale: u16, held: Vec<Held>) -> Control {
+    Control::Attach { session, want, scale, held }
 }

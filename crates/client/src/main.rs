@@ -4,6 +4,7 @@ use clap::Parser;
 use std::path::Path;
 use std::process::ExitCode;
 use telepane_client::cli::{self, Cli, Command};
+use telepane_client::driver::exit;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code as u8),
         Err(error) => {
             eprintln!("telepane: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(exit::of(&error) as u8)
         }
     }
 }
@@ -31,7 +32,7 @@ fn write_manual(dir: &Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("telepane: cannot write manual pages to {}: {error}", dir.display());
-            ExitCode::from(1)
+            ExitCode::from(exit::USAGE as u8)
         }
     }
 }

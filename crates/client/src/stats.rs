@@ -1,8 +1,9 @@
 //! Where the time goes: the journeys of what was shown, stage by stage, for the overlay and `--stats-json`.
 
+use crate::slow::Moments;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use telepane_model::{ClockMap, Journey, Span};
+use telepane_model::{ClockMap, Journey, Span, Stamp, ViewerClock};
 use telepane_session::KeyJourney;
 
 /// The last journeys.
@@ -20,6 +21,20 @@ pub struct Stats {
     pub slices: u64,
     /// Bytes of their ops.
     pub slice_bytes: u64,
+    /// Pixels they wrote.
+    pub pixels: u64,
+    decoding: Span,
+    recent: VecDeque<Row>,
+    /// The shortest way through the network in each of the last seconds, by the second.
+    base: VecDeque<(u64, Span)>,
+}
+
+/// One update's stages.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    shown: Stamp<ViewerClock>,
+    stages: [Option<Span>; STAGES.len()],
+    application: Option<Span>,
 }
 
 #[derive(Debug, Default)]
@@ -27,9 +42,17 @@ struct Samples(VecDeque<u64>);
 
 /// Samples kept of each stage.
 const KEPT: usize = 4096;
+/// Updates looked at to say what is slow now, at most …
+const RECENT: usize = 256;
+/// … and none older than this.
+const MOMENTS: Span = Span::secs(2);
+/// The path's own delay is the least of so many seconds, as the rate controller has it.
+const BASE_SECONDS: u64 = 30;
+/// The network's place among the stages.
+const NETWORK: usize = 3;
 /// The stages of an update, in order: the first three on the host's clock, the fourth across both, the last two on the
 /// viewer's.
-const STAGES: [&str; 6] = ["capture to plan", "plan to coded", "coded to sent", "network", "decode", "show"];
+pub const STAGES: [&str; 6] = ["capture to plan", "plan to coded", "coded to sent", "network", "decode", "show"];
 
 impl Stats {
     /// An update was shown. `map` relates the clocks; without it what spans both machines is left out.
@@ -51,6 +74,14 @@ impl Stats {
         for (samples, stage) in self.stages.iter_mut().zip(stages) {
             samples.add(stage);
         }
+        if let Some(network) = stages[NETWORK] {
+            self.on_way(j.arrived, network);
+        }
+        let application = key.map(|key| j.host.captured.since(key.injected));
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Row { shown: j.shown, stages, application });
         self.age.add(across(j.host.captured).map(|t| j.shown.since(t)));
         if let Some(map) = map {
             self.clock_error = map.error;
@@ -62,19 +93,62 @@ impl Stats {
         }
     }
 
-    /// Lines for the overlay.
-    pub fn lines(&self) -> Vec<String> {
-        let ms = |s: &Samples, p| s.percentile(p).map_or("-".into(), |us| format!("{:.1}", us as f64 / 1e3));
-        vec![
-            format!("key to picture {} / {} ms (p50 / p95)", ms(&self.key, 50), ms(&self.key, 95)),
-            format!(
-                "age {} / {} ms, clocks known within {:.1} ms",
-                ms(&self.age, 50),
-                ms(&self.age, 95),
-                self.clock_error.as_millis_f64()
-            ),
-            format!("{} updates, {} slices, {} kB", self.shown, self.slices, self.slice_bytes / 1000),
-        ]
+    fn on_way(&mut self, at: Stamp<ViewerClock>, network: Span) {
+        let second = at.as_micros() / 1_000_000;
+        match self.base.back_mut() {
+            Some((same, least)) if *same == second => *least = network.min(*least),
+            _ => self.base.push_back((second, network)),
+        }
+        while self.base.front().is_some_and(|(s, _)| second.saturating_sub(*s) > BASE_SECONDS) {
+            self.base.pop_front();
+        }
+    }
+
+    /// A slice was decoded in this time, and wrote so many pixels.
+    pub fn on_decoded(&mut self, ops: usize, took: Span, pixels: u64) {
+        self.slices += 1;
+        self.slice_bytes += ops as u64;
+        self.decoding += took;
+        self.pixels += pixels;
+    }
+
+    /// Median and 95th percentile of the age in milliseconds, and of the time from key to picture.
+    pub fn ages(&self) -> [Option<(f64, f64)>; 2] {
+        [&self.age, &self.key].map(|s| Some((s.percentile(50)? as f64 / 1e3, s.percentile(95)? as f64 / 1e3)))
+    }
+
+    /// How well the clocks are known.
+    pub const fn clock_error(&self) -> Span {
+        self.clock_error
+    }
+
+    /// The medians of the last moments' stages, by [`STAGES`]' names in milliseconds.
+    pub fn stages_now(&self) -> Vec<(&'static str, f64)> {
+        let median = |i: usize| median(self.recent.iter().filter_map(|r| r.stages.get(i).copied().flatten()));
+        STAGES.iter().enumerate().filter_map(|(i, name)| Some((*name, median(i)?.as_millis_f64()))).collect()
+    }
+
+    /// The last moments before `now`, for the judgement about what is slow; what the line says is filled in by others.
+    pub fn moments(&self, now: Stamp<ViewerClock>) -> Moments {
+        let rows = || self.recent.iter().filter(|r| now.since(r.shown) <= MOMENTS);
+        let stage = |i: usize| median(rows().filter_map(|r| r.stages.get(i).copied().flatten())).unwrap_or_default();
+        let mut network: Vec<Span> = rows().filter_map(|r| r.stages.get(NETWORK).copied().flatten()).collect();
+        network.sort_unstable();
+        let distance = self.base.iter().map(|(_, least)| *least).min().unwrap_or_default();
+        let slowest = network.get((network.len() * 95).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
+        Moments {
+            shown: rows().count() as u32,
+            wait: stage(0),
+            code: stage(1),
+            pace: stage(2),
+            queue: stage(NETWORK).saturating_sub(distance),
+            spread: slowest.saturating_sub(stage(NETWORK)),
+            distance,
+            decode: stage(4),
+            show: stage(5),
+            application: median(rows().filter_map(|r| r.application)),
+            ..Moments::default()
+        }
     }
 
     /// Everything, for scripts. Times are microseconds.
@@ -90,8 +164,19 @@ impl Stats {
             "updates_shown": self.shown,
             "slices": self.slices,
             "slice_bytes": self.slice_bytes,
+            "pixels_decoded": self.pixels,
+            "bits_per_pixel": (self.pixels > 0).then(|| self.slice_bytes as f64 * 8.0 / self.pixels as f64),
+            // What this machine decodes when it does nothing else.
+            "decode_bits_per_second": (self.decoding > Span::ZERO)
+                .then(|| self.slice_bytes as f64 * 8e6 / self.decoding.as_micros() as f64),
         })
     }
+}
+
+fn median(spans: impl Iterator<Item = Span>) -> Option<Span> {
+    let mut sorted: Vec<Span> = spans.collect();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
 }
 
 impl Samples {
@@ -122,5 +207,34 @@ mod tests {
         (1..=100).for_each(|n| s.add(Some(Span::micros(n))));
         assert_eq!((s.percentile(50), s.percentile(95), s.percentile(100)), (Some(50), Some(95), Some(100)));
         assert_eq!(Samples::default().percentile(50), None);
+    }
+
+    fn update(shown: u64, way: u64) -> Journey {
+        let host = |us: u64| Stamp::from_micros(1_000_000 + us);
+        let sent = shown - way - 2_000;
+        let journey = telepane_model::journey::HostJourney {
+            input: None,
+            captured: host(sent - 6_000),
+            planned: host(sent - 5_000),
+            encoded: host(sent - 1_000),
+            sent: host(sent),
+        };
+        let at = Stamp::from_micros;
+        Journey { host: journey, arrived: at(shown - 2_000), decoded: at(shown - 500), shown: at(shown) }
+    }
+
+    #[test]
+    fn the_last_moments_tell_queue_and_distance_apart() {
+        let mut s = Stats::default();
+        let map = Some(ClockMap { offset_us: -1_000_000, error: Span::ZERO });
+        // Twenty quick ones and, two seconds later, as many through a queue of 40 ms.
+        (0..20).for_each(|i| s.on_shown(&update(10_000_000 + i * 10_000, 15_000), None, map));
+        (0..20).for_each(|i| s.on_shown(&update(13_000_000 + i * 10_000, 55_000), None, map));
+        let m = s.moments(Stamp::from_micros(13_200_000));
+        assert_eq!((m.shown, m.distance, m.queue), (20, Span::millis(15), Span::millis(40)));
+        assert_eq!((m.wait, m.code, m.pace), (Span::millis(1), Span::millis(4), Span::millis(1)));
+        assert_eq!((m.decode, m.show, m.spread), (Span::micros(1_500), Span::micros(500), Span::ZERO));
+        assert_eq!(crate::slow::judge(&m), crate::slow::Slow::Line);
+        assert_eq!(s.moments(Stamp::from_micros(20_000_000)).shown, 0);
     }
 }

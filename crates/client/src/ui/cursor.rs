@@ -23,6 +23,8 @@ enum Look {
 #[derive(Debug)]
 pub(super) struct Cursors {
     look: Look,
+    /// The window draws the shape although the platform could: its own pointer is captured.
+    captured: bool,
     made: BTreeMap<u32, (CursorShape, Option<CustomCursor>)>,
     /// X11 wants colours premultiplied by alpha and winit passes them through; every other platform gets them straight.
     premultiplied: bool,
@@ -30,7 +32,7 @@ pub(super) struct Cursors {
 
 impl Cursors {
     pub(super) const fn new(x11: bool) -> Self {
-        Self { look: Look::Arrow, made: BTreeMap::new(), premultiplied: x11 }
+        Self { look: Look::Arrow, captured: false, made: BTreeMap::new(), premultiplied: x11 }
     }
 
     /// The shape the window has to draw itself.
@@ -41,13 +43,21 @@ impl Cursors {
         }
     }
 
-    /// Follows the model: `None` is the platform's arrow, `Some(None)` no pointer at all.
-    pub(super) fn follow(&mut self, window: &Window, events: &ActiveEventLoop, want: Option<Option<&CursorShape>>) {
-        let same = match (&self.look, want) {
-            (Look::Arrow, None) | (Look::Hidden, Some(None)) => true,
-            (Look::Native(have) | Look::Drawn(have), Some(Some(want))) => have == want,
-            _ => false,
-        };
+    /// Follows the model: `None` is the platform's arrow, `Some(None)` no pointer at all. `captured`: the window draws it.
+    pub(super) fn follow(
+        &mut self,
+        window: &Window,
+        events: &ActiveEventLoop,
+        want: Option<Option<&CursorShape>>,
+        captured: bool,
+    ) {
+        let kept = std::mem::replace(&mut self.captured, captured) == captured;
+        let same = kept
+            && match (&self.look, want) {
+                (Look::Arrow, None) | (Look::Hidden, Some(None)) => true,
+                (Look::Native(have) | Look::Drawn(have), Some(Some(want))) => have == want,
+                _ => false,
+            };
         if same {
             return;
         }
@@ -61,7 +71,7 @@ impl Cursors {
                 window.set_cursor_visible(false);
                 Look::Hidden
             }
-            Some(Some(shape)) => match self.native(events, shape) {
+            Some(Some(shape)) => match Some(shape).filter(|_| !captured).and_then(|s| self.native(events, s)) {
                 Some(cursor) => {
                     window.set_cursor(Cursor::Custom(cursor));
                     window.set_cursor_visible(true);

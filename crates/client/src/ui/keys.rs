@@ -3,6 +3,9 @@
 //! Codes are those of Linux's `input-event-codes.h`. Where the W3C name of a key has no fixed Linux code, the pairing
 //! is the one of Chromium's `dom_code_data.inc`, which browsers made the de facto one.
 //!
+//! A key that no keyboard types with, but that gives text here (a virtual keyboard, a remapped spare key), means nothing on
+//! the host: its text is sent instead ([`is_typing_key`]).
+//!
 //! What a key *means* is the host's business: modifiers are ordinary keys here. The window only makes sure that every
 //! `Down` it reports is followed by exactly one `Up` or a `Blur`, that a key which was already held when the window
 //! got the keyboard is not reported as typed, and that nothing held at a blur repeats.
@@ -221,8 +224,14 @@ fn evdev(code: K) -> Option<u16> {
     })
 }
 
+/// Whether keyboards have a character on this key, so that the host's layout says which.
+pub(super) fn is_typing_key(code: KeyCode) -> bool {
+    matches!(code.0, 1..=13 | 14..=28 | 30..=41 | 43..=53 | 55 | 57 | 71..=83 | 86 | 89 | 96 | 98 | 111 | 117 | 121 | 124 | 179 | 180)
+}
+
 const ENTER: KeyCode = KeyCode(28);
 const O: KeyCode = KeyCode(24);
+const R: KeyCode = KeyCode(19);
 const CONTROL_LEFT: KeyCode = KeyCode(29);
 const CONTROL_RIGHT: KeyCode = KeyCode(97);
 const SHIFT_LEFT: KeyCode = KeyCode(42);
@@ -238,6 +247,8 @@ pub(super) enum Stroke {
     Fullscreen,
     /// Ctrl+Alt+O.
     Overlay,
+    /// Ctrl+Alt+R.
+    Relative,
     /// Nobody hears of it.
     Swallow,
 }
@@ -278,9 +289,15 @@ impl Keyboard {
         }
         let held = |k| self.down.contains(&k);
         let chord = (held(CONTROL_LEFT) || held(CONTROL_RIGHT)) && held(ALT_LEFT);
-        if chord && (code == ENTER || code == O) {
+        let own = match code {
+            ENTER => Some(Stroke::Fullscreen),
+            O => Some(Stroke::Overlay),
+            R => Some(Stroke::Relative),
+            _ => None,
+        };
+        if let Some(own) = own.filter(|_| chord) {
             self.muted.insert(code);
-            return if code == ENTER { Stroke::Fullscreen } else { Stroke::Overlay };
+            return own;
         }
         self.down.insert(code);
         Stroke::Send(KeyMove::Down)
@@ -369,6 +386,16 @@ mod tests {
     }
 
     #[test]
+    fn spare_and_media_keys_type_nothing_by_their_place() {
+        for code in [2, 28, 30, 52, 57, 86, 96] {
+            assert!(is_typing_key(KeyCode(code)), "{code}");
+        }
+        for code in [29, 42, 59, 85, 102, 125, 163, 240] {
+            assert!(!is_typing_key(KeyCode(code)), "{code}");
+        }
+    }
+
+    #[test]
     fn nothing_held_at_blur_repeats() {
         let mut k = Keyboard::default();
         k.key(A, true, false, false);
@@ -389,6 +416,7 @@ mod tests {
         assert_eq!(k.key(O, true, true, false), Stroke::Swallow);
         assert_eq!(k.key(O, false, false, false), Stroke::Swallow);
         assert_eq!(k.key(ENTER, true, false, false), Stroke::Fullscreen);
+        assert_eq!(k.key(R, true, false, false), Stroke::Relative);
         assert_eq!(k.key(ALT_LEFT, false, false, false), Stroke::Send(KeyMove::Up));
     }
 }

@@ -1,18 +1,21 @@
 //! The window while it exists: its renderer, its place on the screen, and what it showed last.
 
 use super::Veil;
+use super::canvas::Bgr;
 use super::cursor::Cursors;
 use super::layout::{Layout, Scaling};
 use super::paint::{self, Scene};
 use super::panel::Panel;
+use super::pointer::Capture;
 use super::present::{PresentError, Presenter};
 use super::scale::Resampler;
 #[cfg(all(unix, not(target_os = "macos")))]
 use super::x11::X11;
 use std::sync::Arc;
-use telepane_model::{Pixels, Point, Region, Size, View};
-use winit::dpi::PhysicalSize;
-use winit::window::{Fullscreen, Window};
+use telepane_model::{Desk, Pixels, Point, Rect, Region, Size, View};
+use winit::dpi::{PhysicalPosition, PhysicalSize};
+use winit::error::ExternalError;
+use winit::window::{CursorGrabMode, Fullscreen, Window};
 
 /// How often the focus is asked for while the window is not yet on the screen.
 pub(super) const FOCUS_TRIES: u8 = 100;
@@ -30,9 +33,15 @@ pub(super) struct Live {
     pub(super) layout: Option<Layout>,
     pub(super) resampler: Option<Resampler>,
     pub(super) veil: Veil,
+    pub(super) marks: Vec<(Rect<View>, Bgr)>,
     pub(super) panels: Vec<Panel>,
     pub(super) title: String,
+    /// Where the platform's pointer is.
     pub(super) at: Option<Point<View>>,
+    /// Where a pointer was drawn last, and which.
+    pub(super) pointer: Option<(Rect<View>, u32)>,
+    /// Where the pointer is to be drawn now.
+    pub(super) drawn_at: Option<Point<View>>,
     pub(super) focused: bool,
     pub(super) focus_tries: u8,
     pub(super) stale: bool,
@@ -44,8 +53,9 @@ impl Live {
         let scene = Scene {
             picture: pixels.zip(self.layout),
             dim: matches!(self.veil, Veil::Dim { .. }),
+            marks: &self.marks,
             panels: &self.panels,
-            pointer: self.cursors.drawn().zip(self.at),
+            pointer: self.cursors.drawn().zip(self.drawn_at),
         };
         let resampler = &mut self.resampler;
         self.presenter.present(self.size, region, &mut |canvas, rects| {
@@ -53,6 +63,41 @@ impl Live {
                 paint::paint(canvas, *rect, &scene, resampler);
             }
         })
+    }
+
+    /// Keeps the platform's pointer in the window.
+    pub(super) fn capture(&self) -> Result<Capture, ExternalError> {
+        // X11 and Windows can only confine it, macOS can only lock it.
+        if self.window.set_cursor_grab(CursorGrabMode::Locked).is_ok() {
+            return Ok(Capture::Locked);
+        }
+        self.window.set_cursor_grab(CursorGrabMode::Confined).map(|()| {
+            self.put((f64::from(self.size.w / 2), f64::from(self.size.h / 2)));
+            Capture::Confined
+        })
+    }
+
+    /// Puts the platform's pointer to a place of the window.
+    pub(super) fn put(&self, (x, y): (f64, f64)) {
+        if let Err(error) = self.window.set_cursor_position(PhysicalPosition::new(x, y)) {
+            tracing::debug!(%error, "the pointer cannot be placed");
+        }
+    }
+
+    /// Sets it free, over the desktop's pixel `at`.
+    pub(super) fn set_free(&mut self, at: Option<Point<Desk>>) {
+        if let Err(error) = self.window.set_cursor_grab(CursorGrabMode::None) {
+            tracing::warn!(%error, "the pointer stays captured");
+        }
+        if let Some(place) = at.and_then(|at| self.to_view(at)) {
+            self.put((f64::from(place.x), f64::from(place.y)));
+        }
+    }
+
+    /// Where a pixel of the desktop begins in the window.
+    pub(super) fn to_view(&self, at: Point<Desk>) -> Option<Point<View>> {
+        let place = self.layout?.to_view(Rect::new(at.x, at.y, 1, 1));
+        (!place.is_empty()).then(|| Point::new(place.x, place.y))
     }
 
     pub(super) fn toggle_fullscreen(&mut self) {

@@ -6,7 +6,8 @@
 //! blank: this is the last stage of the path from a key to a photon (DESIGN §2).
 //!
 //! Keys of the window itself, taken before the model sees them: Ctrl+Alt+Enter toggles fullscreen, Ctrl+Alt+O toggles
-//! the statistics overlay ([`WindowFact::OverlayToggled`]). The Alt key there is the left one, because AltGr types.
+//! the statistics overlay ([`WindowFact::OverlayToggled`]), Ctrl+Alt+R captures the pointer for programs that want motion
+//! instead of places, and sets it free ([`WindowFact::Captured`]). The Alt key there is the left one, because AltGr types.
 //!
 //! Map: `window` the event loop and `live` the window in it; `keys` and `pointer` input; `layout` where the picture
 //! lies and what a pixel of the window is on the desktop; `scale` the resampler; `paint`, `panel` and `text` what is
@@ -32,7 +33,7 @@ pub use layout::{Layout, Scaling};
 pub use present::RendererChoice;
 pub use window::{Waker, run};
 
-use telepane_model::{CursorShape, CursorState, InputEvent, Pixels, Region, Size, Span, Surf, View};
+use telepane_model::{CursorShape, CursorState, InputEvent, Pixels, Rect, Region, Size, Span, Surf, View};
 
 /// What the window shows and whom it tells of input. Every call comes on the thread of [`run`].
 pub trait Model {
@@ -57,8 +58,12 @@ pub trait Model {
     fn answer(&mut self, text: String);
     /// The window's title.
     fn title(&self) -> String;
-    /// The lines of the statistics overlay, when it is on. The renderer's name is added by the window.
-    fn overlay(&self) -> Option<Vec<String>>;
+    /// The statistics overlay, when it is on. The renderer's name is added by the window.
+    fn overlay(&self) -> Option<Overlay>;
+    /// A sentence shown at the window's top for the present, over everything.
+    fn hint(&self) -> Option<String> {
+        None
+    }
     /// Called immediately after a present that contains the newest pixels. Not called while nothing can be presented
     /// (a window of no size, a renderer that failed).
     fn shown(&mut self);
@@ -93,6 +98,8 @@ pub enum WindowFact {
     Occluded(bool),
     /// Ctrl+Alt+O was pressed.
     OverlayToggled,
+    /// The pointer is captured, or free again; `None`: the platform does not let it be captured.
+    Captured(Option<bool>),
     /// This renderer presents from now on, for statistics: `softbuffer`, `pixels (Vulkan, adapter's name)`.
     Renderer(String),
 }
@@ -122,6 +129,18 @@ pub enum Veil {
         /// Show bullets for what is typed.
         secret: bool,
     },
+}
+
+/// A colour: blue, green, red.
+pub type Colour = [u8; 3];
+
+/// Statistics over the picture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overlay {
+    /// Lines of pieces, each in its colour.
+    pub lines: Vec<Vec<(String, Colour)>>,
+    /// Frames around parts of the picture.
+    pub marks: Vec<(Rect<Surf>, Colour)>,
 }
 
 /// How the window looks at first.

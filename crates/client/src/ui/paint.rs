@@ -3,7 +3,7 @@
 //!
 //! Painting is a pure function of the scene: any part may be painted at any time and comes out the same.
 
-use super::canvas::Canvas;
+use super::canvas::{Bgr, Canvas};
 use super::layout::{Layout, Method};
 use super::panel::Panel;
 use super::scale::Resampler;
@@ -15,6 +15,8 @@ pub(super) struct Scene<'a> {
     pub(super) picture: Option<(&'a Pixels, Layout)>,
     /// Half brightness.
     pub(super) dim: bool,
+    /// Frames over it.
+    pub(super) marks: &'a [(Rect<View>, Bgr)],
     /// Boxes over it.
     pub(super) panels: &'a [Panel],
     /// A pointer drawn here because the platform refused it, and where it points.
@@ -58,12 +60,27 @@ pub(super) fn paint(canvas: &mut Canvas<'_>, rect: Rect<View>, scene: &Scene<'_>
         }
         _ => canvas.fill(rect, [0; 3]),
     }
+    for (mark, colour) in scene.marks {
+        frame(canvas, rect, *mark, *colour);
+    }
     for panel in scene.panels {
         panel.paint(canvas, rect);
     }
     if let Some((shape, at)) = scene.pointer {
         draw_pointer(canvas, rect, shape, at);
     }
+}
+
+/// A frame of two pixels inside `mark`.
+fn frame(canvas: &mut Canvas<'_>, clip: Rect<View>, mark: Rect<View>, colour: Bgr) {
+    let (t, m) = (2i32, mark);
+    let sides = [
+        Rect::between(m.x, m.y, m.right(), (m.y + t).min(m.bottom())),
+        Rect::between(m.x, (m.bottom() - t).max(m.y), m.right(), m.bottom()),
+        Rect::between(m.x, m.y, (m.x + t).min(m.right()), m.bottom()),
+        Rect::between((m.right() - t).max(m.x), m.y, m.right(), m.bottom()),
+    ];
+    sides.into_iter().for_each(|side| canvas.fill(side.intersect(clip), colour));
 }
 
 fn copy(canvas: &mut Canvas<'_>, part: Rect<View>, from: &Pixels, shown: Rect<View>) {
@@ -121,7 +138,7 @@ mod tests {
     fn painted(scaling: Scaling, view: Size<View>, dim: bool) -> Vec<u8> {
         let p = picture();
         let layout = Layout::new(scaling, p.size(), view).unwrap();
-        let scene = Scene { picture: Some((&p, layout)), dim, panels: &[], pointer: None };
+        let scene = Scene { picture: Some((&p, layout)), dim, marks: &[], panels: &[], pointer: None };
         let mut data = vec![9; view.area() as usize * 4];
         let mut canvas = Canvas::new(&mut data, view).unwrap();
         paint(&mut canvas, view.rect(), &scene, &mut None);
@@ -155,12 +172,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_a_frame() {
+        let view = Size::new(8, 8);
+        let mut data = vec![0; 256];
+        let mut canvas = Canvas::new(&mut data, view).unwrap();
+        let marks = [(Rect::new(1, 1, 6, 5), [9, 9, 9]), (Rect::new(7, 7, 1, 1), [9, 9, 9])];
+        let scene = Scene { picture: None, dim: false, marks: &marks, panels: &[], pointer: None };
+        paint(&mut canvas, view.rect(), &scene, &mut None);
+        assert_eq!(data.chunks_exact(4).filter(|p| p[0] == 9).count(), 6 * 5 - 2 + 1);
+    }
+
+    #[test]
     fn a_software_pointer_is_clipped() {
         let shape = CursorShape { id: 1, w: 2, h: 2, hot_x: 1, hot_y: 1, bgra: vec![255; 16] };
         let view = Size::new(4, 4);
         let mut data = vec![0; 64];
         let mut canvas = Canvas::new(&mut data, view).unwrap();
-        let scene = Scene { picture: None, dim: false, panels: &[], pointer: Some((&shape, Point::new(0, 0))) };
+        let scene =
+            Scene { picture: None, dim: false, marks: &[], panels: &[], pointer: Some((&shape, Point::new(0, 0))) };
         paint(&mut canvas, view.rect(), &scene, &mut None);
         assert_eq!(data.iter().filter(|b| **b == 255).count(), 3);
         assert_eq!(data[..3], [255; 3]);

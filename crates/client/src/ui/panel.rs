@@ -11,7 +11,10 @@ use telepane_model::{Rect, Region, Size, View};
 const GROUND: Bgr = [0x30, 0x26, 0x20];
 const EDGE: Bgr = [0x70, 0x62, 0x58];
 const BRIGHT: Bgr = [0xff, 0xff, 0xff];
-const PLAIN: Bgr = [0xd8, 0xd0, 0xc8];
+/// Ordinary text.
+pub(super) const PLAIN: Bgr = [0xd8, 0xd0, 0xc8];
+/// Names before figures.
+pub(super) const FAINT: Bgr = [0xb0, 0xa4, 0x98];
 /// The most lines and the most characters of a line that are shown; what is longer comes from a broken caller.
 const MAX_LINES: usize = 64;
 const MAX_COLUMNS: usize = 240;
@@ -21,13 +24,17 @@ const MAX_COLUMNS: usize = 240;
 pub(super) struct Panel {
     rect: Rect<View>,
     scale: u32,
-    lines: Vec<(String, Bgr)>,
+    lines: Vec<Line>,
 }
+
+/// Pieces of text side by side, each in its colour.
+type Line = Vec<(String, Bgr)>;
 
 /// Where a panel stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Middle,
+    Top,
     TopLeft,
 }
 
@@ -37,35 +44,48 @@ pub(super) fn panels(
     scale: f64,
     veil: &Veil,
     typed: &str,
-    overlay: Option<Vec<String>>,
+    overlay: Option<Vec<Line>>,
+    hint: Option<String>,
 ) -> Vec<Panel> {
     // Twice the font's 8 pixels is readable on an ordinary screen.
     let factor = ((2.0 * scale).round() as u32).clamp(1, 8);
     let mut panels = Vec::new();
     if let Some(lines) = overlay {
-        let lines = lines.into_iter().map(|l| (l, PLAIN)).collect();
+        // Statistics are many lines: small ones where the screen is an ordinary one.
+        let factor = (scale.round() as u32).clamp(1, 8);
         panels.extend(Panel::new(view, factor, Place::TopLeft, lines));
+    }
+    if let Some(hint) = hint {
+        panels.extend(Panel::new(view, factor, Place::Top, vec![line(hint, BRIGHT)]));
     }
     let veil = match veil {
         Veil::Clear => None,
-        Veil::Dim { seconds } => Some(vec![(format!("no answer for {seconds} s"), BRIGHT)]),
+        Veil::Dim { seconds } => Some(vec![line(format!("no answer for {seconds} s"), BRIGHT)]),
         Veil::Message { title, lines } => {
-            let rest = lines.iter().map(|l| (l.clone(), PLAIN));
-            Some(std::iter::once((title.clone(), BRIGHT)).chain(rest).collect())
+            let rest = lines.iter().map(|l| line(l.clone(), PLAIN));
+            Some(std::iter::once(line(title.clone(), BRIGHT)).chain(rest).collect())
         }
         Veil::Ask { prompt, .. } => Some(vec![
-            (prompt.clone(), BRIGHT),
-            (format!("> {typed}_"), PLAIN),
-            ("Enter answers, Esc cancels".to_owned(), EDGE),
+            line(prompt.clone(), BRIGHT),
+            line(format!("> {typed}_"), PLAIN),
+            line("Enter answers, Esc cancels".to_owned(), EDGE),
         ]),
     };
     panels.extend(veil.and_then(|lines| Panel::new(view, factor, Place::Middle, lines)));
     panels
 }
 
+fn line(text: String, colour: Bgr) -> Line {
+    vec![(text, colour)]
+}
+
+fn length(line: &Line) -> usize {
+    line.iter().map(|(text, _)| text.chars().count()).sum()
+}
+
 impl Panel {
-    fn new(view: Size<View>, factor: u32, place: Place, lines: Vec<(String, Bgr)>) -> Option<Self> {
-        let longest = lines.iter().map(|(l, _)| l.chars().count()).max()?.clamp(1, MAX_COLUMNS) as u32;
+    fn new(view: Size<View>, factor: u32, place: Place, lines: Vec<Line>) -> Option<Self> {
+        let longest = lines.iter().map(length).max()?.clamp(1, MAX_COLUMNS) as u32;
         // Statistics are tables: they are made smaller rather than broken.
         let mut scale = factor;
         while scale > 1 && (longest + 2) * text::GLYPH * scale > view.w {
@@ -74,21 +94,25 @@ impl Panel {
         let unit = text::GLYPH * scale;
         let columns = (view.w / unit).saturating_sub(2).max(1) as usize;
         let mut shown = Vec::new();
-        for (line, colour) in lines {
+        for pieces in lines {
             let room = MAX_LINES.saturating_sub(shown.len());
             if room == 0 {
                 break;
             }
-            if line.chars().count() <= columns {
-                shown.push((line, colour));
-            } else {
-                shown.extend(text::wrap(&line, columns.min(MAX_COLUMNS), room).into_iter().map(|l| (l, colour)));
+            if length(&pieces) <= columns {
+                shown.push(pieces);
+                continue;
             }
+            let colour = pieces.first().map_or(PLAIN, |(_, colour)| *colour);
+            let whole: String = pieces.into_iter().map(|(text, _)| text).collect();
+            shown.extend(text::wrap(&whole, columns.min(MAX_COLUMNS), room).into_iter().map(|l| line(l, colour)));
         }
-        let w = shown.iter().map(|(l, _)| text::width(l, scale)).max()?.saturating_add(2 * unit).min(view.w);
+        let width = |line: &Line| line.iter().fold(0u32, |w, (l, _)| w.saturating_add(text::width(l, scale)));
+        let w = shown.iter().map(width).max()?.saturating_add(2 * unit).min(view.w);
         let h = (shown.len() as u32 * Self::pitch(scale) + unit).min(view.h);
         let (x, y) = match place {
             Place::Middle => (((view.w - w) / 2) as i32, ((view.h - h) / 2) as i32),
+            Place::Top => (((view.w - w) / 2) as i32, 0),
             Place::TopLeft => (0, 0),
         };
         let rect = Rect::new(x, y, w, h);
@@ -116,8 +140,12 @@ impl Panel {
         canvas.fill(inner.intersect(clip), GROUND);
         let unit = text::GLYPH as i32 * s;
         let mut y = self.rect.y + unit / 2 + s;
-        for (line, colour) in &self.lines {
-            text::draw(canvas, clip, self.rect.x + unit, y, line, self.scale, *colour);
+        for line in &self.lines {
+            let mut x = self.rect.x + unit;
+            for (piece, colour) in line {
+                text::draw(canvas, clip, x, y, piece, self.scale, *colour);
+                x = x.saturating_add(text::width(piece, self.scale) as i32);
+            }
             y = y.saturating_add(Self::pitch(self.scale) as i32);
         }
     }
@@ -138,7 +166,9 @@ mod tests {
     fn a_panel_fits_any_window() {
         let veil = Veil::Message { title: "t".repeat(500), lines: vec!["a line of words".to_owned(); 90] };
         for (w, h) in [(1, 1), (16, 9), (640, 480), (5000, 3000)] {
-            for p in panels(Size::new(w, h), 1.0, &veil, "", Some(vec!["x".repeat(70)])) {
+            for p in
+                panels(Size::new(w, h), 1.0, &veil, "", Some(vec![line("x".repeat(70), PLAIN)]), Some("h".repeat(90)))
+            {
                 assert!(Size::<View>::new(w, h).rect().contains(p.rect()), "{p:?}");
                 let mut data = vec![0; (w * h * 4) as usize];
                 let mut canvas = Canvas::new(&mut data, Size::new(w, h)).unwrap();
@@ -150,18 +180,19 @@ mod tests {
     #[test]
     fn only_what_changed_is_damaged() {
         let view = Size::new(640, 480);
-        let dim = |s| panels(view, 1.0, &Veil::Dim { seconds: s }, "", Some(vec!["rtt 3 ms".to_owned()]));
+        let dim =
+            |s| panels(view, 1.0, &Veil::Dim { seconds: s }, "", Some(vec![line("rtt 3 ms".to_owned(), PLAIN)]), None);
         assert!(damage(&dim(1), &dim(1)).is_empty());
         let changed = damage(&dim(1), &dim(2));
         assert_eq!(changed.bounds(), dim(2)[1].rect());
-        assert!(panels(view, 1.0, &Veil::Clear, "", None).is_empty());
+        assert!(panels(view, 1.0, &Veil::Clear, "", None, None).is_empty());
         assert_eq!(damage(&dim(1), &[]).rects().len(), 2);
     }
 
     #[test]
     fn text_is_drawn_inside() {
         let view = Size::new(640, 480);
-        let all = panels(view, 1.0, &Veil::Ask { prompt: "Code".to_owned(), secret: true }, "\u{2022}", None);
+        let all = panels(view, 1.0, &Veil::Ask { prompt: "Code".to_owned(), secret: true }, "\u{2022}", None, None);
         let mut data = vec![0; 640 * 480 * 4];
         let mut canvas = Canvas::new(&mut data, view).unwrap();
         all[0].paint(&mut canvas, view.rect());

@@ -4,9 +4,10 @@
 //! turn, and what it says changed is painted and presented before the loop sleeps. Nothing waits for a redraw event.
 
 use super::cursor::{self, Cursors};
-use super::keys::{Keyboard, Stroke, key_code};
+use super::keys::{Keyboard, Stroke, is_typing_key, key_code};
 use super::layout::Layout;
 use super::live::{FOCUS_TRIES, Live};
+use super::paint::pointer_rect;
 use super::panel;
 use super::pointer::Pointer;
 use super::present::{Presenter, Probe};
@@ -139,9 +140,12 @@ impl<M: Model> Shell<M> {
             layout: None,
             resampler: None,
             veil: Veil::Clear,
+            marks: Vec::new(),
             panels: Vec::new(),
             title: self.options.title.clone(),
             at: None,
+            pointer: None,
+            drawn_at: None,
             focused: false,
             focus_tries: FOCUS_TRIES,
             stale: true,
@@ -183,6 +187,14 @@ impl<M: Model> Shell<M> {
             self.type_answer(event);
             return;
         }
+        // A spare key that something here has given a character: on the host it would type nothing.
+        if pressed && !synthetic && code.is_none_or(|c| !is_typing_key(c)) {
+            let text = event.text.as_ref().filter(|t| !t.chars().any(char::is_control));
+            if let Some(text) = text {
+                self.type_text(text.as_str());
+                return;
+            }
+        }
         let Some(code) = code else { return };
         match self.keyboard.key(code, pressed, event.repeat, synthetic) {
             Stroke::Send(action) => self.input(InputEvent::Key { code, action }),
@@ -192,8 +204,24 @@ impl<M: Model> Shell<M> {
                     live.toggle_fullscreen();
                 }
             }
+            Stroke::Relative => self.capture(!self.pointer.is_captured()),
             Stroke::Swallow => {}
         }
+    }
+
+    /// Captures the pointer or sets it free, and tells.
+    fn capture(&mut self, on: bool) {
+        let Some(live) = self.live.as_mut().filter(|_| on != self.pointer.is_captured()) else { return };
+        let how = on.then(|| live.capture()).transpose();
+        if let Err(error) = &how {
+            tracing::warn!(%error, "the pointer cannot be captured");
+        }
+        if !on {
+            live.set_free(self.model.cursor().map(|(_, state)| state.at));
+        }
+        self.flush_motion();
+        self.pointer.capture(how.as_ref().ok().copied().flatten());
+        self.model.window(WindowFact::Captured(how.is_ok().then_some(on)));
     }
 
     fn type_answer(&mut self, event: &KeyEvent) {
@@ -228,6 +256,11 @@ impl<M: Model> Shell<M> {
             self.add_answer(&text);
             return;
         }
+        self.type_text(&text);
+    }
+
+    /// Text that no key of the host gives, in parts that an event may hold.
+    fn type_text(&mut self, text: &str) {
         let mut part = String::new();
         for c in text.chars() {
             if part.len() + c.len_utf8() > MAX_TEXT {
@@ -256,6 +289,9 @@ impl<M: Model> Shell<M> {
         let asking = self.asking();
         if let Some(live) = &mut self.live {
             live.at = Some(Point::new(position.x.floor() as i32, position.y.floor() as i32));
+            if let Some(place) = self.pointer.confined_at(position.x, position.y, (live.size.w, live.size.h)) {
+                live.put(place);
+            }
             if let (Some(layout), false) = (live.layout, asking) {
                 self.pointer.moved(layout.to_desk(position.x, position.y));
             }
@@ -272,8 +308,9 @@ impl<M: Model> Shell<M> {
             let (caps, num) = live.locks();
             self.input(InputEvent::Focus { caps, num });
         } else {
-            // Whoever took the keyboard keeps it.
+            // Whoever took the keyboard keeps it, and wants the pointer too.
             live.focus_tries = 0;
+            self.capture(false);
             self.flush_motion();
             self.keyboard.blur();
             self.pointer.blur();
@@ -291,11 +328,10 @@ impl<M: Model> Shell<M> {
         }
         let veil = self.model.veil();
         let over = matches!(veil, Veil::Ask { .. } | Veil::Message { .. });
-        let before = live.cursors.drawn().is_some();
-        let want = self.model.cursor().filter(|_| !over);
-        let want = want.map(|(shape, state)| (state.visible && cursor::is_visible(shape)).then_some(shape));
-        live.cursors.follow(&live.window, events, want);
-        live.stale |= before || live.cursors.drawn().is_some();
+        let captured = self.pointer.is_captured();
+        let cursor = self.model.cursor().filter(|_| !over);
+        let want = cursor.map(|(shape, state)| (state.visible && cursor::is_visible(shape)).then_some(shape));
+        live.cursors.follow(&live.window, events, want, captured);
 
         if !matches!(veil, Veil::Ask { .. }) {
             self.typed.clear();
@@ -304,11 +340,13 @@ impl<M: Model> Shell<M> {
             Veil::Ask { secret: true, .. } => self.typed.chars().map(|_| text::BULLET).collect(),
             _ => self.typed.clone(),
         };
-        let mut overlay = self.model.overlay();
-        if let Some(lines) = &mut overlay {
-            lines.push(format!("renderer {}", live.presenter.name()));
-        }
-        let panels = panel::panels(live.size, live.scale, &veil, &shown, overlay);
+        let overlay = self.model.overlay();
+        let marks = overlay.as_ref().map(|o| o.marks.clone()).unwrap_or_default();
+        let overlay = overlay.map(|mut o| {
+            o.lines.push(vec![("drawn by   ".into(), panel::FAINT), (live.presenter.name(), panel::PLAIN)]);
+            o.lines
+        });
+        let panels = panel::panels(live.size, live.scale, &veil, &shown, overlay, self.model.hint());
         let mut region = panel::damage(&live.panels, &panels);
         live.panels = panels;
         let dim = matches!(veil, Veil::Dim { .. });
@@ -320,6 +358,23 @@ impl<M: Model> Shell<M> {
             live.layout = layout;
             live.stale = true;
             self.pointer.forget();
+        }
+        let place = |(r, colour): &(_, _)| live.layout.map(|l: Layout| (l.to_view(*r), *colour));
+        let marks: Vec<_> = marks.iter().filter_map(place).collect();
+        if marks != live.marks {
+            let gone = live.marks.iter().filter(|m| !marks.contains(m));
+            let come = marks.iter().filter(|m| !live.marks.contains(m));
+            gone.chain(come).for_each(|(r, _)| region.add(*r));
+            live.marks = marks;
+        }
+        // A captured pointer is where the host has it, a free one where the hand has it.
+        let host_at = cursor.filter(|_| captured).and_then(|(_, state)| live.to_view(state.at));
+        live.drawn_at = if captured { host_at } else { live.at };
+        let pointer = live.cursors.drawn().zip(live.drawn_at).map(|(s, at)| (pointer_rect(s, at), s.id));
+        if pointer != live.pointer {
+            let places = [live.pointer, pointer].into_iter().flatten();
+            places.for_each(|(r, _)| region.add(r.intersect(live.size.rect())));
+            live.pointer = pointer;
         }
         if live.stale || all {
             region = live.size.rect().into();
@@ -423,14 +478,19 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
     }
 
     fn device_event(&mut self, _: &ActiveEventLoop, _: DeviceId, event: DeviceEvent) {
-        if let DeviceEvent::Button { button, state } = event {
-            self.pointer.raw_button(button, state == ElementState::Pressed);
+        match event {
+            DeviceEvent::Button { button, state } => self.pointer.raw_button(button, state == ElementState::Pressed),
+            DeviceEvent::MouseMotion { delta: (dx, dy) } => self.pointer.moved_by(dx, dy),
+            _ => {}
         }
     }
 
     fn about_to_wait(&mut self, events: &ActiveEventLoop) {
         if events.exiting() {
             return;
+        }
+        if self.asking() {
+            self.capture(false);
         }
         self.flush_motion();
         let turn = self.model.turn();

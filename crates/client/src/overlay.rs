@@ -1,0 +1,238 @@
+//! The statistics overlay and the part of `--stats-json` that says the same: every figure that PCoIP logs and DCV shows
+//! (anchors.md §3.4, §2.6) as far as a viewer knows it, and what each is made of.
+//!
+//! A function of readings, without a clock or a window.
+
+use crate::slow::{self, Moments};
+use crate::stats::Stats;
+use crate::tiles::{CODERS, Tiles, coder};
+use crate::traffic::Rate;
+use crate::ui::{Colour, Overlay};
+use serde_json::{Value, json};
+use telepane_model::{Size, Span, Stamp, Surf, ViewerClock};
+use telepane_session::Figures;
+use telepane_transport::LinkStats;
+
+/// What is known at one moment.
+pub struct Readings<'a> {
+    /// The moment.
+    pub now: Stamp<ViewerClock>,
+    /// The host's name for itself.
+    pub host: &'a str,
+    /// The desktop's size.
+    pub size: Option<Size<Surf>>,
+    /// The journeys.
+    pub stats: &'a Stats,
+    /// Received bits, sent bits, updates and pixels, per second.
+    pub rates: [Rate; 4],
+    /// What the line carried in trains, in bits per second.
+    pub burst: Option<u64>,
+    /// The smoothed round trip.
+    pub rtt: Option<Span>,
+    /// The longest so far.
+    pub rtt_max: Span,
+    /// What the QUIC stack says.
+    pub link: Option<LinkStats>,
+    /// What coded each tile.
+    pub tiles: Option<&'a Tiles>,
+    /// Input that was too old.
+    pub dropped_input: u32,
+    /// For the judgement.
+    pub moments: Moments,
+    /// What came, by kind.
+    pub figures: Figures,
+}
+
+const BRIGHT: Colour = [0xff, 0xff, 0xff];
+const PLAIN: Colour = [0xd8, 0xd0, 0xc8];
+const FAINT: Colour = [0xb0, 0xa4, 0x98];
+/// Somebody is slow.
+const WARM: Colour = [0x60, 0xb8, 0xff];
+/// All is exact.
+const GOOD: Colour = [0x80, 0xe0, 0x90];
+
+type Line = Vec<(String, Colour)>;
+
+/// The overlay for these readings.
+pub fn draw(r: &Readings<'_>) -> Overlay {
+    let size = r.size.map_or("no picture".into(), |s| s.to_string());
+    let judged = slow::judge(&r.moments);
+    let calm = matches!(judged, slow::Slow::Nobody | slow::Slow::Idle);
+    let mut lines: Vec<Line> = vec![
+        vec![(format!("{}  {size}", r.host), BRIGHT)],
+        vec![(slow::sentence(&r.moments), if calm { GOOD } else { WARM })],
+    ];
+    let [age, key] = r.stats.ages();
+    let pair =
+        |p: Option<(f64, f64)>| p.map_or("-".into(), |(p50, p95)| format!("{p50:.1} ms, slowest 5 % {p95:.1} ms"));
+    lines.push(row("age", format!("{}, clocks known to {:.1} ms", pair(age), r.stats.clock_error().as_millis_f64())));
+    let stages: Vec<String> =
+        r.stats.stages_now().iter().map(|(name, ms)| format!("{} {ms:.1}", short(name))).collect();
+    lines.push(row("  of it", stages.join(", ")));
+    lines.push(row("key to it", pair(key)));
+    let [down, up, frames, pixels] = r.rates;
+    lines.push(row("frames", format!("{:.1} /s, {:.2} Mpx/s", frames.now, pixels.now / 1e6)));
+    let carried = r.burst.map_or(String::new(), |b| format!(", the line has carried {:.1}", b as f64 / 1e6));
+    lines.push(row("down", format!("{:.2} Mbit/s, peak {:.2}{carried}", down.now / 1e6, down.peak / 1e6)));
+    let upwards = r.figures.uplink_bps as f64 / 1e6;
+    lines.push(row("up", format!("{:.2} Mbit/s, peak {:.2}, room for {upwards:.1}", up.now / 1e6, up.peak / 1e6)));
+    let rtt = r.rtt.map_or("-".into(), |rtt| format!("{:.1} ms", rtt.as_millis_f64()));
+    let (variation, queue) = (r.figures.rtt_variation.as_millis_f64(), r.moments.queue.as_millis_f64());
+    lines.push(row("round trip", format!("{rtt} \u{b1}{variation:.1}, queue {queue:.1} ms")));
+    let loss = f64::from(r.moments.lost_permille) / 10.0;
+    let mut repair = format!("{loss:.1} % down, {} times given up", r.figures.gave_up);
+    if r.dropped_input > 0 {
+        repair += &format!(", {} inputs too old", r.dropped_input);
+    }
+    lines.push(row("loss", repair));
+    let f = &r.figures;
+    let classes = [("picture", f.picture), ("pointer", f.cursor), ("feedback", f.feedback), ("other", f.other)];
+    let classes: Vec<String> = classes.iter().map(|(name, (_, bytes))| format!("{name} {}", volume(*bytes))).collect();
+    lines.push(row("bytes", classes.join(", ")));
+    if let Some(tiles) = r.tiles {
+        lines.push(exactness(r.now, tiles));
+    }
+    let mut legend = vec![name("coders")];
+    legend.extend(CODERS.iter().map(|(name, colour)| (format!("{name} "), *colour)));
+    lines.push(legend);
+    let marks = r.tiles.map(|t| t.marks(r.now)).unwrap_or_default();
+    Overlay { lines, marks: marks.into_iter().map(|(rect, op)| (rect, coder(op).1)).collect() }
+}
+
+/// The same for scripts. Bits are per second, times microseconds.
+pub fn json(r: &Readings<'_>) -> Value {
+    let [down, up, frames, pixels] = r.rates;
+    let rate =
+        |rate: Rate| json!({ "now": rate.now.round(), "peak": rate.peak.round(), "average": rate.average.round() });
+    let kind = |(packets, bytes): (u64, u64)| json!({ "packets": packets, "bytes": bytes });
+    let link = r.link.unwrap_or_default();
+    let percent = |part: u64, of: u64| (of > 0).then(|| part as f64 * 100.0 / of as f64);
+    let f = &r.figures;
+    let (lossy, since) = r.tiles.map(Tiles::exactness).unwrap_or_default();
+    json!({
+        "link": {
+            "rtt_us": r.rtt.map(Span::as_micros),
+            "rtt_variation_us": f.rtt_variation.as_micros(),
+            "rtt_max_us": r.rtt_max.as_micros(),
+            "received_bits_per_second": rate(down),
+            "sent_bits_per_second": rate(up),
+            "carried_bits_per_second": r.burst,
+            "uplink_bits_per_second": f.uplink_bps,
+            "queue_us": r.moments.queue.as_micros(),
+            "loss_down_percent": percent(f.expected.saturating_sub(f.received), f.expected),
+            "loss_up_percent": percent(link.lost, link.sent_packets),
+            "packets_received": link.recv_packets,
+            "packets_sent": link.sent_packets,
+            "mtu": link.mtu,
+        },
+        "received": {
+            "picture": kind(f.picture), "cursor": kind(f.cursor), "feedback": kind(f.feedback), "other": kind(f.other),
+        },
+        "frames_per_second": { "now": frames.now, "peak": frames.peak, "average": frames.average },
+        "pixels_per_second": rate(pixels),
+        "gave_up": f.gave_up,
+        "exact": {
+            "lossy_tiles": lossy,
+            "for_us": since.map(|since| r.now.since(since).as_micros()),
+        },
+    })
+}
+
+fn exactness(now: Stamp<ViewerClock>, tiles: &Tiles) -> Line {
+    match tiles.exactness() {
+        (0, Some(since)) => {
+            let seconds = now.since(since).as_micros() / 1_000_000;
+            vec![name("exact"), (format!("all that has come, for {seconds} s"), GOOD)]
+        }
+        (0, None) => vec![name("exact"), ("nothing has come yet".into(), PLAIN)],
+        (n, _) => vec![name("exact"), (format!("not yet: {n} tiles were written with loss"), WARM)],
+    }
+}
+
+fn row(label: &str, value: String) -> Line {
+    vec![name(label), (value, PLAIN)]
+}
+
+fn name(label: &str) -> (String, Colour) {
+    (format!("{label:<11}"), FAINT)
+}
+
+/// A stage's name in a word.
+fn short(stage: &str) -> &str {
+    match stage {
+        "capture to plan" => "wait",
+        "plan to coded" => "code",
+        "coded to sent" => "pace",
+        other => other,
+    }
+}
+
+fn volume(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings<'a>(stats: &'a Stats, tiles: Option<&'a Tiles>) -> Readings<'a> {
+        Readings {
+            now: Stamp::from_micros(9_000_000),
+            host: "desk",
+            size: Some(Size::new(800, 600)),
+            stats,
+            rates: [Rate { now: 1.5e6, peak: 3e6, average: 1e6 }; 4],
+            burst: Some(20_000_000),
+            rtt: Some(Span::millis(41)),
+            rtt_max: Span::millis(60),
+            link: Some(LinkStats { sent_packets: 200, lost: 3, mtu: 1_452, ..LinkStats::default() }),
+            tiles,
+            dropped_input: 2,
+            moments: Moments { lost_permille: 7, ..Moments::default() },
+            figures: Figures { picture: (10, 12_345), expected: 1_000, received: 993, ..Figures::default() },
+        }
+    }
+
+    #[test]
+    fn every_figure_has_its_line_and_fits() {
+        let stats = Stats::default();
+        let mut tiles = Tiles::new(Size::new(800, 600));
+        let at = Stamp::from_micros(8_900_000);
+        let seen = telepane_codec::Seen { op: 6, rect: telepane_model::Rect::new(0, 0, 800, 600), from: None };
+        tiles.on_slice(at, &[seen]);
+        let overlay = draw(&readings(&stats, Some(&tiles)));
+        let text: Vec<String> = overlay.lines.iter().map(|l| l.iter().map(|(t, _)| t.as_str()).collect()).collect();
+        let has = |words: &str| assert!(text.iter().any(|l| l.contains(words)), "{words:?} in {text:#?}");
+        for words in [
+            "desk  800x600",
+            "nothing changes",
+            "1.50 Mbit/s, peak 3.00, the line has carried 20.0",
+            "41.0 ms",
+            "0.7 % down",
+            "2 inputs too old",
+            "picture 12 kB",
+            "all that has come, for 0 s",
+            "film",
+            "1.50 Mpx/s",
+        ] {
+            has(words);
+        }
+        assert!(text.iter().all(|l| l.chars().count() <= 78), "{text:#?}");
+        assert_eq!(overlay.marks.len(), 1);
+    }
+
+    #[test]
+    fn scripts_get_percentages_and_rates() {
+        let stats = Stats::default();
+        let value = json(&readings(&stats, None));
+        assert_eq!(value["link"]["loss_down_percent"], 0.7);
+        assert_eq!(value["link"]["loss_up_percent"], 1.5);
+        assert_eq!(value["link"]["received_bits_per_second"]["peak"], 3_000_000.0);
+        assert_eq!(value["received"]["picture"]["packets"], 10);
+        assert_eq!(value["exact"]["for_us"], Value::Null);
+    }
+}

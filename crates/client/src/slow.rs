@@ -1,0 +1,180 @@
+//! What is slow now, in one sentence: a pure judgement over the last moments' figures, so that a person knows whom to
+//! blame (the line, the wireless, the host, the application, this machine) and what would help.
+//!
+//! Each part has a time that nobody notices ([`UNNOTICED`]); the part that exceeds its own by the most is named. The path's
+//! own delay is not slowness but distance, and is named only when nothing else is and it alone is felt.
+
+use telepane_model::Span;
+
+/// The median stages of what was shown in the last moments, and what is known of the line.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// Updates shown in them; with none there is nothing to judge but silence.
+    pub shown: u32,
+    /// From the capture to the plan: work waits for room on the line, or for the coder.
+    pub wait: Span,
+    /// Coding.
+    pub code: Span,
+    /// From coded to sent: the pacer holds it back.
+    pub pace: Span,
+    /// How much longer than the shortest of the last half minute the network took.
+    pub queue: Span,
+    /// How far the slowest of the network's times lie above their median (95th percentile).
+    pub spread: Span,
+    /// The shortest way of the last half minute.
+    pub distance: Span,
+    /// Decoding, and waiting for it.
+    pub decode: Span,
+    /// Presenting.
+    pub show: Span,
+    /// From an input that reached the desktop to the capture of what it changed, if there was one.
+    pub application: Option<Span>,
+    /// Packets lost of a thousand.
+    pub lost_permille: u32,
+    /// How long the host has not answered, if it does not.
+    pub silent: Option<Span>,
+}
+
+/// Who is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// Nobody.
+    Nobody,
+    /// Nothing was shown lately.
+    Idle,
+    /// The host does not answer.
+    Silent,
+    /// The line carries less than is sent.
+    Line,
+    /// The line loses packets.
+    Loss,
+    /// The way there is long.
+    Distance,
+    /// The way takes now long, now short, as radio does.
+    Wireless,
+    /// The host's processor.
+    Host,
+    /// The program on the host.
+    Application,
+    /// This machine.
+    Viewer,
+}
+
+/// A part that takes no longer than this is not slow: half a frame at 60 Hz, below what anybody sees.
+pub const UNNOTICED: Span = Span::millis(8);
+/// An application may take a frame at 30 Hz to draw before it is called slow.
+const UNNOTICED_APPLICATION: Span = Span::millis(33);
+/// Below 2 % repair keeps up unseen (`research/rate-control.md` §5: 1 % costs nothing visible).
+const LOSS_PERMILLE: u32 = 20;
+/// From 40 ms one way typing is felt to be remote (anchors.md §3.3: "heavier" from 40 ms).
+const FAR: Span = Span::millis(40);
+
+/// The judgement.
+pub fn judge(m: &Moments) -> Slow {
+    if m.silent.is_some() {
+        return Slow::Silent;
+    }
+    if m.shown == 0 {
+        return if m.lost_permille >= LOSS_PERMILLE { Slow::Loss } else { Slow::Idle };
+    }
+    let over = |span: Span, unnoticed: Span| span.saturating_sub(unnoticed);
+    // What waits for room waits for the line: only while the coder is slow itself is the waiting the coder's.
+    let busy = m.code > UNNOTICED;
+    let line = over(m.queue + m.pace + if busy { Span::ZERO } else { m.wait }, UNNOTICED);
+    let host = over(m.code + if busy { m.wait } else { Span::ZERO }, UNNOTICED);
+    let wireless = over(m.spread, UNNOTICED + UNNOTICED);
+    let viewer = over(m.decode + m.show, UNNOTICED);
+    let application = m.application.map_or(Span::ZERO, |a| over(a, UNNOTICED_APPLICATION));
+    let parts = [
+        (line, Slow::Line),
+        (host, Slow::Host),
+        (wireless, Slow::Wireless),
+        (application, Slow::Application),
+        (viewer, Slow::Viewer),
+    ];
+    // Of equals the first one.
+    let worst = parts.into_iter().rev().max_by_key(|(span, _)| *span).unwrap_or((Span::ZERO, Slow::Nobody));
+    match worst {
+        (span, slow) if span > Span::ZERO => slow,
+        _ if m.lost_permille >= LOSS_PERMILLE => Slow::Loss,
+        _ if m.distance >= FAR => Slow::Distance,
+        _ => Slow::Nobody,
+    }
+}
+
+/// The judgement as a sentence, with its figure.
+pub fn sentence(m: &Moments) -> String {
+    let ms = |span: Span| format!("{:.0} ms", span.as_millis_f64());
+    match judge(m) {
+        Slow::Nobody => "nothing is slow now".into(),
+        Slow::Idle => "nothing changes now".into(),
+        Slow::Silent => format!("slow now: the host has not answered for {}", ms(m.silent.unwrap_or_default())),
+        Slow::Line => format!("slow now: the line, packets wait {} for room", ms(m.queue + m.pace + m.wait)),
+        Slow::Loss => format!("slow now: the line, it loses {:.1} % of the packets", f64::from(m.lost_permille) / 10.0),
+        Slow::Distance => format!("slow now: the distance alone takes {} one way", ms(m.distance)),
+        Slow::Wireless => format!("slow now: the Wi-Fi, packets come up to {} late", ms(m.spread)),
+        Slow::Host => format!("slow now: the host's processor, coding takes {}", ms(m.wait + m.code)),
+        Slow::Application => {
+            format!("slow now: the application, it takes {} to draw", ms(m.application.unwrap_or_default()))
+        }
+        Slow::Viewer => format!("slow now: this machine, decoding and showing take {}", ms(m.decode + m.show)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALM: Moments = Moments {
+        shown: 30,
+        wait: Span::millis(1),
+        code: Span::millis(2),
+        pace: Span::ZERO,
+        queue: Span::millis(1),
+        spread: Span::millis(2),
+        distance: Span::millis(12),
+        decode: Span::millis(1),
+        show: Span::millis(1),
+        application: Some(Span::millis(12)),
+        lost_permille: 2,
+        silent: None,
+    };
+
+    fn ms(n: u64) -> Span {
+        Span::millis(n)
+    }
+
+    #[test]
+    fn each_has_its_day() {
+        let days: [(Moments, Slow, &str); 12] = [
+            (CALM, Slow::Nobody, "nothing is slow"),
+            (Moments { shown: 0, ..CALM }, Slow::Idle, "nothing changes"),
+            (Moments { silent: Some(ms(900)), ..CALM }, Slow::Silent, "900 ms"),
+            (Moments { queue: ms(45), ..CALM }, Slow::Line, "the line"),
+            (Moments { wait: ms(60), ..CALM }, Slow::Line, "61 ms"),
+            (Moments { pace: ms(20), spread: ms(20), ..CALM }, Slow::Line, "the line"),
+            (Moments { lost_permille: 35, ..CALM }, Slow::Loss, "3.5 %"),
+            (Moments { distance: ms(70), ..CALM }, Slow::Distance, "70 ms"),
+            (Moments { spread: ms(60), queue: ms(5), ..CALM }, Slow::Wireless, "Wi-Fi"),
+            (Moments { code: ms(40), wait: ms(30), queue: ms(20), ..CALM }, Slow::Host, "70 ms"),
+            (Moments { application: Some(ms(180)), ..CALM }, Slow::Application, "180 ms"),
+            (Moments { decode: ms(9), show: ms(30), ..CALM }, Slow::Viewer, "39 ms"),
+        ];
+        for (moments, want, words) in days {
+            assert_eq!(judge(&moments), want, "{moments:?}");
+            assert!(sentence(&moments).contains(words), "{}", sentence(&moments));
+        }
+    }
+
+    #[test]
+    fn the_worst_is_named_and_what_nobody_notices_is_not() {
+        let both = Moments { queue: ms(30), show: ms(50), ..CALM };
+        assert_eq!(judge(&both), Slow::Viewer);
+        assert_eq!(judge(&Moments { show: ms(25), ..both }), Slow::Line);
+        // Far away and a little lossy, but with a slow part: the part.
+        assert_eq!(judge(&Moments { distance: ms(150), lost_permille: 50, ..both }), Slow::Viewer);
+        assert_eq!(judge(&Moments { queue: ms(7), wait: Span::ZERO, ..CALM }), Slow::Nobody);
+        assert_eq!(judge(&Moments { application: None, ..CALM }), Slow::Nobody);
+        assert_eq!(judge(&Moments { shown: 0, lost_permille: 500, ..CALM }), Slow::Loss);
+    }
+}
