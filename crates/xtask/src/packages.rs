@@ -21,7 +21,8 @@ pub enum Purpose {
     Build,
     /// A virtual desktop with applications, for the demo and the tests.
     Desktop,
-    /// What only the tests call: a Vulkan driver on the processor, another clipboard tool, keyboard layouts, namespaces.
+    /// What only the tests call: a Vulkan driver on the processor, another clipboard tool, keyboard layouts, namespaces, a
+    /// Wayland compositor.
     Tests,
     /// Other remote desktops, measured beside ours; only for `bench`, never installed by `demo` or `test`.
     Peers,
@@ -82,9 +83,9 @@ pub const TABLE: &[Group] = &[
     },
     Group {
         purpose: Purpose::Tests,
-        why: "for tests of the GPU renderer, clipboard, keyboard layouts and networks",
-        megabytes: 42,
-        names: &["mesa-vulkan-drivers", "xsel", "x11-xkb-utils", "iproute2", "util-linux"],
+        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks and Wayland sessions",
+        megabytes: 61,
+        names: &["mesa-vulkan-drivers", "xsel", "x11-xkb-utils", "iproute2", "util-linux", "weston", "xwayland"],
     },
     Group {
         purpose: Purpose::Peers,

@@ -1,7 +1,7 @@
 //! What bad input gets: an exit code, and a message that says what to do next.
 
 use super::process::{PATIENCE, Running, Scratch, Signal, now};
-use super::stage::{Agent, connect, connect_without_code, serve};
+use super::stage::{Agent, connect, connect_without_code, serve, serve_with_own_code};
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
@@ -80,6 +80,10 @@ fn a_command_line_or_a_file_that_is_wrong() {
     expect(connect(&dir, "a", None, "127.0.0.1", &["--config", &config]), 2, &["rendrer", "line 2", "correct it"]);
     expect(connect(&dir, "a", None, "127.0.0.1", &["--fingerprint", "xyz"]), 2, &["--fingerprint"]);
     expect(connect(&dir, "a", None, "127.0.0.1", &["--size", "big"]), 2, &["1280x720"]);
+    let nowhere = dir.join("missing").join("notes").display().to_string();
+    expect(connect(&dir, "a", None, "127.0.0.1", &["--notes", &nowhere]), 2, &["No such file"]);
+    let scene = ["--synthetic", "editor", "--notes", &nowhere];
+    expect(serve(&dir, "127.0.0.1:0", &scene), 2, &["notes", "No such file", "another file"]);
 
     let config = dir.write("host.toml", "shared = true\nlimt = \"2M\"\n").display().to_string();
     let ended = serve(&dir, "127.0.0.1:0", &["--config", &config, "--synthetic", "editor"]);
@@ -90,10 +94,27 @@ fn a_command_line_or_a_file_that_is_wrong() {
 #[test]
 fn a_display_that_is_not_there_and_a_port_in_use() {
     let dir = Scratch::new();
-    expect(serve(&dir, "127.0.0.1:0", &["--display", ":4999"]), 1, &[":4999", "--virtual"]);
+    expect(serve(&dir, "127.0.0.1:0", &["--display", ":4999"]), 3, &[":4999", "--virtual"]);
     let agent = Agent::start(&dir, &SCENE);
     let addr = agent.addr.to_string();
-    expect(serve(&dir, &addr, &SCENE), 1, &[&agent.addr.port().to_string(), "--listen"]);
+    let other = Scratch::new();
+    expect(serve(&other, &addr, &SCENE), 3, &[&agent.addr.port().to_string(), "--listen"]);
+}
+
+#[test]
+fn a_second_agent_on_the_same_state() {
+    let dir = Scratch::new();
+    // Without a code file, so that the agent makes a code of its own and keeps it there.
+    let mut first = serve_with_own_code(&dir);
+    let code = first.line("code ");
+    expect(serve_with_own_code(&dir), 2, &["another agent", "--state-dir"]);
+    let file = std::fs::read_to_string(dir.join("host").join("access_code")).expect("the first one's");
+    assert_eq!(code, format!("code {}", file.trim()), "the second one changed nothing");
+    assert_eq!(first.ended(), None);
+    // A killed one holds nothing.
+    first.signal(Signal::Kill);
+    first.exit_code(PATIENCE);
+    serve_with_own_code(&dir).line("ready ");
 }
 
 /// It ends with this code, and each of `words` is in what it says.

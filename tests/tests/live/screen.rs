@@ -9,8 +9,9 @@ use std::time::Duration;
 use x11rb::connection::Connection;
 use x11rb::protocol::xfixes::ConnectionExt as _;
 use x11rb::protocol::xproto::{
-    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ConnectionExt as _, ImageFormat, InputFocus,
-    KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, Window,
+    AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ConnectionExt as _, EventMask,
+    GrabMode, GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState,
+    Window,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::reexports::x11rb_protocol::parse_display::parse_display;
@@ -150,6 +151,42 @@ impl Screen {
         self.fake(MOTION_NOTIFY_EVENT, 0, x, y);
     }
 
+    /// Moves the pointer by a distance, as a mouse does.
+    pub fn point_by(&self, dx: i16, dy: i16) {
+        self.fake(MOTION_NOTIFY_EVENT, 1, dx, dy);
+    }
+
+    /// Puts the pointer somewhere as an application does, not a hand.
+    pub fn warp(&self, x: i16, y: i16) {
+        let warp = self.conn.warp_pointer(x11rb::NONE, self.root, 0, 0, 0, 0, x, y);
+        warp.expect("alive").check().expect("it can be warped");
+    }
+
+    /// Whether some client holds the pointer: then nobody else may.
+    pub fn pointer_is_grabbed(&self) -> bool {
+        let grab = self.conn.grab_pointer(
+            false,
+            self.root,
+            EventMask::NO_EVENT,
+            GrabMode::ASYNC,
+            GrabMode::ASYNC,
+            x11rb::NONE,
+            x11rb::NONE,
+            x11rb::CURRENT_TIME,
+        );
+        let status = grab.expect("alive").reply().expect("an answer").status;
+        if status == GrabStatus::SUCCESS {
+            self.conn.ungrab_pointer(x11rb::CURRENT_TIME).expect("alive").check().expect("it was ours");
+        }
+        status == GrabStatus::ALREADY_GRABBED
+    }
+
+    /// A text property of the root, such as its resources.
+    pub fn root_text(&self, property: AtomEnum) -> String {
+        let asked = self.conn.get_property(false, self.root, property, AtomEnum::STRING, 0, 1 << 16);
+        String::from_utf8_lossy(&asked.expect("alive").reply().expect("an answer").value).into_owned()
+    }
+
     /// Clicks the first button at a place.
     pub fn click(&self, x: i16, y: i16) {
         self.point(x, y);
@@ -203,6 +240,13 @@ impl Screen {
             shown.then(|| [i32::from(g.x), i32::from(g.y), i32::from(g.width), i32::from(g.height)])
         };
         tree.children.iter().filter_map(shown).collect()
+    }
+
+    /// Presses Ctrl, Alt and a letter, and lifts them.
+    pub fn chord(&self, letter: char) {
+        [LEFT_CTRL, LEFT_ALT].into_iter().for_each(|key| self.press(key));
+        self.type_text(&letter.to_string());
+        [LEFT_ALT, LEFT_CTRL].into_iter().for_each(|key| self.lift(key));
     }
 
     /// Gives all windows below the root this size, as a person or a window manager would.
@@ -315,6 +359,8 @@ pub const NO_KEY: [u8; 0] = [];
 pub const LEFT_CTRL: u8 = 29;
 /// See [`LEFT_CTRL`].
 pub const LEFT_SHIFT: u8 = 42;
+/// See [`LEFT_CTRL`].
+pub const LEFT_ALT: u8 = 56;
 
 fn starting() -> MutexGuard<'static, ()> {
     STARTING.lock().unwrap_or_else(PoisonError::into_inner)

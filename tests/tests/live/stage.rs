@@ -80,6 +80,21 @@ pub fn serve(dir: &Scratch, listen: &str, args: &[&str]) -> Running {
     start_agent(Command::new(program("telepane-host")), dir, &code, listen, args)
 }
 
+/// `telepane-host serve` of an invented scene, with a code that it makes itself.
+pub fn serve_with_own_code(dir: &Scratch) -> Running {
+    let mut command = Command::new(program("telepane-host"));
+    environment(&mut command, &dir.join("")).args(["serve", "--listen", "127.0.0.1:0", "--synthetic", "editor"]);
+    Running::start("telepane-host", command.arg("--state-dir").arg(dir.join("host")))
+}
+
+/// `telepane-host serve` without a source, on an environment with these variables more.
+pub fn serve_in(dir: &Scratch, variables: &[(&str, &str)], args: &[&str]) -> Running {
+    let mut command = Command::new(program("telepane-host"));
+    environment(&mut command, &dir.join("")).envs(variables.iter().copied());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--state-dir"]).arg(dir.join("host")).args(args);
+    Running::start("telepane-host", &mut command)
+}
+
 fn start_agent(mut command: Command, dir: &Scratch, code: &Path, listen: &str, args: &[&str]) -> Running {
     environment(&mut command, &dir.join(""));
     command.args(["serve", "--listen", listen, "--state-dir"]).arg(dir.join("host"));
@@ -96,6 +111,14 @@ pub fn connect(dir: &Scratch, state: &str, screen: Option<&Screen>, host: &str, 
 /// The same without a code.
 pub fn connect_without_code(dir: &Scratch, state: &str, screen: Option<&Screen>, host: &str, args: &[&str]) -> Running {
     start_client(Command::new(program("telepane")), dir, state, screen, host, args)
+}
+
+/// `telepane connect` with the code, on `screen`, where everything is drawn `factor` times as large.
+pub fn connect_scaled(dir: &Scratch, screen: &Screen, factor: &str, host: &str, args: &[&str]) -> Running {
+    let code = dir.write("client-code", CODE).display().to_string();
+    let mut command = Command::new("env");
+    command.arg(format!("WINIT_X11_SCALE_FACTOR={factor}")).arg(program("telepane"));
+    start_client(command, dir, "client", Some(screen), host, &[&["--access-code-file", code.as_str()], args].concat())
 }
 
 /// `telepane connect` with the code, on `screen` and in a network namespace.

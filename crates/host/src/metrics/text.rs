@@ -39,7 +39,7 @@ pub fn render(figures: &Figures) -> String {
     out
 }
 
-fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 18] {
+fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 19] {
     [
         ("telepane_sent_bytes_total", "Datagram and control bytes handed to QUIC", c.sent_bytes),
         ("telepane_copied_jobs_total", "Coding jobs answered with what another viewer had coded", c.copied),

@@ -1,0 +1,47 @@
+//! The captured pointer: motion instead of places, for programs that put the pointer back all the time.
+
+use super::process::{PATIENCE, have, until};
+use super::screen::no_key_held;
+use super::stage::Stage;
+
+#[test]
+fn a_captured_pointer_tells_motion_and_is_set_free() {
+    if !have("captured pointer", &["Xvfb"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let (here, there) = (&stage.here, &stage.there);
+    let at = |what: &str, place: (i16, i16)| until(what, PATIENCE, || here.pointer_at() == place);
+    there.point(100, 100);
+    at("places are told", (100, 100));
+    assert!(!there.pointer_is_grabbed());
+
+    there.chord('r');
+    until("the pointer is captured", PATIENCE, || there.pointer_is_grabbed());
+    no_key_held(here, PATIENCE);
+    there.point_by(30, 20);
+    at("motion is told", (130, 120));
+
+    // A game: it puts the pointer into the middle after every motion. The hand goes on further than either screen is wide.
+    for round in 0..7 {
+        here.warp(400, 300);
+        at("the application has put it there", (400, 300));
+        there.point_by(150, -10);
+        let took = until("motion goes on from there", PATIENCE, || here.pointer_at() == (550, 290));
+        println!("captured pointer: {} px to the right, {took:?}", (round + 1) * 150);
+    }
+    // The picture has the host's pointer in it now, so it is not compared until the platform's own is back.
+    there.chord('r');
+    until("the pointer is free", PATIENCE, || !there.pointer_is_grabbed());
+    assert_eq!(there.pointer_at(), (550, 290), "it goes on where the host's pointer is");
+    there.point(200, 150);
+    at("places are told again", (200, 150));
+
+    // Whoever takes the keyboard gets the pointer as well.
+    there.chord('r');
+    until("the pointer is captured", PATIENCE, || there.pointer_is_grabbed());
+    there.focus_nobody();
+    until("the pointer is free", PATIENCE, || !there.pointer_is_grabbed());
+    // The sentence about the way out is gone after some seconds.
+    stage.exact();
+}

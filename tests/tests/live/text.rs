@@ -1,0 +1,50 @@
+//! Text that the host's keyboard has no keys for: typed into the client's window, it arrives as it is.
+
+use super::process::{PATIENCE, have, until};
+use super::stage::Stage;
+
+#[test]
+fn text_outside_the_layout_arrives() {
+    if !have("text", &["Xvfb", "xterm", "xdotool"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let file = stage.dir.join("typed");
+    let _xterm = stage.terminal(&format!("cat > {}", file.display()));
+    stage.there.click(200, 100);
+    // xdotool gives a spare key of the client's screen one character after another, as virtual keyboards do.
+    for text in ["plain", "zwölf Boxkämpfer", "日本語 привет €"] {
+        let before = std::fs::read_to_string(&file).unwrap_or_default();
+        let home = stage.dir.join("");
+        let mut typing = stage.there.run("xdotool", &home, &["xdotool", "type", "--delay", "60", &format!("{text}\n")]);
+        assert_eq!(typing.exit_code(PATIENCE), 0);
+        let mut now = String::new();
+        let took = until("what was typed arrived", PATIENCE, || {
+            now = std::fs::read_to_string(&file).unwrap_or_default();
+            now.ends_with('\n') && now.len() > before.len()
+        });
+        assert_eq!(now, format!("{before}{text}\n"));
+        println!("text: {text:?} after {took:?}");
+    }
+    stage.exact();
+}
+
+#[test]
+fn what_an_input_method_composes_arrives() {
+    if !have("composed text", &["Xvfb", "xterm", "setxkbmap", "xkbcomp"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let file = stage.dir.join("typed");
+    let _xterm = stage.terminal(&format!("cat > {}", file.display()));
+    // Dead keys here and none on the host. Xlib's own input method composes what the client's window gets.
+    let home = stage.dir.join("");
+    let layout = ["setxkbmap", "-layout", "us", "-variant", "intl"];
+    assert_eq!(stage.there.run("setxkbmap", &home, &layout).exit_code(PATIENCE), 0);
+    stage.there.click(200, 100);
+    stage.there.type_text("x'e\"u\n");
+    let typed = || std::fs::read_to_string(&file).unwrap_or_default();
+    let took = until("what was composed arrived", PATIENCE, || typed().ends_with('\n'));
+    assert_eq!(typed(), "xéü\n");
+    println!("text: composed text after {took:?}");
+}
