@@ -112,7 +112,9 @@ pub fn sentence(m: &Moments) -> String {
         Slow::Line => format!("slow now: the line, packets wait {} for room", ms(m.queue + m.pace + m.wait)),
         Slow::Loss => format!("slow now: the line, it loses {:.1} % of the packets", f64::from(m.lost_permille) / 10.0),
         Slow::Distance => format!("slow now: the distance alone takes {} one way", ms(m.distance)),
-        Slow::Wireless => format!("slow now: the Wi-Fi, packets come up to {} late", ms(m.spread)),
+        Slow::Wireless => {
+            format!("slow now: the way there is uneven, as over Wi-Fi: packets come up to {} late", ms(m.spread))
+        }
         Slow::Host => format!("slow now: the host's processor, coding takes {}", ms(m.wait + m.code)),
         Slow::Application => {
             format!("slow now: the application, it takes {} to draw", ms(m.application.unwrap_or_default()))

@@ -48,6 +48,8 @@ const RECENT: usize = 256;
 const MOMENTS: Span = Span::secs(2);
 /// The path's own delay is the least of so many seconds, as the rate controller has it.
 const BASE_SECONDS: u64 = 30;
+/// Updates from which the slowest twentieth means something.
+const ENOUGH: usize = 20;
 /// The network's place among the stages.
 const NETWORK: usize = 3;
 /// The stages of an update, in order: the first three on the host's clock, the fourth across both, the last two on the
@@ -135,6 +137,8 @@ impl Stats {
         let mut network: Vec<Span> = rows().filter_map(|r| r.stages.get(NETWORK).copied().flatten()).collect();
         network.sort_unstable();
         let distance = self.base.iter().map(|(_, least)| *least).min().unwrap_or_default();
+        // Of fewer one late packet would be the 95th percentile.
+        let enough = network.len() >= ENOUGH;
         let slowest = network.get((network.len() * 95).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
         Moments {
             shown: rows().count() as u32,
@@ -142,7 +146,7 @@ impl Stats {
             code: stage(1),
             pace: stage(2),
             queue: stage(NETWORK).saturating_sub(distance),
-            spread: slowest.saturating_sub(stage(NETWORK)),
+            spread: if enough { slowest.saturating_sub(stage(NETWORK)) } else { Span::ZERO },
             distance,
             decode: stage(4),
             show: stage(5),
