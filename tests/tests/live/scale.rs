@@ -29,7 +29,7 @@ fn a_client_at_200_percent_shows_pixels_as_they_are() {
     until("the window has its size in pixels", PATIENCE, || there.windows().iter().any(|w| w[2..] == [800, 600]));
 }
 
-// spec: K-21
+// spec: K-30
 #[test]
 fn a_virtual_desktop_takes_the_clients_scale() {
     if !have("scale of a virtual desktop", &["Xvfb", "mousepad"]) {

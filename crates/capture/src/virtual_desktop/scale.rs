@@ -47,7 +47,7 @@ impl Scale {
         Ok(Self { conn, screen, root, manager: None, serial: 0, percent: 100 })
     }
 
-    // spec: K-21
+    // spec: K-30
     /// Sets it; false when it is that already.
     pub(super) fn set(&mut self, percent: u16) -> Result<bool, ReplyError> {
         let percent = percent.clamp(RANGE.0, RANGE.1);
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(resources("", 100), "Xft.dpi:\t96\nXcursor.size:\t24\n");
     }
 
-    // spec: K-21
+    // spec: K-30
     #[test]
     fn settings_are_laid_out_as_the_specification_says() {
         let bytes = xsettings(200, 7);
