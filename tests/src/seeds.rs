@@ -31,6 +31,7 @@ pub fn all() -> Vec<SeedInput> {
     add("protocol_fec", groups());
     add("codec_decode", slices());
     add("codec_roundtrip", programs());
+    add("codec_text", text_ops());
     add("trust_auth_message", auth_messages().into_iter().map(|(name, message)| (name, message.encode())).collect());
     add("trust_handshake_host", streams());
     add("trust_permissions", permission_files());
@@ -52,6 +53,27 @@ fn groups() -> Vec<(&'static str, Vec<u8>)> {
         bytes
     };
     vec![("whole", group(0)), ("first-and-last-missing", group(0b101)), ("too-few", group(0b111))]
+}
+
+/// Text ops' payloads: alone, open, with what was there, in another lane.
+fn text_ops() -> Vec<(&'static str, Vec<u8>)> {
+    use telepane_codec::text::{Coded, FRESH, Lane, OLD, OPEN};
+    let size = Size::new(61, 43);
+    let (held, mut newest) = (Pixels::new(size), Pixels::new(size));
+    newest.fill(size.rect(), [250, 250, 250]);
+    (0..90).for_each(|i| newest.fill(Rect::new(i * 7 % 58, i * 5 % 41, 3, 1), [(i % 6 * 40) as u8; 3]));
+    let payload = |flags: u8, rects: &[Rect<Surf>]| {
+        let mut lane = Lane::default();
+        let mut op = lane.begin(flags);
+        rects.iter().for_each(|r| assert_eq!(lane.encode(&mut op, &newest, &held, *r, 4000), Coded::Whole));
+        lane.finish(&op).to_vec()
+    };
+    vec![
+        ("alone", payload(0, &[Rect::new(3, 4, 40, 30)])),
+        ("open", payload(OPEN, &[Rect::new(0, 0, 30, 20), Rect::new(30, 20, 31, 23)])),
+        ("old", payload(OPEN | OLD, &[Rect::new(11, 9, 50, 34)])),
+        ("lane", payload(FRESH | 2, &[Rect::new(60, 42, 1, 1), Rect::new(0, 1, 61, 12)])),
+    ]
 }
 
 fn datagrams() -> Vec<(&'static str, Vec<u8>)> {

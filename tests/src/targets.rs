@@ -7,6 +7,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("codec_decode", telepane_codec::fuzzing::decode),
     ("codec_roundtrip", telepane_codec::fuzzing::roundtrip),
+    ("codec_text", telepane_codec::fuzzing::text),
     ("protocol_control", telepane_protocol::fuzzing::control),
     ("protocol_datagram", telepane_protocol::fuzzing::datagram),
     ("protocol_fec", telepane_protocol::fuzzing::fec),

@@ -9,6 +9,7 @@ use crate::diff;
 use crate::exact::ExactDecoder;
 use crate::fault::CodecFault;
 use crate::film::FilmDecoder;
+use crate::text::{LANES, Lane, TextOp};
 use crate::wire::{Reader, kind, limits, next_op};
 use crate::{fill, shift};
 use telepane_model::{Pixels, Rect, Region, Size, Surf};
@@ -36,6 +37,8 @@ pub struct Decoder {
     exact: ExactDecoder,
     film: FilmDecoder,
     cache: TileCache,
+    /// The text models, each from its first use on.
+    lanes: [Option<Lane>; LANES],
     changed: Vec<Rect<Surf>>,
     /// Which op wrote what, while somebody looks.
     seen: Option<Vec<Seen>>,
@@ -63,6 +66,7 @@ impl Decoder {
             exact: ExactDecoder::default(),
             film: FilmDecoder::default(),
             cache,
+            lanes: Default::default(),
             changed: Vec::new(),
             seen: None,
         }
@@ -107,6 +111,13 @@ impl Decoder {
                     let rects = self.exact.apply(payload, room, &mut self.pixels)?;
                     self.changed.extend_from_slice(rects);
                     rects.iter().map(|r| r.area()).sum()
+                }
+                kind::TEXT => {
+                    let op = TextOp::parse(payload, room, self.pixels.size())?;
+                    let lane = &mut self.lanes[op.lane()];
+                    lane.get_or_insert_default().apply(&op, &mut self.pixels)?;
+                    self.changed.extend_from_slice(op.rects());
+                    op.work()
                 }
                 kind::FILM => self.film.apply(payload, room, &mut self.pixels, &mut self.changed)?,
                 _ => 0,
@@ -208,7 +219,7 @@ mod tests {
         let mut d = Decoder::new(Size::new(9, 9));
         let mut slice = Vec::new();
         put_op(&mut slice, 200, &[1, 2, 3]);
-        put_op(&mut slice, kind::TEXT, &[0xff; 30]);
+        put_op(&mut slice, kind::PICTURE, &[0xff; 30]);
         put_op(&mut slice, kind::FILL, &fill::payload([7, 7, 7], &[Rect::new(2, 2, 3, 3)]));
         assert_eq!(d.apply(&slice).unwrap().changed.bounds(), Rect::new(2, 2, 3, 3));
         assert_eq!(d.pixels().get(4, 4), Some([7, 7, 7]));

@@ -10,6 +10,7 @@ mod film;
 mod keep;
 mod moves;
 mod slots;
+mod text_areas;
 mod tiles;
 
 pub use slots::{SlotMap, SlotWas};
@@ -18,6 +19,7 @@ use crate::exact::ExactCoder;
 use crate::film::FilmEncoder;
 use crate::history::{History, Undo};
 use crate::plan::{Dirty, Work, cut, plan};
+use crate::text::Lane;
 use crate::wire::{RECT_BYTES, kind, limits, op_len, put_op};
 use crate::{diff, fill, kernel};
 use moves::Mover;
@@ -89,6 +91,9 @@ pub struct Encoder {
     /// The last slice that the viewer is known to have applied.
     confirmed: UpdateId,
     scratch: Vec<u8>,
+    lane: Lane,
+    /// The viewer's text model is not the lane's any more.
+    lane_lost: bool,
     /// Bytes for each pixel that the last areas took, text and pictures, in 1/1024.
     ratios: [u64; 2],
 }
@@ -151,6 +156,8 @@ impl Encoder {
             slots,
             confirmed: UpdateId::BLANK,
             scratch: Vec::new(),
+            lane: Lane::default(),
+            lane_lost: false,
             ratios: [100, 820],
         }
     }
@@ -170,6 +177,7 @@ impl Encoder {
             }
             self.tiles.forget_shown();
             self.film.lost();
+            self.lane_lost = true;
         }
         let mut run = Run {
             newest,
@@ -209,6 +217,9 @@ impl Encoder {
             let full = match work {
                 Work::Cached(rects, slots) => self.put_cached(&mut open, &run, rects, slots, &mut queue),
                 Work::Fill(colour, rects) => self.put_fill(&mut open, &run, colour, rects, &mut queue),
+                Work::Area(rect, TileClass::Text) if self.options.ops & 1 << kind::TEXT != 0 => {
+                    self.put_text(&mut open, &run, rect, &mut queue)
+                }
                 Work::Area(rect, class) => self.put_area(&mut open, &run, rect, class, &mut queue),
                 Work::Film(rect) => {
                     if !open.bytes.is_empty() {

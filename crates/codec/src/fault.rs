@@ -65,6 +65,12 @@ faults! {
     PaletteIndex = "palette-index", "a palette symbol has no colour";
     /// A stored body is not as long as its pixels need.
     BodySize = "body-size", "an op's body does not fit its pixels";
+    /// A TEXT op sets a flag that means nothing.
+    TextFlags = "text-flags", "a text op's flags mean nothing";
+    /// A TEXT op takes more decisions than its pixels may cost.
+    TextBudget = "text-budget", "a text op takes too many decisions";
+    /// A TEXT op reads on after its body has ended.
+    TextEnd = "text-end", "a text op goes on after its body has ended";
     /// A compressed body is no single well-formed zstd frame, or uses a dictionary or checksum.
     ZstdFrame = "zstd-frame", "a compressed body is not one plain zstd frame";
     /// A compressed body asks for a window above 128 KiB.

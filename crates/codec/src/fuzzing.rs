@@ -1,6 +1,7 @@
 //! What a fuzzer calls: any bytes, no panic, and what was coded comes back.
 
 use crate::cache::TileCache;
+use crate::text::{Coded, Lane, OPEN, TextOp};
 use crate::{Decoder, Encoder, EncoderOptions};
 use telepane_model::{Bytes, EncodeItem, EncodeJob, Pixels, Quality, Rect, Size, UpdateId, Version};
 
@@ -92,5 +93,51 @@ pub fn roundtrip(bytes: &[u8]) {
         if arrive == answer.slices.len() {
             assert!(decoder.pixels() == encoder.sent(), "the decoder holds something else than was sent");
         }
+    }
+}
+
+/// The text coder alone. `bytes` as an op's payload on a surface with something on it: a fault, or pixels, and an op that
+/// stands alone gives the same beside the framebuffer. Then as pixels, coded with flags and limits from `bytes`: they come
+/// back. Panics if not.
+pub fn text(bytes: &[u8]) {
+    let size = Size::new(61, 43);
+    let mut drawn = Pixels::new(size);
+    for (px, byte) in drawn.data_mut().chunks_exact_mut(4).zip(bytes.iter().cycle()) {
+        px[..3].copy_from_slice(&[byte & 0xf0, byte & 0xf0, byte & 0xf8]);
+    }
+    if let Ok(op) = TextOp::parse(bytes, 100_000, size) {
+        let (mut one, mut two) = (drawn.clone(), drawn.clone());
+        let applied = Lane::default().apply(&op, &mut one);
+        if !op.is_open() && op.rects().len() == 1 {
+            let apart = Lane::default().decode(&op, &two);
+            assert_eq!(applied, apart.as_ref().map(|_| ()).map_err(|fault| *fault), "two verdicts on one op");
+            for (rect, pixels) in apart.into_iter().flatten() {
+                two.paste(&pixels, rect.x, rect.y);
+            }
+            assert!(applied.is_err() || one == two, "apart it decodes to something else");
+        }
+    }
+    let mut shown = Pixels::new(size);
+    let mut held = Pixels::new(size);
+    let (mut here, mut there) = (Lane::default(), Lane::default());
+    for step in bytes.chunks(6).take(40) {
+        let [flags, x, y, w, h, limit, ..] = *step else { break };
+        let rect = Rect::new(i32::from(x % 61), i32::from(y % 43), u32::from(w % 61) + 1, u32::from(h % 43) + 1);
+        let rect = rect.intersect(size.rect());
+        let mut op = here.begin(flags & 0x18);
+        let rows = match here.encode(&mut op, &drawn, &held, rect, usize::from(limit) * 16) {
+            Coded::Whole => rect.h,
+            Coded::Rows(rows) | Coded::Costly(rows) => rows,
+        };
+        held.copy_from(&drawn, Rect::new(rect.x, rect.y, rect.w, rows));
+        if rows > 0 {
+            let payload = here.finish(&op).to_vec();
+            assert!(payload.len() <= usize::from(limit) * 16, "a text op is longer than it may be");
+            let op = TextOp::parse(&payload, u64::MAX, size).expect("our own op");
+            there.apply(&op, &mut shown).expect("our own op");
+        }
+        assert!(held == shown, "text does not come back");
+        // What is drawn next differs, so that old pixels mean something.
+        drawn.fill(Rect::new(rect.x, rect.y, 5, 3), [flags, flags, limit & OPEN]);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod anchor;
 pub mod median;
+pub mod run;
 pub mod yuv;
 
 // spec: C-11

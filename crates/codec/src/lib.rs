@@ -2,9 +2,9 @@
 //!
 //! An [`Encoder`] follows what one viewer holds of one surface in one epoch, and codes the difference to the newest
 //! pixels; a [`Decoder`] applies the slices in order and ends with exactly [`Encoder::sent`]. Each op has its module:
-//! [`fill`], [`shift`] (MOVE), [`cache`], [`exact`] and [`film`]; `protocol-spec/codec.md` describes their bytes in numbered
-//! sentences, which code and tests cite as `spec: C-n`. Kept for later: the context coder for text and
-//! the wavelet coder for pictures ([`wire::kind`]).
+//! [`fill`], [`shift`] (MOVE), [`cache`], [`text`], [`exact`] and [`film`]; `protocol-spec/codec.md` describes their bytes in
+//! numbered sentences, which code and tests cite as `spec: C-n`. Kept for later: the wavelet coder for pictures
+//! ([`wire::kind`]).
 //!
 //! No clock, no thread, no file. Unsafe code stands only in [`kernel`] (SIMD) and [`h264`] (openh264).
 
@@ -33,6 +33,7 @@ mod plan;
 pub mod shared;
 pub mod shift;
 pub mod sps;
+pub mod text;
 pub mod wire;
 
 #[cfg(test)]

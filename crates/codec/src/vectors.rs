@@ -7,6 +7,10 @@
 
 use crate::cache::{self, Run, Verb};
 use crate::film::{FilmEncoder, put_fragment};
+use crate::text::model::Model;
+use crate::text::range::RangeEncoder;
+use crate::text::rows::{Rows, View};
+use crate::text::{Coded, FRESH, Lane, OLD, OPEN};
 use crate::wire::{kind, put_op, put_rect};
 use crate::{CodecFault, Decoder, exact, fill, shift};
 use std::fmt::Write as _;
@@ -147,6 +151,7 @@ fn vectors() -> Vec<Vector> {
         let about = "EXACT as the encoder makes it, with a zstd body (C-46)";
         all.push(Vector { name, about, size, slices: vec![op(kind::EXACT, &payload)], fixed: false });
     }
+    all.push(text_vector(size, &picture, &text));
     let rect = Rect::new(3, 2, 33, 17);
     let mut film = FilmEncoder::default();
     let mut slices = Vec::new();
@@ -163,6 +168,32 @@ fn vectors() -> Vec<Vector> {
     let about = "three FILM frames of odd size in fragments (C-60 to C-69)";
     all.push(Vector { name: "film", about, size, slices, fixed: false });
     all
+}
+
+/// A chain of TEXT ops: alone, open, with what was there, again from the start, in another lane.
+fn text_vector(size: Size<Surf>, picture: &Pixels, text: &Pixels) -> Vector {
+    let mut held = Pixels::new(size);
+    let mut lanes = [Lane::default(), Lane::default()];
+    let (left, right) = (Rect::new(0, 0, 23, 24), Rect::new(23, 3, 17, 19));
+    let mut slices = Vec::new();
+    for (flags, newest, rects) in [
+        (0, text, &[left, right][..]),
+        (OPEN, picture, &[Rect::new(5, 5, 5, 3), Rect::new(10, 5, 6, 2)]),
+        (OPEN | OLD, text, &[Rect::new(2, 3, 33, 12)]),
+        (1, picture, &[Rect::new(30, 20, 4, 4)]),
+        (FRESH | OPEN | OLD, picture, &[Rect::new(30, 18, 5, 4), Rect::new(0, 0, 1, 1)]),
+        (1, text, &[Rect::new(1, 1, 38, 22)]),
+    ] {
+        let lane = &mut lanes[usize::from(flags & 3)];
+        let mut op = lane.begin(flags);
+        for rect in rects {
+            assert_eq!(lane.encode(&mut op, newest, &held, *rect, 9600), Coded::Whole);
+            held.copy_from(newest, *rect);
+        }
+        slices.push(self::op(kind::TEXT, lane.finish(&op)));
+    }
+    let about = "TEXT with every flag, two lanes, several rectangles (C-80 to C-99)";
+    Vector { name: "text", about, size, slices, fixed: true }
 }
 
 fn describe(v: &Vector, pixels: &Pixels) -> String {
@@ -221,6 +252,17 @@ fn faults() -> Vec<(CodecFault, Vec<u8>)> {
         film(7, &[&rest[..], data].concat())
     };
     let region = Rect::new(0, 0, 32, 32);
+    // Noise takes many decisions for each pixel; our encoder would not code it so.
+    let noise = Rect::new(0, 0, 24, 24);
+    let (mut pixels, mut rng) = (Pixels::new(Size::new(200, 100)), telepane_model::Rng::new(7));
+    pixels.data_mut().chunks_exact_mut(4).for_each(|p| p[..3].copy_from_slice(&rng.next_u64().to_le_bytes()[..3]));
+    let view = View { rect: noise, open: false, old: false };
+    let (mut rows, mut model, mut coder) = (Rows::default(), Model::new(), RangeEncoder::default());
+    rows.begin(&view, &pixels);
+    (0..24).for_each(|y| rows.code(&mut coder, &mut model, &view, y, &pixels, Some(&pixels)));
+    let mut costly = vec![0, 1];
+    put_rect(&mut costly, noise);
+    costly.extend_from_slice(coder.finish());
     vec![
         (Truncated, vec![0, 5, 1, 2, 3]),
         (LongVarint, vec![0, 0xff, 0xff, 0xff, 0xff, 0x7f]),
@@ -242,6 +284,9 @@ fn faults() -> Vec<(CodecFault, Vec<u8>)> {
         (ZstdFrame, exact_op(0x80, &[Rect::new(0, 0, 1, 1)], &[0x04, 0, 0, 0])),
         (ZstdWindow, exact_op(0x80, &[Rect::new(0, 0, 1, 1)], &[0x00, 0x39, 1, 0, 0])),
         (ZstdSize, exact_op(0x80, &[Rect::new(0, 0, 1, 1)], &[0x20, 2, 0x11, 0, 0, 7, 7])),
+        (TextFlags, op(kind::TEXT, &[0x20, 1, 0, 0, 0, 0])),
+        (TextBudget, op(kind::TEXT, &costly)),
+        (TextEnd, op(kind::TEXT, &[0, 1, 0, 0, 0xc7, 0x01, 99, 0xaa])),
         (FilmSlot, op(kind::FILM, &[4, 1])),
         (FilmFlags, film(8, &[])),
         (FilmOrder, film(2, &[0, 0, 1])),
