@@ -67,11 +67,11 @@ impl Encoder {
                 } else {
                     queue.push_front(Work::Area(rest, class));
                 }
-            } else if let Some(Work::Area(rect, TileClass::Text)) = queue.front() {
-                if (stays(run.newest, &self.sent, *rect)) == (old != 0) {
-                    next = Some(*rect);
-                    queue.pop_front();
-                }
+            } else if let Some(Work::Area(rect, TileClass::Text)) = queue.front()
+                && stays(run.newest, &self.sent, *rect) == (old != 0)
+            {
+                next = Some(*rect);
+                queue.pop_front();
             }
         }
         if !op.rects().is_empty() {

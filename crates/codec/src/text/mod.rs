@@ -131,7 +131,7 @@ impl Lane {
             return Coded::Rows(0);
         }
         let mark = self.coder.mark();
-        self.before.clone_from(&self.model);
+        *self.before = *self.model;
         let all = self.encode_rows(op, newest, held, rect, rect.h, limit);
         let (rows, coded) = match all {
             None => (rect.h, Coded::Whole),
@@ -172,7 +172,7 @@ impl Lane {
         self.ends.clear();
         for y in rect.y..rect.y + rows as i32 {
             self.rows.code(&mut self.coder, &mut self.model, &view, y, held, Some(newest));
-            let (bytes, bins) = (self.coder.len(), self.coder.used());
+            let (bytes, bins) = (self.coder.most(), self.coder.used());
             self.ends.push((bytes, bins));
             let pixels = op.pixels + u64::from(rect.w) * self.ends.len() as u64;
             if bins > pixels * PIXEL_BINS + OP_BINS {
@@ -222,7 +222,10 @@ impl Lane {
                 if coder.taken() > op.body.len() + TAIL {
                     return Err(CodecFault::TextEnd);
                 }
-                self.decoded.extend(self.rows.coded().iter().flat_map(|colour| colour.to_le_bytes()));
+                let start = self.decoded.len();
+                self.decoded.resize(start + rect.w as usize * 4, 0);
+                let to = self.decoded[start..].as_chunks_mut::<4>().0.iter_mut();
+                to.zip(self.rows.coded()).for_each(|(to, colour)| *to = colour.to_le_bytes());
             }
             put(held, *rect, &self.decoded);
         }

@@ -46,7 +46,7 @@ pub mod group {
 }
 
 /// One lane's model.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Model {
     /// The probabilities.
     pub bins: Bins,
@@ -128,11 +128,13 @@ fn look(entry: u32, check: u32) -> (u32, usize) {
 #[inline(always)]
 fn learn(entry: &mut u32, check: u32, colour: u32) {
     let (was, trust) = look(*entry, check);
-    let (colour, trust) = match trust {
-        1.. if was == colour => (colour, (trust as u32 + 1).min(TRUST)),
-        3.. => (was, trust as u32 / 2),
-        _ => (colour, 1),
-    };
+    let same = trust > 0 && was == colour;
+    let firm = trust >= 3;
+    // Selections, not branches: what follows is as hard to foretell as the text itself.
+    let grown = (trust as u32 + 1).min(TRUST);
+    let fallen = if firm { trust as u32 / 2 } else { 1 };
+    let trust = if same { grown } else { fallen };
+    let colour = if firm { was } else { colour };
     *entry = colour | trust << 24 | check << 27;
 }
 

@@ -116,7 +116,7 @@ impl RangeEncoder {
     }
 
     /// How many bytes [`RangeEncoder::finish`] would give now, at most.
-    pub fn len(&self) -> usize {
+    pub fn most(&self) -> usize {
         self.out.len() + self.waiting + 2
     }
 
@@ -299,7 +299,7 @@ mod tests {
                     coder.bit(&mut bins, *at, *bit);
                 }
             }
-            let most = coder.len();
+            let most = coder.most();
             let bytes = coder.finish().to_vec();
             assert!(bytes.len() <= most, "{} {most}", bytes.len());
             let mut bins = Box::new([Bin::EVEN; BINS]);

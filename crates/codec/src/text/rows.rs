@@ -21,7 +21,7 @@ pub struct Rows {
     /// What the framebuffer held in this row.
     old: Vec<u32>,
     /// 1 where the row above has what the framebuffer held there.
-    kept: Vec<u8>,
+    kept: Vec<u32>,
 }
 
 /// How a rectangle is looked at.
@@ -79,7 +79,7 @@ impl Rows {
             let end = MARGIN + rect.w as usize;
             let kept = self.kept[MARGIN..end].iter_mut();
             kept.zip(self.now[MARGIN..end].iter().zip(&self.old[MARGIN..end]))
-                .for_each(|(kept, (now, old))| *kept = u8::from(now == old));
+                .for_each(|(kept, (now, old))| *kept = u32::from(now == old));
         } else {
             self.row::<C, false>(coder, model, rect.w as usize);
         }
@@ -130,7 +130,7 @@ impl Rows {
             let quiet = OLD && left_kept && kept[x - 1] & kept[x] & kept[x + 1] != 0;
             if not.is_none() && (quiet || (w == n && n == nw && n == ne)) {
                 let (kind, room) = if quiet {
-                    (1, kept[x..end].iter().position(|k| *k == 0).unwrap_or(end - x))
+                    (1, run::one_colour(&kept[x..end], 1))
                 } else {
                     (0, run::one_colour(&above[x + 1..=end], w).min(end - x))
                 };
@@ -167,9 +167,9 @@ impl Rows {
             };
             let was = if OLD {
                 let around = usize::from(left_kept)
-                    | usize::from(kept[x]) << 1
-                    | usize::from(kept[x + 1]) << 2
-                    | usize::from(kept[x - 1]) << 3;
+                    | (kept[x] as usize) << 1
+                    | (kept[x + 1] as usize) << 2
+                    | (kept[x - 1] as usize) << 3;
                 (around & 3 != 0).then_some((old[x], around))
             } else {
                 None
