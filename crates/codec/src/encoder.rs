@@ -275,6 +275,7 @@ impl Encoder {
     /// pixels can follow.
     pub fn start_anew(&mut self) {
         self.film.lost();
+        self.lane_lost = true;
         self.slots.forget();
     }
 
@@ -286,6 +287,7 @@ impl Encoder {
         fork.history = History::at(base, self.options.undo_limit);
         fork.confirmed = base;
         fork.film.lost();
+        fork.lane_lost = true;
         Some(fork)
     }
 

@@ -496,7 +496,7 @@ mod tests {
     #[test]
     fn a_silent_member_does_not_grow_the_log() {
         let (mut shared, mut a, mut b, mut newest, mut rng) = pair();
-        for _ in 0..LOG_SLICES {
+        for _ in 0..=LOG_SLICES {
             newest = screen(&mut rng, &newest);
             a.settle(&mut shared, &newest);
         }
