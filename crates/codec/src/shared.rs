@@ -177,12 +177,12 @@ impl Shared {
     ///
     /// # Errors
     /// That state is no longer kept; the member is out all the same, and begins a new epoch.
-    pub fn leave(&mut self, member: Member, base: UpdateId) -> Result<Self, BaseGone> {
+    pub fn leave(&mut self, member: Member, base: UpdateId) -> Result<Box<Self>, BaseGone> {
         let chain = self.members.remove(&member);
         self.trim();
         let coder = chain.and_then(|c| c.coder_id(base)).ok_or(BaseGone { base })?;
         let encoder = self.encoder.fork(coder).ok_or(BaseGone { base })?;
-        Ok(Self::of(member, Chain::of(base, coder), encoder))
+        Ok(Box::new(Self::of(member, Chain::of(base, coder), encoder)))
     }
 
     /// Takes `member` out for good. Answers whether somebody is left.
@@ -197,7 +197,7 @@ impl Shared {
     ///
     /// # Errors
     /// `other`, unchanged, if not.
-    pub fn join(&mut self, other: Self) -> Result<(), Self> {
+    pub fn join(&mut self, other: Box<Self>) -> Result<(), Box<Self>> {
         let Some((member, own)) = other.settled() else { return Err(other) };
         let alike = self.encoder.options() == other.encoder.options() && self.sent() == other.sent();
         if self.members.contains_key(&member) || !alike {
@@ -220,7 +220,7 @@ impl Shared {
     ///
     /// # Errors
     /// `other`, unchanged, if not.
-    pub fn welcome(&mut self, other: Self, pixels: &Pixels) -> Result<(), Self> {
+    pub fn welcome(&mut self, other: Box<Self>, pixels: &Pixels) -> Result<(), Box<Self>> {
         let Some((member, own)) = other.settled().filter(|_| other.sent() == pixels) else { return Err(other) };
         let Some(chain) = self.members.get_mut(&member) else { return Err(other) };
         *chain = Chain::of(own, chain.tip());
@@ -378,12 +378,12 @@ mod tests {
         p
     }
 
-    fn alone(member: Member) -> Shared {
-        Shared::new(member, Encoder::new(SIZE, EncoderOptions::default()))
+    fn alone(member: Member) -> Box<Shared> {
+        Box::new(Shared::new(member, Encoder::new(SIZE, EncoderOptions::default())))
     }
 
     /// Two viewers in step, the second of which came later.
-    fn pair() -> (Shared, Viewer, Viewer, Pixels, Rng) {
+    fn pair() -> (Box<Shared>, Viewer, Viewer, Pixels, Rng) {
         let mut rng = Rng::new(4);
         let newest = screen(&mut rng, &Pixels::new(SIZE));
         let (mut one, mut two) = (alone(1), alone(2));

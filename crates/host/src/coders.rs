@@ -134,7 +134,7 @@ impl Coders {
         if self.parts.get(&seat).is_none_or(|p| p.epoch != job.epoch) {
             let encoder = self.new_encoder(seat, job.size);
             self.left(seat);
-            let group = self.add(Shared::new(seat, encoder));
+            let group = self.add(Box::new(Shared::new(seat, encoder)));
             let now = clock.now();
             let (join_at, board_at) = (Stamp::ZERO, now + BOARD_AFTER);
             let part = Part { group, epoch: job.epoch, join_at, board_at, patience: JOIN_AFTER, boarding: None };
@@ -292,7 +292,7 @@ impl Coders {
         }
         let Some(Group { coder: Coder::Here(mine), waiting, told }) = self.groups.remove(&own) else { return None };
         let Some(Group { coder: Coder::Here(theirs), .. }) = self.groups.get_mut(&target) else { return None };
-        match theirs.welcome(*mine, &pixels) {
+        match theirs.welcome(mine, &pixels) {
             Ok(()) => {
                 tracing::debug!(seat, group = target, "brought to others");
                 if let Some(part) = self.parts.get_mut(&seat) {
@@ -302,7 +302,7 @@ impl Coders {
                 self.run(clock, seat, job, newest)
             }
             Err(mine) => {
-                self.groups.insert(own, Group { coder: Coder::Here(Box::new(mine)), waiting, told });
+                self.groups.insert(own, Group { coder: Coder::Here(mine), waiting, told });
                 self.stay(seat);
                 self.resume(clock, seat, own, newest)
             }
@@ -379,13 +379,13 @@ impl Coders {
         let Some(Group { coder: Coder::Here(mut own), .. }) = self.groups.remove(&from) else { return };
         for (id, group) in &mut self.groups {
             let Coder::Here(shared) = &mut group.coder else { continue };
-            match shared.join(*own) {
+            match shared.join(own) {
                 Ok(()) => {
                     tracing::debug!(seat, group = id, "in step with others");
                     part.group = *id;
                     return;
                 }
-                Err(back) => own = Box::new(back),
+                Err(back) => own = back,
             }
         }
         self.groups.insert(from, Group::here(own));
@@ -396,10 +396,10 @@ impl Coders {
         self.groups.len()
     }
 
-    fn add(&mut self, coder: Shared) -> u64 {
+    fn add(&mut self, coder: Box<Shared>) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.groups.insert(id, Group::here(Box::new(coder)));
+        self.groups.insert(id, Group::here(coder));
         id
     }
 
