@@ -4,6 +4,7 @@
 //! so that a fuzzer starts past the first checks, and so that old bytes are still refused or understood when the encoders
 //! have moved on. Beside them stand findings, under names that say what they were; the generator leaves those alone.
 
+use telepane_codec::picture::{Layer, PictureCoder, Step};
 use telepane_codec::{Encoder, EncoderOptions};
 use telepane_model::{
     Button, Bytes, CursorShape, CursorState, EncodeItem, EncodeJob, Epoch, InputEvent, InputSeq, KeyCode, KeyMove,
@@ -30,6 +31,7 @@ pub fn all() -> Vec<SeedInput> {
     add("protocol_control", controls());
     add("protocol_fec", groups());
     add("codec_decode", slices());
+    add("codec_picture", pictures());
     add("codec_roundtrip", programs());
     add("codec_text", text_ops());
     add("trust_auth_message", auth_messages().into_iter().map(|(name, message)| (name, message.encode())).collect());
@@ -245,6 +247,31 @@ fn slices() -> Vec<(&'static str, Vec<u8>)> {
         ("window-switch", code(&[&filled, &text, &filled, &text], all, Quality::EXACT)),
         ("photo", code(&[&photo], corner, Quality::EXACT)),
         ("film", code(&[&photo], corner, Quality::FILM)),
+    ]
+}
+
+/// Ops on a surface of 80x70, and programs for `codec::fuzzing::picture`: a rectangle, layers and planes, then pixels.
+fn pictures() -> Vec<(&'static str, Vec<u8>)> {
+    let size = Size::new(80, 70);
+    let mut photo = Pixels::new(size);
+    for (index, byte) in photo.data_mut().iter_mut().enumerate().filter(|(index, _)| index % 4 != 3) {
+        *byte = (index / 320 * 2 + index % 89 / 3) as u8;
+    }
+    let op = |from, to| {
+        let (mut coder, mut bytes) = (PictureCoder::default(), Vec::new());
+        coder.begin(Step::new(from, to));
+        coder.push(&photo, &Pixels::new(size), Rect::new(0, 0, 64, 64));
+        coder.push(&photo, &Pixels::new(size), Rect::new(64, 3, 16, 50));
+        coder.finish(&mut bytes);
+        bytes
+    };
+    vec![
+        ("op-first", op(None, Layer::First)),
+        ("op-exact", op(None, Layer::Exact)),
+        ("op-refine", op(Some(Layer::Fine), Layer::Exact)),
+        ("layers", [&[0, 0, 79, 69, 7][..], &photo.data()[..600]].concat()),
+        ("planes", vec![3, 5, 70, 40, 0x12, 9, 200, 3, 1, 77]),
+        ("clipped", vec![60, 0, 19, 60, 0x16, 255, 0, 255, 255, 0, 0, 1]),
     ]
 }
 

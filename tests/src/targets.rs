@@ -6,6 +6,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// The table. A test holds it against the folder `fuzz/fuzz_targets`.
 pub const TARGETS: &[Target] = &[
     ("codec_decode", telepane_codec::fuzzing::decode),
+    ("codec_picture", telepane_codec::fuzzing::picture),
     ("codec_roundtrip", telepane_codec::fuzzing::roundtrip),
     ("codec_text", telepane_codec::fuzzing::text),
     ("protocol_control", telepane_protocol::fuzzing::control),

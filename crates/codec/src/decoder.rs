@@ -10,6 +10,7 @@ use crate::exact::ExactDecoder;
 use crate::fault::CodecFault;
 use crate::film::FilmDecoder;
 use crate::text::{LANES, Lane, TextOp};
+use crate::picture::PictureDecoder;
 use crate::wire::{Reader, kind, limits, next_op};
 use crate::{fill, shift};
 use telepane_model::{Pixels, Rect, Region, Size, Surf};
@@ -39,6 +40,7 @@ pub struct Decoder {
     cache: TileCache,
     /// The text models, each from its first use on.
     lanes: [Option<Lane>; LANES],
+    picture: PictureDecoder,
     changed: Vec<Rect<Surf>>,
     /// Which op wrote what, while somebody looks.
     seen: Option<Vec<Seen>>,
@@ -67,6 +69,7 @@ impl Decoder {
             film: FilmDecoder::default(),
             cache,
             lanes: Default::default(),
+            picture: PictureDecoder::default(),
             changed: Vec::new(),
             seen: None,
         }
@@ -118,6 +121,11 @@ impl Decoder {
                     lane.get_or_insert_default().apply(&op, &mut self.pixels)?;
                     self.changed.extend_from_slice(op.rects());
                     op.work()
+                }
+                kind::PICTURE => {
+                    let rects = self.picture.apply(payload, room, &mut self.pixels)?;
+                    self.changed.extend_from_slice(rects);
+                    rects.iter().map(|r| r.area()).sum()
                 }
                 kind::FILM => self.film.apply(payload, room, &mut self.pixels, &mut self.changed)?,
                 _ => 0,

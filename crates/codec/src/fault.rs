@@ -77,6 +77,10 @@ faults! {
     ZstdWindow = "zstd-window", "a compressed body wants a window above 128 KiB";
     /// A compressed body does not unpack to exactly what its pixels need.
     ZstdSize = "zstd-size", "a compressed body does not unpack to its pixels";
+    /// A PICTURE op leads to no finer layer than it says it begins with, or brings no plane or an unknown one.
+    PictureStep = "picture-step", "a picture op's layers or planes contradict each other";
+    /// A PICTURE op's body does not end where its coefficients end, or begins in a state that does not exist.
+    PictureBody = "picture-body", "a picture op's body does not fit its coefficients";
     /// A FILM op names a slot of [`crate::limits::FILM_SLOTS`] or above.
     FilmSlot = "film-slot", "a film op names a slot that does not exist";
     /// A FILM op sets a flag that means nothing, or a key without being a frame's first fragment.

@@ -2,8 +2,9 @@
 
 use crate::cache::TileCache;
 use crate::text::{Coded, Lane, OPEN, TextOp};
+use crate::picture::{Layer, PictureCoder, PictureDecoder, Planes, Step};
 use crate::{Decoder, Encoder, EncoderOptions};
-use telepane_model::{Bytes, EncodeItem, EncodeJob, Pixels, Quality, Rect, Size, UpdateId, Version};
+use telepane_model::{Bytes, EncodeItem, EncodeJob, Grid, Pixels, Quality, Rect, Size, UpdateId, Version};
 
 /// Slices from a stranger: `bytes` are cut into up to eight slices, applied to one small surface.
 pub fn decode(bytes: &[u8]) {
@@ -140,4 +141,42 @@ pub fn text(bytes: &[u8]) {
         // What is drawn next differs, so that old pixels mean something.
         drawn.fill(Rect::new(rect.x, rect.y, 5, 3), [flags, flags, limit & OPEN]);
     }
+}
+
+/// A picture of pixels from `bytes`, taken through layers and planes that `bytes` choose: the decoder must show what the
+/// coder says, and the exact layer the pixels themselves. The rest of `bytes` is an op from a stranger.
+pub fn picture(bytes: &[u8]) {
+    let mut screen = Pixels::new(Size::new(80, 70));
+    let _ = PictureDecoder::default().apply(bytes, u64::MAX, &mut screen);
+    let Some(([x, y, w, h, steps], content)) = bytes.split_first_chunk::<5>() else { return };
+    let size = screen.size();
+    let whole = Rect::new(i32::from(x % 80), i32::from(y % 70), u32::from(w % 80) + 1, u32::from(h % 70) + 1);
+    let rects: Vec<_> = Grid::new(size).all().map(|at| Grid::new(size).rect(at).intersect(whole)).collect();
+    let mut newest = screen.clone();
+    for (px, from) in
+        newest.data_mut().chunks_exact_mut(4).zip(content.iter().cycle().zip(content.iter().skip(1).cycle()))
+    {
+        px[..3].copy_from_slice(&[*from.0, *from.1, from.0 ^ from.1]);
+    }
+    let (mut coder, mut viewer) = (PictureCoder::default(), screen.clone());
+    let mut from = None;
+    for (i, to) in Layer::ALL.into_iter().enumerate() {
+        if steps >> i & 1 == 0 && to != Layer::Exact {
+            continue;
+        }
+        for planes in if steps & 0x10 == 0 { vec![Planes::ALL] } else { vec![Planes::CHROMA, Planes::ALL] } {
+            coder.begin(Step { from, to, planes });
+            rects.iter().filter(|r| !r.is_empty()).for_each(|r| assert!(coder.push(&newest, &screen, *r)));
+            let (mut payload, expected) = (Vec::new(), coder.expected());
+            coder.finish(&mut payload);
+            assert!(payload.len() <= expected, "longer than expected");
+            coder.show(&mut screen);
+            PictureDecoder::default().apply(&payload, u64::MAX, &mut viewer).expect("our own op");
+            if to != Layer::Exact || planes != Planes::ALL {
+                assert!(viewer == screen, "the decoder holds something else than was sent");
+            }
+        }
+        from = Some(to);
+    }
+    assert!(viewer.same(&newest, whole.intersect(size.rect())), "not exact");
 }

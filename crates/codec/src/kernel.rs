@@ -5,8 +5,10 @@
 #![allow(unsafe_code)]
 
 pub mod anchor;
+pub mod bands;
 pub mod median;
 pub mod run;
+pub mod wavelet;
 pub mod yuv;
 
 // spec: C-11

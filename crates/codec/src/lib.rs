@@ -29,6 +29,7 @@ pub mod median;
 pub mod motion;
 pub mod packer;
 pub mod palette;
+pub mod picture;
 mod plan;
 pub mod shared;
 pub mod shift;

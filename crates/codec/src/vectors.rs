@@ -11,6 +11,7 @@ use crate::text::model::Model;
 use crate::text::range::RangeEncoder;
 use crate::text::rows::{Rows, View};
 use crate::text::{Coded, FRESH, Lane, OLD, OPEN};
+use crate::picture::{Layer, PictureCoder, Planes, Step};
 use crate::wire::{kind, put_op, put_rect};
 use crate::{CodecFault, Decoder, exact, fill, shift};
 use std::fmt::Write as _;
@@ -152,6 +153,7 @@ fn vectors() -> Vec<Vector> {
         all.push(Vector { name, about, size, slices: vec![op(kind::EXACT, &payload)], fixed: false });
     }
     all.push(text_vector(size, &picture, &text));
+    all.extend(pictures());
     let rect = Rect::new(3, 2, 33, 17);
     let mut film = FilmEncoder::default();
     let mut slices = Vec::new();
@@ -196,6 +198,45 @@ fn text_vector(size: Size<Surf>, picture: &Pixels, text: &Pixels) -> Vector {
     Vector { name: "text", about, size, slices, fixed: true }
 }
 
+/// Layers after one another, also with planes apart, over cells of every kind of size.
+fn pictures() -> Vec<Vector> {
+    let size = Size::new(70, 40);
+    let newest = sample(size, 3);
+    let cells = [Rect::new(1, 0, 63, 40), Rect::new(64, 0, 6, 33)];
+    let layers = |steps: &[Step]| {
+        let (mut coder, mut sent) = (PictureCoder::default(), Pixels::new(size));
+        let mut slices = Vec::new();
+        for step in steps {
+            coder.begin(*step);
+            cells.iter().for_each(|r| assert!(coder.push(&newest, &sent, *r)));
+            let mut payload = Vec::new();
+            coder.finish(&mut payload);
+            coder.show(&mut sent);
+            slices.push(op(kind::PICTURE, &payload));
+        }
+        slices
+    };
+    let luma = Step { planes: Planes::LUMA, ..Step::new(Some(Layer::Fine), Layer::Exact) };
+    let all = [
+        ("picture-first", "PICTURE, the first view (C-110 to C-128)", vec![Step::new(None, Layer::First)]),
+        ("picture-exact", "PICTURE, exact at once (C-110 to C-128)", vec![Step::new(None, Layer::Exact)]),
+        (
+            "picture-layers",
+            "PICTURE, layer by layer, at last luma alone and then all planes (C-111, C-112, C-120, C-122)",
+            vec![
+                Step::new(None, Layer::Preview),
+                Step::new(Some(Layer::Preview), Layer::First),
+                Step::new(Some(Layer::First), Layer::Fine),
+                luma,
+                Step::new(Some(Layer::Fine), Layer::Exact),
+            ],
+        ),
+    ];
+    all.into_iter()
+        .map(|(name, about, steps)| Vector { name, about, size, slices: layers(&steps), fixed: true })
+        .collect()
+}
+
 fn describe(v: &Vector, pixels: &Pixels) -> String {
     let mut text = format!("# {}\nsurface {} {}\nslices {}\npixels\n", v.about, v.size.w, v.size.h, v.slices.len());
     for row in pixels.rows(v.size.rect()) {
@@ -209,7 +250,7 @@ fn bless() -> bool {
     std::env::var_os("TELEPANE_BLESS").is_some_and(|v| v == "1")
 }
 
-// spec: C-30, C-32, C-40, C-41, C-50, C-52, C-54, C-55, C-60, C-64
+// spec: C-30, C-32, C-40, C-41, C-50, C-52, C-54, C-55, C-60, C-64, C-114, C-116, C-120, C-121
 #[test]
 fn slices_decode_to_their_pixels() {
     for mut v in vectors() {
@@ -287,6 +328,8 @@ fn faults() -> Vec<(CodecFault, Vec<u8>)> {
         (TextFlags, op(kind::TEXT, &[0x20, 1, 0, 0, 0, 0])),
         (TextBudget, op(kind::TEXT, &costly)),
         (TextEnd, op(kind::TEXT, &[0, 1, 0, 0, 0xc7, 0x01, 99, 0xaa])),
+        (PictureStep, op(kind::PICTURE, &[0x7e, 1, 0, 0, 0, 0, 8])),
+        (PictureBody, op(kind::PICTURE, &[&[0x73, 1, 0, 0, 0, 0, 8][..], &[0; 16]].concat())),
         (FilmSlot, op(kind::FILM, &[4, 1])),
         (FilmFlags, film(8, &[])),
         (FilmOrder, film(2, &[0, 0, 1])),

@@ -17,7 +17,7 @@ pub mod kind {
     pub const CACHE: u8 = 2;
     /// Rectangles coded without loss by a context model.
     pub const TEXT: u8 = 3;
-    /// The wavelet coder for pictures. Kept.
+    /// Pictures in layers.
     pub const PICTURE: u8 = 4;
     /// A fragment of an H.264 frame.
     pub const FILM: u8 = 5;
@@ -38,6 +38,9 @@ pub mod limits {
     /// The most pixels one EXACT op may hold: 0.5 Mpx, so that its scratch stays under 2 MiB.
     // spec: C-42
     pub const OP_PIXELS: u64 = 1 << 19;
+    /// The most pixels one PICTURE op may hold.
+    // spec: C-113
+    pub const PICTURE_PIXELS: u64 = 1 << 17;
     /// The most rectangles one op may hold.
     pub const OP_RECTS: usize = 4096;
     /// The bytes that a slot of the tile cache counts for: a tile of 64 by 64 pixels.
