@@ -3,13 +3,17 @@
 //!
 //! `cargo run --release -p telepane-codec --example pictures -- FILE… [--rounds N] [--only STEP]`: files are PPM (P6), or
 //! recordings as `FILE.seq@FRAME` or `FILE.seq@FRAME,X,Y,W,H`. With `--train OUT.rs` the tokens of all steps are counted over
-//! the files, and the tables written. Times are this thread's CPU, medians of the rounds. With `--only` one step runs, for an
+//! the files, and the tables written. Times are this thread's CPU, medians of the rounds. With
+//! `--link BITRATE` the whole encoder shows each file as new over such a link. With `--only` one step runs, for an
 //! instruction count: `valgrind --tool=callgrind --toggle-collect='*pictures::measured*'`.
 
 use std::fmt::Write as _;
 use telepane_codec::exact::{ExactCoder, ExactDecoder};
 use telepane_codec::picture::{Census, Layer, PictureCoder, PictureDecoder, Step};
-use telepane_model::{Grid, Pixels, Rect, Size, Surf, TileClass};
+use telepane_codec::{Decoder, Encoder, EncoderOptions};
+use telepane_model::{
+    Bytes, EncodeItem, EncodeJob, Grid, Pixels, Quality, Rect, Size, Surf, TileClass, UpdateId, Version,
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -192,6 +196,53 @@ fn measure(name: &str, newest: &Pixels, rounds: usize, only: Option<usize>) {
     println!("  beside: a copy takes {:.2} ms/Mpx", median(copies));
 }
 
+/// A photograph that is new on the screen, over a link of this rate: when all of it is seen, and when it is exact. Time is
+/// bytes over rate; jobs are a sixtieth of a second, slices ten milliseconds.
+fn link(name: &str, newest: &Pixels, rate: u64) -> Result<(), Failure> {
+    let size = newest.size();
+    let mut encoder = Encoder::new(size, EncoderOptions::default());
+    let mut decoder = Decoder::new(size);
+    let (mut base, mut bytes, mut seen, mut cpu) = (UpdateId::BLANK, 0u64, None, Vec::new());
+    let mut pending = true;
+    while pending {
+        let job = EncodeJob {
+            id: Default::default(),
+            surface: Default::default(),
+            epoch: Default::default(),
+            size,
+            base,
+            first: base.next(),
+            items: vec![EncodeItem { rect: size.rect(), version: Version(1), quality: Quality::EXACT }],
+            max_bytes: Bytes(rate / 8 / 60),
+            slice_bytes: Bytes((rate / 8 / 100).max(1200)),
+        };
+        let start = cpu_ms();
+        let answer = encoder.encode(&job, newest, Version(1))?;
+        cpu.push(cpu_ms() - start);
+        for slice in &answer.slices {
+            decoder.apply(&slice.bytes)?;
+            (base, bytes) = (slice.id, bytes + slice.bytes.len() as u64);
+        }
+        let decibels = psnr(decoder.pixels(), newest);
+        if seen.is_none() && decibels >= 33.0 {
+            seen = Some((bytes, decibels));
+        }
+        pending = !answer.slices.is_empty();
+    }
+    assert!(decoder.pixels() == newest);
+    let (first, decibels) = seen.unwrap_or_default();
+    let at = |bytes: u64| bytes as f64 * 8.0 / rate as f64;
+    println!(
+        "{name} at {rate} bit/s: seen ({decibels:.1} dB) after {first} B, {:.3} s; exact after {bytes} B ({:.4} B/px), {:.3} s; \
+         a job codes in {:.1} ms (median)",
+        at(first),
+        bytes as f64 / size.area() as f64,
+        at(bytes),
+        median(cpu)
+    );
+    Ok(())
+}
+
 /// Frequencies that sum to 4096, each token that occurred more than rarely having one, and the literal always.
 fn frequencies(counts: &[u64]) -> Vec<u32> {
     let total = counts.iter().sum::<u64>().max(1) as f64;
@@ -248,11 +299,12 @@ fn train(files: &[String], out: &str) -> Result<(), Failure> {
 }
 
 fn main() -> Result<(), Failure> {
-    let (mut files, mut rounds, mut only, mut tables) = (Vec::new(), 5, None, None);
+    let (mut files, mut rounds, mut only, mut tables, mut rate) = (Vec::new(), 5, None, None, None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match &arg[..] {
             "--rounds" => rounds = args.next().ok_or("--rounds N")?.parse()?,
+            "--link" => rate = Some(args.next().ok_or("--link BITRATE")?.parse()?),
             "--only" => only = Some(args.next().ok_or("--only STEP")?.parse()?),
             "--train" => tables = Some(args.next().ok_or("--train OUT.rs")?),
             _ => files.push(arg),
@@ -262,7 +314,10 @@ fn main() -> Result<(), Failure> {
         return train(&files, &out);
     }
     for name in &files {
-        measure(name, &open(name)?, rounds, only);
+        match rate {
+            Some(rate) => link(name, &open(name)?, rate)?,
+            None => measure(name, &open(name)?, rounds, only),
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@
 mod film;
 mod keep;
 mod moves;
+mod picture;
 mod slots;
 mod text_areas;
 mod tiles;
@@ -18,11 +19,13 @@ pub use slots::{SlotMap, SlotWas};
 use crate::exact::ExactCoder;
 use crate::film::FilmEncoder;
 use crate::history::{History, Undo};
+use crate::picture::Layer;
 use crate::plan::{Dirty, Work, cut, plan};
 use crate::text::Lane;
 use crate::wire::{RECT_BYTES, kind, limits, op_len, put_op};
 use crate::{diff, fill, kernel};
 use moves::Mover;
+use picture::Pictures;
 use std::collections::VecDeque;
 use telepane_model::{
     Bytes, EncodeJob, EncodedSlice, EncodedSlices, Grid, Pixels, Quality, Rect, Size, Surf, TileAt, TileClass,
@@ -86,6 +89,7 @@ pub struct Encoder {
     exact: ExactCoder,
     film: FilmEncoder,
     mover: Mover,
+    pictures: Pictures,
     tiles: Tiles,
     slots: SlotMap,
     /// The last slice that the viewer is known to have applied.
@@ -152,6 +156,7 @@ impl Encoder {
             exact: ExactCoder::default(),
             film: FilmEncoder::default(),
             mover: Mover::default(),
+            pictures: Pictures::default(),
             tiles: Tiles::new(grid),
             slots,
             confirmed: UpdateId::BLANK,
@@ -204,10 +209,14 @@ impl Encoder {
                 self.keep(open, 0, &dirty, &mut run);
             }
         }
-        dirty.iter().for_each(|d| self.tiles.differs(d.at, d.bbox));
+        for d in &dirty {
+            self.tiles.differs(d.at, d.bbox);
+            self.tiles.ask(d.at, job.items.get(d.item).map_or(version, |i| i.version));
+        }
         let recalled = self.recall(&mut dirty, &run);
         let tiles = &mut self.tiles;
         let mut queue = plan(newest, &dirty, &films, &mut self.exact, |at, class| tiles.saw(at, class));
+        queue = self.layer(queue, &run);
         recalled.into_iter().for_each(|work| queue.push_front(work));
         while let Some(work) = queue.pop_front() {
             let Some(mut open) = draft.take().or_else(|| self.begin(&run)) else {
@@ -221,6 +230,7 @@ impl Encoder {
                     self.put_text(&mut open, &run, rect, &mut queue)
                 }
                 Work::Area(rect, class) => self.put_area(&mut open, &run, rect, class, &mut queue),
+                Work::Picture(cell, step) => self.put_picture(&mut open, &run, cell, step, &mut queue),
                 Work::Film(rect) => {
                     if !open.bytes.is_empty() {
                         self.close(open, &mut run);
@@ -238,7 +248,9 @@ impl Encoder {
         if let Some(open) = draft {
             self.close(open, &mut run);
         }
-        run.answer.left.extend(queue.iter().flat_map(|w| w.rects().iter().copied()));
+        // A picture that is only to be refined is shown: its quality says how.
+        let left = queue.iter().filter(|w| !w.refines());
+        run.answer.left.extend(left.flat_map(|w| w.rects().iter().copied()));
         Ok(run.answer)
     }
 
@@ -549,7 +561,7 @@ impl Encoder {
         } else if self.tiles.is_filmed(at, stamp) {
             Quality::FILM
         } else {
-            Quality::NONE
+            self.tiles.layer_of(at, stamp).map_or(Quality::NONE, Layer::quality)
         };
         Some(TileState { at, version: run.answer.version, quality, class: self.tiles.class(at) })
     }

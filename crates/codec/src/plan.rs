@@ -8,6 +8,7 @@ use crate::classify::classify;
 use crate::diff::stack;
 use crate::exact::ExactCoder;
 use crate::fill;
+use crate::picture::Step;
 use std::collections::{BTreeMap, VecDeque};
 use telepane_model::{Pixels, Rect, Surf, TILE, TileAt, TileClass};
 
@@ -23,16 +24,23 @@ pub enum Work {
     Fill([u8; 3], Vec<Rect<Surf>>),
     /// A rectangle to code exactly.
     Area(Rect<Surf>, TileClass),
+    /// A tile's part of a picture, and its next layer.
+    Picture(Rect<Surf>, Step),
     /// A film region's next frame.
     Film(Rect<Surf>),
 }
 
 impl Work {
+    /// Whether it makes finer what is shown already.
+    pub fn refines(&self) -> bool {
+        matches!(self, Self::Picture(_, step) if step.from.is_some())
+    }
+
     /// Its rectangles.
     pub fn rects(&self) -> &[Rect<Surf>] {
         match self {
             Self::Fill(_, rects) | Self::Cached(rects, _) => rects,
-            Self::Area(rect, _) | Self::Film(rect) => core::slice::from_ref(rect),
+            Self::Area(rect, _) | Self::Picture(rect, _) | Self::Film(rect) => core::slice::from_ref(rect),
         }
     }
 }

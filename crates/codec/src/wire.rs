@@ -25,7 +25,7 @@ pub mod kind {
     pub const EXACT: u8 = 6;
 
     /// The kinds that this codec codes and decodes, as a bit set by kind (capability 1).
-    pub const CODED: u64 = 1 << FILL | 1 << MOVE | 1 << CACHE | 1 << TEXT | 1 << FILM | 1 << EXACT;
+    pub const CODED: u64 = 1 << FILL | 1 << MOVE | 1 << CACHE | 1 << TEXT | 1 << PICTURE | 1 << FILM | 1 << EXACT;
 }
 
 /// What bounds a slice, and with it the decoder's memory and work.

@@ -38,7 +38,7 @@ pub struct EncodeItem {
     pub rect: Rect<Surf>,
     /// The capture that last touched it. The codec reads the newest pixels, which may be newer still.
     pub version: Version,
-    /// How good it is to be: [`Quality::EXACT`], or [`Quality::FILM`] for a region in lasting motion.
+    /// How good it is to be: [`Quality::EXACT`], which pictures that do not fit the job reach by layers, or [`Quality::FILM`] for a region in lasting motion.
     pub quality: Quality,
 }
 
@@ -113,7 +113,7 @@ pub struct EncodedSlices {
     pub slices: Vec<EncodedSlice>,
     /// Tiles that already show the newest pixels bit for bit, so nothing was coded for them.
     pub same: Vec<TileState>,
-    /// What was wanted and is not coded, for lack of room.
+    /// What was wanted and is not coded, for lack of room. A picture of which a layer was coded is not among it.
     pub left: Vec<Rect<Surf>>,
     /// Moves that were found and used; a tile's exactness travels with its pixels.
     pub moved: Vec<Move>,

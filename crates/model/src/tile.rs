@@ -25,10 +25,21 @@ pub struct Quality(pub u8);
 impl Quality {
     /// Nothing of this version has been sent.
     pub const NONE: Self = Self(0);
+    /// A picture's colours, hardly its shapes.
+    pub const PREVIEW: Self = Self(16);
+    /// A picture at some 35 dB.
+    pub const FIRST_VIEW: Self = Self(32);
+    /// A picture at some 40 dB.
+    pub const FINE: Self = Self(48);
     /// Coded as film: 4:2:0, moving.
     pub const FILM: Self = Self(64);
     /// Every bit of every colour.
     pub const EXACT: Self = Self(255);
+
+    /// Whether this is a picture's layer, to be refined as soon as nothing else is behind.
+    pub const fn is_layer(self) -> bool {
+        matches!(self, Self::PREVIEW | Self::FIRST_VIEW | Self::FINE)
+    }
 }
 
 /// A tile's place in the grid: column and row, counted in tiles.

@@ -17,19 +17,24 @@ pub struct Plan {
     pub refine_at: Option<Stamp<HostClock>>,
 }
 
-/// Everything the viewer is behind in: stale tiles exactly, the film region as film, and rested film exactly. Nearest
-/// to `focus` (where the person works) first.
+/// Everything the viewer is behind in: stale tiles exactly, the film region as film, rested film exactly, and behind them all
+/// pictures that show a coarse layer. Nearest to `focus` (where the person works) first.
 pub fn plan(ledger: &Ledger, film: &Film, focus: Point<Surf>, now: Stamp<HostClock>) -> Plan {
     let mut plan = Plan::default();
     let mut film_due = false;
     let region = film.region();
     let mut run: Option<EncodeItem> = None;
     let mut exact = Vec::new();
+    // Pictures that show a coarse layer of what is wanted: refined behind everything that is not shown at all.
+    let mut layers = Vec::new();
     for (at, tile) in ledger.tiles() {
         let rect = ledger.grid().rect(at);
         let wanted = if region.is_some_and(|r| r.contains(rect)) {
             // Inside the film region nothing is refined while it runs; when it ends, the region is gone.
             film_due |= Ledger::is_stale(tile);
+            None
+        } else if !Ledger::is_stale(tile) && tile.held.quality.is_layer() {
+            layers.push(EncodeItem { rect, version: tile.held.version, quality: Quality::EXACT });
             None
         } else {
             exact_wanted(tile, rect, now, &mut plan.refine_at)
@@ -56,6 +61,8 @@ pub fn plan(ledger: &Ledger, film: &Film, focus: Point<Surf>, now: Stamp<HostClo
         // Text outside a film is small; coding it after the film keeps it within the same budget.
     }
     plan.items.extend(exact);
+    layers.sort_by_key(|i| distance(i.rect, focus));
+    plan.items.extend(layers);
     if let Some(ends) = film.ends_at() {
         plan.refine_at = Some(plan.refine_at.map_or(ends, |at| at.min(ends)));
     }
@@ -123,6 +130,22 @@ mod tests {
         l.touch(&changed, Version(2), Stamp::from_micros(1));
         let p = plan(&l, &Film::new(), Point::new(0, 100), Stamp::from_micros(2));
         assert_eq!(rects(&p), vec![Rect::new(0, 64, 256, 64), Rect::new(70, 10, 5, 5)]);
+    }
+
+    #[test]
+    fn coarse_pictures_are_refined_at_once_behind_what_is_stale_nearest_first() {
+        for quality in [Quality::PREVIEW, Quality::FIRST_VIEW, Quality::FINE] {
+            let mut l = settled(quality);
+            l.touch(&Rect::new(0, 130, 9, 9).into(), Version(2), Stamp::from_micros(1));
+            let p = plan(&l, &Film::new(), Point::new(200, 10), Stamp::from_micros(2));
+            assert_eq!(p.items.len(), 12);
+            assert_eq!((p.items[0].version, p.items[0].rect), (Version(2), Rect::new(0, 128, 64, 64)));
+            // In tiles from the focus, equally near ones in reading order.
+            assert_eq!(p.items[1].rect, Rect::new(128, 0, 64, 64));
+            assert_eq!(p.items.last().map(|i| i.rect), Some(Rect::new(0, 64, 64, 64)));
+            assert!(p.items.iter().skip(1).all(|i| i.version == Version(1) && i.quality == Quality::EXACT));
+            assert_eq!(p.refine_at, None);
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Marks are stamps that only grow, so that nothing is cleared between jobs and slices.
 
-use telepane_model::{Grid, Rect, Surf, TileAt, TileClass};
+use crate::picture::Layer;
+use telepane_model::{Grid, Rect, Surf, TileAt, TileClass, Version};
 
 /// One tile's marks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,10 +20,23 @@ struct Tile {
     /// Pixels of `differs` that were not written yet.
     missing: u64,
     class: TileClass,
+    /// The content that the job at least wants.
+    asked: Version,
+    /// The layer that a slice put on all that differed, and nothing wrote to the tile since.
+    layer: Option<Layered>,
     /// The name of what it shows, if it was asked for since it was written to.
     shown: Option<u128>,
     /// The name of what the job that wants it wants there, if it was asked for.
     newest: (u32, u128),
+}
+
+/// A layer on a tile: by which slice, where, and of which content.
+#[derive(Clone, Copy, Debug)]
+struct Layered {
+    slice: u32,
+    layer: Layer,
+    rect: Rect<Surf>,
+    version: Version,
 }
 
 /// All tiles of a surface.
@@ -97,7 +111,7 @@ impl Tiles {
     pub fn touch(&mut self, slice: u32, rect: Rect<Surf>, list: &mut Vec<TileAt>) {
         for at in self.grid.touching(rect) {
             let Some(tile) = self.tile(at) else { continue };
-            tile.shown = None;
+            (tile.shown, tile.layer) = (None, None);
             if tile.touched != slice {
                 tile.touched = slice;
                 list.push(at);
@@ -113,6 +127,28 @@ impl Tiles {
     /// Whether that slice put film on the whole of this tile.
     pub fn is_filmed(&self, at: TileAt, slice: u32) -> bool {
         self.at(at).is_some_and(|t| t.filmed == slice)
+    }
+
+    /// The job wants at least this content.
+    pub fn ask(&mut self, at: TileAt, version: Version) {
+        self.tile(at).into_iter().for_each(|t| t.asked = version);
+    }
+
+    /// A slice put this layer of this content on `rect`, which has all that differed in the tile.
+    pub fn layered(&mut self, at: TileAt, slice: u32, layer: Layer, rect: Rect<Surf>, version: Version) {
+        self.tile(at).into_iter().for_each(|t| t.layer = Some(Layered { slice, layer, rect, version }));
+    }
+
+    /// The layer that the tile has of the content that is wanted, and where, if that has all of `cell`.
+    pub fn layer(&self, at: TileAt, cell: Rect<Surf>) -> Option<(Layer, Rect<Surf>)> {
+        let tile = self.at(at)?;
+        let has = tile.layer.filter(|l| l.version >= tile.asked && l.rect.contains(cell))?;
+        Some((has.layer, has.rect))
+    }
+
+    /// The layer that this slice put on the tile.
+    pub fn layer_of(&self, at: TileAt, slice: u32) -> Option<Layer> {
+        self.at(at)?.layer.filter(|l| l.slice == slice).map(|l| l.layer)
     }
 
     /// This tile's pixels are of this class.
@@ -137,7 +173,7 @@ impl Tiles {
 
     /// Nobody knows any more what any tile shows: slices were undone.
     pub fn forget_shown(&mut self) {
-        self.all.iter_mut().for_each(|t| t.shown = None);
+        self.all.iter_mut().for_each(|t| (t.shown, t.layer) = (None, None));
     }
 
     /// The name of what the job wants the tile to show, if it is known.

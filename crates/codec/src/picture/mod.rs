@@ -10,7 +10,7 @@
 //! cells or planes for later.
 
 pub mod rans;
-mod tables;
+pub(crate) mod tables;
 
 use crate::fault::CodecFault;
 use crate::kernel::bands::{ABSENT, Rows, Shifts, walk};

@@ -1,0 +1,311 @@
+//! The picture part of a job: what would not fit it exactly is shown coarsely first.
+//!
+//! When a job's bytes hold everything exactly, it is coded exactly. Else text stays exact, tiles of pictures get a first
+//! view, and those that have one are refined behind everything else. What a tile has is remembered only to choose the
+//! step: layers are coded against what the framebuffer shows, so a wrong memory costs bytes and nothing more.
+
+use super::{Draft, Encoder, Run};
+use crate::picture::{Layer, PictureCoder, Step};
+use crate::plan::Work;
+use crate::wire::{kind, op_len, put_op};
+use std::collections::VecDeque;
+use telepane_model::{Quality, Rect, Surf, TileClass};
+
+/// A first view of all pictures may take this many times a job's bytes; past it a preview goes before.
+const PREVIEW: u64 = 4;
+
+/// Codes the layers, and remembers what they cost.
+pub struct Pictures {
+    coder: PictureCoder,
+    /// Bytes for each pixel of the last cells, by the layer they led to, in 1/1024.
+    ratios: [u64; 4],
+    payload: Vec<u8>,
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self { coder: PictureCoder::default(), ratios: [9, 72, 60, 690], payload: Vec::new() }
+    }
+}
+
+impl Layer {
+    /// The quality of a tile that has it.
+    pub(super) const fn quality(self) -> Quality {
+        match self {
+            Self::Preview => Quality::PREVIEW,
+            Self::First => Quality::FIRST_VIEW,
+            Self::Fine => Quality::FINE,
+            Self::Exact => Quality::EXACT,
+        }
+    }
+}
+
+impl Encoder {
+    /// Turns pictures into layers if not everything fits the job exactly; refinements go last, the coarsest first.
+    pub(super) fn layer(&self, queue: VecDeque<Work>, run: &Run<'_>) -> VecDeque<Work> {
+        if self.options.ops & 1 << kind::PICTURE == 0 {
+            return queue;
+        }
+        let areas = |picture: bool| {
+            let of = queue.iter().filter_map(move |w| match w {
+                Work::Area(rect, class) if (*class == TileClass::Picture) == picture => Some(rect.area()),
+                _ => None,
+            });
+            of.sum::<u64>()
+        };
+        let (text, pictures) = (areas(false), areas(true));
+        if pictures == 0 || (text * self.ratios[0] + pictures * self.ratios[1]) / 1024 <= run.max_bytes {
+            return queue;
+        }
+        let first = pictures * self.pictures.ratios[Layer::First as usize] / 1024;
+        let begin = if first > run.max_bytes.saturating_mul(PREVIEW) { Layer::Preview } else { Layer::First };
+        let mut now = VecDeque::new();
+        let (mut second, mut last) = (Vec::new(), Vec::new());
+        for work in queue {
+            let Work::Area(rect, TileClass::Picture) = work else {
+                now.push_back(work);
+                continue;
+            };
+            for at in self.grid.touching(rect) {
+                let cell = self.grid.rect(at).intersect(rect);
+                match self.tiles.layer(at, cell) {
+                    None => now.push_back(Work::Picture(cell, Step::new(None, begin))),
+                    Some((Layer::Preview, rect)) => {
+                        second.push(Work::Picture(rect, Step::new(Some(Layer::Preview), Layer::First)));
+                    }
+                    Some((layer, rect)) => last.push(Work::Picture(rect, Step::new(Some(layer), Layer::Exact))),
+                }
+            }
+        }
+        now.extend(second);
+        now.extend(last);
+        now
+    }
+
+    /// Puts `cell` and as many behind it that want the same step as fit. Answers whether the slice is full.
+    pub(super) fn put_picture(
+        &mut self,
+        open: &mut Draft,
+        run: &Run<'_>,
+        cell: Rect<Surf>,
+        step: Step,
+        queue: &mut VecDeque<Work>,
+    ) -> bool {
+        let room = open.room();
+        let ratio = self.pictures.ratios[step.to as usize];
+        let guess = |rect: Rect<Surf>| (rect.area() * ratio / 1024) as usize + 8;
+        let small = room < open.limit / 2;
+        if cell.area() > open.pixels || (small && guess(cell) + 40 > room) {
+            queue.push_front(Work::Picture(cell, step));
+            return true;
+        }
+        let coder = &mut self.pictures.coder;
+        coder.begin(step);
+        let (mut next, mut pixels) = (Some(cell), 0);
+        let mut full = false;
+        while let Some(rect) = next {
+            let fits = pixels + rect.area() <= open.pixels && coder.push(run.newest, &self.sent, rect);
+            if !fits || op_len(coder.expected()) > room {
+                if fits {
+                    coder.pop();
+                }
+                queue.push_front(Work::Picture(rect, step));
+                full = true;
+                break;
+            }
+            pixels += rect.area();
+            next = match queue.front() {
+                Some(Work::Picture(rect, other))
+                    if *other == step && op_len(coder.expected()) + guess(*rect) <= room =>
+                {
+                    Some(*rect)
+                }
+                _ => None,
+            };
+            if next.is_some() {
+                queue.pop_front();
+            }
+        }
+        loop {
+            let payload = &mut self.pictures.payload;
+            payload.clear();
+            let coder = &mut self.pictures.coder;
+            if coder.rects().is_empty() {
+                // Not even one cell: it waits for an empty slice, or goes exactly, in pieces.
+                if small {
+                    return true;
+                }
+                if let Some(Work::Picture(rect, _)) = queue.pop_front() {
+                    queue.push_front(Work::Area(rect, TileClass::Picture));
+                }
+                return false;
+            }
+            coder.finish(payload);
+            if op_len(payload.len()) <= room {
+                break;
+            }
+            coder.pop().into_iter().for_each(|rect| queue.push_front(Work::Picture(rect, step)));
+            full = true;
+        }
+        let Pictures { coder, payload, ratios } = &mut self.pictures;
+        put_op(&mut open.bytes, kind::PICTURE, payload);
+        let rects = coder.rects().to_vec();
+        let area = rects.iter().map(|r| r.area()).sum::<u64>().max(1);
+        let ratio = &mut ratios[step.to as usize];
+        *ratio = (*ratio + (payload.len() as u64 * 1024 / area).max(1)) / 2;
+        if step.to == Layer::Exact {
+            rects.iter().for_each(|r| self.take(open, run.newest, *r));
+        } else {
+            rects.iter().for_each(|r| open.undo.save(&self.sent, *r));
+            coder.show(&mut self.sent);
+            for rect in rects {
+                open.pixels = open.pixels.saturating_sub(rect.area());
+                self.tiles.touch(open.stamp, rect, &mut open.tiles);
+                for at in self.grid.touching(rect) {
+                    self.tiles.layered(at, open.stamp, step.to, rect, run.answer.version);
+                }
+            }
+        }
+        full || open.room() < open.limit / 8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Decoder, Encoder, EncoderOptions};
+    use telepane_model::{
+        Bytes, EncodeItem, EncodeJob, EncodedSlices, Grid, Pixels, Quality, Rect, Rng, Size, UpdateId, Version,
+    };
+
+    /// A smooth picture with grain, and on its left a column of text.
+    fn desk(seed: u64) -> Pixels {
+        let mut rng = Rng::new(seed);
+        let mut screen = Pixels::new(Size::new(512, 256));
+        for (i, px) in screen.data_mut().chunks_exact_mut(4).enumerate() {
+            let (x, y) = ((i % 512) as u64, (i / 512) as u64);
+            let grain = rng.below(5);
+            px[..3].copy_from_slice(&[(x / 3 + grain + seed) as u8, (y / 2 + x / 5 + grain) as u8, (y + grain) as u8]);
+        }
+        screen.fill(Rect::new(0, 0, 128, 256), [255; 3]);
+        (0..200).for_each(|i| screen.fill(Rect::new(i * 37 % 120, i * 11 % 250, 3, 2), [(i % 7 * 30) as u8; 3]));
+        screen
+    }
+
+    struct Pair {
+        encoder: Encoder,
+        decoder: Decoder,
+        base: UpdateId,
+        next: u32,
+    }
+
+    impl Pair {
+        fn new(options: EncoderOptions) -> Self {
+            let size = Size::new(512, 256);
+            Self { encoder: Encoder::new(size, options), decoder: Decoder::new(size), base: UpdateId::BLANK, next: 1 }
+        }
+
+        fn job(&mut self, newest: &Pixels, version: u64, max_bytes: u64) -> EncodedSlices {
+            let job = EncodeJob {
+                id: Default::default(),
+                surface: Default::default(),
+                epoch: Default::default(),
+                size: newest.size(),
+                base: self.base,
+                first: UpdateId(self.next),
+                items: vec![EncodeItem {
+                    rect: newest.size().rect(),
+                    version: Version(version),
+                    quality: Quality::EXACT,
+                }],
+                max_bytes: Bytes(max_bytes),
+                slice_bytes: Bytes(4_000),
+            };
+            let answer = self.encoder.encode(&job, newest, Version(version)).unwrap();
+            for slice in &answer.slices {
+                self.decoder.apply(&slice.bytes).unwrap();
+                (self.base, self.next) = (slice.id, slice.id.0 + 1);
+            }
+            assert!(self.decoder.pixels() == self.encoder.sent());
+            answer
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_seen_first_and_ends_exactly_while_text_is_exact_at_once() {
+        let newest = desk(1);
+        let mut pair = Pair::new(EncoderOptions::default());
+        let first = pair.job(&newest, 1, 12_000);
+        let text = Rect::new(0, 0, 128, 256);
+        assert!(pair.decoder.pixels().same(&newest, text), "text is never coarse");
+        let mut qualities: Vec<_> = first.slices.iter().flat_map(|s| &s.tiles).collect();
+        assert!(qualities.iter().any(|t| t.quality == Quality::FIRST_VIEW));
+        qualities.retain(|t| Grid::new(newest.size()).rect(t.at).x < 128);
+        assert!(qualities.iter().all(|t| !t.quality.is_layer()));
+        let mut jobs = 0;
+        while !pair.decoder.pixels().same(&newest, newest.size().rect()) {
+            pair.job(&newest, 1, 12_000);
+            jobs += 1;
+            assert!(jobs < 40, "it never ends");
+        }
+        let done = pair.job(&newest, 1, 12_000);
+        assert!(done.slices.is_empty() && done.same.len() == Grid::new(newest.size()).count());
+    }
+
+    #[test]
+    fn what_fits_is_exact_at_once() {
+        let newest = desk(2);
+        let mut pair = Pair::new(EncoderOptions::default());
+        let answer = pair.job(&newest, 1, 1 << 20);
+        assert!(answer.slices.iter().flat_map(|s| &s.tiles).all(|t| !t.quality.is_layer()));
+        assert!(pair.decoder.pixels().same(&newest, newest.size().rect()));
+    }
+
+    #[test]
+    fn a_new_picture_is_seen_before_the_old_one_is_refined() {
+        let (old, new) = (desk(3), desk(90));
+        let mut pair = Pair::new(EncoderOptions::default());
+        pair.job(&old, 1, 14_000);
+        let answer = pair.job(&new, 2, 14_000);
+        let states: Vec<_> = answer.slices.iter().flat_map(|s| &s.tiles).filter(|t| t.quality.is_layer()).collect();
+        assert!(states.len() > 10 && states.iter().all(|t| t.version == Version(2)));
+    }
+
+    #[test]
+    fn a_very_thin_job_begins_with_a_preview() {
+        let newest = desk(4);
+        let mut pair = Pair::new(EncoderOptions::default());
+        let answer = pair.job(&newest, 1, 1_200);
+        assert!(answer.slices.iter().flat_map(|s| &s.tiles).all(|t| t.quality != Quality::FIRST_VIEW));
+        let mut jobs = 0;
+        while !pair.decoder.pixels().same(&newest, newest.size().rect()) {
+            pair.job(&newest, 1, 1_200);
+            jobs += 1;
+            assert!(jobs < 400, "it never ends");
+        }
+    }
+
+    #[test]
+    fn a_viewer_without_pictures_gets_none() {
+        let newest = desk(5);
+        let ops = !(1 << crate::wire::kind::PICTURE);
+        let mut pair = Pair::new(EncoderOptions { ops, ..EncoderOptions::default() });
+        let answer = pair.job(&newest, 1, 12_000);
+        assert!(answer.slices.iter().flat_map(|s| &s.tiles).all(|t| !t.quality.is_layer()));
+    }
+
+    #[test]
+    fn a_rebase_forgets_what_tiles_had() {
+        let newest = desk(6);
+        let mut pair = Pair::new(EncoderOptions::default());
+        let first = pair.job(&newest, 1, 12_000);
+        let mut viewer = Decoder::new(newest.size());
+        viewer.apply(&first.slices[0].bytes).unwrap();
+        (pair.decoder, pair.base) = (viewer, first.slices[0].id);
+        let mut jobs = 0;
+        while !pair.decoder.pixels().same(&newest, newest.size().rect()) {
+            pair.job(&newest, 1, 12_000);
+            jobs += 1;
+            assert!(jobs < 40, "it never ends");
+        }
+    }
+}
