@@ -89,7 +89,7 @@ pub struct Encoder {
     exact: ExactCoder,
     film: FilmEncoder,
     mover: Mover,
-    pictures: Pictures,
+    pictures: Box<Pictures>,
     tiles: Tiles,
     slots: SlotMap,
     /// The last slice that the viewer is known to have applied.
@@ -156,7 +156,7 @@ impl Encoder {
             exact: ExactCoder::default(),
             film: FilmEncoder::default(),
             mover: Mover::default(),
-            pictures: Pictures::default(),
+            pictures: Box::default(),
             tiles: Tiles::new(grid),
             slots,
             confirmed: UpdateId::BLANK,

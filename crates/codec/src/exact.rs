@@ -2,8 +2,8 @@
 //!
 //! All rectangles of an op share one body, so that zstd sees them together: 64-pixel tiles alone cost half as much
 //! again. For little areas every method is tried and the smallest kept; for large ones the palette is tried only when
-//! colours are few. Text goes to its own coder ([`crate::text`]) when the viewer has it; the wavelet coder for
-//! pictures has its op number ([`kind::PICTURE`](crate::wire::kind::PICTURE)) and will stand beside it.
+//! colours are few. Text goes to its own coder ([`crate::text`]) when the viewer has it, and pictures that do not fit at
+//! once go by layers ([`crate::picture`]).
 
 use crate::fault::CodecFault;
 use crate::median;

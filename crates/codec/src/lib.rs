@@ -2,9 +2,8 @@
 //!
 //! An [`Encoder`] follows what one viewer holds of one surface in one epoch, and codes the difference to the newest
 //! pixels; a [`Decoder`] applies the slices in order and ends with exactly [`Encoder::sent`]. Each op has its module:
-//! [`fill`], [`shift`] (MOVE), [`cache`], [`text`], [`exact`] and [`film`]; `protocol-spec/codec.md` describes their bytes in
-//! numbered sentences, which code and tests cite as `spec: C-n`. Kept for later: the wavelet coder for pictures
-//! ([`wire::kind`]).
+//! [`fill`], [`shift`] (MOVE), [`cache`], [`text`], [`picture`], [`exact`] and [`film`]; `protocol-spec/codec.md` describes
+//! their bytes in numbered sentences, which code and tests cite as `spec: C-n`.
 //!
 //! No clock, no thread, no file. Unsafe code stands only in [`kernel`] (SIMD) and [`h264`] (openh264).
 

@@ -147,7 +147,7 @@ impl Encoder {
             coder.pop().into_iter().for_each(|rect| queue.push_front(Work::Picture(rect, step)));
             full = true;
         }
-        let Pictures { coder, payload, ratios } = &mut self.pictures;
+        let Pictures { coder, payload, ratios } = &mut *self.pictures;
         put_op(&mut open.bytes, kind::PICTURE, payload);
         let rects = coder.rects().to_vec();
         let area = rects.iter().map(|r| r.area()).sum::<u64>().max(1);

@@ -108,7 +108,7 @@ impl Coding {
             return Self { most, reciprocal: u32::MAX, bias, complement, shift: 0 };
         }
         let shift = 32 - (frequency - 1).leading_zeros();
-        let reciprocal = ((1u64 << (shift + 31)) + u64::from(frequency) - 1) / u64::from(frequency);
+        let reciprocal = (1u64 << (shift + 31)).div_ceil(u64::from(frequency));
         Self { most, reciprocal: reciprocal as u32, bias: start, complement, shift: shift as u16 - 1 }
     }
 }
@@ -224,7 +224,7 @@ impl Coder {
             words[at] = *x as u16;
             at = at.wrapping_add(usize::from(due));
             *x >>= if due { 16 } else { 0 };
-            let q = (u64::from(*x) * u64::from(c.reciprocal) >> 32 >> c.shift) as u32;
+            let q = ((u64::from(*x) * u64::from(c.reciprocal)) >> 32 >> c.shift) as u32;
             *x = x.wrapping_add(c.bias).wrapping_add(q.wrapping_mul(u32::from(c.complement)));
         }
         self.words.truncate(at);
