@@ -227,7 +227,7 @@ mod tests {
         let mut d = Decoder::new(Size::new(9, 9));
         let mut slice = Vec::new();
         put_op(&mut slice, 200, &[1, 2, 3]);
-        put_op(&mut slice, kind::PICTURE, &[0xff; 30]);
+        put_op(&mut slice, 7, &[0xff; 30]);
         put_op(&mut slice, kind::FILL, &fill::payload([7, 7, 7], &[Rect::new(2, 2, 3, 3)]));
         assert_eq!(d.apply(&slice).unwrap().changed.bounds(), Rect::new(2, 2, 3, 3));
         assert_eq!(d.pixels().get(4, 4), Some([7, 7, 7]));
