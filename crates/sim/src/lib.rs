@@ -10,6 +10,7 @@ pub mod cost;
 pub mod link;
 pub mod oracle;
 pub mod plan;
+pub mod quic;
 pub mod screen;
 pub mod world;
 
@@ -18,4 +19,4 @@ pub use link::{LinkModel, Path};
 pub use oracle::Oracle;
 pub use plan::Plan;
 pub use screen::{Canvas, Screen};
-pub use world::{Direction, World, WorldOptions};
+pub use world::{Direction, Sample, World, WorldOptions};

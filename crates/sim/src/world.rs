@@ -3,14 +3,15 @@
 use crate::cost::CostTable;
 use crate::link::{LinkModel, Path};
 use crate::oracle::Oracle;
+use crate::quic::{PING_AFTER, Quic};
 use crate::screen::Screen;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap, TileCache};
 use telepane_model::{
-    EncodeJob, EncodedSlices, Epoch, HostClock, InputEvent, Journey, Pixels, Size, Span, Stamp, Surf, UpdateId,
-    Version, ViewerClock,
+    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality, Rect, Size, Span,
+    Stamp, Surf, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
@@ -42,14 +43,42 @@ pub struct WorldOptions {
     pub host: HostOptions,
     /// How much faster the viewer's clock runs, in millionths.
     pub drift_ppm: i64,
+    /// Keep the journal. Hours of it do not fit into memory.
+    pub journal: bool,
+    /// The oracle and the minds' own checks watch every step. They hash every picture.
+    pub judged: bool,
+    /// Every so many frames the viewer's picture is compared with the frame it shows ([`World::samples`]).
+    pub sample_every: Option<u64>,
 }
 
 impl WorldOptions {
-    /// The same link both ways, reference costs, film on.
+    /// The same link both ways, reference costs, film on, everything watched.
     pub fn new(seed: u64, link: LinkModel, screen: Box<dyn Screen>) -> Self {
         let host = HostOptions { policy: Policy::default(), film: true };
-        Self { seed, down: link, up: link, screen, cost: CostTable::REFERENCE, host, drift_ppm: 20 }
+        Self {
+            seed,
+            down: link,
+            up: link,
+            screen,
+            cost: CostTable::REFERENCE,
+            host,
+            drift_ppm: 20,
+            journal: true,
+            judged: true,
+            sample_every: None,
+        }
     }
+}
+
+/// How far a shown picture is from the frame it shows, in the part of it that the frame changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// When it was shown, in microseconds.
+    pub at: u64,
+    /// The sum of the squared differences of luma (BT.709, in 256 steps).
+    pub squared: u64,
+    /// Of so many pixels.
+    pub pixels: u64,
 }
 
 /// See the module.
@@ -66,13 +95,27 @@ pub struct World {
     cost: CostTable,
     drift_ppm: i64,
     encoder: Option<(Epoch, Encoder)>,
-    coding: VecDeque<(u64, EncodeJob)>,
+    /// A frame that is being read from the screen.
+    looking: Option<(u64, FrameFacts)>,
+    to_code: VecDeque<EncodeJob>,
+    /// What comes of the job under way, at its end.
+    coding: Option<(u64, Result<EncodedSlices, JobId>)>,
+    /// Slices of film that were coded and not decoded yet.
+    films: BTreeSet<(Epoch, UpdateId)>,
     decoder: Option<(Epoch, Decoder)>,
     /// What the viewer said its slots hold, until there is an encoder.
     offers: Vec<(u32, Vec<u128>)>,
     /// The viewer could not decode: nothing is known of its slots.
     spoilt: bool,
-    decoding: Option<(u64, DecodeJob)>,
+    /// What was applied, to be told at the end of its time.
+    decoding: Option<(u64, DecodeJob, bool)>,
+    kept: BTreeMap<u64, (Arc<Pixels>, Rect<Surf>)>,
+    journal_on: bool,
+    judged: bool,
+    sample_every: Option<u64>,
+    quic: [Quic; 2],
+    /// When a packet last left either side.
+    last_packet: u64,
     presenting: Option<(u64, Journey)>,
     host_wake: Option<u64>,
     viewer_wake: Option<u64>,
@@ -96,6 +139,8 @@ pub struct World {
     pub ages: Vec<Span>,
     /// From press to the first picture that can show it, in true time.
     pub key_times: Vec<Span>,
+    /// Shown pictures beside the frames they show, when asked for.
+    pub samples: Vec<Sample>,
     /// Slices' bytes as coded.
     pub coded_bytes: u64,
     /// Rebases the host made.
@@ -126,10 +171,12 @@ pub struct World {
 }
 
 /// The host's clock starts here, the viewer's there: far apart, so that only the clock map can relate them.
-const HOST_EPOCH: u64 = 7_000_000_000;
+pub const HOST_EPOCH: u64 = 7_000_000_000;
 const VIEWER_EPOCH: u64 = 90_000_000_000;
 /// QUIC gives a connection up after this much silence (DESIGN §3.1), in microseconds.
 const IDLE_TIMEOUT: u64 = 120_000_000;
+/// Frames kept to be compared with what is shown of them.
+const MOST_KEPT: usize = 8;
 /// A step that does not advance time this often is a loop in a mind.
 const MOST_TURNS: u32 = 100_000;
 
@@ -149,7 +196,17 @@ impl World {
             cost: options.cost,
             drift_ppm: options.drift_ppm,
             encoder: None,
-            coding: VecDeque::new(),
+            looking: None,
+            to_code: VecDeque::new(),
+            coding: None,
+            films: BTreeSet::new(),
+            kept: BTreeMap::new(),
+            journal_on: options.journal,
+            judged: options.judged,
+            sample_every: options.sample_every,
+            quic: [Quic::default(); 2],
+            last_packet: 0,
+            samples: Vec::new(),
             decoder: None,
             offers: Vec::new(),
             spoilt: false,
@@ -242,7 +299,9 @@ impl World {
         self.host = Host::new(self.host_now(), self.host_options.clone());
         self.encoder = None;
         self.offers.clear();
-        self.coding.clear();
+        self.to_code.clear();
+        self.coding = None;
+        self.looking = None;
         self.controls.clear();
         self.dead = true;
         self.up.cut();
@@ -310,10 +369,30 @@ impl World {
             assert!(turns < MOST_TURNS, "time stands still at {} us, woken for {:?}", self.now, self.why);
             self.now = self.now.max(at);
             self.step();
-            self.host.verify();
-            self.viewer.verify();
+            if self.judged {
+                self.host.verify();
+                self.viewer.verify();
+            }
         }
         self.now = self.now.max(end);
+    }
+
+    /// Bytes that one direction has carried: datagrams, control messages, acknowledgements and pings, with the headers
+    /// of IP, UDP and QUIC.
+    pub const fn bytes(&self, direction: Direction) -> u64 {
+        let (path, quic) = match direction {
+            Direction::Down => (&self.down, &self.quic[0]),
+            Direction::Up => (&self.up, &self.quic[1]),
+        };
+        path.offered + quic.control_bytes + quic.lone_bytes
+    }
+
+    /// Packets that one direction has carried, without control messages.
+    pub const fn packets(&self, direction: Direction) -> u64 {
+        match direction {
+            Direction::Down => self.down.packets + self.quic[0].lone_packets,
+            Direction::Up => self.up.packets + self.quic[1].lone_packets,
+        }
     }
 
     /// Whether the viewer holds exactly the host's newest pixels.
@@ -354,6 +433,9 @@ impl World {
     }
 
     fn note(&mut self, side: &str, what: std::fmt::Arguments<'_>) {
+        if !self.journal_on {
+            return;
+        }
         // Writing to a string cannot fail.
         let _ = writeln!(self.journal, "{:>12} {side:<6} {what}", self.now);
     }
@@ -388,13 +470,17 @@ impl World {
     }
 
     fn next_at(&self) -> Option<u64> {
-        let screen = self.screen.next_at().map(|t| t.as_micros().saturating_sub(HOST_EPOCH));
+        // While a frame is being read the screen is not looked at.
+        let screen = match &self.looking {
+            Some((at, _)) => Some(*at),
+            None => self.screen.next_at().map(|t| t.as_micros().saturating_sub(HOST_EPOCH)),
+        };
         let viewer = if self.asleep {
             [None; 4]
         } else {
             [
                 self.viewer_wake,
-                self.decoding.as_ref().map(|(at, _)| *at),
+                self.decoding.as_ref().map(|(at, ..)| *at),
                 self.presenting.as_ref().map(|(at, _)| *at),
                 self.keys.first_key_value().map(|((at, _), _)| *at),
             ]
@@ -405,7 +491,7 @@ impl World {
             self.down.next_at(),
             self.cut_since.filter(|_| !self.dead).map(|at| at + IDLE_TIMEOUT),
             screen,
-            self.coding.front().map(|(at, _)| *at),
+            self.coding.as_ref().map(|(at, _)| *at),
             self.controls.first_key_value().map(|((at, _), _)| *at),
             self.attach_at,
         ];
@@ -467,6 +553,7 @@ impl World {
         let way = usize::from(direction == Direction::Up);
         self.control_free[way] = self.control_free[way].max(at);
         self.control_count += 1;
+        self.quic[way].on_control(self.now, message.encode().len() as u64);
         self.controls.insert((self.control_free[way], self.control_count), (direction, message));
     }
 
@@ -480,32 +567,33 @@ impl World {
             if self.dead {
                 continue;
             }
+            // quinn holds the delay that the viewer asks for to the round-trip time, and that to 25 ms at least.
+            let rtt = self.down.model.delay.as_micros() + self.up.model.delay.as_micros();
+            self.quic[0].on_arrival(self.now, rtt.clamp(25_000, 100_000));
             self.host.on_datagram(&Incoming { bytes, arrived: now });
         }
-        while self.coding.front().is_some_and(|(at, _)| *at <= self.now) {
-            if let Some((_, job)) = self.coding.pop_front() {
-                self.code(job);
+        if let Some((_, done)) = self.coding.take_if(|(at, _)| *at <= self.now) {
+            match done {
+                Ok(done) => self.host.on_coded(now, done),
+                Err(job) => self.host.on_base_gone(now, job),
             }
+            self.begin_coding();
         }
-        if let Some(facts) = self.screen.poll(now) {
-            self.note("host", format_args!("frame {} {:?}", facts.id.0, facts.damage.changed.bounds()));
-            self.newest = Version(facts.id.0);
-            self.host.on_frame(now, &facts);
-            self.exact_at = None;
-        }
+        self.look();
         self.host.on_time(now);
         loop {
             match self.host.poll_output() {
                 HostOutput::Datagram(_) if self.dead => {}
-                HostOutput::Datagram(bytes) => self.down.push(self.now, bytes),
+                HostOutput::Datagram(bytes) => {
+                    self.on_packet(Direction::Down);
+                    self.down.push(self.now, bytes);
+                }
                 HostOutput::Control(message) => self.send_control(Direction::Down, message),
                 HostOutput::Encode(job) => {
-                    let pixels: u64 = job.items.iter().map(|i| i.rect.area()).sum();
-                    let cost = self.cost.encode_base + self.cost.encode_per_mpx.scaled(pixels, 1_000_000);
-                    // One thread codes: a job waits for the one before it.
-                    let free = self.coding.back().map_or(self.now, |(at, _)| *at);
                     self.film_seen |= self.host.film_region().is_some();
-                    self.coding.push_back((free + cost.as_micros(), job));
+                    // One thread codes: a job waits for the one before it.
+                    self.to_code.push_back(job);
+                    self.begin_coding();
                 }
                 HostOutput::Confirmed { epoch, applied } => {
                     if let Some((_, encoder)) = self.encoder.as_mut().filter(|(e, _)| *e == epoch) {
@@ -517,11 +605,7 @@ impl World {
                     self.oracle.on_injected(&event, self.now);
                     self.injected.push((self.now, event.clone()));
                     self.screen.input(now, &event);
-                    if let Some(facts) = self.screen.poll(now) {
-                        self.newest = Version(facts.id.0);
-                        self.host.on_frame(now, &facts);
-                        self.exact_at = None;
-                    }
+                    self.look();
                 }
                 HostOutput::ReleaseAll => {
                     self.lease_ends.push(self.now);
@@ -529,11 +613,8 @@ impl World {
                 }
                 HostOutput::Resize { size, .. } => {
                     self.screen.resize(size);
-                    if let Some(facts) = self.screen.poll(now) {
-                        self.newest = Version(facts.id.0);
-                        self.host.on_frame(now, &facts);
-                        self.exact_at = None;
-                    }
+                    self.looking = None;
+                    self.look();
                 }
                 HostOutput::Clip(wish) => self.note("host", format_args!("{wish:?}")),
                 HostOutput::Spoilt => self.spoilt = true,
@@ -552,8 +633,63 @@ impl World {
         }
     }
 
-    fn code(&mut self, job: EncodeJob) {
-        let now = self.host_now();
+    /// Reads what changed on the screen, which takes its time.
+    fn look(&mut self) {
+        loop {
+            if let Some((at, facts)) = self.looking.take() {
+                if at > self.now {
+                    self.looking = Some((at, facts));
+                    return;
+                }
+                self.see(&facts);
+            }
+            let Some(facts) = self.screen.poll(self.host_now()) else { return };
+            let cost = self.cost.capture(facts.damage.changed.area());
+            self.looking = Some((self.now + cost.as_micros(), facts));
+        }
+    }
+
+    fn see(&mut self, facts: &FrameFacts) {
+        let bounds = facts.damage.changed.bounds();
+        self.note("host", format_args!("frame {} {bounds:?}", facts.id.0));
+        self.newest = Version(facts.id.0);
+        if self.sample_every.is_some_and(|n| facts.id.0.is_multiple_of(n)) {
+            self.kept.insert(facts.captured.as_micros(), (self.screen.pixels(), bounds));
+            if self.kept.len() > MOST_KEPT {
+                self.kept.pop_first();
+            }
+        }
+        self.host.on_frame(self.host_now(), facts);
+        self.exact_at = None;
+    }
+
+    /// A datagram leaves one side.
+    fn on_packet(&mut self, direction: Direction) {
+        let pings = (self.now - self.last_packet) / PING_AFTER;
+        self.last_packet = self.now;
+        self.quic[0].on_pings(pings);
+        self.quic[1].on_pings(pings);
+        self.quic[usize::from(direction == Direction::Up)].on_sent(self.now);
+    }
+
+    /// Begins the next job if none is under way: it reads the newest pixels now, and its answer comes when its time is
+    /// over.
+    fn begin_coding(&mut self) {
+        if self.coding.is_some() {
+            return;
+        }
+        let Some(job) = self.to_code.pop_front() else { return };
+        let (mut exact, mut film) = (0, 0);
+        for item in &job.items {
+            *(if item.quality == Quality::FILM { &mut film } else { &mut exact }) += item.rect.area();
+        }
+        let done = self.code(&job);
+        let bytes = done.as_ref().map_or(0, |d| d.slices.iter().map(|s| s.bytes.len() as u64).sum());
+        let cost = self.cost.encode(exact, film, bytes);
+        self.coding = Some((self.now + cost.as_micros(), done));
+    }
+
+    fn code(&mut self, job: &EncodeJob) -> Result<EncodedSlices, JobId> {
         let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
             let options = EncoderOptions::default();
@@ -569,26 +705,25 @@ impl World {
             self.encoder = Some((job.epoch, encoder));
         }
         let pixels: Arc<Pixels> = self.screen.pixels();
+        let nothing = EncodedSlices { job: job.id, ..EncodedSlices::default() };
         if pixels.size() != job.size {
             // The desktop changed its size under the job: the frame that says so makes the job void.
-            self.host.on_coded(now, EncodedSlices { job: job.id, ..EncodedSlices::default() });
-            return;
+            return Ok(nothing);
         }
         let version = self.newest;
-        let Some((_, encoder)) = &mut self.encoder else { return };
-        match encoder.encode(&job, &pixels, version) {
-            Ok(done) => {
-                for slice in &done.slices {
-                    self.coded_bytes += slice.bytes.len() as u64;
-                    assert!(slice.bytes.len() as u64 <= job.slice_bytes.0, "a slice fits its bound");
-                }
-                if let Some(last) = done.slices.last() {
-                    self.oracle.on_coded(job.epoch, last.id, encoder.sent(), version);
-                }
-                self.host.on_coded(now, done);
+        let Some((_, encoder)) = &mut self.encoder else { return Ok(nothing) };
+        let Ok(done) = encoder.encode(job, &pixels, version) else { return Err(job.id) };
+        for slice in &done.slices {
+            self.coded_bytes += slice.bytes.len() as u64;
+            assert!(slice.bytes.len() as u64 <= job.slice_bytes.0, "a slice fits its bound");
+            if slice.tiles.iter().any(|t| t.quality == Quality::FILM) {
+                self.films.insert((job.epoch, slice.id));
             }
-            Err(_) => self.host.on_base_gone(now, job.id),
         }
+        if let Some(last) = done.slices.last().filter(|_| self.judged) {
+            self.oracle.on_coded(job.epoch, last.id, encoder.sent(), version);
+        }
+        Ok(done)
     }
 
     fn step_viewer(&mut self) {
@@ -601,6 +736,7 @@ impl World {
             if self.dead {
                 continue;
             }
+            self.quic[1].on_arrival(self.now, 25_000);
             self.viewer.on_datagram(&Incoming { bytes, arrived: now });
         }
         while let Some(entry) = self.keys.first_entry().filter(|e| e.key().0 <= self.now) {
@@ -608,8 +744,11 @@ impl World {
             self.oracle.on_pressed(&event, self.now);
             self.viewer.on_input(now, event);
         }
-        if let Some((_, job)) = self.decoding.take_if(|(at, _)| *at <= self.now) {
-            self.decode(&job);
+        if let Some((_, job, fine)) = self.decoding.take_if(|(at, ..)| *at <= self.now) {
+            if self.exact_at.is_none() && self.is_exact() {
+                self.exact_at = Some(self.now);
+            }
+            self.viewer.on_decoded(now, job.epoch, job.id, fine);
         }
         if let Some((_, journey)) = self.presenting.take_if(|(at, _)| *at <= self.now) {
             self.show(journey);
@@ -618,14 +757,18 @@ impl World {
         loop {
             match self.viewer.poll_output() {
                 ViewerOutput::Datagram(_) if self.dead => {}
-                ViewerOutput::Datagram(bytes) => self.up.push(self.now, bytes),
+                ViewerOutput::Datagram(bytes) => {
+                    self.on_packet(Direction::Up);
+                    self.up.push(self.now, bytes);
+                }
                 ViewerOutput::Control(message) => self.send_control(Direction::Up, message),
                 ViewerOutput::Decode(job) => {
-                    let cost = self.cost.decode_base + self.cost.decode_per_kb.scaled(job.ops.len() as u64, 1_000);
-                    self.decoding = Some((self.now + cost.as_micros(), job));
+                    let (cost, fine) = self.decode(&job);
+                    self.decoding = Some((self.now + cost.as_micros(), job, fine));
                 }
                 ViewerOutput::Present { upto, journey, .. } => {
                     self.note("viewer", format_args!("present {}", upto.0));
+                    self.compare(&journey);
                     self.presenting = Some((self.now + self.cost.present.as_micros(), journey));
                 }
                 ViewerOutput::Cursor(_) | ViewerOutput::CursorShape(_) => {}
@@ -663,21 +806,36 @@ impl World {
         }
     }
 
-    fn decode(&mut self, job: &DecodeJob) {
+    /// Applies a slice; gives what that costs, and whether it went well.
+    fn decode(&mut self, job: &DecodeJob) -> (Span, bool) {
         let fits = matches!(&self.decoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
             let cache = self.decoder.as_mut().map(|(_, d)| d.take_cache()).unwrap_or_default();
             self.decoder = Some((job.epoch, Decoder::with_cache(job.size, cache)));
         }
-        let Some((_, decoder)) = &mut self.decoder else { return };
-        let fine = decoder.apply(&job.ops).is_ok();
-        if fine {
+        let Some((_, decoder)) = &mut self.decoder else { return (Span::ZERO, false) };
+        let applied = decoder.apply(&job.ops);
+        let film = self.films.remove(&(job.epoch, job.id));
+        let pixels = applied.as_ref().map_or(0, |a| a.changed.area());
+        if applied.is_ok() && self.judged {
             self.oracle.on_applied(job.epoch, job.id, decoder.pixels());
         }
-        if self.exact_at.is_none() && self.is_exact() {
-            self.exact_at = Some(self.now);
+        (self.cost.decode(film, pixels, job.ops.len() as u64), applied.is_ok())
+    }
+
+    /// Compares the picture that is about to be shown with the frame it shows, if that was kept.
+    fn compare(&mut self, journey: &Journey) {
+        let Some((frame, rect)) = self.kept.remove(&journey.host.captured.as_micros()) else { return };
+        let Some((_, decoder)) = self.decoder.as_ref().filter(|(_, d)| d.pixels().size() == frame.size()) else { return };
+        let luma = |px: &[u8]| i64::from(px[0]) * 19 + i64::from(px[1]) * 183 + i64::from(px[2]) * 54;
+        let mut squared = 0_u64;
+        for (a, b) in frame.rows(rect).zip(decoder.pixels().rows(rect)) {
+            for (a, b) in a.chunks_exact(4).zip(b.chunks_exact(4)) {
+                let off = (luma(a) - luma(b)).unsigned_abs();
+                squared += off * off;
+            }
         }
-        self.viewer.on_decoded(self.viewer_now(), job.epoch, job.id, fine);
+        self.samples.push(Sample { at: self.now, squared: squared / 65_536, pixels: rect.intersect(frame.size().rect()).area() });
     }
 
     fn show(&mut self, journey: Journey) {

@@ -12,6 +12,7 @@ use crate::held::Held;
 use crate::rects;
 use crate::source::{Description, Event, Lost, ResizeRefused, Source, Wake};
 use editor::Editor;
+pub use paint::photo;
 use scenes::{Drag, Film, Scene, Scroll};
 use std::sync::Arc;
 use telepane_model::{
