@@ -2,9 +2,11 @@
 
 use crate::compare;
 use crate::link::{self, profile::Profile};
+use crate::simulated;
 use crate::soak;
 use crate::stack::Name;
 use crate::stimulus::{self, Kind};
+use crate::wall;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -24,12 +26,20 @@ pub enum Command {
     Glass(Glass),
     /// What it costs when nobody works: CPU and packets, from second 35 after the last input.
     Idle(Idle),
-    /// Memory of agent and client while an invented desktop runs for long.
+    /// The real programs on loopback without X servers, by the journey's stamps.
+    Wall(wall::WallOptions),
+    /// More and more viewers of one agent, or desktops on this machine, until it is too much.
+    Load(wall::LoadOptions),
+    /// Memory, threads, descriptors of agent and client while an invented desktop runs for long.
     Soak(soak::Options),
     /// Every work over every network with every stack, in turn; goes on where it was interrupted.
     Compare(compare::Options),
     /// Two network namespaces and a link between them: rate, delay, loss, queue, changes.
     Link(link::Options),
+    /// The design's rows in virtual time: exact figures, held against committed ones.
+    Virtual(simulated::Options),
+    /// What work costs on this machine: the table that virtual time is made of.
+    Costs(simulated::CostOptions),
     /// Be the application that is watched (started by the harness itself).
     Stimulus(stimulus::Options),
 }

@@ -3,7 +3,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 use telepane_bench::cli::{Cli, Command};
-use telepane_bench::{compare, glass, link, process, soak, stimulus};
+use telepane_bench::{compare, glass, link, process, simulated, soak, stimulus, wall};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -14,6 +14,10 @@ fn main() -> ExitCode {
         Command::Soak(options) => soak::run(&options),
         Command::Compare(options) => compare::run(&options),
         Command::Link(options) => link::run(&options),
+        Command::Virtual(options) => simulated::run(&options),
+        Command::Wall(options) => wall::run(&options),
+        Command::Load(options) => wall::load(&options),
+        Command::Costs(options) => simulated::costs::run(options.write.as_deref()),
         Command::Stimulus(options) => stimulus::run(&options),
     };
     match result {

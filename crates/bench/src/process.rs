@@ -142,6 +142,11 @@ pub fn descriptors(roots: &[u32]) -> usize {
     tree(roots).iter().filter_map(|id| std::fs::read_dir(format!("/proc/{id}/fd")).ok()).map(Iterator::count).sum()
 }
 
+/// Threads of these trees.
+pub fn threads(roots: &[u32]) -> usize {
+    tree(roots).iter().filter_map(|id| std::fs::read_dir(format!("/proc/{id}/task")).ok()).map(Iterator::count).sum()
+}
+
 /// These processes, their children and the members of their groups.
 fn tree(roots: &[u32]) -> BTreeSet<u32> {
     let mut found: BTreeSet<u32> = roots.iter().copied().collect();

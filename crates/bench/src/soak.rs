@@ -5,7 +5,7 @@ use crate::cell::Scratch;
 use crate::clock;
 use crate::glass;
 use crate::machine;
-use crate::process::{CpuTime, Process, descriptors, resident_kib, rest};
+use crate::process::{CpuTime, Process, descriptors, resident_kib, rest, threads};
 use crate::stack::telepane;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -47,7 +47,8 @@ pub enum Scene {
 }
 
 impl Scene {
-    fn name(self) -> &'static str {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Film => "film",
             Self::Editor => "editor",
@@ -94,6 +95,7 @@ pub fn run(options: &Options) -> Result<()> {
             client_kib: resident_kib(&client_ids),
             host_descriptors: descriptors(&host_ids),
             client_descriptors: descriptors(&client_ids),
+            threads: (threads(&host_ids), threads(&client_ids)),
         };
         bar.set_position(sample.seconds as u64);
         bar.set_message(format!("host {} MiB · client {} MiB", sample.host_kib / 1024, sample.client_kib / 1024));
@@ -113,24 +115,31 @@ pub fn run(options: &Options) -> Result<()> {
         machine::load()
     );
     println!(
-        "| | RSS MiB first minute | last | peak | slope KiB/min, second half | descriptors first / last | cores |"
+        "| | RSS MiB first minute | last | peak | slope KiB/min, second half | descriptors first / last | threads first / last | cores |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     let mut sides = Vec::new();
-    for (name, kib, fds, cores) in [
-        ("host", samples.iter().map(Sample::host).collect::<Vec<_>>(), ends(&samples, |s| s.host_descriptors), cores.0),
-        ("client", samples.iter().map(Sample::client).collect(), ends(&samples, |s| s.client_descriptors), cores.1),
+    for (name, kib, fds, threads, cores) in [
+        ("host", samples.iter().map(Sample::host).collect::<Vec<_>>(), ends(&samples, |s| s.host_descriptors), ends(&samples, |s| s.threads.0), cores.0),
+        ("client", samples.iter().map(Sample::client).collect(), ends(&samples, |s| s.client_descriptors), ends(&samples, |s| s.threads.1), cores.1),
     ] {
         let Some(side) = Side::of(&kib) else { continue };
         let [first, last, peak] = [side.first, side.last, side.peak].map(|v| v / 1024.0);
         println!(
-            "| {name} | {first:.1} | {last:.1} | {peak:.1} | {:+.1} | {} / {} | {cores:.2} |",
-            side.slope, fds.0, fds.1
+            "| {name} | {first:.1} | {last:.1} | {peak:.1} | {:+.1} | {} / {} | {} / {} | {cores:.2} |",
+            side.slope, fds.0, fds.1, threads.0, threads.1
         );
         sides.push(json!({ "side": name, "first_mib": first, "last_mib": last, "peak_mib": peak,
-            "slope_kib_per_min": side.slope, "descriptors": [fds.0, fds.1], "cores": cores }));
+            "slope_kib_per_min": side.slope, "descriptors": [fds.0, fds.1], "threads": [threads.0, threads.1], "cores": cores }));
     }
-    println!("\n{} updates shown, {} bytes received", told["updates_shown"], told["bytes_received"]);
+    let age = |p: &str| told["age"][p].as_f64().map_or_else(|| "-".into(), |us| format!("{:.1}", us / 1e3));
+    println!(
+        "\nage of the last 4096 updates, by the stamps: p50 {} ms, p95 {} ms, max {} ms",
+        age("p50_us"),
+        age("p95_us"),
+        age("max_us")
+    );
+    println!("{} updates shown, {} bytes received", told["updates_shown"], told["bytes_received"]);
     if let Some(path) = &options.json {
         let rows: Vec<Value> = samples.iter().map(Sample::json).collect();
         let value = json!({ "date": clock::today(), "machine": machine::describe(), "scene": options.scene.name(),
@@ -146,6 +155,7 @@ struct Sample {
     client_kib: u64,
     host_descriptors: usize,
     client_descriptors: usize,
+    threads: (usize, usize),
 }
 
 impl Sample {
@@ -158,7 +168,15 @@ impl Sample {
     }
 
     fn json(&self) -> Value {
-        json!([self.seconds, self.host_kib, self.client_kib, self.host_descriptors, self.client_descriptors])
+        json!([
+            self.seconds,
+            self.host_kib,
+            self.client_kib,
+            self.host_descriptors,
+            self.client_descriptors,
+            self.threads.0,
+            self.threads.1
+        ])
     }
 }
 
