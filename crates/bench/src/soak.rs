@@ -120,8 +120,20 @@ pub fn run(options: &Options) -> Result<()> {
     println!("|---|---|---|---|---|---|---|---|");
     let mut sides = Vec::new();
     for (name, kib, fds, threads, cores) in [
-        ("host", samples.iter().map(Sample::host).collect::<Vec<_>>(), ends(&samples, |s| s.host_descriptors), ends(&samples, |s| s.threads.0), cores.0),
-        ("client", samples.iter().map(Sample::client).collect(), ends(&samples, |s| s.client_descriptors), ends(&samples, |s| s.threads.1), cores.1),
+        (
+            "host",
+            samples.iter().map(Sample::host).collect::<Vec<_>>(),
+            ends(&samples, |s| s.host_descriptors),
+            ends(&samples, |s| s.threads.0),
+            cores.0,
+        ),
+        (
+            "client",
+            samples.iter().map(Sample::client).collect(),
+            ends(&samples, |s| s.client_descriptors),
+            ends(&samples, |s| s.threads.1),
+            cores.1,
+        ),
     ] {
         let Some(side) = Side::of(&kib) else { continue };
         let [first, last, peak] = [side.first, side.last, side.peak].map(|v| v / 1024.0);

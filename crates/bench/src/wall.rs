@@ -78,7 +78,9 @@ pub enum Load {
 pub fn run(options: &WallOptions) -> Result<()> {
     let programs = glass::programs(options.common.bin_dir.as_deref())?;
     println!("wall: real programs on loopback; ages by the journey's stamps, related by the client's clock map\n");
-    println!("| scene | updates/s | age p50 / p95 / max ms | key p50 / p95 ms | clocks within ms | kB/s down | host, client cores |");
+    println!(
+        "| scene | updates/s | age p50 / p95 / max ms | key p50 / p95 ms | clocks within ms | kB/s down | host, client cores |"
+    );
     println!("|---|---|---|---|---|---|---|");
     let mut rows = Vec::new();
     for scene in &options.scene {
@@ -113,8 +115,16 @@ pub fn load(options: &LoadOptions) -> Result<()> {
     let desktops = options.of == Load::Desktops;
     let scene = if desktops { Scene::Editor } else { options.scene };
     let (figure, limit_us) = if desktops { ("key_to_shown", 15_000) } else { ("age", 100_000) };
-    println!("load: {:?}, {} s each; knee: {figure} p95 of the worst viewer > {} ms\n", options.of, options.seconds, limit_us / 1_000);
-    println!("| {:?} | {figure} p95 median / worst ms | host cores | host MiB | clients' cores | MiB each client |", options.of);
+    println!(
+        "load: {:?}, {} s each; knee: {figure} p95 of the worst viewer > {} ms\n",
+        options.of,
+        options.seconds,
+        limit_us / 1_000
+    );
+    println!(
+        "| {:?} | {figure} p95 median / worst ms | host cores | host MiB | clients' cores | MiB each client |",
+        options.of
+    );
     println!("|---|---|---|---|---|---|");
     let (mut rows, mut good, mut n) = (Vec::new(), None, 1);
     let mut first_mib = None;
@@ -124,7 +134,8 @@ pub fn load(options: &LoadOptions) -> Result<()> {
         let mut p95: Vec<u64> = step.told.iter().map(|t| t[figure]["p95_us"].as_u64().unwrap_or(u64::MAX)).collect();
         p95.sort_unstable();
         let worst = p95.last().copied().unwrap_or(u64::MAX);
-        let show = |us: Option<&u64>| us.filter(|v| **v < u64::MAX).map_or("-".into(), |v| format!("{:.1}", *v as f64 / 1e3));
+        let show =
+            |us: Option<&u64>| us.filter(|v| **v < u64::MAX).map_or("-".into(), |v| format!("{:.1}", *v as f64 / 1e3));
         println!(
             "| {n} | {} / {} | {:.2} | {:.1} | {:.2} | {:.1} |",
             show(p95.get(p95.len() / 2)),
@@ -201,7 +212,8 @@ impl Step {
             std::fs::create_dir_all(&home)?;
             telepane::write_code(&home)?;
             let mut command = telepane::host(programs, &home);
-            let started = Process::start(command.args(["--synthetic", scene.name(), "--shared"]), "telepane-host", &home)?;
+            let started =
+                Process::start(command.args(["--synthetic", scene.name(), "--shared"]), "telepane-host", &home)?;
             host.push(started);
             let port = telepane::ready(host.last_mut().context("a host was started")?)?;
             for c in 0..clients {

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap, TileCache};
 use telepane_model::{
-    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality, Rect, Size, Span,
-    Stamp, Surf, UpdateId, Version, ViewerClock,
+    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality, Rect, Size,
+    Span, Stamp, Surf, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
@@ -96,7 +96,9 @@ pub struct World {
     drift_ppm: i64,
     encoder: Option<(Epoch, Encoder)>,
     /// A frame that is being read from the screen.
-    looking: Option<(u64, FrameFacts)>,
+    looking: Option<(u64, FrameFacts, Arc<Pixels>)>,
+    /// The pixels of the newest frame that was read.
+    seen: Arc<Pixels>,
     to_code: VecDeque<EncodeJob>,
     /// What comes of the job under way, at its end.
     coding: Option<(u64, Result<EncodedSlices, JobId>)>,
@@ -137,6 +139,8 @@ pub struct World {
     pub oracle: Oracle,
     /// From capture to the viewer's screen, of every shown frame that carries a journey, in true time.
     pub ages: Vec<Span>,
+    /// When each of these was shown.
+    pub aged_at: Vec<u64>,
     /// From press to the first picture that can show it, in true time.
     pub key_times: Vec<Span>,
     /// Shown pictures beside the frames they show, when asked for.
@@ -197,6 +201,7 @@ impl World {
             drift_ppm: options.drift_ppm,
             encoder: None,
             looking: None,
+            seen: Arc::default(),
             to_code: VecDeque::new(),
             coding: None,
             films: BTreeSet::new(),
@@ -226,6 +231,7 @@ impl World {
             journal: String::new(),
             oracle: Oracle::default(),
             ages: Vec::new(),
+            aged_at: Vec::new(),
             key_times: Vec::new(),
             coded_bytes: 0,
             rebases: 0,
@@ -472,7 +478,7 @@ impl World {
     fn next_at(&self) -> Option<u64> {
         // While a frame is being read the screen is not looked at.
         let screen = match &self.looking {
-            Some((at, _)) => Some(*at),
+            Some((at, ..)) => Some(*at),
             None => self.screen.next_at().map(|t| t.as_micros().saturating_sub(HOST_EPOCH)),
         };
         let viewer = if self.asleep {
@@ -636,16 +642,17 @@ impl World {
     /// Reads what changed on the screen, which takes its time.
     fn look(&mut self) {
         loop {
-            if let Some((at, facts)) = self.looking.take() {
+            if let Some((at, facts, pixels)) = self.looking.take() {
                 if at > self.now {
-                    self.looking = Some((at, facts));
+                    self.looking = Some((at, facts, pixels));
                     return;
                 }
+                self.seen = pixels;
                 self.see(&facts);
             }
             let Some(facts) = self.screen.poll(self.host_now()) else { return };
             let cost = self.cost.capture(facts.damage.changed.area());
-            self.looking = Some((self.now + cost.as_micros(), facts));
+            self.looking = Some((self.now + cost.as_micros(), facts, self.screen.pixels()));
         }
     }
 
@@ -654,7 +661,7 @@ impl World {
         self.note("host", format_args!("frame {} {bounds:?}", facts.id.0));
         self.newest = Version(facts.id.0);
         if self.sample_every.is_some_and(|n| facts.id.0.is_multiple_of(n)) {
-            self.kept.insert(facts.captured.as_micros(), (self.screen.pixels(), bounds));
+            self.kept.insert(facts.captured.as_micros(), (self.seen.clone(), bounds));
             if self.kept.len() > MOST_KEPT {
                 self.kept.pop_first();
             }
@@ -704,7 +711,7 @@ impl World {
             self.offers.drain(..).for_each(|(first, hashes)| encoder.offer(first, &hashes));
             self.encoder = Some((job.epoch, encoder));
         }
-        let pixels: Arc<Pixels> = self.screen.pixels();
+        let pixels = self.seen.clone();
         let nothing = EncodedSlices { job: job.id, ..EncodedSlices::default() };
         if pixels.size() != job.size {
             // The desktop changed its size under the job: the frame that says so makes the job void.
@@ -826,7 +833,9 @@ impl World {
     /// Compares the picture that is about to be shown with the frame it shows, if that was kept.
     fn compare(&mut self, journey: &Journey) {
         let Some((frame, rect)) = self.kept.remove(&journey.host.captured.as_micros()) else { return };
-        let Some((_, decoder)) = self.decoder.as_ref().filter(|(_, d)| d.pixels().size() == frame.size()) else { return };
+        let Some((_, decoder)) = self.decoder.as_ref().filter(|(_, d)| d.pixels().size() == frame.size()) else {
+            return;
+        };
         let luma = |px: &[u8]| i64::from(px[0]) * 19 + i64::from(px[1]) * 183 + i64::from(px[2]) * 54;
         let mut squared = 0_u64;
         for (a, b) in frame.rows(rect).zip(decoder.pixels().rows(rect)) {
@@ -835,14 +844,22 @@ impl World {
                 squared += off * off;
             }
         }
-        self.samples.push(Sample { at: self.now, squared: squared / 65_536, pixels: rect.intersect(frame.size().rect()).area() });
+        self.samples.push(Sample {
+            at: self.now,
+            squared: squared / 65_536,
+            pixels: rect.intersect(frame.size().rect()).area(),
+        });
     }
 
     fn show(&mut self, journey: Journey) {
         let (journey, key) = self.viewer.on_shown(self.viewer_now(), journey);
         self.presents.push(self.now);
         let captured = journey.host.captured.as_micros().saturating_sub(HOST_EPOCH);
-        self.ages.push(Span::micros(self.now.saturating_sub(captured)));
+        // A part of a frame that is shown early has no story of its own.
+        if journey.host.sent != Stamp::ZERO {
+            self.ages.push(Span::micros(self.now.saturating_sub(captured)));
+            self.aged_at.push(self.now);
+        }
         if let Some(key) = key {
             let taken = self.viewer_now().since(key.taken);
             self.key_times.push(taken);

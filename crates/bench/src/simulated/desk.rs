@@ -225,7 +225,8 @@ impl Desk {
         match (code, self.front) {
             (keys::FIRST_WINDOW..keys::NEW_PAGE, _) => {
                 self.close_menu(p, damage);
-                let to = [Window::Editor, Window::Web, Window::Mail, Window::Sheet][usize::from(code - keys::FIRST_WINDOW)];
+                let to =
+                    [Window::Editor, Window::Web, Window::Mail, Window::Sheet][usize::from(code - keys::FIRST_WINDOW)];
                 if to != self.front {
                     self.windows[self.front as usize] = p.crop(BLOCK);
                     p.paste(&self.windows[to as usize], 0, 0);
@@ -311,7 +312,8 @@ impl Script for Desk {
             self.set_caret(now, !on, p, damage);
         }
         if self.call_at().is_some_and(|at| at <= now) {
-            self.frame = now * CALL_HZ / 1_000_000 + 1;
+            // The beat is rounded down, so the frame of this very moment may count as the one before.
+            self.frame = self.frame.max(now * CALL_HZ / 1_000_000) + 1;
             self.film.paint(self.frame, p);
             damage.add(CALL);
         }

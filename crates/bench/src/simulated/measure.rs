@@ -31,6 +31,7 @@ pub struct Mark {
     bytes: [u64; 2],
     packets: [u64; 2],
     presents: usize,
+    aged: usize,
     keys: usize,
     samples: usize,
 }
@@ -46,6 +47,7 @@ impl Mark {
             bytes: [world.bytes(Direction::Down), world.bytes(Direction::Up)],
             packets: [world.packets(Direction::Down), world.packets(Direction::Up)],
             presents: world.presents.len(),
+            aged: world.ages.len(),
             keys: world.key_times.len(),
             samples: world.samples.len(),
         }
@@ -68,7 +70,7 @@ impl Mark {
 
     /// From capture to the viewer's screen, of everything shown since.
     pub fn ages(&self, world: &World) -> Vec<u64> {
-        world.ages[self.presents..].iter().map(|t| t.as_micros()).collect()
+        world.ages[self.aged..].iter().map(|t| t.as_micros()).collect()
     }
 
     /// Everything that holds for every scenario, since the mark.
@@ -90,8 +92,8 @@ impl Mark {
         }
         let shown = &world.presents[self.presents..];
         // What is shown twice of one frame is one frame: frames are told apart by when they were captured.
-        let captured: BTreeSet<u64> =
-            shown.iter().zip(&world.ages[self.presents..]).map(|(at, age)| at - age.as_micros()).collect();
+        let frames = world.aged_at[self.aged..].iter().zip(&world.ages[self.aged..]);
+        let captured: BTreeSet<u64> = frames.map(|(at, age)| at - age.as_micros()).collect();
         figures.insert("shown_per_1000_s".into(), (captured.len() as u64 * 1_000_000_000 / span) as i64);
         let ends = std::iter::once(&self.at).chain(shown).chain(std::iter::once(&0)).copied().collect::<Vec<_>>();
         let gap = ends.windows(2).map(|w| w[1].saturating_sub(w[0])).max().unwrap_or(0);
@@ -118,12 +120,13 @@ pub fn psnr(samples: &[Sample]) -> Option<i64> {
 pub fn run_until_exact(world: &mut World, most: Span) -> Option<u64> {
     let end = world.now() + most.as_micros();
     while world.now() < end {
-        if world.is_exact() {
+        if world.exact_at.is_some() {
             return world.exact_at;
         }
         world.run(Span::millis(2));
     }
-    None
+    // Where nothing had to be sent, nothing was decoded either.
+    world.is_exact().then(|| world.now())
 }
 
 #[cfg(test)]

@@ -84,7 +84,8 @@ pub fn run(options: &Options) -> Result<()> {
             bar.set_position(n as u64);
         });
         bar.finish_and_clear();
-        differs += &take(options, "day", "the working day: 8 h at the office desktop; 20 Mbit/s, 40 ms", &played, &mut all)?;
+        differs +=
+            &take(options, "day", "the working day: 8 h at the office desktop; 20 Mbit/s, 40 ms", &played, &mut all)?;
     } else {
         let unknown = options.scenario.iter().find(|n| ALL.iter().all(|s| s.name != n.as_str()));
         if let Some(name) = unknown {

@@ -4,7 +4,8 @@ use super::paint::{INK, LETTER, LINE, PAPER, Painter};
 use std::sync::Arc;
 use telepane_capture::synthetic::photo;
 use telepane_model::{
-    Damage, FrameFacts, FrameId, HostClock, InputEvent, KeyMove, Pixels, Rect, Region, Rng, Size, Stamp, Surf, SurfaceId,
+    Damage, FrameFacts, FrameId, HostClock, InputEvent, KeyMove, Pixels, Rect, Region, Rng, Size, Stamp, Surf,
+    SurfaceId,
 };
 use telepane_sim::Screen;
 use telepane_sim::world::HOST_EPOCH;
