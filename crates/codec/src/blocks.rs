@@ -1,22 +1,24 @@
-//! Which rectangles a vector explains, byte for byte.
+//! Which rectangles some vectors explain, byte for byte.
 //!
-//! The surface is a grid of blocks of 16 by 8 pixels. Whole rows of what changed are compared with where the vector
-//! says they come from, a flag for each block; where a block agrees, also with what stands there, since only what
-//! differs is worth moving. Blocks are joined to few large rectangles, which grow to the last row and column that
-//! agrees, and are put in an order in which none overwrites what a later one reads.
+//! The surface is a grid of blocks of 16 by 8 pixels, of which those that differ are marked once for a frame. For each
+//! vector whole rows of what changed are compared with where it says they come from, a flag for each block. Blocks that
+//! differ and agree with their source are joined to few large rectangles, which grow to the last row and column that
+//! agrees. Every vector is held against the frame before any copy, so that one vector's rectangles do not destroy what
+//! another one's come from; all are then put in an order in which none overwrites what a later one reads.
 
 use crate::kernel::{self, CELL};
 use crate::motion::{Vector, bands};
 use crate::shift::source;
-use telepane_model::{Grid, Pixels, Rect, Surf, TileAt};
+use telepane_model::{Grid, Pixels, Rect, Region, Surf, TileAt};
 
 /// A block is verified whole.
 const BLOCK_W: u32 = CELL as u32;
 const BLOCK_H: u32 = 8;
 /// A rectangle mends at least this many blocks, or coding them is cheaper than naming it.
 const LEAST_BLOCKS: u32 = 3;
-/// The most rectangles for one vector.
-const MOST_RECTS: usize = 16;
+/// The most rectangles for one vector: enough for text torn in the middle of a repaint; more are searched longer than
+/// they save.
+const MOST_RECTS: usize = 24;
 
 /// What a vector does to a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -24,24 +26,69 @@ enum Cell {
     /// Something wrong, or it must not be written.
     #[default]
     No,
-    /// It is right before and after.
+    /// It is right before and after, or another vector mends it.
     Harmless,
     /// It mends it.
     Useful,
+}
+
+/// A rectangle and the way its pixels came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Where they go.
+    pub to: Rect<Surf>,
+    /// The way they came.
+    pub by: Vector,
+}
+
+impl Copy {
+    fn from(&self) -> Option<Rect<Surf>> {
+        source(self.to, self.by.0, self.by.1)
+    }
 }
 
 /// Verifies vectors; holds memory to use again.
 #[derive(Default)]
 pub struct Blocks {
     cells: Vec<Cell>,
-    unlike: [Vec<u8>; 2],
+    /// By block: 1 where it differs and no vector mends it yet.
+    open: Vec<u8>,
+    wrong: Vec<u8>,
     area: Area,
 }
 
 impl Blocks {
-    /// The rectangles that hold, in `now`, exactly what `before` holds at the place the vector comes from, in an order in
-    /// which they can be copied one after the other. `tiles` are the tiles that differ, without repetition; only tiles
-    /// that `allowed` names are written to, and of these those outside `tiles` do not differ.
+    /// A new pair of frames of the same size; `tiles` are the tiles that differ, without repetition.
+    pub fn begin(&mut self, before: &Pixels, now: &Pixels, tiles: &[Rect<Surf>]) {
+        let (w, h) = (now.size().w, now.size().h);
+        let cols = w.div_ceil(BLOCK_W) as usize;
+        self.open.clear();
+        self.open.resize(cols * h.div_ceil(BLOCK_H) as usize, 0);
+        for band in bands(tiles) {
+            let band = band.intersect(now.size().rect());
+            let (first, count) = (band.x as usize / CELL, band.w.div_ceil(BLOCK_W) as usize);
+            for y in band.y..band.bottom() {
+                let at = y as usize / BLOCK_H as usize * cols + first;
+                let Some(open) = self.open.get_mut(at..at + count) else { continue };
+                let old = before.row(band.x as u32, y as u32, band.w);
+                kernel::cells(old, now.row(band.x as u32, y as u32, band.w), open);
+            }
+        }
+    }
+
+    /// How many blocks of a tile differ that no vector mends yet.
+    pub fn open_in(&self, tile: Rect<Surf>, width: u32) -> usize {
+        let cols = width.div_ceil(BLOCK_W) as usize;
+        let (x, w) = (tile.x.max(0) as usize / CELL, tile.w.div_ceil(BLOCK_W) as usize);
+        let rows = self.open.chunks_exact(cols.max(1)).skip(tile.y.max(0) as usize / BLOCK_H as usize);
+        let rows = rows.take(tile.h.div_ceil(BLOCK_H) as usize);
+        rows.flat_map(|row| row.iter().skip(x).take(w)).filter(|open| **open != 0).count()
+    }
+
+    /// The rectangles that hold, in `now`, exactly what `before` holds at the place the vector comes from, and that mend
+    /// what no vector before mended. `tiles` are the tiles that differ, without repetition; only tiles that `allowed`
+    /// names are written to, and of these those outside `tiles` do not differ. The copies are yet to be put
+    /// [`in_order`].
     pub fn explained(
         &mut self,
         before: &Pixels,
@@ -49,13 +96,13 @@ impl Blocks {
         tiles: &[Rect<Surf>],
         (dx, dy): Vector,
         allowed: impl Fn(TileAt) -> bool,
-    ) -> Vec<Rect<Surf>> {
+    ) -> Vec<Copy> {
         let surface = now.size().rect();
         let cols = surface.w.div_ceil(BLOCK_W) as usize;
         self.cells.clear();
         self.cells.resize(cols * surface.h.div_ceil(BLOCK_H) as usize, Cell::No);
         for band in bands(tiles) {
-            self.compare(before, now, band, (dx, dy), true);
+            self.compare(before, now, band, (dx, dy));
         }
         let Some(bounds) = self.useful(cols) else { return Vec::new() };
         // Blocks that stay as they are may be written again where that makes rectangles larger.
@@ -75,27 +122,34 @@ impl Blocks {
         };
         let others: Vec<_> = grid.touching(pixels).filter(fresh).map(|at| grid.rect(at).intersect(pixels)).collect();
         for band in bands(&others) {
-            self.compare(before, now, band, (dx, dy), false);
+            self.compare(before, now, band, (dx, dy));
         }
         self.area.load(&self.cells, cols, bounds);
         let mut rects: Vec<Rect<Surf>> = Vec::new();
         while rects.len() < MOST_RECTS
             && let Some([bx, by, bw, bh]) = self.area.take_best()
         {
+            for row in self.open.chunks_exact_mut(cols).skip(y + by).take(bh) {
+                row.iter_mut().skip(x + bx).take(bw).for_each(|open| *open = 0);
+            }
             let (px, py) = (pixels.x + (bx * CELL) as i32, pixels.y + (by * BLOCK_H as usize) as i32);
             rects.push(Rect::new(px, py, (bw * CELL) as u32, bh as u32 * BLOCK_H).intersect(surface));
         }
         let free = |r: Rect<Surf>| grid.touching(r).all(&allowed);
-        for i in 0..rects.len() {
-            let others = |edge: Rect<Surf>| rects.iter().all(|r| r.intersect(edge).is_empty());
-            rects[i] = grow(before, now, rects[i], (dx, dy), |edge| others(edge) && free(edge));
+        // Large ones came first and grow first; what they reach is not named again.
+        let mut grown: Vec<Rect<Surf>> = Vec::with_capacity(rects.len());
+        for rect in rects {
+            let mut rest = Region::from(rect);
+            grown.iter().for_each(|r| rest.subtract(*r));
+            let Some(rect) = rest.rects().iter().copied().max_by_key(|r| r.area()) else { continue };
+            let others = |edge: Rect<Surf>| grown.iter().all(|r| r.intersect(edge).is_empty());
+            grown.push(grow(before, now, rect, (dx, dy), |edge| others(edge) && free(edge)));
         }
-        in_order(rects, (dx, dy))
+        grown.into_iter().map(|to| Copy { to, by: (dx, dy) }).collect()
     }
 
-    /// Enters the blocks of `band`, whose corner is a block's: with `differs` as useful where they do not show what
-    /// they should already.
-    fn compare(&mut self, before: &Pixels, now: &Pixels, band: Rect<Surf>, (dx, dy): Vector, differs: bool) {
+    /// Enters the blocks of `band`, whose corner is a block's.
+    fn compare(&mut self, before: &Pixels, now: &Pixels, band: Rect<Surf>, (dx, dy): Vector) {
         let (w, h) = (now.size().w as i64, now.size().h as i64);
         let cols = (w as usize).div_ceil(CELL);
         let (x, right) = (i64::from(band.x), i64::from(band.right()).min(w));
@@ -117,7 +171,7 @@ impl Blocks {
             let start = y as usize * p.stride() + x as usize * 4;
             start..start + len * 4
         };
-        let [wrong, unlike] = &mut self.unlike;
+        let wrong = &mut self.wrong;
         for top in (band.y..band.bottom()).step_by(BLOCK_H as usize) {
             let rows = i64::from(top)..i64::from(top + BLOCK_H as i32).min(i64::from(band.bottom())).min(h);
             if rows.start - dy < 0 || rows.end - dy > h || rows.is_empty() {
@@ -137,21 +191,11 @@ impl Blocks {
                     break;
                 }
             }
-            let Some(first) = wrong.iter().position(|w| *w == 0) else { continue };
-            let last = wrong.iter().rposition(|w| *w == 0).unwrap_or(first);
-            unlike.clear();
-            unlike.resize(last - first + 1, 0);
-            if differs {
-                let (at, len) = (at + (first * CELL) as i64, ((last + 1) * CELL).min(len) - first * CELL);
-                for y in rows {
-                    let old = before.data().get(row(before, at, y, len)).unwrap_or(&[]);
-                    kernel::cells(old, now.data().get(row(now, at, y, len)).unwrap_or(&[]), unlike);
-                }
-            }
-            let start = top as usize / BLOCK_H as usize * cols + band.x as usize / CELL + g0 + first;
-            let Some(cells) = self.cells.get_mut(start..start + unlike.len()) else { continue };
-            for ((cell, wrong), unlike) in cells.iter_mut().zip(&wrong[first..]).zip(unlike.iter()) {
-                *cell = match (*wrong, *unlike) {
+            let start = top as usize / BLOCK_H as usize * cols + band.x as usize / CELL + g0;
+            let range = start..start + wrong.len();
+            let (Some(cells), Some(open)) = (self.cells.get_mut(range.clone()), self.open.get(range)) else { continue };
+            for ((cell, wrong), open) in cells.iter_mut().zip(wrong.iter()).zip(open) {
+                *cell = match (*wrong, *open) {
                     (0, 0) => Cell::Harmless,
                     (0, _) => Cell::Useful,
                     _ => Cell::No,
@@ -328,22 +372,36 @@ fn grow(
     r
 }
 
-/// Puts the rectangles in an order in which none overwrites what a later one reads; what stands in a circle is left out.
-fn in_order(mut rects: Vec<Rect<Surf>>, (dx, dy): Vector) -> Vec<Rect<Surf>> {
-    // Downward moves from the bottom up, rightward ones from the right: for straight moves that is the order.
-    rects.sort_unstable_by_key(|r| (-r.y * dy.signum(), -r.x * dx.signum()));
-    let mut out = Vec::with_capacity(rects.len());
-    while !rects.is_empty() {
-        let harmless = |i: &usize| {
-            let later = rects.iter().enumerate().filter(|(j, _)| j != i);
-            { later }.all(|(_, r)| source(*r, dx, dy).is_none_or(|s| s.intersect(rects[*i]).is_empty()))
-        };
-        match (0..rects.len()).find(harmless) {
-            Some(i) => out.push(rects.remove(i)),
-            None => {
-                let least = (0..rects.len()).min_by_key(|i| rects[*i].area()).unwrap_or(0);
-                rects.remove(least);
+/// Puts the copies in an order in which none overwrites what a later one reads; of what stands in a circle the smallest
+/// is left out.
+pub fn in_order(mut copies: Vec<Copy>) -> Vec<Copy> {
+    // Downward moves from the bottom up, rightward ones from the right: for one straight move that is the order.
+    copies.sort_by_key(|c| (c.by, -c.to.y * c.by.1.signum(), -c.to.x * c.by.0.signum()));
+    // How many others read what each overwrites: it waits for them.
+    let waits = |a: &Copy, b: &Copy| b.from().is_some_and(|s| !s.intersect(a.to).is_empty());
+    let mut readers: Vec<usize> = (0..copies.len())
+        .map(|i| (0..copies.len()).filter(|j| *j != i && waits(&copies[i], &copies[*j])).count())
+        .collect();
+    let mut left: Vec<usize> = (0..copies.len()).collect();
+    let mut out: Vec<Copy> = Vec::with_capacity(copies.len());
+    while !left.is_empty() {
+        let ready = |i: &usize| readers[left[*i]] == 0;
+        let last = out.last().map(|c| c.by);
+        // One vector's copies stay together where they can: they share an op.
+        let next = (0..left.len()).filter(ready).min_by_key(|i| Some(copies[left[*i]].by) != last);
+        let gone = match next {
+            Some(i) => {
+                let gone = left.remove(i);
+                out.push(copies[gone]);
+                gone
             }
+            None => {
+                let least = (0..left.len()).min_by_key(|i| copies[left[*i]].to.area()).unwrap_or(0);
+                left.remove(least)
+            }
+        };
+        for i in &left {
+            readers[*i] -= usize::from(waits(&copies[*i], &copies[gone]));
         }
     }
     out
@@ -361,6 +419,18 @@ mod tests {
         grid.all().map(|t| grid.rect(t)).collect()
     }
 
+    fn explained(
+        before: &Pixels,
+        now: &Pixels,
+        tiles: &[Rect<Surf>],
+        vector: Vector,
+        allowed: impl Fn(TileAt) -> bool,
+    ) -> Vec<Copy> {
+        let mut blocks = Blocks::default();
+        blocks.begin(before, now, tiles);
+        blocks.explained(before, now, tiles, vector, allowed)
+    }
+
     #[test]
     fn a_scroll_and_a_drag_are_explained_whole() {
         let size = Size::new(640, 400);
@@ -369,8 +439,8 @@ mod tests {
             let mut now = before.clone();
             let window = Rect::new(100, 90, 400, 200);
             now.paste(&before.crop(window), window.x + dx, window.y + dy);
-            let rects = Blocks::default().explained(&before, &now, &tiles(size), (dx, dy), |_| true);
-            let area: u64 = rects.iter().map(|r| r.area()).sum();
+            let copies = explained(&before, &now, &tiles(size), (dx, dy), |_| true);
+            let area: u64 = copies.iter().map(|c| c.to.area()).sum();
             assert!(area >= window.area() * 95 / 100, "{dx},{dy}: {area}");
         }
     }
@@ -385,38 +455,65 @@ mod tests {
             let size = Size::new(100 + rng.below(300) as u32, 80 + rng.below(200) as u32);
             let before = text(size, round);
             let mut now = before.clone();
-            let vector = (rng.below(90) as i32 - 45, rng.below(90) as i32 - 45);
-            for _ in 0..1 + rng.below(5) {
+            let mut way = || (rng.below(90) as i32 - 45, rng.below(90) as i32 - 45);
+            let vectors = [way(), way(), way()];
+            for i in 0..1 + rng.below(5) {
                 let (x, y) = (rng.below(size.w as u64) as i32, rng.below(size.h as u64) as i32);
                 let r = Rect::new(x, y, 40 + rng.below(200) as u32, 20 + rng.below(150) as u32);
                 let from = r.intersect(size.rect());
+                let vector = vectors[i as usize % 3];
                 now.paste(&before.crop(from), from.x + vector.0, from.y + vector.1);
             }
             let some = rng.below(4);
             let allowed = |at: TileAt| some != 0 || at.col != 1;
             let grid = Grid::new(size);
             let dirty: Vec<_> = grid.all().filter(|t| allowed(*t)).map(|t| grid.rect(t)).collect();
-            let rects = blocks.explained(&before, &now, &dirty, vector, allowed);
+            blocks.begin(&before, &now, &dirty);
+            let found = vectors.iter().flat_map(|v| blocks.explained(&before, &now, &dirty, *v, allowed)).collect();
+            let copies = in_order(found);
             let mut got = before.clone();
-            for to in &rects {
-                assert!(grid.touching(*to).all(allowed));
-                shift::copy(&mut got, source(*to, vector.0, vector.1).unwrap(), *to);
+            for copy in &copies {
+                assert!(grid.touching(copy.to).all(allowed));
+                shift::copy(&mut got, copy.from().unwrap(), copy.to);
             }
-            rects.iter().for_each(|to| assert!(got.same(&now, *to), "{round}: {to:?} by {vector:?}"));
-            moved += rects.len();
+            copies.iter().for_each(|c| assert!(got.same(&now, c.to), "{round}: {c:?}"));
+            moved += copies.len();
         }
         assert!(moved > 300, "{moved}");
     }
 
     #[test]
     fn a_circle_loses_its_smallest() {
-        // Each reads what the other writes.
-        let (a, b) = (Rect::new(0, 0, 40, 40), Rect::new(40, 0, 20, 40));
-        assert_eq!(in_order(vec![a, b], (30, 0)), [b, a]);
-        let tall = Rect::new(20, 0, 10, 100);
-        for r in in_order(vec![Rect::new(0, 50, 20, 10), tall, Rect::new(30, 10, 20, 10)], (15, 20)) {
-            assert!(r.w > 0);
-        }
+        let copy = |x, y, w, h, by| Copy { to: Rect::new(x, y, w, h), by };
+        // The second reads what the first overwrites.
+        let (a, b) = (copy(0, 0, 40, 40, (30, 0)), copy(40, 0, 20, 40, (30, 0)));
+        assert_eq!(in_order(vec![a, b]), [b, a]);
+        // Two that change places: whichever came first would destroy the other's source.
+        let (large, small) = (copy(0, 0, 40, 40, (-40, 0)), copy(40, 0, 40, 30, (40, 0)));
+        assert_eq!(in_order(vec![small, large]), [large]);
+        // Three in a row by unlike vectors, the last of which has to begin.
+        let (a, b, c) = (copy(0, 0, 9, 9, (-10, 0)), copy(10, 0, 9, 9, (-20, 0)), copy(30, 0, 9, 9, (0, -50)));
+        assert_eq!(in_order(vec![c, b, a]), [a, b, c]);
+    }
+
+    /// Content that went two ways at once, as in a picture torn in the middle of a repaint: neither destroys the other.
+    #[test]
+    fn two_vectors_that_cross_are_both_explained() {
+        let size = Size::new(640, 400);
+        let before = text(size, 7);
+        let mut now = before.clone();
+        now.paste(&before.crop(Rect::new(0, 100, 640, 100)), 0, 64);
+        now.paste(&before.crop(Rect::new(0, 200, 640, 136)), 0, 184);
+        let mut blocks = Blocks::default();
+        blocks.begin(&before, &now, &tiles(size));
+        let mut found = blocks.explained(&before, &now, &tiles(size), (0, -16), |_| true);
+        found.extend(blocks.explained(&before, &now, &tiles(size), (0, -36), |_| true));
+        let mut got = before.clone();
+        let copies = in_order(found);
+        copies.iter().for_each(|c| shift::copy(&mut got, c.from().unwrap(), c.to));
+        assert!(got.same(&now, Rect::new(0, 64, 640, 96)) && got.same(&now, Rect::new(0, 184, 640, 136)));
+        let open: usize = tiles(size).iter().map(|t| blocks.open_in(*t, size.w)).sum();
+        assert!(open < 100, "{open}");
     }
 
     #[test]
@@ -428,8 +525,8 @@ mod tests {
         let allowed = |at: TileAt| at.col < 5;
         let grid = Grid::new(size);
         let some: Vec<_> = grid.all().filter(|t| allowed(*t)).map(|t| grid.rect(t)).collect();
-        let rects = Blocks::default().explained(&before, &now, &some, (0, -20), allowed);
-        assert!(!rects.is_empty() && rects.iter().all(|r| r.right() <= 5 * TILE as i32));
+        let copies = explained(&before, &now, &some, (0, -20), allowed);
+        assert!(!copies.is_empty() && copies.iter().all(|c| c.to.right() <= 5 * TILE as i32));
     }
 
     #[test]
@@ -437,7 +534,7 @@ mod tests {
         let size = Size::new(130, 70);
         let p = text(size, 1);
         for v in [(i32::MIN, 0), (i32::MAX, i32::MIN), (0, i32::MAX), (500, 0), (0, -70)] {
-            assert_eq!(Blocks::default().explained(&p, &text(size, 2), &tiles(size), v, |_| true), []);
+            assert_eq!(explained(&p, &text(size, 2), &tiles(size), v, |_| true), []);
         }
     }
 }

@@ -72,6 +72,25 @@ impl Default for EncoderOptions {
     }
 }
 
+/// What an encoder is doing: see [`Encoder::encode_watched`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Goes back to the job's base and compares the wanted tiles.
+    Compare,
+    /// Finds, verifies and makes moves.
+    Move,
+    /// Keeps tiles at the viewer and draws them from there.
+    Cache,
+    /// Classifies what is left and joins it to areas.
+    Plan,
+    /// Codes text, user interface and fills.
+    Text,
+    /// Codes pictures.
+    Picture,
+    /// Codes film.
+    Film,
+}
+
 /// No slice is begun with less room than this, if slices may be larger.
 const LEAST_ROOM: usize = 300;
 /// Slices must have room for at least this: a pixel by any op with every field at its longest.
@@ -121,9 +140,9 @@ impl Draft {
     }
 
     /// Leaves out the rectangles that would change more pixels than the slice may.
-    fn retain_fitting(&self, rects: &mut Vec<Rect<Surf>>) {
+    fn retain_fitting<T>(&self, all: &mut Vec<T>, rect: impl Fn(&T) -> Rect<Surf>) {
         let mut left = self.pixels;
-        rects.retain(|r| left.checked_sub(r.area()).map(|rest| left = rest).is_some());
+        all.retain(|t| left.checked_sub(rect(t).area()).map(|rest| left = rest).is_some());
     }
 }
 
@@ -175,6 +194,22 @@ impl Encoder {
     /// # Errors
     /// The job's base is no longer kept; nothing has changed, and a new epoch is needed.
     pub fn encode(&mut self, job: &EncodeJob, newest: &Pixels, version: Version) -> Result<EncodedSlices, BaseGone> {
+        self.encode_watched(job, newest, version, &mut |_| {})
+    }
+
+    /// As [`Encoder::encode`], and tells `enter` of each stage that begins: there is no clock in here, but whoever has
+    /// one can see where the time goes. Stages return; what follows the last one belongs to it.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    pub fn encode_watched(
+        &mut self,
+        job: &EncodeJob,
+        newest: &Pixels,
+        version: Version,
+        enter: &mut dyn FnMut(Stage),
+    ) -> Result<EncodedSlices, BaseGone> {
+        enter(Stage::Compare);
         // spec: C-10
         if job.base != self.history.now() {
             if !self.history.return_to(job.base, &mut self.sent, &mut self.slots) {
@@ -200,9 +235,11 @@ impl Encoder {
         self.slots.begin();
         let (mut dirty, films) = self.survey(job, &mut run);
         let mut draft = None;
+        enter(Stage::Move);
         if self.options.moves && !self.comes_back(&dirty, &run) {
             draft = self.make_moves(&mut dirty, &mut run);
         }
+        enter(Stage::Cache);
         if self.keeps_any(&dirty, &run) {
             draft = draft.or_else(|| self.begin(&run));
             if let Some(open) = &mut draft {
@@ -214,6 +251,7 @@ impl Encoder {
             self.tiles.ask(d.at, job.items.get(d.item).map_or(version, |i| i.version));
         }
         let recalled = self.recall(&mut dirty, &run);
+        enter(Stage::Plan);
         let tiles = &mut self.tiles;
         let mut queue = plan(newest, &dirty, &films, &mut self.exact, |at, class| tiles.saw(at, class));
         queue = self.layer(queue, &run);
@@ -223,6 +261,12 @@ impl Encoder {
                 queue.push_front(work);
                 break;
             };
+            enter(match work {
+                Work::Cached(..) => Stage::Cache,
+                Work::Fill(..) | Work::Area(_, TileClass::Text) => Stage::Text,
+                Work::Area(_, TileClass::Picture) => Stage::Picture,
+                Work::Film(_) => Stage::Film,
+            });
             let full = match work {
                 Work::Cached(rects, slots) => self.put_cached(&mut open, &run, rects, slots, &mut queue),
                 Work::Fill(colour, rects) => self.put_fill(&mut open, &run, colour, rects, &mut queue),

@@ -46,7 +46,7 @@ mod vectors;
 pub use cache::TileCache;
 pub use decoder::{Applied, Decoder, MOST_SEEN, Seen};
 pub use diff::diff;
-pub use encoder::{BaseGone, Encoder, EncoderOptions, SlotMap};
+pub use encoder::{BaseGone, Encoder, EncoderOptions, SlotMap, Stage};
 pub use fault::CodecFault;
 pub use shared::Shared;
 pub use wire::limits;

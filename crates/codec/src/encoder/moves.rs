@@ -1,22 +1,25 @@
 //! The move part of a job: what only went elsewhere is copied, not coded.
 //!
-//! Vectors are found ([`crate::motion`]), the rectangles that they explain verified byte for byte ([`crate::blocks`]),
-//! and copied in place. What a tile still differs in afterwards lies inside its box and outside the rectangles, so
+//! Vectors are found ([`crate::motion`]) and the rectangles that they explain verified byte for byte ([`crate::blocks`]),
+//! all against the pixels before any copy; then they are copied, in an order that keeps every source until it is read.
+//! What a tile still differs in afterwards lies inside its box and outside the rectangles, so
 //! only that is compared again.
 
 use super::{Draft, Encoder, Run};
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, Copy, in_order};
 use crate::motion::{Finder, Vector};
 use crate::plan::Dirty;
 use crate::wire::{RECT_BYTES, kind, limits, put_op};
 use crate::{diff, shift};
-use telepane_model::{Move, Rect, Region, Surf};
+use telepane_model::{Move, Pixels, Rect, Region};
 
 /// Fewer changed tiles than this are coded faster than a move is found (`research/codec.md` §4).
 const MOVE_TILES: usize = 5;
 /// The most searches, and the most vectors tried, in one job.
-const SEARCHES: usize = 2;
-const TRIES: usize = 4;
+const SEARCHES: usize = 3;
+const TRIES: usize = 7;
+/// Blocks of 16 by 8 pixels that are still open when another search is worth its time: 1/2 ms against some 4 kB of text.
+const WORTH: usize = 40;
 /// The most vectors that are expected: those of the job before.
 const EXPECTED: usize = 8;
 
@@ -43,67 +46,43 @@ impl Mover {
 impl Encoder {
     /// Finds and codes moves; the tiles in `dirty` that they mend are taken out.
     pub(super) fn make_moves(&mut self, dirty: &mut Vec<Dirty>, run: &mut Run<'_>) -> Option<Draft> {
-        let mut draft: Option<Draft> = None;
-        let (mut tried, mut expected) = (Vec::new(), std::mem::take(&mut self.mover.expected));
-        // What has been mended may still be where the rest came from.
-        let sources = self.tiles_of(dirty);
-        for _ in 0..SEARCHES {
-            if dirty.len() < MOVE_TILES {
-                break;
-            }
-            let tiles = self.tiles_of(dirty);
-            let found = self.mover.finder.vectors(&self.sent, run.newest, [&sources, &tiles], &expected, &tried);
-            let mut used = false;
-            for vector in found {
-                if dirty.len() < MOVE_TILES || tried.len() == TRIES {
-                    continue;
+        if dirty.len() < MOVE_TILES {
+            return None;
+        }
+        let mut copies = self.find_copies(dirty, run.newest);
+        if copies.is_empty() {
+            return None;
+        }
+        let mut open = self.begin(run)?;
+        // Whatever is left out, the others stay right: none reads what another one wrote.
+        copies.truncate(open.room().saturating_sub(24) / RECT_BYTES);
+        open.retain_fitting(&mut copies, |c| c.to);
+        self.keep(&mut open, copies.iter().map(|c| c.to.area()).sum(), dirty, run);
+        copies.truncate(open.room().saturating_sub(24) / RECT_BYTES);
+        for group in copies.chunk_by(|a, b| a.by == b.by) {
+            for group in group.chunks(limits::OP_RECTS) {
+                let rects: Vec<_> = group.iter().map(|c| c.to).collect();
+                let Some(Copy { by: (dx, dy), .. }) = group.first() else { continue };
+                if open.room() < (rects.len() + 3) * RECT_BYTES {
+                    break;
                 }
-                tried.push(vector);
-                expected.retain(|v| *v != vector);
-                let open = match &mut draft {
-                    Some(open) => open,
-                    None => draft.insert(self.begin(run)?),
-                };
-                used |= self.make_move(open, vector, dirty, run);
+                put_op(&mut open.bytes, kind::MOVE, &shift::payload(*dx, *dy, &rects));
+                for to in &rects {
+                    let Some(from) = shift::source(*to, *dx, *dy) else { continue };
+                    open.undo.save_move(&self.sent, from, *to);
+                    shift::copy(&mut self.sent, from, *to);
+                    open.pixels = open.pixels.saturating_sub(to.area());
+                    self.tiles.touch(open.stamp, *to, &mut open.tiles);
+                    run.answer.moved.push(Move { to: *to, dx: *dx, dy: *dy });
+                }
             }
-            if !used {
-                break;
-            }
         }
-        let moves = std::mem::take(&mut run.answer.moved);
-        self.mover.expect(&moves);
-        run.answer.moved = moves;
-        draft.filter(|d| !d.bytes.is_empty())
-    }
-
-    fn tiles_of(&self, dirty: &[Dirty]) -> Vec<Rect<Surf>> {
-        dirty.iter().map(|d| self.grid.rect(d.at)).collect()
-    }
-
-    /// Copies what the vector explains; false if that is nothing.
-    fn make_move(&mut self, open: &mut Draft, (dx, dy): Vector, dirty: &mut Vec<Dirty>, run: &mut Run<'_>) -> bool {
-        let (sent, tiles) = (&self.sent, self.tiles_of(dirty));
-        let allowed = |at| self.tiles.is_wanted(at);
-        let mut rects = self.mover.blocks.explained(sent, run.newest, &tiles, (dx, dy), allowed);
-        rects.truncate((open.room().saturating_sub(24) / RECT_BYTES).min(limits::OP_RECTS));
-        open.retain_fitting(&mut rects);
-        if rects.is_empty() {
-            return false;
-        }
-        self.keep(open, rects.iter().map(|r| r.area()).sum(), dirty, run);
-        put_op(&mut open.bytes, kind::MOVE, &shift::payload(dx, dy, &rects));
-        for to in &rects {
-            let Some(from) = shift::source(*to, dx, dy) else { continue };
-            open.undo.save_move(&self.sent, from, *to);
-            shift::copy(&mut self.sent, from, *to);
-            open.pixels = open.pixels.saturating_sub(to.area());
-            self.tiles.touch(open.stamp, *to, &mut open.tiles);
-            run.answer.moved.push(Move { to: *to, dx, dy });
-        }
+        let moved = &run.answer.moved;
+        self.mover.expect(moved);
         dirty.retain_mut(|d| {
-            if rects.iter().any(|r| !r.intersect(d.bbox).is_empty()) {
+            if moved.iter().any(|m| !m.to.intersect(d.bbox).is_empty()) {
                 let mut rest = Region::from(d.bbox);
-                rects.iter().for_each(|r| rest.subtract(*r));
+                moved.iter().for_each(|m| rest.subtract(m.to));
                 d.bbox = Rect::default();
                 for part in rest.rects() {
                     diff::boxes(&self.sent, run.newest, *part, |_, bbox| d.bbox = d.bbox.union(bbox));
@@ -111,6 +90,34 @@ impl Encoder {
             }
             !d.bbox.is_empty()
         });
-        true
+        (!open.bytes.is_empty()).then_some(open)
+    }
+
+    /// What vectors explain, in the order in which it can be copied.
+    fn find_copies(&mut self, dirty: &[Dirty], newest: &Pixels) -> Vec<Copy> {
+        let Mover { finder, blocks, expected } = &mut self.mover;
+        let sources: Vec<_> = dirty.iter().map(|d| self.grid.rect(d.at)).collect();
+        let mut tiles = sources.clone();
+        let (mut copies, mut tried, mut expected) = (Vec::new(), Vec::new(), std::mem::take(expected));
+        let allowed = |at| self.tiles.is_wanted(at);
+        blocks.begin(&self.sent, newest, &tiles);
+        for _ in 0..SEARCHES {
+            let found = finder.vectors(&self.sent, newest, [&sources, &tiles], &expected, &tried);
+            let before = copies.len();
+            for vector in found {
+                if tried.len() == TRIES {
+                    break;
+                }
+                tried.push(vector);
+                expected.retain(|v| *v != vector);
+                copies.extend(blocks.explained(&self.sent, newest, &sources, vector, allowed));
+            }
+            tiles.retain(|t| blocks.open_in(*t, newest.size().w) > 0);
+            let open: usize = tiles.iter().map(|t| blocks.open_in(*t, newest.size().w)).sum();
+            if copies.len() == before || open < WORTH {
+                break;
+            }
+        }
+        in_order(copies)
     }
 }
