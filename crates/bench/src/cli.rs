@@ -1,12 +1,9 @@
 //! `telepane-bench`'s command line.
 
-use crate::compare;
 use crate::link::{self, profile::Profile};
-use crate::simulated;
-use crate::soak;
 use crate::stack::Name;
 use crate::stimulus::{self, Kind};
-use crate::wall;
+use crate::{codec, compare, record, simulated, soak, wall};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -22,6 +19,10 @@ pub struct Cli {
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Recordings of screens through encoder and decoder: bytes, CPU by stage, exactness, beside other ways to code.
+    Codec(codec::Options),
+    /// Record a display for `codec`, or cut a piece out of a recording.
+    Record(record::Options),
     /// From the key to the photon: Telepane and its peers, black box, on two X displays.
     Glass(Glass),
     /// What it costs when nobody works: CPU and packets, from second 35 after the last input.

@@ -4,7 +4,8 @@
 //! inside: a stimulus application draws on the host's display, keys are injected on the client's display, and the
 //! client's framebuffer, which is mapped into memory, is watched. `link` puts a network between the two, `compare` goes
 //! through works, networks and stacks. `idle` and `soak` look at what is left when nobody
-//! works and when somebody works for long. Telepane and its peers are treated alike: a stack is one small file.
+//! works and when somebody works for long. `codec` puts recordings of screens, which `record` makes, through the coders.
+//! Telepane and its peers are treated alike: a stack is one small file.
 //!
 //! The harness measures on the monotonic clock, which all processes of one machine share, so a stamp of the stimulus
 //! and a stamp of the watcher may be subtracted. Nothing here is used by the product.
@@ -12,6 +13,7 @@
 pub mod cell;
 pub mod cli;
 pub mod clock;
+pub mod codec;
 pub mod compare;
 pub mod count;
 pub mod display;
@@ -22,6 +24,8 @@ pub mod link;
 pub mod machine;
 pub mod process;
 pub mod quality;
+pub mod record;
+pub mod recording;
 pub mod report;
 pub mod shared;
 pub mod simulated;

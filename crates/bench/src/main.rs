@@ -3,12 +3,14 @@
 use clap::Parser;
 use std::process::ExitCode;
 use telepane_bench::cli::{Cli, Command};
-use telepane_bench::{compare, glass, link, process, simulated, soak, stimulus, wall};
+use telepane_bench::{codec, compare, glass, link, process, record, simulated, soak, stimulus, wall};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     process::stop_on_signals();
     let result = match cli.command {
+        Command::Codec(options) => codec::run(&options),
+        Command::Record(options) => record::run(&options),
         Command::Glass(options) => glass::run(&options),
         Command::Idle(options) => glass::idle(&options),
         Command::Soak(options) => soak::run(&options),

@@ -211,7 +211,7 @@ impl Step {
             let home = dir.path.join(format!("host{h}"));
             std::fs::create_dir_all(&home)?;
             telepane::write_code(&home)?;
-            let mut command = telepane::host(programs, &home);
+            let mut command = telepane::host(programs, &home, "127.0.0.1");
             let started =
                 Process::start(command.args(["--synthetic", scene.name(), "--shared"]), "telepane-host", &home)?;
             host.push(started);
@@ -221,7 +221,7 @@ impl Step {
                 std::fs::create_dir_all(&own)?;
                 telepane::write_code(&own)?;
                 let statistics = own.join("statistics.json");
-                let mut command = telepane::client(programs, &own, port);
+                let mut command = telepane::client(programs, &own, "127.0.0.1", port);
                 command.args(["--headless", "--stats-json"]).arg(&statistics);
                 // Somewhat longer than we look; it is ended by us.
                 command.args(["--seconds", &(seconds + 60).to_string()]);

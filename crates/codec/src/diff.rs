@@ -53,9 +53,18 @@ pub fn boxes(before: &Pixels, now: &Pixels, rect: Rect<Surf>, mut each: impl FnM
     }
     let tile = TILE as i32;
     let (c0, c1) = (rect.x / tile, (rect.right() - 1) / tile);
+    // Rows as wide as the surface stand one behind the other, and many that are equal are one comparison.
+    let whole = u64::from(rect.w) * 4 == now.stride() as u64;
     let mut row_boxes: Vec<Rect<Surf>> = vec![Rect::default(); (c1 - c0 + 1) as usize];
     let mut top = rect.y;
     while top < rect.bottom() {
+        if whole {
+            let rest = top as usize * now.stride()..rect.bottom() as usize * now.stride();
+            match kernel::first(&before.data()[rest.clone()], &now.data()[rest]) {
+                Some(hit) => top += (hit * 4 / now.stride()) as i32,
+                None => break,
+            }
+        }
         let row = top / tile;
         let bottom = ((row + 1) * tile).min(rect.bottom());
         let mut any = false;

@@ -264,7 +264,7 @@ impl Encoder {
             enter(match work {
                 Work::Cached(..) => Stage::Cache,
                 Work::Fill(..) | Work::Area(_, TileClass::Text) => Stage::Text,
-                Work::Area(_, TileClass::Picture) => Stage::Picture,
+                Work::Area(_, TileClass::Picture) | Work::Picture(..) => Stage::Picture,
                 Work::Film(_) => Stage::Film,
             });
             let full = match work {
