@@ -4,9 +4,9 @@
 //! medians over the frames of a scene. A letter gives the base; a scrolled window and a window of new text, which have
 //! the same area and unlike bytes, give the price of a megapixel and of a kilobyte; film has a price of its own.
 
-use super::stage::{Film, Keys, SIZE, Scroll, Show, Switch};
+use super::stage::{Film, Fresh, Keys, SIZE, Scroll, Show};
 use crate::{clock, machine};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
 use telepane_codec::{Decoder, Encoder, EncoderOptions, diff};
@@ -80,13 +80,14 @@ struct Scene {
 pub fn run(to: Option<&Path>) -> Result<()> {
     let letter = scene(Show::still(1, Keys::Letter), 60, Quality::EXACT, true)?;
     let scroll = scene(Show::new(Scroll::new(2), 1, 60_000, 30, Keys::Patch), 40, Quality::EXACT, false)?;
-    let fresh = scene(Show::new(Switch::new(3), 1, 60_000, 30, Keys::Patch), 20, Quality::EXACT, false)?;
+    let fresh = scene(Show::new(Fresh(3), 1, 60_000, 30, Keys::Patch), 20, Quality::EXACT, false)?;
     let film = scene(Show::new(Film::hd(4), 1, 60_000, 30, Keys::Patch), 60, Quality::FILM, false)?;
     println!("| scene | Mpx | kB | capture us | encode us | decode us |\n|---|---|---|---|---|---|");
     for (name, s) in [("letter", letter), ("scroll", scroll), ("new window", fresh), ("film", film)] {
         let Scene { mpx, kb, capture, encode, decode } = s;
         println!("| {name} | {mpx:.4} | {kb:.1} | {capture:.0} | {encode:.0} | {decode:.0} |");
     }
+    ensure!(fresh.kb > 4.0 * scroll.kb, "a new window must take more than a scrolled one");
     // Two windows of one size: what the one takes longer is its kilobytes.
     let split = |a: f64, b: f64, base: f64| {
         let per_kb = ((b - a) / (fresh.kb - scroll.kb)).max(0.0);

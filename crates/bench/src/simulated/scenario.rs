@@ -101,7 +101,7 @@ pub fn link(mbps: u64, rtt_us: u64) -> LinkModel {
 
 fn world(cost: &CostTable, seed: u64, link: LinkModel, screen: impl Screen + 'static) -> World {
     let options = WorldOptions::new(seed, link, Box::new(screen));
-    World::new(WorldOptions { cost: *cost, sample_every: Some(10), ..options })
+    World::new(WorldOptions { cost: *cost, sample_every: Some(7), ..options })
 }
 
 /// Presses `count` keys from `from` milliseconds on, `every` apart and up to as much again; gives the end.

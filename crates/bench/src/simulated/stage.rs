@@ -336,6 +336,20 @@ impl Part for Switch {
     }
 }
 
+/// A full window of text that was never there before, at each step.
+pub struct Fresh(pub u64);
+
+impl Part for Fresh {
+    fn first(&mut self, p: &mut Pixels) {
+        Painter::new().page(p, self.0, 0, SIZE.rect());
+    }
+
+    fn go(&mut self, step: u64, p: &mut Pixels, damage: &mut Region<Surf>) {
+        Painter::new().page(p, self.0 ^ step << 20, 0, SIZE.rect());
+        damage.add(SIZE.rect());
+    }
+}
+
 /// A photograph over the whole screen, at the first step.
 pub struct Photo(pub u64);
 
