@@ -1,8 +1,8 @@
 //! What a fuzzer calls: any bytes, no panic, and what was coded comes back.
 
 use crate::cache::TileCache;
-use crate::text::{Coded, Lane, OPEN, TextOp};
 use crate::picture::{Layer, PictureCoder, PictureDecoder, Planes, Step};
+use crate::text::{Coded, Lane, OPEN, TextOp};
 use crate::{Decoder, Encoder, EncoderOptions};
 use telepane_model::{Bytes, EncodeItem, EncodeJob, Grid, Pixels, Quality, Rect, Size, UpdateId, Version};
 

@@ -7,11 +7,11 @@
 
 use crate::cache::{self, Run, Verb};
 use crate::film::{FilmEncoder, put_fragment};
+use crate::picture::{Layer, PictureCoder, Planes, Step};
 use crate::text::model::Model;
 use crate::text::range::RangeEncoder;
 use crate::text::rows::{Rows, View};
 use crate::text::{Coded, FRESH, Lane, OLD, OPEN};
-use crate::picture::{Layer, PictureCoder, Planes, Step};
 use crate::wire::{kind, put_op, put_rect};
 use crate::{CodecFault, Decoder, exact, fill, shift};
 use std::fmt::Write as _;

@@ -172,13 +172,14 @@ mod tests {
         }
         writer.finish().unwrap();
         let played = |rate, rtt| replay(&options(rate, rtt), &path, "text".into()).unwrap();
-        let (free, late, thin) = (played(None, 0), played(None, 100), played(Some(400_000), 0));
+        let (free, late, thin) = (played(None, 0), played(None, 100), played(Some(60_000), 0));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(free.jobs(), 7);
         assert_eq!(free.first_pass_share(), 1.0);
         assert_eq!(free.total(), late.total());
         assert!(free.moves() > 0 && free.total() > 0);
-        assert!(thin.jobs() > 7 && thin.exact_ms().percentile(95.0) > free.exact_ms().percentile(95.0));
+        // 250 bytes a tick do not hold a frame's text: the rest goes on in later jobs.
+        assert!(thin.jobs() > 7 && thin.first_pass_share() < 1.0, "{} jobs", thin.jobs());
         assert_eq!(free.baselines().len(), 3);
         let all = [free, thin];
         let text = tables::markdown(&all, &options(None, 0), 0.0);
