@@ -28,6 +28,11 @@ impl Default for Pictures {
     }
 }
 
+/// Bytes of a first view beyond which it is not worth having: two fifths of a byte a pixel, five times a photo's.
+const fn dear(rect: Rect<Surf>) -> u64 {
+    rect.area() * 2 / 5
+}
+
 impl Layer {
     /// The quality of a tile that has it.
     pub(super) const fn quality(self) -> Quality {
@@ -104,7 +109,17 @@ impl Encoder {
         let (mut next, mut pixels) = (Some(cell), 0);
         let mut full = false;
         while let Some(rect) = next {
+            let before = coder.expected();
             let fits = pixels + rect.area() <= open.pixels && coder.push(run.newest, &self.sent, rect);
+            // Noise has no coarse form worth its bytes: it goes exactly at once.
+            if fits && step == Step::new(None, Layer::First) && coder.expected().saturating_sub(before) as u64 > dear(rect) {
+                coder.pop();
+                queue.push_front(Work::Area(rect, TileClass::Picture));
+                if coder.rects().is_empty() {
+                    return false;
+                }
+                break;
+            }
             if !fits || op_len(coder.expected()) > room {
                 if fits {
                     coder.pop();

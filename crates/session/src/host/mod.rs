@@ -26,6 +26,7 @@ use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::output::{Alarm, ClipWish, HostOutput, Incoming};
 use outbox::{Outbox, ShardRef, Whole};
+use pump::SLICE_TIME;
 use std::collections::{BTreeSet, VecDeque};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
@@ -148,6 +149,8 @@ struct Surface {
     announced: Option<UpdateId>,
     /// Jobs in a row that settled no tile for lack of room; each doubles the room of the next, so that there is an end.
     cramped: u32,
+    /// How long the last job took, at most a slice's time: the next one is ordered so long before the path runs dry.
+    lead: Span,
 }
 
 /// A job that is out.
@@ -386,6 +389,7 @@ impl Host {
         // A job that was overtaken by a give-up or a new epoch is void.
         let Some(job) = surface.job.take_if(|j| j.id == done.job) else { return };
         surface.quiet = None;
+        surface.lead = now.since(job.planned).min(SLICE_TIME);
         if job.void {
             return;
         }
@@ -633,6 +637,7 @@ impl Host {
             quiet: None,
             announced: None,
             cramped: 0,
+            lead: Span::ZERO,
         });
         self.out.push_back(HostOutput::Note(Note::EpochBegan { surface: SURFACE, epoch: self.last_epoch, size }));
     }

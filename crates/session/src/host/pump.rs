@@ -10,7 +10,7 @@ use telepane_protocol::{Control, Datagram, Shard, SliceBody};
 use telepane_rate::SendClass;
 
 /// A slice takes at most this long at the present pace (DESIGN §3.4).
-const SLICE_TIME: Span = Span::millis(10);
+pub(super) const SLICE_TIME: Span = Span::millis(10);
 /// A job asks for about this much at the present pace, so that the newest pixels are read often.
 const JOB_TIME: Span = Span::millis(20);
 /// A job's bytes on the fastest link.
@@ -137,11 +137,19 @@ impl Host {
             self.filler = probe.filler.0;
             self.filler_packet = probe.packet.0;
         }
+        let mut ahead = false;
         while let Some((r, len, repair)) = surface.outbox.peek() {
             let at = link.next_send_at(now, len + Shard::HEADER);
             if at > now {
                 alarm.set(at, Wake::Pacing);
-                return;
+                // The next job takes so long that the path would run dry behind the last slice: it is coded meanwhile.
+                let pace = link.rate.budget(now).pace;
+                let rest = pace.time_for(Bytes(surface.outbox.fresh_bytes() as u64));
+                ahead = !repair && at <= now + surface.lead && rest <= surface.lead;
+                if !ahead {
+                    return;
+                }
+                break;
             }
             let class = if link.pacer.probing().is_some() { SendClass::Probe } else { SendClass::Paced };
             let Some((_, shard)) = surface.outbox.take(now) else { break };
@@ -168,7 +176,7 @@ impl Host {
         }
         let shard = self.max_datagram.max(LEAST_DATAGRAM / 2).saturating_sub(Shard::HEADER);
         let at = link.next_send_at(now, shard);
-        if at > now {
+        if at > now && !ahead {
             alarm.set(at, Wake::Pacing);
             return;
         }
