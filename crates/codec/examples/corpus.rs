@@ -160,6 +160,7 @@ fn raise(files: &[String], options: EncoderOptions) -> Result<(), Failure> {
                     items: vec![EncodeItem { rect: size.rect(), version: Version(version), quality: Quality::EXACT }],
                     max_bytes: Bytes(50_000),
                     slice_bytes: Bytes(9_000),
+                    pictures: Default::default(),
                 };
                 let answer = timed(&mut codes, || encoder.encode(&job, screen, Version(version)))?;
                 timed(&mut decodes, || answer.slices.iter().try_for_each(|s| decoder.apply(&s.bytes).map(drop)))?;
@@ -230,6 +231,7 @@ fn play(file: &str, film: Option<Rect<Surf>>, share: u64) -> Result<(), Failure>
             items: vec![EncodeItem { rect, version, quality: Quality::FILM }],
             max_bytes: Bytes(share),
             slice_bytes: Bytes(9600),
+            pictures: Default::default(),
         };
         let answer = timed(&mut codes, || encoder.encode(&job, now, version))?;
         timed(&mut decodes, || answer.slices.iter().try_for_each(|s| decoder.apply(&s.bytes).map(drop)))?;
@@ -326,6 +328,7 @@ fn replay(
             items,
             max_bytes: Bytes(if film.is_some() { 25_000 } else { u64::MAX }),
             slice_bytes: Bytes(slice_bytes),
+            pictures: Default::default(),
         };
         if frame == 1 {
             // Codes are not kept beyond this: the median of several beginnings is.

@@ -117,6 +117,7 @@ fn watch(path: &str, recorder: &mut Recorder) -> Result<(), Failure> {
             items: vec![EncodeItem { rect: size.rect(), version, quality: Quality::EXACT }],
             max_bytes: Bytes(u64::MAX),
             slice_bytes: Bytes(9600),
+            pictures: Default::default(),
         };
         let answer = encoder.encode(&job, &screen, version)?;
         if answer.slices.is_empty() {

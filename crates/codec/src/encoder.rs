@@ -28,8 +28,8 @@ use moves::Mover;
 use picture::Pictures;
 use std::collections::VecDeque;
 use telepane_model::{
-    Bytes, EncodeJob, EncodedSlice, EncodedSlices, Grid, Pixels, Quality, Rect, Size, Surf, TileAt, TileClass,
-    TileState, UpdateId, Version,
+    Bytes, EncodeJob, EncodedSlice, EncodedSlices, Grid, PictureBounds, Pixels, Quality, Rect, Size, Surf, TileAt,
+    TileClass, TileState, UpdateId, Version,
 };
 use tiles::Tiles;
 
@@ -155,6 +155,7 @@ struct Run<'a> {
     slice_bytes: usize,
     /// Nothing was overwritten yet, so what the tiles show can still be kept.
     may_keep: bool,
+    pictures: PictureBounds,
     answer: EncodedSlices,
 }
 
@@ -226,6 +227,7 @@ impl Encoder {
             max_bytes: job.max_bytes.0,
             slice_bytes: usize::try_from(job.slice_bytes.0).unwrap_or(usize::MAX).min(limits::SLICE_BYTES),
             may_keep: true,
+            pictures: job.pictures,
             answer: EncodedSlices { job: job.id, version, ..EncodedSlices::default() },
         };
         if newest.size() != self.grid.size() || run.slice_bytes < LEAST_SLICE {
@@ -234,6 +236,7 @@ impl Encoder {
         }
         self.slots.begin();
         let (mut dirty, films) = self.survey(job, &mut run);
+        self.answer_finished(&mut dirty, &mut run);
         let mut draft = None;
         enter(Stage::Move);
         if self.options.moves && !self.comes_back(&dirty, &run) {

@@ -82,6 +82,7 @@ pub fn roundtrip(bytes: &[u8]) {
             items: vec![film, rest],
             max_bytes: Bytes(u64::from(side) * 64),
             slice_bytes: Bytes(slice_bytes),
+            pictures: Default::default(),
         };
         let answer = encoder.encode(&job, &screen, Version(1)).expect("nothing after the base was confirmed");
         first += answer.slices.len() as u32;

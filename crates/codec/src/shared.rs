@@ -345,6 +345,7 @@ mod tests {
                 items: vec![EncodeItem { rect: SIZE.rect(), version: Version(0), quality: Quality::EXACT }],
                 max_bytes: Bytes(max),
                 slice_bytes: Bytes(max.min(1100)),
+                pictures: Default::default(),
                 id: Default::default(),
                 surface: Default::default(),
                 epoch: Default::default(),

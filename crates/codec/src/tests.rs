@@ -38,6 +38,7 @@ impl Bench {
             items,
             max_bytes: Bytes(max),
             slice_bytes: Bytes(slice),
+            pictures: Default::default(),
             id: Default::default(),
             surface: Default::default(),
             epoch: Default::default(),

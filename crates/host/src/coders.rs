@@ -584,6 +584,7 @@ mod tests {
                     items: vec![EncodeItem { rect, version: Version(self.version), quality: Quality::EXACT }],
                     max_bytes: Bytes(1 << 20),
                     slice_bytes: Bytes(9000),
+                    pictures: Default::default(),
                     surface: Default::default(),
                     epoch: Default::default(),
                 };
@@ -687,6 +688,7 @@ mod tests {
             items: vec![EncodeItem { rect: Rect::new(0, 0, 99, 99), version: Version(9), quality: Quality::EXACT }],
             max_bytes: Bytes(0),
             slice_bytes: Bytes(9000),
+            pictures: Default::default(),
             surface: Default::default(),
             epoch: Default::default(),
         };

@@ -115,7 +115,7 @@ pub fn run(serve: Serve) -> Result<()> {
         coders: Coders::new(worker),
         notes,
         shared: serve.shared,
-        options: HostOptions { policy, film: true },
+        options: HostOptions { policy, film: true, ..HostOptions::default() },
         stop,
         host_name: host_name(),
         renew: renewal(server.clone(), identity, tls.expires_unix_secs),

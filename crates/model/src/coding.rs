@@ -5,6 +5,7 @@
 
 use crate::frame::Move;
 use crate::geometry::{Rect, Size, Surf};
+use crate::policy::PictureBounds;
 use crate::tile::{Epoch, Quality, SurfaceId, TileAt, Version};
 use crate::units::Bytes;
 use alloc::vec::Vec;
@@ -63,6 +64,8 @@ pub struct EncodeJob {
     pub max_bytes: Bytes,
     /// The most one slice may take.
     pub slice_bytes: Bytes,
+    /// Between which steps pictures are shown.
+    pub pictures: PictureBounds,
 }
 
 /// What kind of pixels a tile holds, as the codec saw it. A fact for the planner, never a promise.
@@ -111,7 +114,8 @@ pub struct EncodedSlices {
     pub version: Version,
     /// The slices, in order; possibly none.
     pub slices: Vec<EncodedSlice>,
-    /// Tiles that already show the newest pixels bit for bit, so nothing was coded for them.
+    /// Tiles that already show the newest pixels bit for bit, or a picture as good as it is to be, so nothing was coded for
+    /// them.
     pub same: Vec<TileState>,
     /// What was wanted and is not coded, for lack of room. A picture of which a layer was coded is not among it.
     pub left: Vec<Rect<Surf>>,

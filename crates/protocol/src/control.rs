@@ -5,9 +5,10 @@
 
 use crate::capability::Capabilities;
 use crate::fault::Fault;
+use crate::policy;
 use crate::wire::{Put, Reader};
 use telepane_model::cursor::MAX_CURSOR;
-use telepane_model::{CursorShape, Epoch, HostClock, Size, Stamp, Surf, SurfaceId, UpdateId};
+use telepane_model::{CursorShape, Epoch, HostClock, SessionPolicy, Size, Stamp, Surf, SurfaceId, UpdateId};
 
 /// A control message.
 // spec: K-1
@@ -113,6 +114,10 @@ pub enum Control {
         /// One for each slot from there on.
         hashes: Vec<u128>,
     },
+    /// Viewer to host: what the person wishes the session to keep to; replaces what was wished before.
+    PolicyWish(SessionPolicy),
+    /// Host to viewer: what holds now.
+    PolicyTold(SessionPolicy),
     /// Both ways: the end, said aloud.
     Bye {
         /// Why.
@@ -190,13 +195,23 @@ impl Control {
     /// Whether it may come from the host.
     // spec: K-3
     pub const fn from_host(&self) -> bool {
-        !matches!(self, Self::Attach { .. } | Self::Resize { .. } | Self::Refresh { .. } | Self::CacheOffer { .. })
+        !matches!(
+            self,
+            Self::Attach { .. }
+                | Self::Resize { .. }
+                | Self::Refresh { .. }
+                | Self::CacheOffer { .. }
+                | Self::PolicyWish(_)
+        )
     }
 
     /// Whether it may come from the viewer.
     // spec: K-3
     pub const fn from_viewer(&self) -> bool {
-        !matches!(self, Self::Welcome { .. } | Self::Refuse { .. } | Self::CursorShape(_) | Self::Notice(_))
+        !matches!(
+            self,
+            Self::Welcome { .. } | Self::Refuse { .. } | Self::CursorShape(_) | Self::Notice(_) | Self::PolicyTold(_)
+        )
     }
 
     /// Writes the message, without its frame.
@@ -295,6 +310,14 @@ impl Control {
                 out.varint(hashes.len() as u64);
                 hashes.iter().for_each(|hash| out.extend_from_slice(&hash.to_le_bytes()));
             }
+            Self::PolicyWish(policy) => {
+                out.varint(40);
+                policy::put(&mut out, policy);
+            }
+            Self::PolicyTold(policy) => {
+                out.varint(41);
+                policy::put(&mut out, policy);
+            }
         }
         out
     }
@@ -361,6 +384,8 @@ impl Control {
                 }
                 Self::CacheOffer { first, hashes }
             }
+            40 => Self::PolicyWish(policy::take(&mut r)?),
+            41 => Self::PolicyTold(policy::take(&mut r)?),
             _ => return Err(Fault::UnknownControl),
         })
     }
@@ -473,6 +498,7 @@ mod tests {
     use super::*;
     use crate::capability::Capability;
     use proptest::prelude::*;
+    use telepane_model::Preset;
 
     fn every() -> Vec<Control> {
         let mut bgra = vec![0; 8 * 8 * 4];
@@ -515,6 +541,8 @@ mod tests {
             Control::Notice("hello".into()),
             Control::Bye { reason: Goodbye::TakenOver, text: "another client".into() },
             Control::CacheOffer { first: 1024, hashes: vec![0, u128::MAX, 5 << 64] },
+            Control::PolicyWish(Preset::E.policy()),
+            Control::PolicyTold(Preset::A.policy()),
         ]
     }
 

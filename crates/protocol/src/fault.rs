@@ -73,6 +73,8 @@ faults! {
     BadPixels = "a slice's pixel data does not decode",
     /// A capability list with the same entry twice.
     CapabilityTwice = "a capability is listed twice",
+    /// A policy with a value out of range, or its entries out of order.
+    BadPolicy = "a policy holds an impossible value",
     /// More was sent than the receiver said it holds.
     TooMuchPending = "more slices are pending than the receiver holds",
 }

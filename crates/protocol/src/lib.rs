@@ -12,6 +12,7 @@ pub mod datagram;
 pub mod fault;
 pub mod fec;
 pub mod fuzzing;
+mod policy;
 pub mod slice;
 pub mod wire;
 
@@ -19,6 +20,7 @@ pub use capability::{Capabilities, Capability, agree_version};
 pub use control::{Control, Goodbye, RefuseReason};
 pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport, expand_seq};
 pub use fault::Fault;
+pub use policy::MOST_KNOBS;
 pub use slice::SliceBody;
 
 /// The version of the protocol spoken here. ALPN is `telepane/1`; this counts within it.

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Button, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Point, Size, Span, Stamp,
-    SurfaceId, UpdateId,
+    Button, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Point, Preset, SessionPolicy,
+    Size, Span, Stamp, SurfaceId, UpdateId,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
@@ -346,6 +346,8 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
             "Slot 1024 holds a tile, slot 1025 none.",
             Control::CacheOffer { first: 1024, hashes: vec![0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10, 0] },
         ),
+        ("140-policy-wish", "The person wishes for PCoIP's profile D.", Control::PolicyWish(Preset::D.policy())),
+        ("141-policy-told-nothing", "Nothing is set.", Control::PolicyTold(SessionPolicy::NONE)),
     ]
 }
 
@@ -372,7 +374,7 @@ fn body_vectors() {
     }
 }
 
-// spec: K-1, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4
+// spec: K-1, K-40, K-41, K-42, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4
 #[test]
 fn control_vectors() {
     for (name, what, message) in controls() {

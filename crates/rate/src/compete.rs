@@ -6,6 +6,7 @@
 //! round trips and the queue falls away with it (`research` section 5.4).
 
 use crate::PACKET;
+use crate::share::PACKETS;
 use crate::windowed::Windowed;
 use std::collections::VecDeque;
 
@@ -17,6 +18,8 @@ const FRIENDLY: f64 = 0.53;
 const MOST: f64 = 64e6;
 const WATCH: f64 = 0.6;
 const TEST_EVERY: f64 = 8.0;
+/// The first test comes sooner: the rival may have been a mistake.
+const TEST_FIRST: f64 = 2.0;
 const TEST_ROUND_TRIPS: f64 = 2.5;
 
 /// What one feedback message says; seconds and bytes.
@@ -31,6 +34,8 @@ pub(crate) struct Seen {
     pub arrived: f64,
     /// When the newest of the packets now found lost was sent.
     pub lost_sent: Option<f64>,
+    /// How long a packet takes to leave the path.
+    pub packet: f64,
     /// The encoder has had more to send than it may, within 0.5 s.
     pub limited: bool,
     /// Decreases of the share in a row.
@@ -61,6 +66,7 @@ struct Window {
     recovery: f64,
     phase_at: f64,
     testing: bool,
+    test_after: f64,
     queue_before: f64,
 }
 
@@ -97,8 +103,9 @@ impl Compete {
         };
         if !window.testing {
             window.on_feedback(s);
-            if s.now - window.phase_at > TEST_EVERY {
+            if s.now - window.phase_at > window.test_after {
                 window.testing = true;
+                window.test_after = TEST_EVERY;
                 window.phase_at = s.now;
                 window.queue_before = s.queue;
             }
@@ -106,8 +113,9 @@ impl Compete {
             window.testing = false;
             window.phase_at = s.now;
         }
-        let fell_away = window.testing && s.queue < 0.2 * window.queue_before && s.queue < 0.012;
-        if s.floor_long < 0.004 || fell_away {
+        let fell_away =
+            window.testing && s.queue < 0.2 * window.queue_before && s.queue < 0.012_f64.max(PACKETS * s.packet);
+        if s.floor_long < 0.004_f64.max(s.packet) || fell_away {
             self.rival = None;
             return Turn::Left;
         }
@@ -122,7 +130,7 @@ impl Compete {
     fn must_enter(&self, s: Seen) -> bool {
         let Some(&(since, old)) = self.queues.front() else { return false };
         s.now - since > 0.5
-            && self.least.value().is_some_and(|q| q > 0.008)
+            && self.least.value().is_some_and(|q| q > 0.008_f64.max(PACKETS * s.packet))
             && s.decreases >= 3
             && s.queue > old - 0.100
             && s.limited
@@ -141,6 +149,7 @@ impl Window {
             recovery: now,
             phase_at: now,
             testing: false,
+            test_after: TEST_FIRST,
             queue_before: 0.0,
         };
         w.k = w.time_to_most();
@@ -203,6 +212,7 @@ mod tests {
             in_flight: 50e3,
             arrived: 10e3,
             lost_sent: None,
+            packet: 0.0005,
             limited: true,
             decreases: 4,
             before: 2e6,
@@ -229,19 +239,20 @@ mod tests {
     }
 
     #[test]
-    fn a_test_halves_the_window_and_ends() {
+    fn tests_halve_the_window_and_end_and_the_first_comes_soon() {
         let mut c = Compete::new();
-        let mut halved = 0;
+        let mut halved = Vec::new();
         for i in 0..2_500 {
             let before = c.window();
             c.on_feedback(seen(i as f64 * 0.005, 0.03));
             if let (Some(b), Some(a)) = (before, c.window())
                 && a < 0.6 * b
             {
-                halved += 1;
+                halved.push(i as f64 * 0.005);
             }
         }
-        assert_eq!(halved, 1);
+        // Entered after half a second.
+        assert!(halved.len() == 2 && halved[0] < 2.6 && halved[1] > 10.0, "{halved:?}");
         assert!(c.is_on());
     }
 }

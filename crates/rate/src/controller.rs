@@ -222,6 +222,10 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             return None;
         }
         let floor = if now - self.feedback_at > 0.2 { 0.0 } else { self.delay.floor() };
+        if limit.is_some_and(|l| capacity >= 1.2 * l) {
+            // The path is known to carry what a person allows: there is nothing to learn.
+            return None;
+        }
         let on_the_way = self.flight.bytes() / capacity;
         let clear = floor < 0.006 && on_the_way < self.delay.rtt_least() + 0.020 + self.delay.jitter();
         let train = self.probing.ask(Path {
@@ -230,8 +234,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             backlog: self.backlog,
             clear,
             starting: self.starting,
-            // Beyond a limit set by a person there is nothing to learn that filler should pay for.
-            allowed: self.policy.probing && limit.is_none_or(|l| capacity < 1.2 * l),
+            allowed: self.policy.probing,
         })?;
         // A pair is too short to exceed anything.
         let rate =
@@ -241,6 +244,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             bytes: Bytes(train.bytes as u64),
             filler: Bytes(train.filler as u64),
             packet: Bytes(train.packet as u64),
+            charged: limit.is_some(),
         })
     }
 
@@ -375,6 +379,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             in_flight: self.flight.bytes(),
             arrived,
             lost_sent: losses.newest_sent,
+            packet: PACKET / self.capacity.rate(),
             limited: self.probing.limited_within(now, if self.compete.is_on() { 0.3 } else { 0.5 }),
             decreases: self.share.decreases(),
             before: self.share.before(),

@@ -48,6 +48,8 @@ pub struct Policy {
     pub target: Option<BitRate>,
     /// Never let the share fall below this. 300 kbit/s unless told otherwise.
     pub floor: BitRate,
+    /// A person reserved the floor: it also holds where the window would not let it, while the peer answers.
+    pub reserved: bool,
     /// The rate to begin with: 2 Mbit/s, or what was measured the last time.
     pub initial: BitRate,
     /// The round trip to begin with, from the handshake if known; 100 ms else.
@@ -64,6 +66,7 @@ impl Default for Policy {
             limit: None,
             target: None,
             floor: BitRate::kbps(300),
+            reserved: false,
             initial: BitRate::mbps(2),
             initial_rtt: Span::millis(100),
             in_flight_max: Bytes(2 << 20),
@@ -115,4 +118,6 @@ pub struct Probe {
     pub filler: Bytes,
     /// In packets of this size.
     pub packet: Bytes,
+    /// What it sends beyond the pace is made up for afterwards, because a person set a limit.
+    pub charged: bool,
 }

@@ -22,6 +22,8 @@ pub struct Pacer<S: Clock> {
     at: Option<Stamp<S>>,
     /// Bytes left of a probe, its rate in bytes per second, and the time after which it is given up.
     probe: Option<(f64, f64, Stamp<S>)>,
+    /// A charged probe: the bytes sent and the tokens there were since it began, and when that was.
+    charged: Option<(f64, f64, Stamp<S>)>,
 }
 
 impl<S: Clock> Default for Pacer<S> {
@@ -33,7 +35,7 @@ impl<S: Clock> Default for Pacer<S> {
 impl<S: Clock> Pacer<S> {
     /// A pacer that has been idle: the first burst may leave at once.
     pub fn new() -> Self {
-        Self { tokens: 0.0, at: None, probe: None }
+        Self { tokens: 0.0, at: None, probe: None, charged: None }
     }
 
     /// Begins a probe: the next `probe.bytes` leave at `probe.rate`, whatever is in flight. The caller marks them
@@ -43,6 +45,9 @@ impl<S: Clock> Pacer<S> {
         let length = Span::from_secs_f64(probe.bytes.0 as f64 / rate);
         let until = now + length + length + Span::millis(50);
         self.probe = Some((probe.bytes.0 as f64, rate, until));
+        if probe.charged {
+            self.charged = self.charged.or(Some((0.0, self.tokens, now)));
+        }
         self.tokens = 0.0;
         self.at = Some(now);
     }
@@ -69,6 +74,12 @@ impl<S: Clock> Pacer<S> {
             None => (bytes_per_second(budget.pace).max(1.0), budget.burst.0 as f64),
         };
         let depth = depth.max(size);
+        if self.probe.is_none()
+            && let Some((sent, tokens, began)) = self.charged.take()
+        {
+            self.tokens = tokens.min(depth) + rate * now.since(began).as_secs_f64() - sent;
+            self.at = Some(now);
+        }
         self.tokens = self.tokens.max(-DEBT * rate);
         self.tokens = match self.at {
             Some(at) => (self.tokens + now.since(at).as_secs_f64() * rate).min(depth),
@@ -92,6 +103,9 @@ impl<S: Clock> Pacer<S> {
     pub fn on_sent(&mut self, _now: Stamp<S>, bytes: Bytes) {
         let size = bytes.0 as f64;
         self.tokens -= size;
+        if let Some((sent, ..)) = &mut self.charged {
+            *sent += size;
+        }
         if let Some((left, ..)) = &mut self.probe {
             *left -= size;
             if *left <= 0.0 {
@@ -150,7 +164,13 @@ mod tests {
         let mut b = budget(BitRate::mbps(1));
         b.in_flight_cap = Bytes(1);
         run(&mut p, T::ZERO, 1, &b);
-        let probe = Probe { rate: BitRate::mbps(24), bytes: Bytes(12_000), filler: Bytes(0), packet: Bytes(1_200) };
+        let probe = Probe {
+            rate: BitRate::mbps(24),
+            bytes: Bytes(12_000),
+            filler: Bytes(0),
+            packet: Bytes(1_200),
+            charged: false,
+        };
         p.begin(T::from_micros(50), probe);
         let mut now = T::from_micros(50);
         while p.probing().is_some() {
@@ -173,5 +193,27 @@ mod tests {
         let at = p.next_send_at(T::ZERO, Bytes(1_200), &b, Bytes(0));
         // 10,800 bytes of debt and 1,200 to come at 1 Mbit/s.
         assert!(at.as_micros().abs_diff(96_000) < 20, "{at:?}");
+    }
+    #[test]
+    fn a_charged_probe_is_made_up_for() {
+        let mut p = Pacer::new();
+        let b = budget(BitRate::mbps(1));
+        run(&mut p, T::ZERO, 1, &b);
+        let bytes = Bytes(12_000);
+        p.begin(
+            T::ZERO,
+            Probe { rate: BitRate::mbps(24), bytes, filler: Bytes(0), packet: Bytes(1_200), charged: true },
+        );
+        let mut now = T::ZERO;
+        while p.probing().is_some() {
+            let at = p.next_send_at(now, Bytes(1_200), &b, Bytes(0));
+            if at == now {
+                p.on_sent(now, Bytes(1_200));
+            }
+            now = at;
+        }
+        // The eleven packets so far and the next one are 14,400 bytes, 2,400 of them a burst: 96 ms at 1 Mbit/s.
+        let next = run(&mut p, now, 1, &b)[0];
+        assert!(next.abs_diff(96_000) < 200, "{next}");
     }
 }

@@ -4,6 +4,7 @@
 //! belongs to others: then the share falls by 15 % once per round trip, and grows back slowly, which is what makes two
 //! such flows meet at equal shares (`research` section 5.4).
 
+use crate::PACKET;
 use crate::windowed::Windowed;
 
 /// The part of the capacity the encoder may fill.
@@ -12,6 +13,8 @@ const DECREASE: f64 = 0.85;
 /// Unexplained queue that is somebody else's, and that is none, in seconds.
 pub(crate) const FOREIGN: f64 = 0.010;
 const CLEAR: f64 = 0.004;
+/// As many packets more may always stand in front of one: two that the pacer sends at once, and one that is leaving.
+pub(crate) const PACKETS: f64 = 3.0;
 /// Time constants of growth: alone, and within `CALM` seconds of a decrease.
 const QUICK: f64 = 0.050;
 const SLOW: f64 = 0.8;
@@ -77,8 +80,11 @@ impl Share {
     /// Follows the capacity and yields to others. Not called while competing.
     pub(crate) fn on_feedback(&mut self, j: Judged) {
         self.greatest.push(j.now, self.rate);
+        // On a thin path a few packets are a queue of that length already, whoever sent them.
+        let packet = PACKET / j.capacity;
+        let (foreign, clear) = (FOREIGN.max(PACKETS * packet), CLEAR.max(packet));
         let may_decrease = self.decreased_at.is_none_or(|t| j.now - t > j.rtt_least + 0.020);
-        if j.unexplained > FOREIGN && !j.draining && may_decrease {
+        if j.unexplained > foreign && !j.draining && may_decrease {
             if self.decreases == 0 {
                 self.before = self.greatest.value().unwrap_or(self.rate);
             }
@@ -86,13 +92,13 @@ impl Share {
             self.decreased_at = Some(j.now);
             self.decreases = self.decreases.saturating_add(1);
             self.frozen_until = j.now + j.smoothed;
-        } else if j.unexplained < CLEAR {
+        } else if j.unexplained < clear {
             self.decreases = 0;
         }
         let most = FILL * j.capacity;
         if self.rate > most {
             self.rate = most;
-        } else if j.now > self.frozen_until && j.unexplained < FOREIGN {
+        } else if j.now > self.frozen_until && j.unexplained < foreign {
             let tau = if self.contended(j.now, CALM) { SLOW } else { QUICK };
             self.rate += (most - self.rate) * (1.0 - libm::exp(-j.elapsed / tau));
         }

@@ -79,7 +79,7 @@ fn code(job: &EncodeJob, newest: Version) -> EncodedSlices {
 pub fn host(bytes: &[u8]) {
     let mut s = Source(bytes);
     let mut now = Stamp::from_micros(1 << 33);
-    let mut mind = Host::new(now, HostOptions { policy: Policy::default(), film: s.small() % 2 == 0 });
+    let mut mind = Host::new(now, HostOptions { film: s.small() % 2 == 0, ..HostOptions::default() });
     let mut jobs: Vec<EncodeJob> = Vec::new();
     let mut frame = FrameId(0);
     let mut size = Size::new(300, 200);

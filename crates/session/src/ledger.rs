@@ -23,6 +23,8 @@ pub struct Ledger {
     confirmed: UpdateId,
     /// What slices after `confirmed` changed, oldest first.
     undo: VecDeque<Undo>,
+    /// Changes closer together than this belong to one motion.
+    motion_gap: Span,
 }
 
 /// A tile's entry.
@@ -89,7 +91,13 @@ impl Ledger {
             highest: UpdateId::BLANK,
             confirmed: UpdateId::BLANK,
             undo: VecDeque::new(),
+            motion_gap: MOTION_GAP,
         }
+    }
+
+    /// Frames come no closer together than this: motion is still motion.
+    pub fn expect_pictures(&mut self, every: Span) {
+        self.motion_gap = MOTION_GAP.max(every.scaled(3, 2));
     }
 
     /// The epoch.
@@ -147,7 +155,7 @@ impl Ledger {
                 if let Some(tile) = self.grid.index(at).and_then(|i| self.tiles.get_mut(i)) {
                     tile.dirty = tile.dirty.union(within);
                     if tile.wanted < version {
-                        let close = now.since(tile.changed) < MOTION_GAP;
+                        let close = now.since(tile.changed) < self.motion_gap;
                         tile.streak = if close { tile.streak.saturating_add(1) } else { 1 };
                         tile.unseen = tile.unseen.saturating_add(1);
                         tile.wanted = version;

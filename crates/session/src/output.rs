@@ -20,6 +20,8 @@ pub struct Incoming<C: Clock> {
 pub enum Wake {
     /// The next packet may leave.
     Pacing,
+    /// A frame that came too soon is taken.
+    Frame,
     /// Feedback is due.
     Feedback,
     /// Something may be lost.

@@ -3,7 +3,7 @@
 use crate::film::Film;
 use crate::ledger::{Ledger, Tile};
 use telepane_model::geometry::Surf;
-use telepane_model::{EncodeItem, HostClock, Point, Quality, Rect, Span, Stamp, TILE};
+use telepane_model::{EncodeItem, HostClock, PictureBounds, Point, Quality, Rect, Span, Stamp, TILE};
 
 /// A tile coded as film is refined to exact after this much rest (DESIGN §3.5).
 pub const FILM_REST: Span = Span::millis(300);
@@ -18,8 +18,8 @@ pub struct Plan {
 }
 
 /// Everything the viewer is behind in: stale tiles exactly, the film region as film, rested film exactly, and behind them all
-/// pictures that show a coarse layer. Nearest to `focus` (where the person works) first.
-pub fn plan(ledger: &Ledger, film: &Film, focus: Point<Surf>, now: Stamp<HostClock>) -> Plan {
+/// pictures that show a coarser layer than `pictures` ends with. Nearest to `focus` (where the person works) first.
+pub fn plan(ledger: &Ledger, film: &Film, pictures: PictureBounds, focus: Point<Surf>, now: Stamp<HostClock>) -> Plan {
     let mut plan = Plan::default();
     let mut film_due = false;
     let region = film.region();
@@ -34,7 +34,9 @@ pub fn plan(ledger: &Ledger, film: &Film, focus: Point<Surf>, now: Stamp<HostClo
             film_due |= Ledger::is_stale(tile);
             None
         } else if !Ledger::is_stale(tile) && tile.held.quality.is_layer() {
-            layers.push(EncodeItem { rect, version: tile.held.version, quality: Quality::EXACT });
+            if tile.held.quality < pictures.last {
+                layers.push(EncodeItem { rect, version: tile.held.version, quality: Quality::EXACT });
+            }
             None
         } else {
             exact_wanted(tile, rect, now, &mut plan.refine_at)
@@ -106,6 +108,8 @@ mod tests {
     use super::*;
     use telepane_model::{EncodedSlices, Epoch, Region, Size, TileClass, TileState, Version};
 
+    const ALL: PictureBounds = PictureBounds { least: Quality::PREVIEW, first: Quality::EXACT, last: Quality::EXACT };
+
     fn settled(quality: Quality) -> Ledger {
         let mut l = Ledger::new(Epoch(1), Size::new(256, 192), Version(1), Stamp::ZERO);
         let same = l.grid().all().map(|at| TileState { at, version: Version(1), quality, class: TileClass::Text });
@@ -120,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_quiet_exact_screen_wants_nothing() {
-        assert_eq!(plan(&settled(Quality::EXACT), &Film::new(), Point::default(), Stamp::ZERO), Plan::default());
+        assert_eq!(plan(&settled(Quality::EXACT), &Film::new(), ALL, Point::default(), Stamp::ZERO), Plan::default());
     }
 
     #[test]
@@ -128,7 +132,7 @@ mod tests {
         let mut l = settled(Quality::EXACT);
         let changed: Region<Surf> = [Rect::new(0, 64, 256, 64), Rect::new(70, 10, 5, 5)].into_iter().collect();
         l.touch(&changed, Version(2), Stamp::from_micros(1));
-        let p = plan(&l, &Film::new(), Point::new(0, 100), Stamp::from_micros(2));
+        let p = plan(&l, &Film::new(), ALL, Point::new(0, 100), Stamp::from_micros(2));
         assert_eq!(rects(&p), vec![Rect::new(0, 64, 256, 64), Rect::new(70, 10, 5, 5)]);
     }
 
@@ -137,7 +141,7 @@ mod tests {
         for quality in [Quality::PREVIEW, Quality::FIRST_VIEW, Quality::FINE] {
             let mut l = settled(quality);
             l.touch(&Rect::new(0, 130, 9, 9).into(), Version(2), Stamp::from_micros(1));
-            let p = plan(&l, &Film::new(), Point::new(200, 10), Stamp::from_micros(2));
+            let p = plan(&l, &Film::new(), ALL, Point::new(200, 10), Stamp::from_micros(2));
             assert_eq!(p.items.len(), 12);
             assert_eq!((p.items[0].version, p.items[0].rect), (Version(2), Rect::new(0, 128, 64, 64)));
             // In tiles from the focus, equally near ones in reading order.
@@ -151,10 +155,10 @@ mod tests {
     #[test]
     fn film_that_rests_is_refined() {
         let l = settled(Quality::FILM);
-        let p = plan(&l, &Film::new(), Point::default(), Stamp::from_micros(100_000));
+        let p = plan(&l, &Film::new(), ALL, Point::default(), Stamp::from_micros(100_000));
         assert!(p.items.is_empty());
         assert_eq!(p.refine_at, Some(Stamp::from_micros(300_000)));
-        let p = plan(&l, &Film::new(), Point::default(), Stamp::from_micros(300_000));
+        let p = plan(&l, &Film::new(), ALL, Point::default(), Stamp::from_micros(300_000));
         assert_eq!(p.items.iter().map(|i| i.rect.area()).sum::<u64>(), 256 * 192);
     }
 }

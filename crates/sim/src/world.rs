@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap, TileCache};
 use telepane_model::{
-    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality, Rect, Size,
-    Span, Stamp, Surf, UpdateId, Version, ViewerClock,
+    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality, Rect,
+    SessionPolicy, Size, Span, Stamp, Surf, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
@@ -54,7 +54,7 @@ pub struct WorldOptions {
 impl WorldOptions {
     /// The same link both ways, reference costs, film on, everything watched.
     pub fn new(seed: u64, link: LinkModel, screen: Box<dyn Screen>) -> Self {
-        let host = HostOptions { policy: Policy::default(), film: true };
+        let host = HostOptions { film: true, ..HostOptions::default() };
         Self {
             seed,
             down: link,
@@ -404,6 +404,33 @@ impl World {
     /// Whether the viewer holds exactly the host's newest pixels.
     pub fn is_exact(&self) -> bool {
         self.decoder.as_ref().is_some_and(|(_, d)| d.pixels() == &*self.screen.pixels())
+    }
+
+    /// The viewer's picture and the host's newest, once there is one at the viewer.
+    pub fn pictures(&self) -> Option<(&Pixels, Arc<Pixels>)> {
+        self.decoder.as_ref().map(|(_, d)| (d.pixels(), self.screen.pixels()))
+    }
+
+    /// The person at the viewer wishes the session to keep to this.
+    pub fn wish(&mut self, policy: SessionPolicy) {
+        self.viewer.set_wish(self.viewer_now(), policy);
+        self.viewer_wake = Some(self.now);
+    }
+
+    /// The host's owner allows this from now on.
+    pub fn allow(&mut self, policy: SessionPolicy) {
+        self.host.set_policy(self.host_now(), policy);
+        self.host_wake = Some(self.now);
+    }
+
+    /// What holds, as the host has it and as the viewer was told.
+    pub const fn policies(&self) -> (&SessionPolicy, &SessionPolicy) {
+        (self.host.policy(), self.viewer.holds())
+    }
+
+    /// What the host's controller allows now.
+    pub fn budget(&self) -> Option<telepane_model::Budget<HostClock>> {
+        self.host.budget()
     }
 
     /// Whether the host knows that it does.

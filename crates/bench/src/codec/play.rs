@@ -225,6 +225,7 @@ impl Play {
             items: changed.rects().iter().map(item).collect(),
             max_bytes: Bytes(max),
             slice_bytes: Bytes(self.slice),
+            pictures: Default::default(),
         };
         let start = cpu_ms();
         let (mut spent, mut stage, mut since) = ([0.0; STAGES.len()], 0, start);

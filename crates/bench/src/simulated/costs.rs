@@ -151,6 +151,7 @@ fn scene(mut screen: impl Screen, frames: u64, quality: Quality, presses: bool) 
             // Film at 6 Mbit/s and 30 frames a second, which is what the design allows it.
             max_bytes: Bytes(if quality == Quality::FILM { 25_000 } else { 64 << 20 }),
             slice_bytes: Bytes(64 << 10),
+            pictures: Default::default(),
         };
         let start = processor_us();
         let done = encoder.encode(&job, &pixels, version)?;

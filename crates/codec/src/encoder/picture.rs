@@ -5,11 +5,12 @@
 //! step: layers are coded against what the framebuffer shows, so a wrong memory costs bytes and nothing more.
 
 use super::{Draft, Encoder, Run};
+use crate::cache::tile_hash;
 use crate::picture::{Layer, PictureCoder, Step};
-use crate::plan::Work;
+use crate::plan::{Dirty, Work};
 use crate::wire::{kind, op_len, put_op};
 use std::collections::VecDeque;
-use telepane_model::{Quality, Rect, Surf, TileClass};
+use telepane_model::{PictureBounds, Quality, Rect, Surf, TileAt, TileClass, TileState};
 
 /// A first view of all pictures may take this many times a job's bytes; past it a preview goes before.
 const PREVIEW: u64 = 4;
@@ -43,11 +44,27 @@ impl Layer {
             Self::Exact => Quality::EXACT,
         }
     }
+
+    /// The greatest layer of at most this quality.
+    const fn of(quality: Quality) -> Self {
+        match quality.0 {
+            ..=31 => Self::Preview,
+            32..=47 => Self::First,
+            48..=254 => Self::Fine,
+            255 => Self::Exact,
+        }
+    }
+}
+
+/// Whether pictures may be as good as there is room for.
+fn unbound(bounds: PictureBounds) -> bool {
+    bounds.first == Quality::EXACT && bounds.last == Quality::EXACT
 }
 
 impl Encoder {
-    /// Turns pictures into layers if not everything fits the job exactly; refinements go last, the coarsest first.
-    pub(super) fn layer(&self, queue: VecDeque<Work>, run: &Run<'_>) -> VecDeque<Work> {
+    /// Turns pictures into layers if not everything fits the job exactly, or is to be exact; refinements go last, the
+    /// coarsest first.
+    pub(super) fn layer(&mut self, queue: VecDeque<Work>, run: &Run<'_>) -> VecDeque<Work> {
         if self.options.ops & 1 << kind::PICTURE == 0 {
             return queue;
         }
@@ -59,13 +76,21 @@ impl Encoder {
             of.sum::<u64>()
         };
         let (text, pictures) = (areas(false), areas(true));
-        if pictures == 0 || (text * self.ratios[0] + pictures * self.ratios[1]) / 1024 <= run.max_bytes {
+        let fits = (text * self.ratios[0] + pictures * self.ratios[1]) / 1024 <= run.max_bytes;
+        if pictures == 0 || fits && unbound(run.pictures) {
             return queue;
         }
-        let first = pictures * self.pictures.ratios[Layer::First as usize] / 1024;
-        let begin = if first > run.max_bytes.saturating_mul(PREVIEW) { Layer::Preview } else { Layer::First };
+        let PictureBounds { least, first, last } = run.pictures;
+        let (last, first) = (Layer::of(last), Layer::of(first.min(last)));
+        let view = pictures * self.pictures.ratios[Layer::First as usize] / 1024;
+        let begin = match fits {
+            true => Layer::Exact,
+            false if view > run.max_bytes.saturating_mul(PREVIEW) => Layer::Preview,
+            false => Layer::First,
+        };
+        let begin = begin.max(Layer::of(least)).min(first);
         let mut now = VecDeque::new();
-        let (mut second, mut last) = (Vec::new(), Vec::new());
+        let (mut second, mut rest) = (Vec::new(), Vec::new());
         for work in queue {
             let Work::Area(rect, TileClass::Picture) = work else {
                 now.push_back(work);
@@ -73,18 +98,52 @@ impl Encoder {
             };
             for at in self.grid.touching(rect) {
                 let cell = self.grid.rect(at).intersect(rect);
-                match self.tiles.layer(at, cell) {
+                // One that may go no further is of older content, else it were answered: it begins anew.
+                match self.shown_layer(at, cell, run).filter(|(layer, _)| *layer < last) {
+                    None if begin == Layer::Exact => now.push_back(Work::Area(cell, TileClass::Picture)),
                     None => now.push_back(Work::Picture(cell, Step::new(None, begin))),
                     Some((Layer::Preview, rect)) => {
-                        second.push(Work::Picture(rect, Step::new(Some(Layer::Preview), Layer::First)));
+                        let to = Layer::First.min(last);
+                        second.push(Work::Picture(rect, Step::new(Some(Layer::Preview), to)));
                     }
-                    Some((layer, rect)) => last.push(Work::Picture(rect, Step::new(Some(layer), Layer::Exact))),
+                    Some((layer, rect)) => rest.push(Work::Picture(rect, Step::new(Some(layer), last))),
                 }
             }
         }
         now.extend(second);
-        now.extend(last);
+        now.extend(rest);
         now
+    }
+
+    /// Answers for the tiles whose pictures are as good as they are to be, and takes them out.
+    pub(super) fn answer_finished(&mut self, dirty: &mut Vec<Dirty>, run: &mut Run<'_>) {
+        let last = run.pictures.last;
+        if last == Quality::EXACT {
+            return;
+        }
+        dirty.retain(|d| {
+            let Some((layer, _)) = self.same_layer(d.at, d.bbox, run).filter(|(l, _)| l.quality() >= last) else {
+                return true;
+            };
+            let (version, quality) = (run.answer.version, layer.quality());
+            run.answer.same.push(TileState { at: d.at, version, quality, class: TileClass::Picture });
+            false
+        });
+    }
+
+    /// The layer that the tile has of what is wanted, and where, if that has all of `cell`.
+    fn shown_layer(&mut self, at: TileAt, cell: Rect<Surf>, run: &Run<'_>) -> Option<(Layer, Rect<Surf>)> {
+        let known = self.tiles.layer(at, cell);
+        if known.is_some() || run.pictures.last == Quality::EXACT {
+            return known;
+        }
+        self.same_layer(at, cell, run)
+    }
+
+    /// A picture that never becomes exact never turns out to be the same: what it was coded from is compared.
+    fn same_layer(&mut self, at: TileAt, cell: Rect<Surf>, run: &Run<'_>) -> Option<(Layer, Rect<Surf>)> {
+        let (hash, has) = self.tiles.layer_from(at, cell)?;
+        (hash == tile_hash(run.newest, self.grid.rect(at), &mut self.scratch)).then_some(has)
     }
 
     /// Puts `cell` and as many behind it that want the same step as fit. Answers whether the slice is full.
@@ -112,7 +171,8 @@ impl Encoder {
             let before = coder.expected();
             let fits = pixels + rect.area() <= open.pixels && coder.push(run.newest, &self.sent, rect);
             // Noise has no coarse form worth its bytes: it goes exactly at once.
-            if fits && step == Step::new(None, Layer::First) && coder.expected().saturating_sub(before) as u64 > dear(rect) {
+            let cost = coder.expected().saturating_sub(before) as u64;
+            if fits && step == Step::new(None, Layer::First) && unbound(run.pictures) && cost > dear(rect) {
                 coder.pop();
                 queue.push_front(Work::Area(rect, TileClass::Picture));
                 if coder.rects().is_empty() {
@@ -177,7 +237,10 @@ impl Encoder {
                 open.pixels = open.pixels.saturating_sub(rect.area());
                 self.tiles.touch(open.stamp, rect, &mut open.tiles);
                 for at in self.grid.touching(rect) {
-                    self.tiles.layered(at, open.stamp, step.to, rect, run.answer.version);
+                    let whole = self.grid.rect(at);
+                    let from =
+                        (run.pictures.last < Quality::EXACT).then(|| tile_hash(run.newest, whole, &mut self.scratch));
+                    self.tiles.layered(at, open.stamp, step.to, rect, run.answer.version, from);
                 }
             }
         }
@@ -189,7 +252,8 @@ impl Encoder {
 mod tests {
     use crate::{Decoder, Encoder, EncoderOptions};
     use telepane_model::{
-        Bytes, EncodeItem, EncodeJob, EncodedSlices, Grid, Pixels, Quality, Rect, Rng, Size, UpdateId, Version,
+        Bytes, EncodeItem, EncodeJob, EncodedSlices, Grid, PictureBounds, Pixels, Quality, Rect, Rng, Size, UpdateId,
+        Version,
     };
 
     /// A smooth picture with grain, and on its left a column of text.
@@ -220,6 +284,10 @@ mod tests {
         }
 
         fn job(&mut self, newest: &Pixels, version: u64, max_bytes: u64) -> EncodedSlices {
+            self.bounded(newest, version, max_bytes, PictureBounds::default())
+        }
+
+        fn bounded(&mut self, newest: &Pixels, version: u64, max_bytes: u64, pictures: PictureBounds) -> EncodedSlices {
             let job = EncodeJob {
                 id: Default::default(),
                 surface: Default::default(),
@@ -234,6 +302,7 @@ mod tests {
                 }],
                 max_bytes: Bytes(max_bytes),
                 slice_bytes: Bytes(4_000),
+                pictures,
             };
             let answer = self.encoder.encode(&job, newest, Version(version)).unwrap();
             for slice in &answer.slices {
@@ -322,5 +391,65 @@ mod tests {
             jobs += 1;
             assert!(jobs < 40, "it never ends");
         }
+    }
+    /// The qualities of the picture's tiles that a job settled.
+    fn pictures(answer: &EncodedSlices) -> Vec<Quality> {
+        let slices = answer.slices.iter().flat_map(|s| &s.tiles);
+        let tiles = slices.chain(&answer.same).filter(|t| t.at.col >= 2);
+        tiles.map(|t| t.quality).collect()
+    }
+
+    // spec: H-42
+    #[test]
+    fn a_picture_begins_no_better_than_it_may_and_ends_where_it_is_to_end() {
+        let newest = desk(7);
+        let bounds = PictureBounds { last: Quality::FINE, first: Quality::FIRST_VIEW, ..PictureBounds::default() };
+        let mut pair = Pair::new(EncoderOptions::default());
+        let first = pair.bounded(&newest, 1, 1 << 20, bounds);
+        assert!(pictures(&first).iter().all(|q| *q == Quality::FIRST_VIEW), "there is room for more");
+        assert!(pair.decoder.pixels().same(&newest, Rect::new(0, 0, 128, 256)), "text is exact all the same");
+        let second = pair.bounded(&newest, 1, 1 << 20, bounds);
+        assert!(pictures(&second).len() == 24 && pictures(&second).iter().all(|q| *q == Quality::FINE));
+        // Drawn again as it was, it costs nothing; and nothing when it is asked for again.
+        for version in [1, 2] {
+            let again = pair.bounded(&newest, version, 1 << 20, bounds);
+            assert!(again.slices.is_empty() && pictures(&again).iter().all(|q| *q == Quality::FINE));
+            assert_eq!(again.same.iter().map(|t| t.version).max(), Some(Version(version)));
+        }
+        let other = pair.bounded(&desk(8), 3, 1 << 20, bounds);
+        assert!(pictures(&other).iter().all(|q| *q == Quality::FIRST_VIEW), "another picture begins anew");
+        while !pair.decoder.pixels().same(&desk(8), newest.size().rect()) {
+            assert!(!pair.job(&desk(8), 3, 1 << 20).slices.is_empty(), "when it may be exact, it becomes so");
+        }
+    }
+
+    // spec: H-42
+    #[test]
+    fn a_picture_is_never_coarser_than_it_may_be() {
+        let newest = desk(9);
+        let of = |least| {
+            let mut pair = Pair::new(EncoderOptions::default());
+            let answer = pair.bounded(&newest, 1, 1_200, PictureBounds { least, ..PictureBounds::default() });
+            pictures(&answer).into_iter().filter(|q| *q > Quality::NONE).min()
+        };
+        assert_eq!(of(Quality::PREVIEW), Some(Quality::PREVIEW));
+        assert!(of(Quality::FIRST_VIEW) >= Some(Quality::FIRST_VIEW) || of(Quality::FIRST_VIEW).is_none());
+        assert!(of(Quality::FINE) >= Some(Quality::FINE) || of(Quality::FINE).is_none());
+    }
+
+    #[test]
+    fn noise_is_not_shown_coarsely_first() {
+        let mut rng = Rng::new(10);
+        let mut noise = Pixels::new(Size::new(512, 256));
+        noise.data_mut().chunks_exact_mut(4).for_each(|p| p[..3].copy_from_slice(&rng.next_u64().to_le_bytes()[..3]));
+        let mut pair = Pair::new(EncoderOptions::default());
+        let mut bytes = 0;
+        for _ in 0..20 {
+            let answer = pair.job(&noise, 1, 50_000);
+            bytes += answer.slices.iter().map(|s| s.bytes.len()).sum::<usize>();
+        }
+        assert!(pair.decoder.pixels().same(&noise, noise.size().rect()));
+        let raw = 512 * 256 * 3;
+        assert!(bytes < raw * 103 / 100, "{bytes} of {raw}");
     }
 }

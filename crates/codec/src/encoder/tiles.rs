@@ -37,6 +37,8 @@ struct Layered {
     layer: Layer,
     rect: Rect<Surf>,
     version: Version,
+    /// The name of the whole tile that it was coded from, where it may be asked for.
+    from: Option<u128>,
 }
 
 /// All tiles of a surface.
@@ -135,8 +137,22 @@ impl Tiles {
     }
 
     /// A slice put this layer of this content on `rect`, which has all that differed in the tile.
-    pub fn layered(&mut self, at: TileAt, slice: u32, layer: Layer, rect: Rect<Surf>, version: Version) {
-        self.tile(at).into_iter().for_each(|t| t.layer = Some(Layered { slice, layer, rect, version }));
+    pub fn layered(
+        &mut self,
+        at: TileAt,
+        slice: u32,
+        layer: Layer,
+        rect: Rect<Surf>,
+        version: Version,
+        from: Option<u128>,
+    ) {
+        self.tile(at).into_iter().for_each(|t| t.layer = Some(Layered { slice, layer, rect, version, from }));
+    }
+
+    /// The layer that the tile has, of whatever content, if that has all of `cell`; and the content's name.
+    pub fn layer_from(&self, at: TileAt, cell: Rect<Surf>) -> Option<(u128, (Layer, Rect<Surf>))> {
+        let has = self.at(at)?.layer.filter(|l| l.rect.contains(cell))?;
+        Some((has.from?, (has.layer, has.rect)))
     }
 
     /// The layer that the tile has of the content that is wanted, and where, if that has all of `cell`.

@@ -304,6 +304,12 @@ pub fn control(bytes: &[u8]) -> String {
                 w.blob("  name", 16);
             }
         }
+        40 | 41 => {
+            for _ in 0..w.varint("knobs") {
+                w.varint("  number");
+                w.varint("  value");
+            }
+        }
         other => panic!("no kind {other}"),
     }
     w.end()

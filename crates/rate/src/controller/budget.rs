@@ -30,7 +30,8 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         } else {
             let reach = self.delay.rtt_least() + WINDOW_SLACK + self.delay.jitter();
             let window = self.compete.window().unwrap_or(capacity * reach + 4.0 * PACKET);
-            (self.pace_gain(queue) * capacity * self.capacity.brake(t), window)
+            let reserved = if self.policy.reserved { floor * (self.delay.smoothed + WINDOW_SLACK) } else { 0.0 };
+            (self.pace_gain(queue) * capacity * self.capacity.brake(t), window.max(reserved))
         };
         let pace = pace.max(floor).min(ceiling);
         let life = self.silent_from().filter(|_| !silent).map(|at| self.stamp(at)).unwrap_or(now + BUDGET_LIFE);

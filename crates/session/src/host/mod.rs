@@ -11,8 +11,10 @@
 //!   -> on_coded -> Ledger::on_coded, Outbox::push -> [pacer] -> Datagram wishes -> feedback -> confirm | repair | revert
 //! ```
 
+mod cadence;
 mod input;
 mod outbox;
+mod policy;
 mod pump;
 mod receive;
 
@@ -25,13 +27,16 @@ use crate::film::Film;
 use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::output::{Alarm, ClipWish, HostOutput, Incoming};
+use cadence::Cadence;
 use outbox::{Outbox, ShardRef, Whole};
+use policy::Agreed;
 use pump::SLICE_TIME;
 use std::collections::{BTreeSet, VecDeque};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
     Bytes, CursorShape, CursorState, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock, InputSeq, JobId, Note,
-    Point, Quality, Rect, Region, Size, Span, Stamp, Surf, SurfaceId, Trust, UpdateId, Version, ViewerClock,
+    Point, Quality, Rect, Region, SessionPolicy, Size, Span, Stamp, Surf, SurfaceId, Trust, UpdateId, Version,
+    ViewerClock,
 };
 use telepane_protocol::control::Held as HeldSurface;
 use telepane_protocol::{Capabilities, Capability, Control, Fault, Goodbye, SliceBody};
@@ -42,6 +47,8 @@ use telepane_rate::Policy;
 pub struct HostOptions {
     /// Limits of the rate.
     pub policy: Policy,
+    /// What the host's owner allows.
+    pub session: SessionPolicy,
     /// Whether motion may be coded as film. Off: everything is exact at once.
     pub film: bool,
 }
@@ -49,6 +56,8 @@ pub struct HostOptions {
 /// See the module.
 pub struct Host {
     options: HostOptions,
+    agreed: Agreed,
+    cadence: Cadence,
     now: Stamp<HostClock>,
     out: VecDeque<HostOutput>,
     link: Option<Link<HostClock, ViewerClock, Carried>>,
@@ -226,8 +235,13 @@ impl Surface {
 impl Host {
     /// A mind that has seen nothing and has no viewer.
     pub fn new(now: Stamp<HostClock>, options: HostOptions) -> Self {
+        let agreed = Agreed::new(options.session);
+        let mut cadence = Cadence::default();
+        cadence.set(agreed.both().max_fps());
         Self {
             options,
+            agreed,
+            cadence,
             now,
             out: VecDeque::new(),
             link: None,
@@ -294,9 +308,8 @@ impl Host {
         // Only a viewer that holds what was sent is surely the one whose clock is known.
         let clock = std::mem::take(&mut self.clock);
         let clock = if resumes.is_some() { clock } else { ClockEstimate::new() };
-        let policy = self.options.policy;
-        let policy = Policy { in_flight_max: policy.in_flight_max.min(self.peer.in_flight), ..policy };
-        self.link = Some(Link::renewed(now, policy, clock));
+        self.link = Some(Link::renewed(now, self.rate_policy(), clock));
+        self.forget_wish();
         self.attached_at = now;
         self.input.on_attached(now);
         (self.reports, self.asks, self.ask_now) = (0, 0, true);
@@ -354,13 +367,21 @@ impl Host {
         if facts.surface != SURFACE || !facts.size.is_valid() {
             return;
         }
-        let version = Version(facts.id.0);
         // spec: H-1
         let resized = self.surface.as_ref().is_none_or(|s| s.size != facts.size);
         if resized {
-            self.replace_surface(facts.size, version, facts.captured);
+            self.cadence.forget();
+            self.replace_surface(facts.size, Version(facts.id.0), facts.captured);
             return;
         }
+        if let Some(facts) = self.cadence.on_frame(now, facts) {
+            self.take_frame(&facts);
+        }
+    }
+
+    /// A frame's changes are wanted at the viewer.
+    fn take_frame(&mut self, facts: &FrameFacts) {
+        let (now, version) = (self.now, Version(facts.id.0));
         let films = self.films();
         let Some(surface) = &mut self.surface else { return };
         surface.version = version;
@@ -639,6 +660,9 @@ impl Host {
             cramped: 0,
             lead: Span::ZERO,
         });
+        if let Some(surface) = &mut self.surface {
+            surface.ledger.expect_pictures(self.cadence.every());
+        }
         self.out.push_back(HostOutput::Note(Note::EpochBegan { surface: SURFACE, epoch: self.last_epoch, size }));
     }
 

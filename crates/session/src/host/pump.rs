@@ -31,6 +31,10 @@ impl Host {
             self.out.extend(released.into_iter().map(|event| HostOutput::Inject { seq: InputSeq(0), event }));
         }
         alarm.set_if(self.input.lease_ends(), Wake::Lease);
+        if let Some(facts) = self.cadence.due(now) {
+            self.take_frame(&facts);
+        }
+        alarm.set_if(self.cadence.wake(), Wake::Frame);
         let Some(link) = &mut self.link else { return };
         let lost = link.on_time(now);
         alarm.set_if(link.rate.next_wake(), Wake::Repair);
@@ -128,6 +132,7 @@ impl Host {
     // spec: H-2, H-7, H-8, H-28
     fn send_shards(&mut self, alarm: &mut Alarm<HostClock>) {
         let now = self.now;
+        let (pictures, film_rate) = (self.policy().pictures(), self.film_rate());
         let (Some(link), Some(surface)) = (&mut self.link, &mut self.surface) else { return };
         // Whether the person is at work, and filler therefore allowed, the controller knows itself.
         if link.pacer.probing().is_none()
@@ -181,7 +186,7 @@ impl Host {
             return;
         }
         surface.film.on_time(now);
-        let plan = plan(&surface.ledger, &surface.film, self.focus, now);
+        let plan = plan(&surface.ledger, &surface.film, pictures, self.focus, now);
         if plan.items.is_empty() {
             surface.quiet = Some(plan.refine_at);
             alarm.set_if(plan.refine_at, Wake::Refine);
@@ -200,7 +205,7 @@ impl Host {
         }
         let pending = self.peer.pending.saturating_sub(waiting).max(slice_bytes);
         let room = match surface.film.region() {
-            Some(_) => link.rate.frame_budget(now, 30).0,
+            Some(_) => link.rate.frame_budget(now, film_rate).0,
             None => budget.pace.bytes_in(JOB_TIME).0,
         };
         let id = JobId(self.next_job);
@@ -225,6 +230,7 @@ impl Host {
             items: plan.items,
             max_bytes: Bytes(room),
             slice_bytes: Bytes(slice_bytes),
+            pictures,
         }));
     }
 

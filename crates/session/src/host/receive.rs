@@ -193,7 +193,7 @@ impl Host {
         Ok(())
     }
 
-    // spec: H-14, K-3, K-10, K-11, K-21
+    // spec: H-14, K-3, K-10, K-11, K-21, K-40
     pub(super) fn read_control(&mut self, message: Control) -> Result<(), Fault> {
         match message {
             Control::Resize { size, scale } => self.out.push_back(HostOutput::Resize { size, scale }),
@@ -215,6 +215,7 @@ impl Host {
                 self.out.extend(wish.map(HostOutput::Clip));
             }
             Control::CacheOffer { first, hashes } => self.out.push_back(HostOutput::CacheOffer { first, hashes }),
+            Control::PolicyWish(wish) => self.on_wish(wish),
             Control::Bye { reason, .. } => self.out.push_back(HostOutput::Closed(reason)),
             _ => return Err(Fault::Unexpected),
         }

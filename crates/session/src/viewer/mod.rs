@@ -3,6 +3,7 @@
 
 mod assemble;
 mod input;
+mod policy;
 
 use crate::arrivals::{Answer, DELAY};
 use crate::clip::Clip;
@@ -15,8 +16,8 @@ use input::Outgoing;
 use std::collections::VecDeque;
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, Size, Span, Stamp, Surf, SurfaceId,
-    UpdateId, ViewerClock,
+    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, SessionPolicy, Size, Span, Stamp, Surf,
+    SurfaceId, UpdateId, ViewerClock,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Capability, Control, Datagram, Fault, Feedback};
@@ -53,6 +54,10 @@ pub struct Viewer {
     last_input_shown: InputSeq,
     /// The number of the newest cursor datagram of this connection.
     cursor_number: u64,
+    /// What the person wishes the session to keep to.
+    wish: SessionPolicy,
+    /// What the host says that holds.
+    holds: SessionPolicy,
     figures: Figures,
 }
 
@@ -153,6 +158,8 @@ impl Viewer {
             woke: false,
             last_input_shown: InputSeq(0),
             cursor_number: 0,
+            wish: SessionPolicy::NONE,
+            holds: SessionPolicy::NONE,
             figures: Figures::default(),
         }
     }
@@ -184,8 +191,8 @@ impl Viewer {
         if self.link.is_some() {
             self.forget_pastes();
         }
-        let policy = Policy { in_flight_max: self.in_flight_max, ..self.policy };
-        self.link.insert(Link::new(now, policy)).clock.hear(host_now);
+        let link = Link::new(now, self.begin_policy());
+        self.link.insert(link).clock.hear(host_now);
         self.woke = false;
         self.cursor_number = 0;
         self.host_near = host_now;
@@ -199,6 +206,7 @@ impl Viewer {
             self.told = false;
         }
         self.be_silent(None);
+        self.say_wish();
     }
 
     /// The connection is gone.
@@ -497,6 +505,7 @@ impl Viewer {
     fn read_control(&mut self, message: Control) -> Result<(), Fault> {
         match message {
             Control::CursorShape(shape) => self.out.push_back(ViewerOutput::CursorShape(shape)),
+            Control::PolicyTold(policy) => self.on_policy_told(policy),
             Control::Notice(text) => self.out.push_back(ViewerOutput::Notice(text)),
             Control::Bye { reason, text } => self.out.push_back(ViewerOutput::Closed { reason, text }),
             m @ (Control::ClipOffer { .. }

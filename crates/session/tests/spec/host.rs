@@ -188,7 +188,9 @@ fn slices_follow_what_was_sent_and_the_last_one_of_a_frame_says_so() {
     b.frame(SIZE);
     b.drain();
     let shards: usize = 2 + 3;
-    assert!(b.jobs.is_empty() || b.shards().len() == shards, "nothing is coded while a shard waits");
+    // At the 2 Mbit/s that the host begins with, 10 ms are 2,500 bytes.
+    let waits = 4_000 - b.shards().iter().map(|s| s.payload.len()).sum::<usize>();
+    assert!(b.jobs.is_empty() || waits <= 2_500, "nothing is coded while {waits} bytes wait");
     b.pass(1_000);
     assert_eq!(b.shards().len(), shards);
     assert!(b.shards().iter().all(|s| !s.last && !s.has_journey), "more is wanted");

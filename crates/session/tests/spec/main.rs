@@ -3,6 +3,7 @@
 
 mod capabilities;
 mod host;
+mod policy;
 mod viewer;
 
 use telepane_model::{HostClock, InputEvent, KeyCode, KeyMove, Size, Stamp, Surf, ViewerClock};

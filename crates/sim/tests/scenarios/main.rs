@@ -10,5 +10,6 @@ mod kit;
 mod load;
 mod loss;
 mod plans;
+mod policy;
 mod silence;
 mod wire;
