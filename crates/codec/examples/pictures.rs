@@ -286,7 +286,7 @@ fn train(files: &[String], out: &str) -> Result<(), Failure> {
     let mut text = String::from(
         "//! The static probabilities of the PICTURE op, in 1/4096, by context and token.\n//!\n//! Counted over photographs in \
          all steps that the encoder takes; `examples/pictures.rs --train` makes this file. They\n//! are part of the \
-         format: `protocol-spec/tables/picture.txt` has the same numbers.\n\n/// Contexts; the last four are not used.\n\
+         format: `protocol-spec/tables/picture.txt` has the same numbers.\n\n/// Contexts.\n\
          pub const CONTEXTS: usize = 128;\n/// Tokens.\npub const TOKENS: usize = 32;\n\n/// How likely each token \
          is.\n// spec: C-127\n#[rustfmt::skip]\npub static FREQUENCIES: [[u16; TOKENS]; CONTEXTS] = [\n",
     );

@@ -276,7 +276,10 @@ impl Encoder {
                 Work::Area(rect, TileClass::Text) if self.options.ops & 1 << kind::TEXT != 0 => {
                     self.put_text(&mut open, &run, rect, &mut queue)
                 }
-                Work::Area(rect, class) => self.put_area(&mut open, &run, rect, class, &mut queue),
+                work @ Work::Area(..) => self.put_area(&mut open, &run, work, &mut queue),
+                work if work.finishes().is_some() && self.pictures.finishes_plainly() => {
+                    self.put_area(&mut open, &run, work, &mut queue)
+                }
                 Work::Picture(cell, step) => self.put_picture(&mut open, &run, cell, step, &mut queue),
                 Work::Film(rect) => {
                     if !open.bytes.is_empty() {
@@ -497,35 +500,43 @@ impl Encoder {
         full
     }
 
-    /// Puts `rect` and as many areas of its class behind it as fit. Answers whether the slice is full.
-    fn put_area(
-        &mut self,
-        open: &mut Draft,
-        run: &Run<'_>,
-        rect: Rect<Surf>,
-        class: TileClass,
-        queue: &mut VecDeque<Work>,
-    ) -> bool {
+    /// Puts `work`, an area or the finish of a picture, exactly, and as much of its kind behind it as fits. Answers whether
+    /// the slice is full.
+    fn put_area(&mut self, open: &mut Draft, run: &Run<'_>, work: Work, queue: &mut VecDeque<Work>) -> bool {
+        let part = |work: &Work| match work {
+            Work::Area(rect, class) => Some((*rect, *class, None)),
+            Work::Picture(rect, step) if work.finishes().is_some() => Some((*rect, TileClass::Picture, Some(*step))),
+            _ => None,
+        };
+        let Some((rect, class, step)) = part(&work) else { return false };
+        let as_work = |rect| match step {
+            Some(step) => Work::Picture(rect, step),
+            None => Work::Area(rect, class),
+        };
         let kind_of = usize::from(class == TileClass::Picture);
         let room = open.room();
         if rect.area() > open.pixels {
-            queue.push_front(Work::Area(rect, class));
+            queue.push_front(as_work(rect));
             return true;
         }
         let guess = |area: u64, ratio: u64| (area * ratio / 1024) as usize + 24;
         if room < 48 || (guess(rect.area(), self.ratios[kind_of]) > room && room < open.limit / 2) {
-            queue.push_front(Work::Area(rect, class));
+            queue.push_front(as_work(rect));
             return true;
         }
         let mut rects = vec![rect];
         let mut area = rect.area();
-        while let Some(Work::Area(next, of)) = queue.front() {
+        while let Some((next, of, beside)) = queue.front().and_then(part) {
             let with = area + next.area();
             let fits = guess(with, self.ratios[kind_of]) + rects.len() * 6 <= room * 15 / 16;
-            if *of != class || !fits || with > limits::OP_PIXELS.min(open.pixels) || rects.len() == limits::OP_RECTS {
+            if (of, beside) != (class, step)
+                || !fits
+                || with > limits::OP_PIXELS.min(open.pixels)
+                || rects.len() == limits::OP_RECTS
+            {
                 break;
             }
-            rects.push(*next);
+            rects.push(next);
             area = with;
             queue.pop_front();
         }
@@ -544,24 +555,24 @@ impl Encoder {
             while rects.len() > 1 && area > keep {
                 if let Some(last) = rects.pop() {
                     area -= last.area();
-                    queue.push_front(Work::Area(last, class));
+                    queue.push_front(as_work(last));
                 }
             }
             if let [only] = rects[..]
                 && area > keep
             {
                 if !open.bytes.is_empty() && room < open.limit / 2 {
-                    queue.push_front(Work::Area(only, class));
+                    queue.push_front(as_work(only));
                     return true;
                 }
                 match cut(only, (keep * 256 / area.max(1)).min(255)) {
                     Some((head, tail)) => {
-                        queue.push_front(Work::Area(tail, class));
+                        queue.push_front(as_work(tail));
                         rects = vec![head];
                         area = head.area();
                     }
                     None => {
-                        queue.push_front(Work::Area(only, class));
+                        queue.push_front(as_work(only));
                         return true;
                     }
                 }

@@ -8,7 +8,7 @@ use crate::classify::classify;
 use crate::diff::stack;
 use crate::exact::ExactCoder;
 use crate::fill;
-use crate::picture::Step;
+use crate::picture::{Layer, Step};
 use std::collections::{BTreeMap, VecDeque};
 use telepane_model::{Pixels, Rect, Surf, TILE, TileAt, TileClass};
 
@@ -34,6 +34,14 @@ impl Work {
     /// Whether it makes finer what is shown already.
     pub fn refines(&self) -> bool {
         matches!(self, Self::Picture(_, step) if step.from.is_some())
+    }
+
+    /// What of a picture that shows a layer is to be made exact.
+    pub const fn finishes(&self) -> Option<Rect<Surf>> {
+        match self {
+            Self::Picture(rect, Step { from: Some(_), to: Layer::Exact, .. }) => Some(*rect),
+            _ => None,
+        }
     }
 
     /// Its rectangles.

@@ -218,8 +218,8 @@ fn pictures() -> Vec<Vector> {
     };
     let luma = Step { planes: Planes::LUMA, ..Step::new(Some(Layer::Fine), Layer::Exact) };
     let all = [
-        ("picture-first", "PICTURE, the first view (C-110 to C-128)", vec![Step::new(None, Layer::First)]),
-        ("picture-exact", "PICTURE, exact at once (C-110 to C-128)", vec![Step::new(None, Layer::Exact)]),
+        ("picture-first", "PICTURE, the first view (C-110 to C-129)", vec![Step::new(None, Layer::First)]),
+        ("picture-exact", "PICTURE, exact at once (C-110 to C-129)", vec![Step::new(None, Layer::Exact)]),
         (
             "picture-layers",
             "PICTURE, layer by layer, at last luma alone and then all planes (C-111, C-112, C-120, C-122)",

@@ -79,9 +79,10 @@ fn walk_scalar<R: Rows>(
     start: i16,
 ) {
     let (ws, hs) = (sides(w.min(SIDE)), sides(h.min(SIDE)));
+    let mut last = true;
     let low = Band { x: 0, y: 0, w: ws[LEVELS], h: hs[LEVELS] };
     match shown {
-        Some((fb, from)) => band(rows, plane, None, low, Some((fb, from.low)), to.low, true),
+        Some((fb, from)) => band(rows, plane, None, low, Some((fb, from.low)), to.low, true, start == 0, &mut last),
         None => lowest(rows, plane, low, to.low, start),
     }
     for level in (0..LEVELS).rev() {
@@ -97,7 +98,7 @@ fn walk_scalar<R: Rows>(
             let parent = (level + 1 < LEVELS).then(|| at(level + 1, orient)).filter(|b| b.w > 0 && b.h > 0);
             let fb = shown.map(|(fb, from)| (fb, from.high[index.0][index.1]));
             let to = to.high[index.0][index.1];
-            band(rows, plane, parent, at(level, orient), fb, to, level + 1 == LEVELS);
+            band(rows, plane, parent, at(level, orient), fb, to, level + 1 == LEVELS, start == 0, &mut last);
         }
     }
 }
@@ -134,6 +135,7 @@ fn lowest<R: Rows>(rows: &mut R, plane: &mut Plane, band: Band, shift: u8, start
 }
 
 /// One band. `plain` says that it has no coarser one, though bands like it have.
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn band<R: Rows>(
     rows: &mut R,
@@ -143,6 +145,8 @@ fn band<R: Rows>(
     shown: Option<(&Plane, u8)>,
     shift: u8,
     plain: bool,
+    chroma: bool,
+    last: &mut bool,
 ) {
     if band.w == 0 || band.h == 0 {
         return;
@@ -159,7 +163,28 @@ fn band<R: Rows>(
     let mut contexts = [0u8; SIDE];
     let mut values = [0i16; SIDE];
     let steps = shown.map_or(15, |(_, from)| from.saturating_sub(shift).max(1));
-    for y in 0..band.h {
+    let mut y = 0;
+    while y < band.h {
+        if band.w >= WIDE && y % STRIPE == 0 {
+            let rows_left = STRIPE.min(band.h - y);
+            let stripe = Band { y: band.y + y, h: rows_left, ..band };
+            *last = any(rows, plane, stripe, shown, shift, 2 * u8::from(chroma) + u8::from(*last));
+            if !*last {
+                for y in stripe.y..stripe.y + stripe.h {
+                    let at = y * SIDE + band.x;
+                    let row = &mut plane[at..][..band.w];
+                    match shown {
+                        None => row.fill(0),
+                        Some((fb, _)) => {
+                            row.iter_mut().zip(&fb[at..]).for_each(|(c, f)| *c = restored(index(*f, shift), shift));
+                        }
+                    }
+                }
+                (above, second) = ([0; SIDE + 2], [0; SIDE + 2]);
+                y += rows_left;
+                continue;
+            }
+        }
         if let (true, Some(p)) = (y % 2 == 0, parent) {
             let from = &plane[(p.y + (y / 2).min(p.h - 1)) * SIDE + p.x..][..p.w];
             for (two, v) in coarse.as_chunks_mut::<2>().0.iter_mut().zip(from) {
@@ -211,7 +236,34 @@ fn band<R: Rows>(
                 }
             }
         }
+        y += 1;
     }
+}
+
+/// Whether a stripe has values that are not 0, which is coded before them: the finest bands of smooth pictures have few,
+/// and are most of the work.
+// spec: C-129
+#[inline(always)]
+fn any<R: Rows>(rows: &mut R, plane: &Plane, band: Band, shown: Option<(&Plane, u8)>, shift: u8, context: u8) -> bool {
+    let mut any = [0i16];
+    if R::CODES {
+        let mut all = [0i16; SIDE];
+        for y in 0..band.h {
+            let at = (band.y + y) * SIDE + band.x;
+            let row = &plane[at..][..band.w];
+            match shown {
+                None => all.iter_mut().zip(row).for_each(|(all, c)| *all |= index(*c, shift)),
+                Some((fb, _)) => {
+                    for ((all, c), f) in all.iter_mut().zip(row).zip(&fb[at..]) {
+                        *all |= index(*c, shift) ^ index(*f, shift);
+                    }
+                }
+            }
+        }
+        any = [i16::from(all.iter().any(|a| *a != 0))];
+    }
+    rows.row(&[ANY + context], &mut any);
+    any != [0]
 }
 
 /// Contexts where nothing is shown yet: by what is near and by the coarser band.
@@ -289,10 +341,14 @@ const CLASSES: i16 = 12;
 /// From more steps than these a value that was nothing is as good as fresh, and the others are alike.
 const FINEST: u8 = 4;
 const STEPS: u8 = 6;
-/// Contexts of the lowest band, of values that were nothing, and of the others.
+/// Bands of this width say of so many rows at a time whether they have any values.
+const WIDE: usize = 16;
+const STRIPE: usize = 8;
+/// Contexts of the lowest band, of values that were nothing, of the others, and of whether a stripe has any.
 const LOWEST: u8 = 60;
 const NOTHING: u8 = 64;
 const SOMETHING: u8 = 112;
+const ANY: u8 = 124;
 
 #[cfg(test)]
 mod tests {
@@ -319,17 +375,18 @@ mod tests {
     const TO: Shifts = Shifts { low: 1, high: [[2, 2], [3, 3], [4, 4], [ABSENT, 5]] };
     const FROM: Shifts = Shifts { low: 2, high: [[4, 4], [7, 7], [9, 10], [ABSENT, ABSENT]] };
 
-    // spec: C-119 C-122
+    // spec: C-119 C-122 C-129
     #[test]
     fn the_decoder_walks_as_the_coder_did_in_simd_and_without() {
         let mut rng = Rng::new(9);
         for (w, h) in [(64, 64), (1, 1), (5, 64), (33, 2), (64, 3), (17, 40)] {
-            for kind in 0..3 {
+            for kind in 0..4 {
                 let mut noise = || -> Plane {
                     std::array::from_fn(|i| match kind {
                         0 => rng.next_u64() as i16,
                         1 => [i16::MIN, i16::MAX][i % 2],
-                        _ => (rng.next_u64() as i16) >> 8,
+                        2 => (rng.next_u64() as i16) >> 8,
+                        _ => (rng.next_u64() as i16) * i16::from(rng.below(400) == 0),
                     })
                 };
                 let (true_one, fb) = (noise(), noise());
@@ -340,6 +397,8 @@ mod tests {
                     walk_scalar(&mut other, &mut slow, shown, &TO, (w, h), 128);
                     assert!(tape.0 == other.0 && plane == slow);
                     assert!(tape.0.iter().all(|(c, _)| c.iter().all(|c| *c < 128)));
+                    let stripes = |any: i16| tape.0.iter().any(|(c, v)| c[0] >= ANY && v[..] == [any]);
+                    assert!(kind < 3 || (w, h) != (64, 64) || (stripes(0) && stripes(1)));
                     let mut tape = Tape::<false>(tape.0);
                     walk(&mut tape, &mut back, shown, &TO, (w, h), 128);
                     assert!(tape.0.is_empty());

@@ -187,7 +187,7 @@ pub struct PictureCoder {
 impl Rows for Coder {
     const CODES: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn row(&mut self, contexts: &[u8], values: &mut [i16]) {
         self.put(contexts, values);
     }

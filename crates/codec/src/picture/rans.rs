@@ -1,11 +1,13 @@
-//! The entropy coder: tokens under static probabilities in four interleaved rANS states, and raw bits beside them.
+//! The entropy coder: tokens under static probabilities in eight interleaved rANS states, and raw bits beside them.
 //!
 //! A state is in 2^15..2^31 and moves in words of sixteen bits; probabilities have twelve. The values of a row take the
-//! states in turn, so that a processor works on four at once. The coder goes through its tokens backwards, the decoder
+//! states in turn, so that a processor works on eight at once: one step waits some thirty cycles for its tables and its
+//! multiplication. The coder goes through its tokens backwards, the decoder
 //! forwards; it ends in the states in which the coder began, which a broken body does not.
 
 use super::tables::{CONTEXTS, FREQUENCIES, TOKENS};
 use crate::fault::CodecFault;
+use crate::kernel::wavelet::SIDE;
 use crate::wire::{Reader, put_varint};
 use std::sync::LazyLock;
 
@@ -16,7 +18,13 @@ const LEAST: u32 = 1 << 15;
 /// A bit in the coder's sum of what its tokens cost.
 const BIT: u16 = 256;
 /// States.
-const LANES: usize = 4;
+const LANES: usize = 8;
+/// A token that changes no state: it fills rows up to whole groups. Its place is one that no value takes.
+const NOTHING: u16 = (CONTEXTS * TOKENS - 2) as u16;
+/// The cost of what has no room in a context, or has raw bits: the row is gone through value by value.
+const SPECIAL: u16 = 0x8000;
+/// The first number that is not a token of its own.
+const LARGE: u16 = 21;
 
 /// The largest value that has a token of its own.
 const DIRECT: i32 = 10;
@@ -48,15 +56,18 @@ pub fn token(value: i16) -> (u8, u32, u16) {
 /// The probabilities in the forms that coder and decoder need.
 pub struct Tables {
     /// For each context and each twelve bits the token.
-    slots: Box<[[u8; 1 << BITS]; CONTEXTS]>,
+    slots: Box<[u8; CONTEXTS << BITS]>,
     /// Frequency in the upper half, what lies below in the lower.
-    ranges: Box<[[u32; TOKENS]; CONTEXTS]>,
-    coding: Box<[[Coding; TOKENS]; CONTEXTS]>,
+    ranges: Box<[u32; CONTEXTS * TOKENS]>,
+    /// By context and token.
+    coding: Box<[Coding; CONTEXTS * TOKENS]>,
+    /// What a value without raw bits costs, in 1/[`BIT`], or [`SPECIAL`]; by context and token.
+    plain: Box<[u16; CONTEXTS * TOKENS]>,
     /// What a token costs with its raw bits, in 1/[`BIT`]; 0 where it has no room and the value goes as a literal.
     costs: Box<[[u16; TOKENS]; CONTEXTS]>,
 }
 
-/// How a token goes into a state without a division (Giesen's reciprocals, exact for states below 2^31).
+/// How a token goes into a state without a division (Giesen's reciprocals, exact for states below 2^31; 32 is in the shift).
 #[derive(Clone, Copy, Default)]
 struct Coding {
     most: u32,
@@ -73,9 +84,10 @@ pub static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::new(&FREQUENCIES)
 impl Tables {
     fn new(frequencies: &[[u16; TOKENS]; CONTEXTS]) -> Self {
         let mut new = Self {
-            slots: vec![[0u8; 1 << BITS]; CONTEXTS].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!()),
-            ranges: Box::new([[0; TOKENS]; CONTEXTS]),
-            coding: Box::new([[Coding::default(); TOKENS]; CONTEXTS]),
+            slots: vec![0u8; CONTEXTS << BITS].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!()),
+            ranges: Box::new([0; CONTEXTS * TOKENS]),
+            coding: Box::new([Coding::default(); CONTEXTS * TOKENS]),
+            plain: Box::new([SPECIAL; CONTEXTS * TOKENS]),
             costs: Box::new([[0; TOKENS]; CONTEXTS]),
         };
         for (context, row) in frequencies.iter().enumerate() {
@@ -85,16 +97,21 @@ impl Tables {
                 if f == 0 {
                     continue;
                 }
-                new.slots[context][start as usize..(start + f) as usize].fill(token as u8);
-                new.ranges[context][token] = f << 16 | start;
-                new.coding[context][token] = Coding::new(start, f);
+                new.slots[context << BITS..][start as usize..(start + f) as usize].fill(token as u8);
+                new.ranges[context * TOKENS + token] = f << 16 | start;
+                new.coding[context * TOKENS + token] = Coding::new(start, f);
                 let raw = (token as u8).checked_sub(21).and_then(|class| CLASSES.get(usize::from(class) / 2));
                 let raw = if token == usize::from(LITERAL) { 16 } else { raw.map_or(0, |(bits, _)| *bits) };
                 let bits = f64::from(BITS) - f64::from(f).log2() + f64::from(raw);
-                new.costs[context][token] = (bits * f64::from(BIT)).round().max(1.0) as u16;
+                let cost = (bits * f64::from(BIT)).round().max(1.0) as u16;
+                new.costs[context][token] = cost;
+                if token < usize::from(LARGE) {
+                    new.plain[context * TOKENS + token] = cost;
+                }
                 start += f;
             }
         }
+        new.coding[usize::from(NOTHING)] = Coding { most: u32::MAX, ..Coding::default() };
         new
     }
 }
@@ -105,18 +122,18 @@ impl Coding {
         let complement = ((1u32 << BITS) - frequency) as u16;
         if frequency == 1 {
             let bias = start + (1 << BITS) - 1;
-            return Self { most, reciprocal: u32::MAX, bias, complement, shift: 0 };
+            return Self { most, reciprocal: u32::MAX, bias, complement, shift: 32 };
         }
         let shift = 32 - (frequency - 1).leading_zeros();
         let reciprocal = (1u64 << (shift + 31)).div_ceil(u64::from(frequency));
-        Self { most, reciprocal: reciprocal as u32, bias: start, complement, shift: shift as u16 - 1 }
+        Self { most, reciprocal: reciprocal as u32, bias: start, complement, shift: shift as u16 + 31 }
     }
 }
 
 /// Collects tokens and codes them.
 #[derive(Default)]
 pub struct Coder {
-    /// Context, token and state: 7, 5 and 2 bits.
+    /// Context and token, 7 and 5 bits; each row is filled up to groups of [`LANES`].
     tokens: Vec<u16>,
     words: Vec<u16>,
     raw: Raw,
@@ -175,30 +192,47 @@ impl Coder {
 
     /// Takes a row of values with their contexts.
     // spec: C-125
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, contexts: &[u8], values: &[i16]) {
         let tables = &*TABLES;
         let start = self.tokens.len();
-        self.tokens.resize(start + values.len(), 0);
-        let (mut cost, mut lane) = (0u32, 0u16);
-        for ((to, context), value) in self.tokens[start..].iter_mut().zip(contexts).zip(values) {
-            let context = usize::from(*context) % CONTEXTS;
-            let v = *value;
-            // Those without raw bits.
-            let mut token = ((v << 1 ^ v >> 15) as u16).min(u16::from(LITERAL));
-            let mut price = tables.costs[context][usize::from(token) % TOKENS];
-            if token > 20 || price == 0 {
-                (token, price) = Self::large(&mut self.raw, &tables.costs[context], v);
-            }
+        self.tokens.resize(start + values.len().next_multiple_of(LANES), NOTHING);
+        let row = &mut self.tokens[start..][..values.len()];
+        for ((to, context), value) in row.iter_mut().zip(contexts).zip(values) {
+            let token = ((*value << 1 ^ *value >> 15) as u16).min(LARGE);
+            *to = u16::from(*context) << 5 | token;
+        }
+        let (mut cost, mut any) = (0u32, 0u16);
+        for at in row.iter() {
+            let price = tables.plain[usize::from(*at) % (CONTEXTS * TOKENS)];
+            any |= price;
             cost = cost.wrapping_add(u32::from(price));
-            *to = (context as u16) << 7 | token << 2 | lane;
-            lane = lane.wrapping_add(1) % LANES as u16;
+        }
+        if any & SPECIAL != 0 {
+            cost = Self::special(&mut self.raw, tables, row, values);
         }
         self.cost += u64::from(cost);
     }
 
-    /// A value with raw bits: its token, and what that costs.
+    /// A row with values that have raw bits or no room; answers its cost.
     #[inline(never)]
+    fn special(raw: &mut Raw, tables: &Tables, row: &mut [u16], values: &[i16]) -> u32 {
+        let mut cost = 0u32;
+        for (to, value) in row.iter_mut().zip(values) {
+            let at = usize::from(*to) % (CONTEXTS * TOKENS);
+            let mut price = tables.plain[at];
+            if price == SPECIAL {
+                let token;
+                (token, price) = Self::large(raw, &tables.costs[at / TOKENS], *value);
+                *to = *to >> 5 << 5 | token;
+            }
+            cost = cost.wrapping_add(u32::from(price));
+        }
+        cost
+    }
+
+    /// A value with raw bits: its token, and what that costs.
+    #[inline]
     fn large(raw: &mut Raw, costs: &[u16; TOKENS], value: i16) -> (u16, u16) {
         let (mut token, mut count, mut bits) = token(value);
         if costs[usize::from(token) % TOKENS] == 0 {
@@ -213,19 +247,23 @@ impl Coder {
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let tables = &*TABLES;
         let mut states = [LEAST; LANES];
-        // At most a word for each token, one to write in vain, and the states.
-        self.words.resize(self.tokens.len() + 1, 0);
-        let (words, mut at) = (&mut self.words[..], 0);
-        for token in self.tokens.iter().rev() {
-            let c = &tables.coding[usize::from(token >> 7) % CONTEXTS][usize::from(token >> 2) % TOKENS];
-            let x = &mut states[usize::from(*token) % LANES];
-            // Written always and kept if it was due, for want of a branch that can be foreseen.
-            let due = *x >= c.most;
-            words[at] = *x as u16;
-            at = at.wrapping_add(usize::from(due));
-            *x >>= if due { 16 } else { 0 };
-            let q = ((u64::from(*x) * u64::from(c.reciprocal)) >> 32 >> c.shift) as u32;
-            *x = x.wrapping_add(c.bias).wrapping_add(q.wrapping_mul(u32::from(c.complement)));
+        // At most a word for each token, a group to write in vain, and the states.
+        self.words.resize(self.tokens.len() + LANES, 0);
+        let mut at = 0;
+        for group in self.tokens.as_chunks::<LANES>().0.iter().rev() {
+            let Some(words) = self.words.get_mut(at..).and_then(|w| w.first_chunk_mut::<LANES>()) else { break };
+            let mut written = 0;
+            for (token, x) in group.iter().zip(&mut states).rev() {
+                let c = &tables.coding[usize::from(*token) % (CONTEXTS * TOKENS)];
+                // Written always and kept if it was due, for want of a branch that can be foreseen.
+                let due = *x >= c.most;
+                words[written % LANES] = *x as u16;
+                written = written.wrapping_add(usize::from(due));
+                let y = *x >> (u32::from(due) * 16);
+                let q = (u64::from(y).wrapping_mul(u64::from(c.reciprocal)) >> (c.shift & 63)) as u32;
+                *x = y.wrapping_add(c.bias).wrapping_add(q.wrapping_mul(u32::from(c.complement)));
+            }
+            at += written;
         }
         self.words.truncate(at);
         for x in states.iter().rev() {
@@ -238,6 +276,26 @@ impl Coder {
         }
         out.extend_from_slice(&self.raw.bytes);
     }
+}
+
+/// A token from a state, which then may be too low.
+// spec: C-124
+#[inline(always)]
+fn step(tables: &Tables, state: &mut u32, context: u8) -> u8 {
+    let context = usize::from(context) % CONTEXTS;
+    let slot = *state & ((1 << BITS) - 1);
+    let token = tables.slots[context << BITS | slot as usize];
+    let range = tables.ranges[context * TOKENS + usize::from(token) % TOKENS];
+    *state = (range >> 16).wrapping_mul(*state >> BITS).wrapping_add(slot).wrapping_sub(range & 0xffff);
+    token
+}
+
+/// The value of a token without raw bits.
+// spec: C-126
+#[inline(always)]
+fn small(token: u8) -> i16 {
+    let t = i16::from(token);
+    t >> 1 ^ -(t & 1)
 }
 
 /// Decodes a body.
@@ -269,53 +327,73 @@ impl<'a> Source<'a> {
         Ok(Self { tables: &TABLES, words, at: 2 * LANES, states, raw: payload.rest(), bit: 0 })
     }
 
-    /// The values of a row with these contexts. Past the end of the body zeros are read, and [`Source::finish`] says so.
+    /// The values of a row with these contexts, at most [`SIDE`]. Past the end of the body zeros are read, and
+    /// [`Source::finish`] says so.
     // spec: C-125
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, contexts: &[u8], values: &mut [i16]) {
-        let mut states = self.states;
-        let (contexts, rest) = contexts.as_chunks::<LANES>();
-        let (chunks, last) = values.as_chunks_mut::<LANES>();
-        for (contexts, values) in contexts.iter().zip(chunks) {
-            let mut tokens = [0u8; LANES];
-            for lane in 0..LANES {
-                tokens[lane] = self.step(&mut states[lane], contexts[lane]);
-            }
-            for lane in 0..LANES {
-                values[lane] = self.value(tokens[lane]);
-            }
+        let mut tokens = [0u8; SIDE];
+        if self.tokens(contexts, &mut tokens) {
+            values.iter_mut().zip(&tokens).for_each(|(value, token)| *value = self.value(*token));
+        } else {
+            values.iter_mut().zip(&tokens).for_each(|(value, token)| *value = small(*token));
         }
-        for ((context, value), state) in rest.iter().zip(last).zip(&mut states) {
-            let token = self.step(state, *context);
-            *value = self.value(token);
-        }
-        self.states = states;
     }
 
-    // spec: C-124
-    #[inline(always)]
-    fn step(&mut self, state: &mut u32, context: u8) -> u8 {
-        let context = usize::from(context) % CONTEXTS;
-        let slot = *state & ((1 << BITS) - 1);
-        let token = self.tables.slots[context][slot as usize];
-        let range = self.tables.ranges[context][usize::from(token) % TOKENS];
-        let mut x = (range >> 16).wrapping_mul(*state >> BITS).wrapping_add(slot).wrapping_sub(range & 0xffff);
-        if x < LEAST {
-            x = x << 16 | self.words.get(self.at).map_or(0, |w| u32::from(u16::from_le_bytes(*w)));
-            self.at = self.at.wrapping_add(1);
+    /// The tokens of a row, and whether one of them has raw bits.
+    #[inline(never)]
+    fn tokens(&mut self, contexts: &[u8], tokens: &mut [u8; SIDE]) -> bool {
+        let (contexts, rest) = contexts.as_chunks::<LANES>();
+        let mut chunks = tokens.as_chunks_mut::<LANES>().0.iter_mut();
+        // The fifth bit of a token plus this says that it is large; the highest bit of a state less the least, that it is
+        // too low.
+        const BESIDE: u8 = 32 - LARGE as u8;
+        let mut large = 0;
+        for (contexts, tokens) in contexts.iter().zip(&mut chunks) {
+            let mut low = 0;
+            for ((token, state), context) in tokens.iter_mut().zip(&mut self.states).zip(contexts) {
+                *token = step(self.tables, state, *context);
+                large |= token.wrapping_add(BESIDE);
+                low |= state.wrapping_sub(LEAST);
+            }
+            if low >> 31 != 0 {
+                self.refill();
+            }
         }
-        *state = x;
-        token
+        if let (false, Some(tokens)) = (rest.is_empty(), chunks.next()) {
+            for ((token, state), context) in tokens.iter_mut().zip(&mut self.states).zip(rest) {
+                *token = step(self.tables, state, *context);
+                large |= token.wrapping_add(BESIDE);
+            }
+            self.refill();
+        }
+        large >> 5 != 0
+    }
+
+    /// Gives each state that is too low the next word.
+    // spec: C-124
+    #[inline]
+    fn refill(&mut self) {
+        let mut window = [[0; 2]; LANES];
+        let left = self.words.get(self.at..).unwrap_or_default();
+        match left.first_chunk::<LANES>() {
+            Some(whole) => window = *whole,
+            None => window.iter_mut().zip(left).for_each(|(to, from)| *to = *from),
+        }
+        let mut taken = 0;
+        for x in &mut self.states {
+            let due = *x < LEAST;
+            let next = *x << 16 | u32::from(u16::from_le_bytes(window[taken % LANES]));
+            *x = if due { next } else { *x };
+            taken += usize::from(due);
+        }
+        self.at += taken;
     }
 
     // spec: C-126
     #[inline(always)]
     fn value(&mut self, token: u8) -> i16 {
-        if token <= 20 {
-            let t = i16::from(token);
-            return t >> 1 ^ -(t & 1);
-        }
-        self.large(token)
+        if token < LARGE as u8 { small(token) } else { self.large(token) }
     }
 
     #[cold]
@@ -412,7 +490,7 @@ mod tests {
     #[test]
     fn states_out_of_range_are_refused() {
         let body = |state: u32| {
-            let mut out = vec![8];
+            let mut out = vec![2 * LANES as u8];
             (0..LANES).for_each(|_| out.extend(state.to_le_bytes()));
             out
         };
@@ -421,6 +499,6 @@ mod tests {
         assert_eq!(empty(&body(LEAST - 1)), Err(CodecFault::PictureBody));
         assert_eq!(empty(&body(1 << 31)), Err(CodecFault::PictureBody));
         assert_eq!(empty(&body(LEAST + 1)), Err(CodecFault::PictureBody));
-        assert_eq!(empty(&[7; 15]), Err(CodecFault::Truncated));
+        assert_eq!(empty(&[15; 31]), Err(CodecFault::Truncated));
     }
 }
