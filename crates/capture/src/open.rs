@@ -120,7 +120,7 @@ pub enum OpenError {
         name: &'static str,
     },
     /// The recording cannot be opened.
-    #[error("cannot replay {path}: {reason}")]
+    #[error("cannot replay {path}: {reason}; give a .deskrec or .seq file")]
     Recording {
         /// The file.
         path: String,

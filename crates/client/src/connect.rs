@@ -12,6 +12,7 @@ use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 use telepane_auth::paths::Program;
 use telepane_auth::{Paths, code_file};
 use telepane_model::Size;
@@ -21,6 +22,8 @@ type Waking = Arc<dyn Fn(Wake) + Send + Sync>;
 
 /// UDP port (DESIGN §3.1).
 const PORT: u16 = 8443;
+/// How long a name may take to be found: a failure says within 3 s which it is (DESIGN §5).
+const NAMING: Duration = Duration::from_millis(2_600);
 
 /// Runs a session; the exit code.
 pub fn run(options: Connect) -> Result<i32> {
@@ -29,7 +32,10 @@ pub fn run(options: Connect) -> Result<i32> {
         Ok(options) => options,
         Err(error) => return Ok(usage(&error)),
     };
-    let (host, port) = split_port(&options.host);
+    let (host, port) = match split_port(&options.host) {
+        Ok(both) => both,
+        Err(why) => return Ok(usage(&why)),
+    };
     let addresses = match resolve(&host, port) {
         Ok(addresses) => addresses,
         Err(why) => {
@@ -140,24 +146,45 @@ fn watch_signals(wake: Waking) -> std::io::Result<()> {
 }
 
 /// `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
-fn split_port(text: &str) -> (String, u16) {
+fn split_port(text: &str) -> Result<(String, u16), String> {
     let bare = |t: &str| t.trim_start_matches('[').trim_end_matches(']').to_owned();
-    match text.rsplit_once(':') {
+    let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
-            Ok(port) => (bare(host), port),
-            Err(_) => (bare(text), PORT),
+            Ok(port) if port > 0 => (bare(host), port),
+            _ => {
+                return Err(format!(
+                    "{port:?} is not a port; give HOST, HOST:PORT or [IPV6]:PORT, a port being 1 to 65535"
+                ));
+            }
         },
         _ => (bare(text), PORT),
+    };
+    match host.is_empty() {
+        true => Err("no host is named; give HOST, HOST:PORT or [IPV6]:PORT".into()),
+        false => Ok((host, port)),
     }
 }
 
+/// Asks the system for the host's addresses, on a thread of its own: a name server that does not answer holds it up for
+/// much longer than a person wants to wait to hear so.
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    match (host, port).to_socket_addrs() {
-        Ok(found) => {
-            let addresses: Vec<_> = found.collect();
-            if addresses.is_empty() { Err(format!("{host} has no address; check the name")) } else { Ok(addresses) }
+    if let Ok(ip) = host.parse() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let (send, found) = channel();
+    let name = host.to_owned();
+    std::thread::spawn(move || {
+        let found = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+        // Nobody waits for it any more.
+        let _ = send.send(found);
+    });
+    match found.recv_timeout(NAMING) {
+        Ok(Ok(addresses)) if addresses.is_empty() => Err(format!("{host} has no address; check the name")),
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(e)) => Err(format!("cannot find {host}: {e}; check the name, or give the address")),
+        Err(_) => {
+            Err(format!("cannot find {host}: the name server does not answer; check the network, or give the address"))
         }
-        Err(e) => Err(format!("cannot find {host}: {e}; check the name, or give the address")),
     }
 }
 
@@ -167,10 +194,15 @@ mod tests {
 
     #[test]
     fn hosts_and_ports_are_told_apart() {
-        assert_eq!(split_port("desk"), ("desk".into(), 8443));
-        assert_eq!(split_port("desk:99"), ("desk".into(), 99));
-        assert_eq!(split_port("[::1]:99"), ("::1".into(), 99));
-        assert_eq!(split_port("fe80::1"), ("fe80::1".into(), 8443));
+        let parts = |host: &str, port| Ok((host.to_owned(), port));
+        assert_eq!(split_port("desk"), parts("desk", 8443));
+        assert_eq!(split_port("desk:99"), parts("desk", 99));
+        assert_eq!(split_port("[::1]:99"), parts("::1", 99));
+        assert_eq!(split_port("fe80::1"), parts("fe80::1", 8443));
+        for wrong in ["", ":99", "desk:", "desk:0", "desk:99999", "desk:http", "[::1]:x"] {
+            assert!(split_port(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(resolve("::1", 7), Ok(vec![([0, 0, 0, 0, 0, 0, 0, 1], 7).into()]));
         assert!(resolve("no.such.host.invalid", 1).is_err());
     }
 }

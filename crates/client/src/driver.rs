@@ -201,6 +201,8 @@ struct Line {
     client: Client,
     entry: Option<Entry>,
     facts: Option<ConnFacts>,
+    /// The host was asked for the session: it may have moved there, whatever the line before still carries.
+    attaches: bool,
 }
 
 /// The machine's sleep is looked for this often while connected.
@@ -331,9 +333,15 @@ impl Driver {
         let now = self.clock.now();
         self.look_for_sleep(now);
         self.viewer.on_time(now);
+        // What follows one another without anything between goes into one packet where it fits.
+        let mut together = Vec::new();
         loop {
-            match self.viewer.poll_output() {
-                ViewerOutput::Datagram(bytes) => self.send_datagram(bytes),
+            let output = self.viewer.poll_output();
+            if !matches!(output, ViewerOutput::Datagram(_)) {
+                self.send_datagrams(&mut together);
+            }
+            match output {
+                ViewerOutput::Datagram(bytes) => together.push(Bytes::from(bytes)),
                 ViewerOutput::Control(message) => {
                     if let Some(line) = &self.line {
                         line.say(&message);
@@ -358,6 +366,9 @@ impl Driver {
                 ViewerOutput::Silent(silence) => {
                     self.redraw_all |= self.silent.is_some() != silence.is_some();
                     self.silent = silence;
+                    if silence.is_none() {
+                        self.call_off();
+                    }
                 }
                 ViewerOutput::Reconnect => self.redial(),
                 ViewerOutput::Notice(text) => self.notice = Some(text),
@@ -473,7 +484,16 @@ impl Driver {
         let micros = Arc::new(move || clock.micros());
         let client =
             Client::connect(self.target.addresses.clone(), expect, micros, self.sink.clone(), Options::default());
-        self.candidate = Some(Line { client, entry: None, facts: None });
+        self.candidate = Some(Line { client, entry: None, facts: None, attaches: false });
+    }
+
+    /// The old connection answers again: the one that was coming about beside it is not needed.
+    fn call_off(&mut self) {
+        if self.line.is_some()
+            && let Some(line) = self.candidate.take_if(|l| !l.attaches)
+        {
+            line.client.retire();
+        }
     }
 
     fn redial(&mut self) {
@@ -544,6 +564,7 @@ impl Driver {
                 if let Some(handle) = line.handle() {
                     handle.authenticated(line.client.conn());
                 }
+                line.attaches = true;
                 line.say(&attach(self.session, self.target.want, self.target.scale, self.viewer.held()));
                 if let Some(fingerprint) = fingerprint
                     && (proven_by_code || self.target.trust_new)
@@ -612,7 +633,8 @@ impl Driver {
             Control::Welcome { session, resumed, now: host_now, resizable, host, .. } => {
                 tracing::info!(host, resumed, "welcome");
                 (self.session, self.host_name, self.resizable) = (session, host, resizable);
-                self.line = self.candidate.take();
+                let before = std::mem::replace(&mut self.line, self.candidate.take());
+                retire(before);
                 self.agree(resumed);
                 self.viewer.on_attached(now, host_now);
                 self.phase = Phase::Live;
@@ -633,7 +655,7 @@ impl Driver {
         if self.candidate.as_ref().is_none_or(|l| l.client.conn() != attempt) {
             return;
         }
-        self.candidate = None;
+        retire(self.candidate.take());
         if let ConnectFailure::HostChanged { seen } = why {
             let seen = Fingerprint(*seen);
             let was = self.key_pinned.map_or_else(String::new, |f| f.to_string());
@@ -653,7 +675,7 @@ impl Driver {
     fn on_closed(&mut self, conn: ConnId, reason: &CloseReason) {
         let now = self.clock.now();
         if self.candidate.as_ref().is_some_and(|l| l.client.conn() == conn) {
-            self.candidate = None;
+            retire(self.candidate.take());
             if self.session == [0; 16] {
                 self.over(exit::CANNOT_CONNECT, format!("the host closed the connection: {reason}"));
             } else {
@@ -661,7 +683,7 @@ impl Driver {
             }
         } else if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) {
             tracing::info!(%reason, "connection lost");
-            self.line = None;
+            retire(self.line.take());
             self.viewer.on_link_lost(now);
         }
     }
@@ -670,7 +692,7 @@ impl Driver {
         match reason {
             // The agent may be restarting; the session is tried again as after any loss.
             Goodbye::Stopping => {
-                self.line = None;
+                retire(self.line.take());
                 self.viewer.on_link_lost(self.clock.now());
             }
             Goodbye::Left => self.over(exit::FINE, text),
@@ -678,11 +700,16 @@ impl Driver {
         }
     }
 
-    fn send_datagram(&self, bytes: Vec<u8>) {
-        if let Some(line) = &self.line
-            && let Some(handle) = line.handle()
-            && let Err(error) = handle.send_datagram(line.client.conn(), Bytes::from(bytes))
-        {
+    fn send_datagrams(&self, together: &mut Vec<Bytes>) {
+        let datagrams = std::mem::take(together);
+        let Some(line) = self.line.as_ref().filter(|_| !datagrams.is_empty()) else { return };
+        let Some(handle) = line.handle() else { return };
+        let conn = line.client.conn();
+        let sent = match <[Bytes; 1]>::try_from(datagrams) {
+            Ok([alone]) => handle.send_datagram(conn, alone),
+            Err(several) => handle.send_together(conn, several),
+        };
+        if let Err(error) = sent {
             tracing::debug!(%error, "datagram not sent");
         }
     }
@@ -814,6 +841,13 @@ impl Line {
         {
             tracing::debug!(%error, "control message not sent");
         }
+    }
+}
+
+/// Waiting for a connection's end would hold up the picture of the one that takes its place.
+fn retire(line: Option<Line>) {
+    if let Some(line) = line {
+        line.client.retire();
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Wish {
     Left,
 }
 
+/// Datagrams that are handed to the transport at once: a slice is at most eight, and feedback rides along.
+const MOST_TOGETHER: usize = 9;
 /// The QUIC window is refreshed this often while something flows; the transport falls back after a second without.
 const WINDOW_EVERY: telepane_model::Span = telepane_model::Span::millis(200);
 
@@ -114,11 +116,20 @@ impl Seat {
         let now = clock.now();
         let sent_before = self.sent;
         self.host.on_time(now);
+        // What follows one another without anything between goes into one packet where it fits.
+        let mut together = Vec::new();
         loop {
-            match self.host.poll_output() {
+            let output = self.host.poll_output();
+            if !matches!(output, HostOutput::Datagram(_)) {
+                self.send_datagrams(net, &mut together);
+            }
+            match output {
                 HostOutput::Datagram(bytes) => {
                     notes.counts.sent_kinds.count(&bytes);
-                    self.send_datagram(net, bytes);
+                    together.push(Bytes::from(bytes));
+                    if together.len() >= MOST_TOGETHER {
+                        self.send_datagrams(net, &mut together);
+                    }
                 }
                 HostOutput::Control(message) => self.send_control(net, &message),
                 HostOutput::Encode(job) => {
@@ -237,10 +248,15 @@ impl Seat {
         }
     }
 
-    fn send_datagram(&mut self, net: &Handle, bytes: Vec<u8>) {
-        let Some(conn) = self.conn else { return };
-        let len = bytes.len() as u64;
-        match net.send_datagram(conn, Bytes::from(bytes)) {
+    fn send_datagrams(&mut self, net: &Handle, together: &mut Vec<Bytes>) {
+        let datagrams = std::mem::take(together);
+        let Some(conn) = self.conn.filter(|_| !datagrams.is_empty()) else { return };
+        let len = datagrams.iter().map(|d| d.len() as u64).sum::<u64>();
+        let sent = match <[Bytes; 1]>::try_from(datagrams) {
+            Ok([alone]) => net.send_datagram(conn, alone),
+            Err(several) => net.send_together(conn, several),
+        };
+        match sent {
             Ok(()) => self.sent += len,
             Err(SendError::Gone) => {}
             // Counted as lost by the feedback, and sent again.

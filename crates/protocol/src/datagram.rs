@@ -130,6 +130,21 @@ impl InputBatch {
     pub const MOST: usize = 32;
     /// The most keys held at once.
     pub const MOST_HELD: usize = 32;
+
+    /// Whether it does nothing but let go, and leaves nothing held: its answer may wait for company.
+    // spec: H-26
+    pub fn lets_go(&self) -> bool {
+        let only = !self.events.is_empty() && self.events.iter().all(|(_, event)| lets_go(event));
+        only && self.held.is_empty() && self.buttons.is_empty()
+    }
+}
+
+/// Whether an event lets go of something, which is never too late.
+pub const fn lets_go(event: &InputEvent) -> bool {
+    matches!(
+        event,
+        InputEvent::Key { action: KeyMove::Up, .. } | InputEvent::Button { down: false, .. } | InputEvent::Blur
+    )
 }
 
 const SHARD: u8 = 1;

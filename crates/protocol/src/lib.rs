@@ -18,7 +18,7 @@ pub mod wire;
 
 pub use capability::{Capabilities, Capability, agree_version};
 pub use control::{Control, Goodbye, RefuseReason};
-pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport, expand_seq};
+pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport, expand_seq, lets_go};
 pub use fault::Fault;
 pub use policy::MOST_KNOBS;
 pub use slice::SliceBody;

@@ -112,7 +112,10 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
         let wants_answer = !matches!(datagram, Datagram::Feedback(_));
         if wants_answer {
             // Feedback asks for no feedback (else there would be no end of it), so its silence means nothing.
-            self.rate.on_sent(SentPacket { seq, bytes, at: now }, SendFacts { backlog, class });
+            // An answer that may take its time says nothing of the path either.
+            if !matches!(datagram, Datagram::Input(batch) if batch.lets_go()) {
+                self.rate.on_sent(SentPacket { seq, bytes, at: now }, SendFacts { backlog, class });
+            }
             self.asked = Some(now);
             self.waiting = Some((seq, self.waiting.map_or(now, |(_, since)| since)));
         }

@@ -49,8 +49,21 @@ impl LinkModel {
     }
 }
 
-/// What IP, UDP and QUIC add to a datagram.
+/// What IP, UDP and QUIC add to a packet with one datagram.
 const OVERHEAD: u64 = 51;
+/// What one more datagram in it costs: its frame's type and length.
+const FRAME: u64 = 3;
+/// What a packet carries at least on every path, headers included; datagrams that leave at one instant share it.
+const PACKET: u64 = 1_228;
+
+/// The packet that left last, and what became of it.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    left: u64,
+    size: u64,
+    /// When it arrives, and whether twice.
+    arrives: Option<(u64, bool)>,
+}
 
 /// A direction with what is on it.
 #[derive(Debug)]
@@ -59,6 +72,7 @@ pub struct Path {
     pub model: LinkModel,
     rng: Rng,
     free_at: u64,
+    open: Option<Open>,
     on_the_way: BTreeMap<(u64, u64), Vec<u8>>,
     count: u64,
     /// Bytes offered, headers included.
@@ -82,6 +96,7 @@ impl Path {
             model,
             rng: Rng::new(seed),
             free_at: 0,
+            open: None,
             on_the_way: BTreeMap::new(),
             count: 0,
             offered: 0,
@@ -93,14 +108,29 @@ impl Path {
         }
     }
 
-    /// A packet enters at `now` (microseconds of the world).
+    /// A datagram enters at `now` (microseconds of the world), in the packet that left at this instant if it fits.
     pub fn push(&mut self, now: u64, packet: Vec<u8>) {
+        // The draws are made for every datagram, so that one lost packet does not change the fate of the others.
+        let (lost, doubled) = (self.rng.chance_ppm(self.model.loss_ppm), self.rng.chance_ppm(self.model.duplicate_ppm));
+        let jitter = self.rng.below(self.model.jitter.as_micros() + 1);
+        let frame = packet.len() as u64 + FRAME;
+        if let Some(open) = self.open.as_mut().filter(|o| o.left == now && o.size + frame <= PACKET) {
+            open.size += frame;
+            self.offered += frame;
+            let Some((at, doubled)) = open.arrives else { return };
+            let late = self.model.rate.map_or(0, |rate| rate.time_for(Bytes(frame)).as_micros());
+            self.free_at += late;
+            open.arrives = Some((at + late, doubled));
+            self.arrive(at + late, packet.clone());
+            if doubled {
+                self.arrive(at + late + 500, packet);
+            }
+            return;
+        }
         let size = packet.len() as u64 + OVERHEAD;
         self.offered += size;
         self.packets += 1;
-        // The draws are made for every packet, so that one lost packet does not change the fate of the others.
-        let (lost, doubled) = (self.rng.chance_ppm(self.model.loss_ppm), self.rng.chance_ppm(self.model.duplicate_ppm));
-        let jitter = self.rng.below(self.model.jitter.as_micros() + 1);
+        self.open = Some(Open { left: now, size, arrives: None });
         let waits = self.free_at.saturating_sub(now);
         let full =
             self.model.rate.is_some_and(|r| r.bytes_in(Span::micros(waits)).0 + size > self.model.queue.0.max(size));
@@ -119,6 +149,7 @@ impl Path {
             self.free_at = start;
         }
         let at = self.free_at + self.model.delay.as_micros() + jitter;
+        self.open = Some(Open { left: now, size, arrives: Some((at, doubled)) });
         self.arrive(at, packet.clone());
         if doubled {
             self.arrive(at + 500, packet);
@@ -170,6 +201,27 @@ mod tests {
             last = at;
         }
         assert_eq!(last, 10_000 + 10 * 1_000);
+    }
+
+    #[test]
+    fn what_leaves_at_one_instant_shares_a_packet_and_its_fate() {
+        let mut p = Path::new(LinkModel::clean(BitRate::mbps(8), Span::millis(10)), 1);
+        p.push(0, vec![1; 49]);
+        p.push(0, vec![2; 47]);
+        assert_eq!((p.packets, p.offered), (1, 100 + 50));
+        p.push(0, vec![3; 1_200]);
+        p.push(1, vec![4; 10]);
+        assert_eq!(p.packets, 3, "it does not fit, and later is another packet");
+        p.lose_next = 1;
+        p.push(2, vec![5; 10]);
+        p.push(2, vec![6; 10]);
+        let mut came = Vec::new();
+        while let Some(at) = p.next_at() {
+            came.extend(p.pop(at).map(|packet| (at, packet.first().copied())));
+        }
+        let order: Vec<_> = came.iter().map(|(_, first)| *first).collect();
+        assert_eq!(order, [Some(1), Some(2), Some(3), Some(4)]);
+        assert_eq!((came[0].0, came[1].0), (10_100, 10_150));
     }
 
     #[test]

@@ -156,6 +156,13 @@ impl Client {
         self.end();
     }
 
+    /// The same without waiting: who replaces a connection has something better to do. A thread that is still saying
+    /// goodbye when the program ends is cut short.
+    pub fn retire(mut self) {
+        self.stop.send_replace(true);
+        self.thread = None;
+    }
+
     fn end(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.stop.send_replace(true);

@@ -107,6 +107,8 @@ pub(crate) struct Conn {
     queued: AtomicUsize,
     /// Held between the look at the queue's space and the sending, so that two threads cannot push each other's out.
     sending: Mutex<()>,
+    /// Bytes of datagrams on their way to the network thread, which queues them: what is sent meanwhile goes the same way.
+    handed_over: AtomicUsize,
     closing: AtomicBool,
     /// Whether the control stream is there, so that messages may be on their way.
     has_stream: AtomicBool,
@@ -201,6 +203,7 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
         writes,
         queued: AtomicUsize::new(0),
         sending: Mutex::new(()),
+        handed_over: AtomicUsize::new(0),
         closing: AtomicBool::new(false),
         has_stream: AtomicBool::new(false),
         fault: OnceLock::new(),

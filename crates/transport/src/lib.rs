@@ -70,6 +70,8 @@ impl Lane {
 pub trait Lanes: Send + Sync {
     /// Sends one datagram now. Nothing queued earlier is ever dropped for it.
     fn send_datagram(&self, conn: ConnId, bytes: Bytes) -> Result<(), SendError>;
+    /// Sends these now, in this order and in as few packets as they fit into, or none of them.
+    fn send_together(&self, conn: ConnId, datagrams: Vec<Bytes>) -> Result<(), SendError>;
     /// Queues one message of at most [`MAX_CONTROL`] bytes on the control stream.
     fn send_control(&self, conn: ConnId, message: &[u8]) -> Result<(), SendError>;
     /// Ends the connection; control messages queued before get a quarter of a second to arrive.

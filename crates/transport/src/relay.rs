@@ -134,7 +134,17 @@ impl Relay {
 
     /// Nothing passes in either direction while `on`; what already flies arrives.
     pub fn blackout(&self, on: bool) {
-        self.inner.change(|s, _| (s.up.black, s.down.black) = (on, on));
+        self.inner.change(|s, _| {
+            (s.up.black, s.down.black) = (on, on);
+            (s.up.passed_at, s.down.passed_at) = (None, None);
+        });
+    }
+
+    /// How long ago the first packet passed, in either direction, since the last blackout began or ended.
+    pub fn passing_for(&self) -> Option<Duration> {
+        let state = self.inner.state();
+        let first = state.up.passed_at.into_iter().chain(state.down.passed_at).min()?;
+        Some(Duration::from_micros((self.inner.clock)().saturating_sub(first)))
     }
 
     /// Gives every client a new address towards the host.

@@ -44,7 +44,11 @@ fn blackout(length: Duration) {
     assert_eq!(stage.client.ended(), None, "the client waits");
     relay.blackout(false);
     let exact = stage.exact();
-    println!("blackout of {length:?}: no key held after {released:?}, exact {exact:?} after its end");
+    let passing = relay.passing_for().expect("something passed");
+    println!(
+        "blackout of {length:?}: no key held after {released:?}, exact {exact:?} after its end and {passing:?} after \
+         the first packet that passed"
+    );
     assert_eq!(stage.here.held(), NO_KEY, "no key came back");
     stage.there.type_text("\n");
     until("the line ended", PATIENCE, || read(&file).lines().count() == 2);

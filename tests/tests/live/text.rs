@@ -48,3 +48,35 @@ fn what_an_input_method_composes_arrives() {
     assert_eq!(typed(), "xéü\n");
     println!("text: composed text after {took:?}");
 }
+
+#[test]
+fn with_the_same_layout_on_both_sides_what_is_typed_is_what_arrives() {
+    if !have("layouts", &["Xvfb", "xterm", "xdotool", "setxkbmap", "xkbcomp"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let file = stage.dir.join("typed");
+    let _xterm = stage.terminal(&format!("cat > {}", file.display()));
+    let home = stage.dir.join("");
+    let mut expected = String::new();
+    // What lies on other keys than in the US, and on the third and fourth level.
+    for (layout, text) in [
+        ("de", "Zypern: Öl & Käse für 5 € @ {[]}\\~ ß?"),
+        ("fr", "l'été à 5 € : @#{[|]} çà et là, ù §!"),
+        ("us", "zyx-@#[]{}\\|/?"),
+    ] {
+        for screen in [&stage.here, &stage.there] {
+            assert_eq!(screen.run("setxkbmap", &home, &["setxkbmap", "-layout", layout]).exit_code(PATIENCE), 0);
+        }
+        stage.there.click(200, 100);
+        let line = format!("{text}\n");
+        let mut typing = stage.there.run("xdotool", &home, &["xdotool", "type", "--delay", "40", &line]);
+        assert_eq!(typing.exit_code(PATIENCE), 0);
+        expected += &line;
+        let typed = || std::fs::read_to_string(&file).unwrap_or_default();
+        let took = until("the line ended", PATIENCE, || typed().lines().count() == expected.lines().count());
+        assert_eq!(typed(), expected, "{layout}");
+        println!("text: {layout} after {took:?}");
+    }
+    stage.exact();
+}

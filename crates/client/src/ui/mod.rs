@@ -161,12 +161,12 @@ pub struct UiOptions {
 /// Why there is no window.
 #[derive(Debug, thiserror::Error)]
 pub enum UiError {
-    /// No display server answers. (winit's own message names files of its source, so it is only the source here.)
+    /// No display server answers. (winit's own message names files of its source, so it is not told as the source.)
     #[error("no display to open a window on; set DISPLAY or WAYLAND_DISPLAY, or use --headless")]
-    NoDisplay(#[source] winit::error::EventLoopError),
+    NoDisplay(winit::error::EventLoopError),
     /// The display server refused the window.
     #[error("the display server refused the window; use --headless to go on without one")]
-    Window(#[source] winit::error::OsError),
+    Window(winit::error::OsError),
     /// No renderer could draw into it.
     #[error("nothing can be drawn into the window: {0}; use --headless to go on without one")]
     Renderer(String),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use telepane_model::{Button, HostClock, InputEvent, InputSeq, KeyCode, KeyMove, Span, Stamp};
-use telepane_protocol::{Fault, InputBatch, InputReport};
+use telepane_protocol::{Fault, InputBatch, InputReport, lets_go};
 
 /// A held key is released when its hold is not refreshed for this long.
 // spec: H-21
@@ -210,6 +210,11 @@ impl InputGate {
         (!self.keys.is_empty() || !self.buttons.is_empty()).then(|| self.refreshed + LEASE)
     }
 
+    /// Whether nothing of this batch has come before.
+    pub const fn is_news(&self, batch: &InputBatch) -> bool {
+        batch.first.0 >= self.next
+    }
+
     /// What the viewer is told.
     pub const fn report(&self) -> InputReport {
         InputReport { done: InputSeq(self.next.saturating_sub(1)), dropped: self.dropped }
@@ -219,14 +224,6 @@ impl InputGate {
     pub fn holds_anything(&self) -> bool {
         self.lease_ends().is_some()
     }
-}
-
-/// Letting go is never too late.
-const fn lets_go(event: &InputEvent) -> bool {
-    matches!(
-        event,
-        InputEvent::Key { action: KeyMove::Up, .. } | InputEvent::Button { down: false, .. } | InputEvent::Blur
-    )
 }
 
 /// Control, Shift, Alt and Super, left and right (`input-event-codes.h`).

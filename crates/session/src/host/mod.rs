@@ -19,7 +19,7 @@ mod pump;
 mod receive;
 
 pub use input::{InputGate, LEASE, TOO_OLD};
-pub(crate) use receive::ANSWER_INPUT;
+pub(crate) use receive::{ANSWER_INPUT, ANSWER_LETTING_GO};
 
 use crate::clip::Clip;
 use crate::clock_map::ClockEstimate;

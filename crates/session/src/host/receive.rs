@@ -16,6 +16,11 @@ const ANSWER_GAVE_UP: Span = Span::millis(2);
 /// Input is answered within this: what it changes on the screen is mostly there by then, and takes the answer along.
 // spec: H-26
 pub(crate) const ANSWER_INPUT: Span = Span::millis(15);
+/// Letting go changes little on the screen that could take the answer along, and hurts little when it is lost, because
+/// the key's lease ends: its answer waits for the echo of the next key. It is shorter than the 400 ms after which the
+/// viewer shows that nothing answers.
+// spec: H-26, Y-16
+pub(crate) const ANSWER_LETTING_GO: Span = Span::millis(220);
 /// Feedback messages that count as the first ones.
 const FIRST_REPORTS: u32 = 4;
 
@@ -26,6 +31,7 @@ impl Host {
         let answer = match &datagram {
             Datagram::Feedback(_) => Answer::No,
             // spec: H-26
+            Datagram::Input(b) if b.lets_go() && self.input.is_news(b) => Answer::Within(ANSWER_LETTING_GO),
             Datagram::Input(b) if !b.events.is_empty() || !b.held.is_empty() => Answer::Within(ANSWER_INPUT),
             _ => Answer::Within(DELAY),
         };

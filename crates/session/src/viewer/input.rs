@@ -1,9 +1,9 @@
 //! What the user did, until the host has it: numbered, sent at once, sent again, and given up after two seconds.
 
-use crate::host::TOO_OLD;
+use crate::host::{ANSWER_LETTING_GO, TOO_OLD};
 use std::collections::{BTreeSet, VecDeque};
 use telepane_model::{Button, InputEvent, InputSeq, KeyCode, KeyMove, Span, Stamp, StampedInput, ViewerClock};
-use telepane_protocol::{InputBatch, InputReport};
+use telepane_protocol::{InputBatch, InputReport, lets_go};
 
 /// Input on its way to the host.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Outgoing {
     keys: BTreeSet<KeyCode>,
     buttons: BTreeSet<Button>,
     last_batch: Stamp<ViewerClock>,
+    /// What is held is said again this long after the last batch.
+    refresh_after: Span,
     resend_at: Option<Stamp<ViewerClock>>,
     /// What left last goes once more, at this time.
     again_at: Option<Stamp<ViewerClock>>,
@@ -28,9 +30,11 @@ pub struct Outgoing {
 /// Motion alone is sent at most this often; anything else takes it along at once.
 // spec: Y-14
 const MOTION_EVERY: Span = Span::millis(2);
-/// A hold is refreshed this often: four times within a lease of 250 ms.
+/// A hold is refreshed this often, and for the first time this long after its press: three times within a lease of
+/// 250 ms, and most keys are up again before it.
 // spec: Y-18
 const REFRESH: Span = Span::millis(60);
+const FIRST_REFRESH: Span = Span::millis(100);
 /// Events that go along again although they were sent already (`research/rate-control.md` §5.9).
 // spec: Y-15
 const REPEATED: usize = 3;
@@ -50,6 +54,7 @@ impl Outgoing {
             keys: BTreeSet::new(),
             buttons: BTreeSet::new(),
             last_batch: Stamp::ZERO,
+            refresh_after: REFRESH,
             resend_at: None,
             again_at: None,
             backoff: 0,
@@ -120,8 +125,8 @@ impl Outgoing {
     pub fn due(&mut self, now: Stamp<ViewerClock>, rto: Span, lone: Option<Span>) -> Option<InputBatch> {
         self.expire(now);
         let fresh = self.events.len() > self.sent && now >= self.fresh_at();
-        let resend = self.resend_at.is_some_and(|at| now >= at) && !self.events.is_empty();
-        let refresh = self.holds_anything() && now.since(self.last_batch) >= REFRESH;
+        let resend = self.resends_at().is_some_and(|at| now >= at) && !self.events.is_empty();
+        let refresh = self.holds_anything() && now.since(self.last_batch) >= self.refresh_after;
         let again = self.again_at.is_some_and(|at| now >= at) && !self.events.is_empty();
         if !fresh && !resend && !refresh && !again {
             return None;
@@ -141,13 +146,14 @@ impl Outgoing {
             self.resend_at = Some(now + rto.scaled(1 << self.backoff, 1).min(rto.max(LONGEST_RESEND)));
         }
         self.last_batch = now;
+        self.refresh_after = if fresh && lone.is_none() { FIRST_REFRESH } else { REFRESH };
         Some(batch)
     }
 
     /// A batch to ask whether the host is there, with everything that waits: it may be the first one to arrive.
     pub fn ask(&mut self, now: Stamp<ViewerClock>) -> InputBatch {
         self.expire(now);
-        self.last_batch = now;
+        (self.last_batch, self.refresh_after) = (now, REFRESH);
         let batch = self.batch(now, 0);
         self.sent = self.sent.max(batch.events.len());
         batch
@@ -156,10 +162,10 @@ impl Outgoing {
     /// When [`Outgoing::due`] has something, if nothing else happens.
     pub fn next_wake(&self) -> Option<Stamp<ViewerClock>> {
         let fresh = (self.events.len() > self.sent).then(|| self.fresh_at());
-        let refresh = self.holds_anything().then(|| self.last_batch + REFRESH);
+        let refresh = self.holds_anything().then(|| self.last_batch + self.refresh_after);
         let again = self.again_at.filter(|_| !self.events.is_empty());
         let expiry = self.events.front().map(|e| e.at + TOO_OLD + Span::micros(1));
-        [fresh, refresh, again, self.resend_at, expiry].into_iter().flatten().min()
+        [fresh, refresh, again, self.resends_at(), expiry].into_iter().flatten().min()
     }
 
     /// When an event was taken from the user.
@@ -178,6 +184,13 @@ impl Outgoing {
         self.sent = 0;
         self.backoff = 0;
         self.resend_at = None;
+    }
+
+    /// When everything is sent again. The host may take its time to answer what only lets go.
+    // spec: Y-16
+    fn resends_at(&self) -> Option<Stamp<ViewerClock>> {
+        let patient = !self.holds_anything() && self.events.iter().all(|e| lets_go(&e.event));
+        self.resend_at.map(|at| if patient { at + ANSWER_LETTING_GO } else { at })
     }
 
     fn holds_anything(&self) -> bool {
@@ -268,13 +281,21 @@ mod tests {
         o.on_event(at(0), down(30));
         o.due(at(0), RTO, None);
         o.on_report(InputReport { done: InputSeq(1), dropped: 0 });
-        assert_eq!(o.due(at(59), RTO, None), None);
-        assert_eq!(o.due(at(60), RTO, None).map(|b| (b.events.len(), b.held.len())), Some((0, 1)));
-        o.on_event(at(100), up(30));
-        o.due(at(100), RTO, None);
-        o.on_event(at(2_200), down(31));
-        let b = o.due(at(2_200), RTO, None).expect("fresh");
-        assert_eq!((b.floor, b.first, o.dropped()), (InputSeq(3), InputSeq(3), 1));
+        for (early, due) in [(99, 100), (159, 160), (219, 220)] {
+            assert_eq!(o.due(at(early), RTO, None), None);
+            assert_eq!(o.due(at(due), RTO, None).map(|b| (b.events.len(), b.held.len())), Some((0, 1)));
+        }
+        o.on_event(at(230), down(31));
+        let lossy = Some(Span::millis(4));
+        o.due(at(230), RTO, lossy);
+        o.on_report(InputReport { done: InputSeq(2), dropped: 0 });
+        assert_eq!(o.due(at(289), RTO, lossy), None);
+        assert_eq!(o.due(at(290), RTO, lossy).map(|b| b.held.len()), Some(2), "sooner where packets are lost");
+        o.on_event(at(300), up(30));
+        o.due(at(300), RTO, None);
+        o.on_event(at(2_400), down(32));
+        let b = o.due(at(2_400), RTO, None).expect("fresh");
+        assert_eq!((b.floor, b.first, o.dropped()), (InputSeq(4), InputSeq(4), 1));
     }
 
     // spec: Y-14
@@ -291,6 +312,23 @@ mod tests {
         let fresh: Vec<_> = b.events.into_iter().skip(1).map(|(_, e)| e).collect();
         assert_eq!(fresh.first(), Some(&InputEvent::PointerTo(Point::new(3, 3))));
         assert_eq!(fresh.len(), 2);
+    }
+
+    // spec: Y-16, H-26
+    #[test]
+    fn what_only_lets_go_waits_longer_for_its_answer() {
+        let key = |action| InputEvent::Key { code: KeyCode(30), action };
+        let mut o = Outgoing::new();
+        o.on_event(at(100), key(KeyMove::Down));
+        assert!(o.due(at(100), RTO, None).is_some());
+        o.on_event(at(110), key(KeyMove::Up));
+        let batch = o.due(at(110), RTO, None).expect("at once");
+        assert!(!batch.lets_go(), "it repeats the press");
+        assert_eq!(o.next_wake(), Some(at(100) + RTO), "the press is not acknowledged");
+        o.on_report(InputReport { done: InputSeq(1), dropped: 0 });
+        assert_eq!(o.next_wake(), Some(at(100) + RTO + ANSWER_LETTING_GO));
+        let again = o.due(at(100) + RTO + ANSWER_LETTING_GO, RTO, None).expect("nothing answered");
+        assert!(again.lets_go() && again.first == InputSeq(2));
     }
 
     // spec: Y-28

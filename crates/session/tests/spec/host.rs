@@ -419,6 +419,40 @@ fn input_is_answered_and_what_is_held_is_let_go() {
     assert_eq!(b.faults(), vec!["InputOutOfOrder"]);
 }
 
+// spec: H-26
+#[test]
+fn letting_go_is_answered_with_the_next_key_or_within_220_ms() {
+    let mut b = HostBench::new();
+    let answers = |b: &mut HostBench| {
+        let of = |(_, _, d): (u16, usize, Datagram)| if let Datagram::Feedback(f) = d { f.input } else { None };
+        b.sent.drain(..).filter_map(of).map(|r| r.done.0).collect::<Vec<_>>()
+    };
+    b.input(1, &[key(30, KeyMove::Down)], &[KeyCode(30)]);
+    b.pass(15);
+    assert_eq!(answers(&mut b), [1]);
+    b.input(2, &[key(30, KeyMove::Up)], &[]);
+    b.pass(219);
+    assert_eq!(answers(&mut b), [] as [u32; 0]);
+    b.pass(1);
+    assert_eq!(answers(&mut b), [2]);
+    // Said again, its answer was lost; and together with a press it is as urgent as that.
+    b.input(2, &[key(30, KeyMove::Up)], &[]);
+    b.pass(15);
+    assert_eq!(answers(&mut b), [2]);
+    b.input(3, &[key(31, KeyMove::Down), key(31, KeyMove::Up)], &[]);
+    b.pass(15);
+    assert_eq!(answers(&mut b), [4]);
+    // What leaves meanwhile takes the answer along.
+    b.input(5, &[key(30, KeyMove::Down)], &[KeyCode(30)]);
+    b.pass(15);
+    b.input(6, &[key(30, KeyMove::Up)], &[]);
+    b.sent.clear();
+    b.pass(40);
+    b.input(7, &[key(31, KeyMove::Down)], &[KeyCode(31)]);
+    b.pass(15);
+    assert_eq!(answers(&mut b), [7]);
+}
+
 // spec: H-29
 #[test]
 fn an_agent_that_was_started_again_counts_nothing_as_lost_and_delivers_nothing_twice() {

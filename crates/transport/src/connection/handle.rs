@@ -8,8 +8,8 @@ use crate::event::{ConnId, Fault, LinkStats, SendError};
 use crate::frame::{MAX_CONTROL, framed};
 use bytes::Bytes;
 use quinn::VarInt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use tokio::time::timeout;
 
 /// Sends on a server's or a client's connections, from any thread. Cheap to clone.
@@ -38,8 +38,43 @@ impl Handle {
         }
     }
 
+    /// quinn sends as soon as the network thread wakes up, which the first datagram makes it do: often the second would
+    /// go in a packet of its own. So that thread itself queues them, in one go.
+    fn hand_over(&self, conn: &Arc<Conn>, datagrams: Vec<Bytes>) {
+        let bytes = datagrams.iter().map(Bytes::len).sum();
+        conn.handed_over.fetch_add(bytes, Ordering::AcqRel);
+        let conn = conn.clone();
+        self.shared.runtime.spawn(async move {
+            for datagram in datagrams {
+                // A path that has shrunk meanwhile loses it, as it loses what is on the way.
+                let _ = conn.quinn.send_datagram(datagram);
+            }
+            conn.handed_over.fetch_sub(bytes, Ordering::AcqRel);
+        });
+    }
+
     fn usable(&self, id: ConnId) -> Result<Arc<Conn>, SendError> {
         self.shared.find(id).filter(|c| !c.closing.load(Ordering::Relaxed)).ok_or(SendError::Gone)
+    }
+}
+
+impl Conn {
+    /// Whether these can be sent now; the guard keeps their place until they are queued.
+    fn room_for(&self, datagrams: &[Bytes]) -> Result<MutexGuard<'_, ()>, SendError> {
+        let max = self.max_datagram();
+        if datagrams.iter().any(|d| d.len() > max) {
+            return Err(SendError::TooLarge { max });
+        }
+        let alone = lock(&self.sending);
+        let bytes: usize = datagrams.iter().map(Bytes::len).sum();
+        let space = self.quinn.datagram_send_buffer_space();
+        if space.saturating_sub(self.handed_over.load(Ordering::Acquire)) < bytes.max(1) {
+            // The queue may wait for nothing but the clock (see `window`), and only a wake-up makes quinn look at it: this
+            // setting changes nothing else.
+            self.quinn.set_send_window(u64::from(STREAM_WINDOW));
+            return Err(SendError::Full);
+        }
+        Ok(alone)
     }
 }
 
@@ -47,22 +82,24 @@ impl Lanes for Handle {
     // spec: L-4
     fn send_datagram(&self, conn: ConnId, bytes: Bytes) -> Result<(), SendError> {
         let conn = self.usable(conn)?;
-        let max = conn.max_datagram();
-        if bytes.len() > max {
-            return Err(SendError::TooLarge { max });
-        }
-        let _alone = lock(&conn.sending);
-        if conn.quinn.datagram_send_buffer_space() < bytes.len().max(1) {
-            // The queue may wait for nothing but the clock (see `window`), and only a wake-up makes quinn look at it: this
-            // setting changes nothing else.
-            conn.quinn.set_send_window(u64::from(STREAM_WINDOW));
-            return Err(SendError::Full);
+        let _alone = conn.room_for(std::slice::from_ref(&bytes))?;
+        if conn.handed_over.load(Ordering::Acquire) > 0 {
+            self.hand_over(&conn, vec![bytes]);
+            return Ok(());
         }
         conn.quinn.send_datagram(bytes).map_err(|e| match e {
             // The path may have shrunk since the look above.
             quinn::SendDatagramError::TooLarge => SendError::TooLarge { max: conn.max_datagram() },
             _ => SendError::Gone,
         })
+    }
+
+    // spec: L-4, H-25
+    fn send_together(&self, conn: ConnId, datagrams: Vec<Bytes>) -> Result<(), SendError> {
+        let conn = self.usable(conn)?;
+        let _alone = conn.room_for(&datagrams)?;
+        self.hand_over(&conn, datagrams);
+        Ok(())
     }
 
     fn send_control(&self, conn: ConnId, message: &[u8]) -> Result<(), SendError> {

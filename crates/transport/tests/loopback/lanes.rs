@@ -52,6 +52,31 @@ fn datagrams_and_control_go_both_ways() {
     assert!(stats.cwnd > 0 && stats.mtu >= 1200);
 }
 
+// spec: H-25, L-4
+#[test]
+fn what_is_sent_together_shares_a_packet_and_keeps_its_order() {
+    let pair = Pair::direct();
+    let down = pair.host.server.handle();
+    let sent = || down.stats(pair.host_conn).map_or(0, |s| s.sent_packets);
+    let before = sent();
+    for n in 0..100_u8 {
+        let two = vec![Bytes::from(vec![n, 1, 9]), Bytes::from(vec![n, 2])];
+        down.send_together(pair.host_conn, two).unwrap();
+        for part in 1..=2 {
+            assert_eq!(pair.viewer.events.datagram().0[..2], [n, part]);
+        }
+    }
+    // A packet each, and what QUIC itself has to say; apart they would be 200.
+    assert!((100..150).contains(&(sent() - before)), "{} packets", sent() - before);
+    down.send_together(pair.host_conn, vec![Bytes::from_static(b"1"), Bytes::from_static(b"2")]).unwrap();
+    down.send_datagram(pair.host_conn, Bytes::from_static(b"3")).unwrap();
+    let came = [(); 3].map(|()| pair.viewer.events.datagram().0);
+    assert_eq!(came, [&b"1"[..], b"2", b"3"]);
+    let large = vec![Bytes::from_static(b"fits"), vec![0; 65_000].into()];
+    assert!(matches!(down.send_together(pair.host_conn, large), Err(SendError::TooLarge { .. })), "none of them");
+    assert!(down.send_together(pair.host_conn, Vec::new()).is_ok());
+}
+
 #[test]
 fn a_close_carries_its_code_text_and_what_was_queued() {
     let pair = Pair::direct();
