@@ -51,16 +51,12 @@ impl Film {
         }
         let grid = ledger.grid();
         let pictures = |t: &Tile| moving(t) && t.class == TileClass::Picture;
-        let mut tiles: Vec<Rect<Surf>> =
-            ledger.tiles().filter(|(_, t)| pictures(t)).map(|(at, _)| grid.rect(at)).collect();
+        let mut tiles: Vec<Rect<Surf>> = ledger.tiles_that(pictures).map(|(at, _)| grid.rect(at)).collect();
         // On a thin link the tiles nearest to the person are coded again and again while the rest of the film waits, and
         // nobody knows yet what is in it: what moves beside moving pictures, unseen, is taken for more of the same.
         if tiles.len() >= LEAST_TILES {
-            let mut waiting: Vec<Rect<Surf>> = ledger
-                .tiles()
-                .filter(|(_, t)| moving(t) && t.class != TileClass::Picture && t.unseen.saturating_add(1) >= STREAK)
-                .map(|(at, _)| grid.rect(at))
-                .collect();
+            let unseen = |t: &Tile| moving(t) && t.class != TileClass::Picture && t.unseen.saturating_add(1) >= STREAK;
+            let mut waiting: Vec<Rect<Surf>> = ledger.tiles_that(unseen).map(|(at, _)| grid.rect(at)).collect();
             let mut from = 0;
             while let Some(known) = tiles.get(from).copied() {
                 let beside = |r: &mut Rect<Surf>| touches(known, *r);

@@ -137,9 +137,15 @@ impl Ledger {
         self.confirmed
     }
 
-    /// Every tile with its place.
-    pub fn tiles(&self) -> impl Iterator<Item = (TileAt, &Tile)> {
-        self.tiles.iter().enumerate().map(|(i, t)| (self.grid.at(i), t))
+    /// The tiles that `keep` takes, with their places. Few are of interest at a time, and every viewer's mind looks at all
+    /// of them for every frame: a place is worked out only for what is kept.
+    pub fn tiles_that(&self, keep: impl Fn(&Tile) -> bool) -> impl Iterator<Item = (TileAt, &Tile)> {
+        self.tiles.iter().enumerate().filter(move |(_, t)| keep(t)).map(|(i, t)| (self.grid.at(i), t))
+    }
+
+    /// Whether nothing is left to do for a tile.
+    pub fn is_settled(tile: &Tile) -> bool {
+        !Self::is_stale(tile) && tile.held.quality == Quality::EXACT
     }
 
     /// One tile.
@@ -243,7 +249,7 @@ impl Ledger {
 
     /// Whether everything is sent and exact.
     pub fn all_sent_exact(&self) -> bool {
-        self.tiles.iter().all(|t| !Self::is_stale(t) && t.held.quality == Quality::EXACT)
+        self.tiles.iter().all(Self::is_settled)
     }
 
     /// Whether the viewer has confirmed every tile exact.
@@ -294,7 +300,7 @@ mod tests {
         l.confirm(UpdateId(2));
         assert!(l.all_confirmed_exact());
         l.touch(&Rect::new(70, 5, 3, 3).into(), Version(2), Stamp::from_micros(9));
-        let stale: Vec<_> = l.tiles().filter(|(_, t)| Ledger::is_stale(t)).map(|(at, t)| (at.col, t.dirty)).collect();
+        let stale: Vec<_> = l.tiles_that(Ledger::is_stale).map(|(at, t)| (at.col, t.dirty)).collect();
         assert_eq!(stale, vec![(1, Rect::new(70, 5, 3, 3))]);
         l.verify();
     }

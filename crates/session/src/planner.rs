@@ -27,7 +27,7 @@ pub fn plan(ledger: &Ledger, film: &Film, pictures: PictureBounds, focus: Point<
     let mut exact = Vec::new();
     // Pictures that show a coarse layer of what is wanted: refined behind everything that is not shown at all.
     let mut layers = Vec::new();
-    for (at, tile) in ledger.tiles() {
+    for (at, tile) in ledger.tiles_that(|t| !Ledger::is_settled(t)) {
         let rect = ledger.grid().rect(at);
         let wanted = if region.is_some_and(|r| r.contains(rect)) {
             // Inside the film region nothing is refined while it runs; when it ends, the region is gone.
