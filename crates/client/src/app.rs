@@ -21,6 +21,8 @@ pub struct App {
     captured: Option<u64>,
     /// It cannot be: this was last tried then.
     refused: Option<u64>,
+    /// What a key just did, and when.
+    said: Option<(u64, String)>,
     micros: Box<dyn Fn() -> u64>,
     /// A code can be typed on the terminal; then the window does not ask.
     terminal: bool,
@@ -60,6 +62,7 @@ impl App {
             resize: None,
             captured: None,
             refused: None,
+            said: None,
             micros,
             terminal,
             screenshot: options.screenshot.clone(),
@@ -91,7 +94,8 @@ impl App {
 
     /// For how much longer the hint about the captured pointer is shown.
     fn hint_left(&self) -> Option<Span> {
-        let since = self.captured.or(self.refused)?;
+        let said = self.said.as_ref().map(|(at, _)| *at);
+        let since = [self.captured.or(self.refused), said].into_iter().flatten().max()?;
         let left = (since + HINT_US).checked_sub((self.micros)()).filter(|left| *left > 0)?;
         Some(Span::micros(left))
     }
@@ -175,6 +179,11 @@ impl Model for App {
                 self.overlay = !self.overlay;
                 self.drawn = None;
             }
+            WindowFact::Sharpen(steps) => {
+                let at = self.driver.sharpen(steps);
+                let text = format!("Smooth motion or sharp pictures: {at} of 100");
+                self.said = Some(((self.micros)(), text));
+            }
             WindowFact::Renderer(name) => self.renderer = name,
         }
     }
@@ -227,6 +236,9 @@ impl Model for App {
 
     fn hint(&self) -> Option<String> {
         self.hint_left()?;
+        if let Some((_, text)) = self.said.as_ref().filter(|(at, _)| (self.micros)() < at + HINT_US) {
+            return Some(text.clone());
+        }
         let text = match self.captured {
             Some(_) => "The pointer is captured; Ctrl+Alt+R sets it free",
             None => "The pointer cannot be captured here",

@@ -3,7 +3,7 @@
 use crate::ui::RendererChoice;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
-use telepane_model::{Size, View};
+use telepane_model::{Preset, SessionPolicy, Size, View};
 
 /// The Telepane client: work on another machine's desktop.
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ pub struct Cli {
 const KEYS: &str = "Keys of the window (Alt is the left one):
   Ctrl+Alt+Enter  cover the whole screen, or stop
   Ctrl+Alt+O      show statistics, or hide them
+  Ctrl+Alt+PageUp, Ctrl+Alt+PageDown
+                  rather sharper pictures, or smoother motion, where there is not room for both
   Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free";
 
 /// The client's commands.
@@ -75,6 +77,16 @@ pub struct Connect {
     /// How the picture is fitted into the window.
     #[arg(long, default_value = "fit")]
     pub scaling: Scaling,
+    /// Keep to one of PCoIP's profiles: A (fast network, exact) to E (600 kbit/s, 8 frames a second).
+    #[arg(long, value_name = "A..E", value_parser = crate::policy::preset)]
+    pub preset: Option<Preset>,
+    /// Wish for one of limit, target, floor, min-quality, initial-quality, max-quality, max-fps, build-to-lossless, sharpness;
+    /// may be given several times. Of this and what the host allows the stricter holds.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = crate::policy::pair)]
+    pub policy: Vec<(String, String)>,
+    /// What the configuration file's [policy] table says.
+    #[arg(skip)]
+    pub policy_of_file: SessionPolicy,
     /// Show statistics over the picture (Ctrl+Alt+O).
     #[arg(long)]
     pub overlay: bool,

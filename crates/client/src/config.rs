@@ -1,6 +1,7 @@
 //! The configuration file. What the command line says wins.
 
 use crate::cli::{Connect, Renderer};
+use crate::policy;
 use clap::ValueEnum;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ struct File {
     renderer: Option<String>,
     overlay: Option<bool>,
     fullscreen: Option<bool>,
+    policy: Option<toml::Table>,
 }
 
 /// Why the configuration cannot be used.
@@ -50,6 +52,9 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
         let renderer = Renderer::from_str(&name, true)
             .map_err(|_| invalid(format!("renderer: {name:?} is neither pixels nor softbuffer")))?;
         connect.renderer = Some(renderer);
+    }
+    if let Some(table) = &file.policy {
+        connect.policy_of_file = policy::of_table(table).map_err(|e| invalid(format!("[policy]: {e}")))?;
     }
     connect.overlay |= file.overlay.unwrap_or(false);
     connect.fullscreen |= file.fullscreen.unwrap_or(false) && !connect.headless && connect.size.is_none();

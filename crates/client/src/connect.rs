@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::driver::{Ask, Driver, Target, Wake, exit};
 use crate::headless;
+use crate::policy;
 use crate::ui::{self, UiOptions};
 use anyhow::Result;
 use std::io::IsTerminal;
@@ -51,7 +52,12 @@ pub fn run(options: Connect) -> Result<i32> {
         Ok(code) => code,
         Err(error) => return Ok(usage(&format_args!("--access-code-file: {error}"))),
     };
+    let wish = match policy::wish(&options) {
+        Ok(wish) => wish,
+        Err(error) => return Ok(usage(&format_args!("--policy: {error}"))),
+    };
     let target = Target {
+        wish,
         host,
         port,
         addresses,

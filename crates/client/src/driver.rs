@@ -5,6 +5,7 @@ use crate::clipboard::{ClipFact, ClipOrder, LocalClipboard};
 use crate::clock::{Clock, unix_secs};
 use crate::entry::{CACHE_BYTES, Entry, Offer, Step, attach};
 use crate::overlay;
+use crate::policy;
 use crate::slow::{self, Moments};
 use crate::stats::Stats;
 use crate::tiles::Tiles;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use telepane_auth::{KnownHosts, load_or_create_client_key};
 use telepane_codec::{Decoder, TileCache};
 use telepane_model::{
-    CursorShape, CursorState, Epoch, InputEvent, Journey, Pixels, Region, Size, Span, Stamp, Surf, ViewerClock,
+    CursorShape, CursorState, Epoch, InputEvent, Journey, Pixels, Region, SessionPolicy, Size, Span, Stamp, Surf,
+    ViewerClock,
 };
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
@@ -121,6 +123,8 @@ pub struct Target {
     pub want: Option<Size<Surf>>,
     /// The scale the desktop should have, in percent.
     pub scale: u16,
+    /// What the session is wished to keep to.
+    pub wish: SessionPolicy,
     /// Who is asked for a code.
     pub ask: Ask,
 }
@@ -229,11 +233,13 @@ impl Driver {
         let sink: Sink = Arc::new(move |event| to_loop(Wake::Net(event)));
         let clipboard = LocalClipboard::start(move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
         let clipboard = clipboard.inspect_err(|error| tracing::info!(%error, "no clipboard here")).ok();
+        let mut viewer = Viewer::new(clock.now(), Policy::default());
+        viewer.set_wish(clock.now(), target.wish);
         let mut driver = Self {
             clock,
             target,
             sink,
-            viewer: Viewer::new(clock.now(), Policy::default()),
+            viewer,
             key_pinned,
             line: None,
             candidate: None,
@@ -452,7 +458,16 @@ impl Driver {
                 ..self.stats.moments(now)
             },
             figures,
+            wish: *self.viewer.wish(),
+            holds: *self.viewer.holds(),
         }
+    }
+
+    /// A step towards sharp pictures (positive) or smooth motion (negative); where the slider then stands.
+    pub fn sharpen(&mut self, steps: i8) -> u8 {
+        let wish = policy::sharpened(*self.viewer.wish(), steps);
+        self.viewer.set_wish(self.clock.now(), wish);
+        wish.sharpness()
     }
 
     /// The statistics for `--stats-json`.

@@ -13,6 +13,8 @@ pub mod driver;
 pub mod entry;
 pub mod headless;
 pub mod overlay;
+pub mod policy;
+mod policy_overlay;
 pub mod slow;
 pub mod stats;
 pub mod tiles;

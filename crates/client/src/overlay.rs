@@ -3,13 +3,14 @@
 //!
 //! A function of readings, without a clock or a window.
 
+use crate::policy_overlay;
 use crate::slow::{self, Moments};
 use crate::stats::Stats;
 use crate::tiles::{CODERS, Tiles, coder};
 use crate::traffic::Rate;
 use crate::ui::{Colour, Overlay};
 use serde_json::{Value, json};
-use telepane_model::{Size, Span, Stamp, Surf, ViewerClock};
+use telepane_model::{SessionPolicy, Size, Span, Stamp, Surf, ViewerClock};
 use telepane_session::Figures;
 use telepane_transport::LinkStats;
 
@@ -41,6 +42,10 @@ pub struct Readings<'a> {
     pub moments: Moments,
     /// What came, by kind.
     pub figures: Figures,
+    /// What the person wishes the session to keep to.
+    pub wish: SessionPolicy,
+    /// What holds, as the host said.
+    pub holds: SessionPolicy,
 }
 
 const BRIGHT: Colour = [0xff, 0xff, 0xff];
@@ -85,6 +90,7 @@ pub fn draw(r: &Readings<'_>) -> Overlay {
         repair += &format!(", {} inputs too old", r.dropped_input);
     }
     lines.push(row("loss", repair));
+    lines.extend(policy_overlay::rows(&r.wish, &r.holds).into_iter().map(|text| row("keeps to", text)));
     let f = &r.figures;
     let classes = [("picture", f.picture), ("pointer", f.cursor), ("feedback", f.feedback), ("other", f.other)];
     let classes: Vec<String> = classes.iter().map(|(name, (_, bytes))| format!("{name} {}", volume(*bytes))).collect();
@@ -131,6 +137,8 @@ pub fn json(r: &Readings<'_>) -> Value {
         "frames_per_second": { "now": frames.now, "peak": frames.peak, "average": frames.average },
         "pixels_per_second": rate(pixels),
         "gave_up": f.gave_up,
+        "policy": policy_overlay::json(&r.wish, &r.holds),
+        "pcoip": policy_overlay::pcoip(r),
         "exact": {
             "lossy_tiles": lossy,
             "for_us": since.map(|since| r.now.since(since).as_micros()),
@@ -194,6 +202,8 @@ mod tests {
             dropped_input: 2,
             moments: Moments { lost_permille: 7, ..Moments::default() },
             figures: Figures { picture: (10, 12_345), expected: 1_000, received: 993, ..Figures::default() },
+            wish: SessionPolicy::NONE,
+            holds: telepane_model::Preset::D.policy(),
         }
     }
 
@@ -215,6 +225,7 @@ mod tests {
             "0.7 % down",
             "2 inputs too old",
             "picture 12 kB",
+            "limit 2400k, min-quality 30",
             "all that has come, for 0 s",
             "film",
             "1.50 Mpx/s",
@@ -234,5 +245,8 @@ mod tests {
         assert_eq!(value["link"]["received_bits_per_second"]["peak"], 3_000_000.0);
         assert_eq!(value["received"]["picture"]["packets"], 10);
         assert_eq!(value["exact"]["for_us"], Value::Null);
+        assert_eq!(value["policy"]["holds"]["max-fps"], 16);
+        assert_eq!(value["pcoip"]["txBandwidthLimit"], 2_400.0);
+        assert_eq!(value["pcoip"]["rxPacketLoss"], 0.7);
     }
 }

@@ -7,6 +7,7 @@
 use crate::metrics::Figures;
 use polling::Poller;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -22,6 +23,15 @@ pub enum Ask {
         id: u64,
         /// Where the answer goes.
         reply: Sender<bool>,
+    },
+    /// Let its owner's policy be this from now on; the answer is what then holds, or none if there is no such session.
+    SetPolicy {
+        /// Its number.
+        id: u64,
+        /// What is set, by names and values.
+        settings: Vec<(String, String)>,
+        /// Where the answer goes.
+        reply: Sender<Option<Result<BTreeMap<String, u64>, String>>>,
     },
     /// The figures of this moment.
     Figures(Sender<Figures>),
@@ -56,6 +66,9 @@ pub struct SessionInfo {
     pub sent_bytes: u64,
     /// Bytes that came from it.
     pub received_bytes: u64,
+    /// What it keeps to: of the owner's and its client's the stricter, by the knobs' names.
+    #[serde(default)]
+    pub policy: BTreeMap<String, u64>,
     /// The link's figures while it is connected.
     pub link: Option<LinkInfo>,
 }
@@ -91,6 +104,9 @@ pub struct LinkInfo {
     /// The part of the viewer's datagrams that did not come, of one.
     #[serde(default)]
     pub uplink_loss: f64,
+    /// The limit as it acts now, in bits per second: the lesser of the limit a person set and what the path lets through.
+    #[serde(default)]
+    pub active_limit_bps: u64,
     /// The pixels of the region that is coded as film now.
     #[serde(default)]
     pub film_pixels: u64,
@@ -122,6 +138,15 @@ impl Asker {
     /// Ends session `id`.
     pub fn close(&self, id: u64) -> Option<bool> {
         self.ask(|reply| Ask::Close { id, reply })
+    }
+
+    /// Changes what session `id` must keep to; what then holds.
+    pub fn set_policy(
+        &self,
+        id: u64,
+        settings: Vec<(String, String)>,
+    ) -> Option<Option<Result<BTreeMap<String, u64>, String>>> {
+        self.ask(|reply| Ask::SetPolicy { id, settings, reply })
     }
 
     /// The figures of this moment.

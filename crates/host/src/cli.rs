@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use telepane_model::{BitRate, Size, Surf};
+use telepane_model::{BitRate, Preset, SessionPolicy, Size, Surf};
 
 /// The Telepane agent: shows this machine's desktop to a telepane client.
 #[derive(Debug, Parser)]
@@ -121,6 +121,18 @@ pub enum SessionCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Change what one must keep to while it runs, e.g. `set-policy 1 preset=C max-fps=24 limit=none`. Of this and what its
+    /// client wishes for the stricter holds.
+    SetPolicy {
+        /// Its number.
+        id: u64,
+        /// What to set; `none` takes a setting back.
+        #[arg(value_name = "NAME=VALUE", required = true, value_parser = crate::policy::pair)]
+        settings: Vec<(String, String)>,
+        /// Print what then holds as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// End one. Its client may connect again; `telepane-host client revoke` keeps it out.
     Close {
         /// Its number.
@@ -192,6 +204,16 @@ pub struct Serve {
     /// Keep at least this much, whatever the path seems to say.
     #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
     pub floor: Option<BitRate>,
+    /// Keep to one of PCoIP's profiles: A (fast network, exact) to E (600 kbit/s, 8 frames a second).
+    #[arg(long, value_name = "A..E", value_parser = crate::policy::preset)]
+    pub preset: Option<Preset>,
+    /// Set one of limit, target, floor, min-quality, initial-quality, max-quality, max-fps, build-to-lossless, sharpness;
+    /// may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = crate::policy::pair)]
+    pub policy: Vec<(String, String)>,
+    /// What the configuration file's [policy] table says.
+    #[arg(skip)]
+    pub policy_of_file: SessionPolicy,
     /// Take the access code from this file instead of printing a fresh one.
     #[arg(long, value_name = "FILE")]
     pub access_code_file: Option<PathBuf>,

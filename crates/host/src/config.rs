@@ -1,6 +1,7 @@
 //! The configuration file. What the command line says wins.
 
 use crate::cli::{Serve, parse_rate};
+use crate::policy;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ struct File {
     limit: Option<String>,
     floor: Option<String>,
     access_code_file: Option<PathBuf>,
+    policy: Option<toml::Table>,
 }
 
 /// Why the configuration cannot be used.
@@ -55,6 +57,9 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
     serve.listen = serve.listen.or(file.listen);
     serve.metrics = serve.metrics.or(file.metrics);
     serve.access_code_file = serve.access_code_file.or(file.access_code_file);
+    if let Some(table) = &file.policy {
+        serve.policy_of_file = policy::of_table(table).map_err(|e| invalid(format!("[policy]: {e}")))?;
+    }
     serve.shared |= file.shared.unwrap_or(false);
     Ok(serve)
 }
@@ -76,6 +81,10 @@ mod tests {
     fn settings_are_read_and_an_unknown_key_is_named() {
         let serve = with("good", "limit = \"2M\"\nshared = true\n").expect("valid");
         assert_eq!((serve.limit, serve.shared), (Some(BitRate::mbps(2)), true));
+        let table = with("policy", "[policy]\npreset = \"C\"\nmax-fps = 24\n").expect("valid").policy_of_file;
+        assert_eq!(table.max_fps(), Some(24));
+        let error = with("worse", "[policy]\nmax-fps = 0\n").expect_err("impossible").to_string();
+        assert!(error.contains("1 to 240"), "{error}");
         let error = with("bad", "shared = true\nlimt = \"2M\"\n").expect_err("misspelt").to_string();
         assert!(error.contains("limt") && error.contains("line 2"), "{error}");
     }

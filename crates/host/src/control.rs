@@ -6,6 +6,7 @@
 
 use crate::ask::{Asker, SessionInfo};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
@@ -21,6 +22,13 @@ use thiserror::Error;
 pub enum Request {
     /// Who is connected.
     Sessions {},
+    /// Change what a session must keep to.
+    SetPolicy {
+        /// Its number.
+        id: u64,
+        /// What is set, by names and values.
+        settings: Vec<(String, String)>,
+    },
     /// End a session.
     Close {
         /// Its number.
@@ -36,6 +44,18 @@ pub enum Reply {
     Sessions {
         /// Them.
         sessions: Vec<SessionInfo>,
+    },
+    /// What a session keeps to now.
+    Policy {
+        /// Which.
+        id: u64,
+        /// By the knobs' names.
+        policy: BTreeMap<String, u64>,
+    },
+    /// A setting cannot be understood.
+    BadSetting {
+        /// Which, and what to write.
+        why: String,
     },
     /// It is over.
     Closed {
@@ -178,6 +198,11 @@ fn serve_one(mut stream: UnixStream, asker: &Asker) -> std::io::Result<()> {
 fn carry_out(request: &Request, asker: &Asker) -> Reply {
     let answer = match request {
         Request::Sessions {} => asker.sessions().map(|sessions| Reply::Sessions { sessions }),
+        Request::SetPolicy { id, settings } => asker.set_policy(*id, settings.clone()).map(|answer| match answer {
+            Some(Ok(policy)) => Reply::Policy { id: *id, policy },
+            Some(Err(why)) => Reply::BadSetting { why },
+            None => Reply::NoSuchSession { id: *id },
+        }),
         Request::Close { id } => asker.close(*id).map(|closed| match closed {
             true => Reply::Closed { id: *id },
             false => Reply::NoSuchSession { id: *id },
@@ -263,7 +288,7 @@ mod tests {
                 match ask {
                     Ask::Sessions(reply) => drop(reply.send(vec![SessionInfo { id: 3, ..SessionInfo::default() }])),
                     Ask::Close { id, reply } => drop(reply.send(id == 3)),
-                    Ask::Figures(_) => {}
+                    Ask::Figures(_) | Ask::SetPolicy { .. } => {}
                 }
             }
         });

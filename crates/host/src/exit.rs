@@ -13,6 +13,7 @@ use telepane_auth::enrolled::EnrolError;
 use telepane_auth::identity::IdentityError;
 use telepane_capture::OpenError;
 use telepane_capture::virtual_desktop::StartError;
+use telepane_model::policy::BadSetting;
 use telepane_transport::BindError;
 use thiserror::Error;
 
@@ -43,7 +44,11 @@ pub fn code(error: &anyhow::Error) -> u8 {
 /// The code for one link of an error's chain, if it decides.
 fn of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     let denied = |e: &std::io::Error| if e.kind() == ErrorKind::PermissionDenied { NOT_ALLOWED } else { USAGE };
-    if error.is::<ConfigError>() || error.is::<PermissionsFault>() || error.is::<EnrolError>() {
+    if error.is::<ConfigError>()
+        || error.is::<BadSetting>()
+        || error.is::<PermissionsFault>()
+        || error.is::<EnrolError>()
+    {
         return Some(USAGE);
     }
     if error.is::<MetricsError>() {
@@ -70,7 +75,7 @@ fn of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(e) = error.downcast_ref::<SessionError>() {
         return match e {
-            SessionError::NoSuchSession(_) => Some(USAGE),
+            SessionError::NoSuchSession(_) | SessionError::BadSetting(_) => Some(USAGE),
             SessionError::Control(e) => Some(of_control(e)),
             SessionError::Failed(_) => None,
         };

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod notes;
 pub mod pages;
 pub mod permissions;
+pub mod policy;
 pub mod reachable;
 pub mod seat;
 pub mod serve;

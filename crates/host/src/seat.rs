@@ -6,7 +6,9 @@ use crate::coders::{Answer, Coders, Newest};
 use crate::guest::Guest;
 use crate::notes::Notes;
 use bytes::Bytes;
-use telepane_model::{CursorShape, CursorState, HostClock, Stamp};
+use std::collections::BTreeMap;
+use telepane_model::policy::BadSetting;
+use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Stamp};
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Control, MAX_CONTROL};
 use telepane_session::{ClipWish, Host, HostOptions, HostOutput};
@@ -36,8 +38,6 @@ pub struct Seat {
     /// When the mind wants to be woken.
     pub wake: Option<Stamp<HostClock>>,
     window_told: Stamp<HostClock>,
-    /// The limit a person set, in bits per second.
-    limit: Option<u64>,
 }
 
 /// What a seat wants of the desktop.
@@ -71,7 +71,6 @@ impl Seat {
             sent: 0,
             conn: None,
             left_at: None,
-            limit: options.policy.limit.map(telepane_model::BitRate::as_bps),
             host: Host::new(now, options),
             wake: None,
             window_told: Stamp::ZERO,
@@ -207,7 +206,8 @@ impl Seat {
                 queue_ms: budget.queue.as_millis_f64(),
                 state: format!("{:?}", budget.why).to_lowercase(),
                 rtt_variation_ms: self.host.rtt_variation().map_or(0.0, telepane_model::Span::as_millis_f64),
-                limit_bps: self.limit,
+                limit_bps: self.host.policy().rate(Knob::Limit).map(BitRate::as_bps),
+                active_limit_bps: budget.share.as_bps(),
                 window_bytes: budget.in_flight_cap.0,
                 lost_packets: stack.lost,
                 sent_packets: stack.sent_packets,
@@ -231,8 +231,25 @@ impl Seat {
             exact: self.host.is_exact(),
             sent_bytes: self.sent,
             received_bytes: self.received,
+            policy: self.policy(),
             link,
         }
+    }
+
+    /// The owner's policy changes; what then holds.
+    pub fn set_policy(
+        &mut self,
+        now: Stamp<HostClock>,
+        settings: &[(String, String)],
+    ) -> Result<BTreeMap<String, u64>, BadSetting> {
+        let own = self.host.own_policy().after(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        self.host.set_policy(now, own);
+        tracing::info!(session = self.id, policy = %self.host.policy(), "another policy holds now");
+        Ok(self.policy())
+    }
+
+    fn policy(&self) -> BTreeMap<String, u64> {
+        self.host.policy().set().map(|(knob, value)| (knob.name().to_owned(), value)).collect()
     }
 
     /// A job was done. Coding took time, and the journey says how much.

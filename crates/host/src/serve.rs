@@ -11,7 +11,7 @@ use crate::exit::Unusable;
 use crate::notes::Notes;
 use crate::permissions::{Owner, PermissionsFile};
 use crate::worker::Worker;
-use crate::{alone, control, firewall, metrics, reachable, surface};
+use crate::{alone, control, firewall, metrics, policy, reachable, surface};
 use anyhow::{Context, Result};
 use polling::Poller;
 use std::io::{IsTerminal, Write};
@@ -89,9 +89,11 @@ pub fn run(serve: Serve) -> Result<()> {
     let worker = Worker::start(clock, move || {
         let _ = wake.notify();
     })?;
+    let session = policy::of_line(serve.preset, &serve.policy, serve.limit, serve.floor)?.or(&serve.policy_of_file);
+    if !session.is_empty() {
+        tracing::info!(policy = %session, "every session keeps to this");
+    }
     let policy = Policy {
-        limit: serve.limit,
-        floor: serve.floor.unwrap_or(Policy::default().floor),
         in_flight_max: Bytes(2 << 20),
         initial: serve.limit.map_or(Policy::default().initial, |l| l.min(BitRate::mbps(10))),
         ..Policy::default()
@@ -115,7 +117,7 @@ pub fn run(serve: Serve) -> Result<()> {
         coders: Coders::new(worker),
         notes,
         shared: serve.shared,
-        options: HostOptions { policy, film: true, ..HostOptions::default() },
+        options: HostOptions { policy, session, film: true },
         stop,
         host_name: host_name(),
         renew: renewal(server.clone(), identity, tls.expires_unix_secs),

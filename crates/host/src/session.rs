@@ -4,8 +4,10 @@ use crate::ask::SessionInfo;
 use crate::cli::SessionCommand;
 use crate::clock::unix_secs;
 use crate::control::{self, ControlError, Reply, Request};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use telepane_model::{Knob, SessionPolicy};
 use thiserror::Error;
 
 /// Why the command did not do what was asked.
@@ -17,6 +19,9 @@ pub enum SessionError {
     /// No such session.
     #[error("there is no session {0}; see `telepane-host session list`")]
     NoSuchSession(u64),
+    /// A setting cannot be understood.
+    #[error("{0}")]
+    BadSetting(String),
     /// The agent said why not.
     #[error("the agent could not do it: {0}")]
     Failed(String),
@@ -38,11 +43,22 @@ pub fn run(command: &SessionCommand, state: &Path) -> Result<String, SessionErro
             let session = sessions.iter().find(|s| s.id == *id).ok_or(SessionError::NoSuchSession(*id))?;
             Ok(if *as_json { json(session) } else { page(session, unix_secs()) })
         }
+        SessionCommand::SetPolicy { id, settings, json: as_json } => {
+            let request = Request::SetPolicy { id: *id, settings: settings.clone() };
+            match control::ask(state, &request)? {
+                Reply::Policy { policy, .. } if *as_json => Ok(json(&policy)),
+                Reply::Policy { id, policy } => Ok(format!("session {id} keeps to {}\n", words(&policy))),
+                Reply::BadSetting { why } => Err(SessionError::BadSetting(why)),
+                Reply::NoSuchSession { id } => Err(SessionError::NoSuchSession(id)),
+                Reply::Failed { why } => Err(SessionError::Failed(why)),
+                other => Err(odd(&other)),
+            }
+        }
         SessionCommand::Close { id } => match control::ask(state, &Request::Close { id: *id })? {
             Reply::Closed { id } => Ok(format!("closed session {id}\n")),
             Reply::NoSuchSession { id } => Err(SessionError::NoSuchSession(id)),
             Reply::Failed { why } => Err(SessionError::Failed(why)),
-            other @ Reply::Sessions { .. } => Err(odd(&other)),
+            other => Err(odd(&other)),
         },
     }
 }
@@ -94,6 +110,7 @@ fn page(s: &SessionInfo, now: u64) -> String {
         ("picture", s.size.map_or_else(|| "none".into(), |[w, h]| format!("{w}x{h}"))),
         ("exact", if s.exact { "yes".into() } else { "no".into() }),
         ("allowed", s.features.join(" ")),
+        ("policy", words(&s.policy)),
         ("sent", format!("{} bytes", s.sent_bytes)),
         ("received", format!("{} bytes", s.received_bytes)),
     ];
@@ -112,6 +129,13 @@ fn page(s: &SessionInfo, now: u64) -> String {
         let _ = writeln!(out, "{name:<11} {value}");
         out
     })
+}
+
+/// What a session keeps to, as people write it.
+fn words(policy: &BTreeMap<String, u64>) -> String {
+    let known = policy.iter().filter_map(|(name, value)| Some((Knob::named(name)?, *value)));
+    let all = known.fold(SessionPolicy::NONE, |all, (knob, value)| all.with(knob, Some(value)).unwrap_or(all));
+    if all.is_empty() { "nothing in particular".into() } else { all.to_string() }
 }
 
 fn named(s: &SessionInfo) -> &str {
@@ -150,5 +174,8 @@ mod tests {
         let away = SessionInfo { link: None, client: None, size: None, ..here.clone() };
         assert!(line(&away, 1_061).contains("no key  192.0.2.7:50000  for 1 min 1 s  away  no picture"));
         assert!(page(&here, 1_000).contains("round trip  12.3 ms\n"));
+        let policy = [("limit".to_owned(), 2_400_000), ("build-to-lossless".to_owned(), 0)].into();
+        let bound = SessionInfo { policy, ..here };
+        assert!(page(&bound, 1_000).contains("policy      limit 2400k, build-to-lossless off\n"));
     }
 }

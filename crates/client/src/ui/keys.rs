@@ -237,6 +237,8 @@ const CONTROL_RIGHT: KeyCode = KeyCode(97);
 const SHIFT_LEFT: KeyCode = KeyCode(42);
 const SHIFT_RIGHT: KeyCode = KeyCode(54);
 const ALT_LEFT: KeyCode = KeyCode(56);
+const PAGE_UP: KeyCode = KeyCode(104);
+const PAGE_DOWN: KeyCode = KeyCode(109);
 
 /// What becomes of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +251,8 @@ pub(super) enum Stroke {
     Overlay,
     /// Ctrl+Alt+R.
     Relative,
+    /// Ctrl+Alt+PageUp (1) or Ctrl+Alt+PageDown (-1).
+    Sharpen(i8),
     /// Nobody hears of it.
     Swallow,
 }
@@ -293,6 +297,8 @@ impl Keyboard {
             ENTER => Some(Stroke::Fullscreen),
             O => Some(Stroke::Overlay),
             R => Some(Stroke::Relative),
+            PAGE_UP => Some(Stroke::Sharpen(1)),
+            PAGE_DOWN => Some(Stroke::Sharpen(-1)),
             _ => None,
         };
         if let Some(own) = own.filter(|_| chord) {
@@ -417,6 +423,8 @@ mod tests {
         assert_eq!(k.key(O, false, false, false), Stroke::Swallow);
         assert_eq!(k.key(ENTER, true, false, false), Stroke::Fullscreen);
         assert_eq!(k.key(R, true, false, false), Stroke::Relative);
+        assert_eq!(k.key(PAGE_UP, true, false, false), Stroke::Sharpen(1));
+        assert_eq!(k.key(PAGE_DOWN, true, false, false), Stroke::Sharpen(-1));
         assert_eq!(k.key(ALT_LEFT, false, false, false), Stroke::Send(KeyMove::Up));
     }
 }

@@ -98,6 +98,8 @@ pub enum WindowFact {
     Occluded(bool),
     /// Ctrl+Alt+O was pressed.
     OverlayToggled,
+    /// Ctrl+Alt+PageUp was pressed (1), or Ctrl+Alt+PageDown (-1).
+    Sharpen(i8),
     /// The pointer is captured, or free again; `None`: the platform does not let it be captured.
     Captured(Option<bool>),
     /// This renderer presents from now on, for statistics: `softbuffer`, `pixels (Vulkan, adapter's name)`.

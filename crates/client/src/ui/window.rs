@@ -199,6 +199,7 @@ impl<M: Model> Shell<M> {
         match self.keyboard.key(code, pressed, event.repeat, synthetic) {
             Stroke::Send(action) => self.input(InputEvent::Key { code, action }),
             Stroke::Overlay => self.model.window(WindowFact::OverlayToggled),
+            Stroke::Sharpen(steps) => self.model.window(WindowFact::Sharpen(steps)),
             Stroke::Fullscreen => {
                 if let Some(live) = &mut self.live {
                     live.toggle_fullscreen();

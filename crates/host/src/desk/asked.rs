@@ -3,7 +3,7 @@
 //! Revocation and permissions are files that other commands change. While somebody is connected they are looked at once a
 //! second, which costs two or three `stat` calls; when nobody is, nothing is looked at before the next knock at the door.
 
-use super::{Desk, RIGHTS_EVERY, State, Wish};
+use super::{Desk, RIGHTS_EVERY, Seat, State, Wish};
 use crate::ask::Ask;
 use crate::metrics::Figures;
 use telepane_model::{HostClock, Stamp, Version};
@@ -19,6 +19,11 @@ impl Desk {
             Ask::Sessions(reply) => drop(reply.send(sessions(self))),
             Ask::Figures(reply) => {
                 drop(reply.send(Figures { counts: self.notes.counts.clone(), sessions: sessions(self) }));
+            }
+            Ask::SetPolicy { id, settings, reply } => {
+                let now = self.clock.now();
+                let set = |seat: &mut Seat| seat.set_policy(now, &settings).map_err(|e| e.to_string());
+                let _ = reply.send(state.seats.get_mut(&id).map(set));
             }
             Ask::Close { id, reply } => {
                 tracing::info!(session = id, "closed by a person on the host");

@@ -16,6 +16,7 @@ pub fn render(figures: &Figures) -> String {
         let _ = writeln!(out, "telepane_sessions{{state=\"{state}\"}} {n}");
     }
     per_session(&mut out, sessions);
+    policies(&mut out, sessions);
     for (name, help, value) in counters(counts) {
         head(&mut out, name, "counter", help);
         let _ = writeln!(out, "{name} {value}");
@@ -73,13 +74,16 @@ fn per_session(out: &mut String, sessions: &[SessionInfo]) {
     fn link(s: &SessionInfo, f: impl FnOnce(&LinkInfo) -> f64) -> Option<f64> {
         s.link.as_ref().map(f)
     }
-    let gauges: [Gauge; 14] = [
+    let gauges: [Gauge; 15] = [
         ("telepane_round_trip_seconds", "Smoothed round trip", |s| link(s, |l| l.rtt_ms / 1e3)),
         ("telepane_round_trip_variation_seconds", "Mean deviation of the round trip", |s| {
             link(s, |l| l.rtt_variation_ms / 1e3)
         }),
         ("telepane_limit_bits_per_second", "The limit a person set", |s| {
             s.link.as_ref().and_then(|l| l.limit_bps).map(|bps| bps as f64)
+        }),
+        ("telepane_active_limit_bits_per_second", "What may be sent over time as things are", |s| {
+            link(s, |l| l.active_limit_bps as f64)
         }),
         ("telepane_window_bytes", "The most that may be on the way unconfirmed", |s| {
             link(s, |l| l.window_bytes as f64)
@@ -110,6 +114,18 @@ fn per_session(out: &mut String, sessions: &[SessionInfo]) {
                 let _ =
                     writeln!(out, "{name}{{session=\"{}\",client=\"{}\"}} {value}", session.id, escaped(&session.name));
             }
+        }
+    }
+}
+
+/// What each session keeps to, one sample for each knob that is set.
+fn policies(out: &mut String, sessions: &[SessionInfo]) {
+    const NAME: &str = "telepane_policy";
+    head(out, NAME, "gauge", "What the session keeps to, by knob: rates in bits per second, qualities from 0 to 100");
+    for s in sessions {
+        for (knob, value) in &s.policy {
+            let (client, knob) = (escaped(&s.name), escaped(knob));
+            let _ = writeln!(out, "{NAME}{{session=\"{}\",client=\"{client}\",knob=\"{knob}\"}} {value}", s.id);
         }
     }
 }
@@ -177,6 +193,7 @@ mod tests {
                 name: "a \"quoted\\name\"\n".into(),
                 connected: true,
                 exact: true,
+                policy: [("max-fps".to_owned(), 24)].into(),
                 link: Some(link),
                 ..SessionInfo::default()
             },
@@ -210,6 +227,7 @@ mod tests {
             "telepane_sessions{state=\"connected\"} 1",
             "telepane_sessions{state=\"waiting\"} 1",
             "telepane_round_trip_seconds{session=\"1\",client=\"a \\\"quoted\\\\name\\\"\\n\"} 0.04",
+            "telepane_policy{session=\"1\",client=\"a \\\"quoted\\\\name\\\"\\n\",knob=\"max-fps\"} 24",
             "telepane_slices_sent_total 3",
             "telepane_faults_total{fault=\"BadPixels\"} 2",
             "telepane_encode_seconds_bucket{le=\"0.002\"} 0",

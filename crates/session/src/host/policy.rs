@@ -36,6 +36,11 @@ impl Host {
         self.agree();
     }
 
+    /// What the host's owner set.
+    pub const fn own_policy(&self) -> &SessionPolicy {
+        &self.agreed.own
+    }
+
     /// What holds: of the owner's and the viewer's the stricter.
     pub const fn policy(&self) -> &SessionPolicy {
         self.agreed.both()
