@@ -117,6 +117,8 @@ pub struct Encoder {
     lane: Lane,
     /// The viewer's text model is not the lane's any more.
     lane_lost: bool,
+    /// The last job was of these pixels and left something: what it did not find need not be searched again.
+    goes_on: Option<Version>,
     /// Bytes for each pixel that the last areas took, text and pictures, in 1/1024.
     ratios: [u64; 2],
 }
@@ -155,6 +157,8 @@ struct Run<'a> {
     slice_bytes: usize,
     /// Nothing was overwritten yet, so what the tiles show can still be kept.
     may_keep: bool,
+    /// The job before was of the same pixels and left something.
+    goes_on: bool,
     pictures: PictureBounds,
     answer: EncodedSlices,
 }
@@ -183,6 +187,7 @@ impl Encoder {
             scratch: Vec::new(),
             lane: Lane::default(),
             lane_lost: false,
+            goes_on: None,
             ratios: [100, 820],
         }
     }
@@ -211,8 +216,10 @@ impl Encoder {
         enter: &mut dyn FnMut(Stage),
     ) -> Result<EncodedSlices, BaseGone> {
         enter(Stage::Compare);
+        let mut goes_on = self.goes_on.take() == Some(version);
         // spec: C-10
         if job.base != self.history.now() {
+            goes_on = false;
             if !self.history.return_to(job.base, &mut self.sent, &mut self.slots) {
                 return Err(BaseGone { base: job.base });
             }
@@ -227,6 +234,7 @@ impl Encoder {
             max_bytes: job.max_bytes.0,
             slice_bytes: usize::try_from(job.slice_bytes.0).unwrap_or(usize::MAX).min(limits::SLICE_BYTES),
             may_keep: true,
+            goes_on,
             pictures: job.pictures,
             answer: EncodedSlices { job: job.id, version, ..EncodedSlices::default() },
         };
@@ -239,7 +247,8 @@ impl Encoder {
         self.answer_finished(&mut dirty, &mut run);
         let mut draft = None;
         enter(Stage::Move);
-        if self.options.moves && !self.comes_back(&dirty, &run) {
+        let searched = run.goes_on && self.mover.is_done();
+        if self.options.moves && !searched && !self.comes_back(&dirty, &run) {
             draft = self.make_moves(&mut dirty, &mut run);
         }
         enter(Stage::Cache);
@@ -298,6 +307,7 @@ impl Encoder {
         if let Some(open) = draft {
             self.close(open, &mut run);
         }
+        self.goes_on = (!queue.is_empty()).then_some(version);
         // A picture that is only to be refined is shown: its quality says how.
         let left = queue.iter().filter(|w| !w.refines());
         run.answer.left.extend(left.flat_map(|w| w.rects().iter().copied()));
@@ -508,20 +518,20 @@ impl Encoder {
             Work::Picture(rect, step) if work.finishes().is_some() => Some((*rect, TileClass::Picture, Some(*step))),
             _ => None,
         };
-        let Some((rect, class, step)) = part(&work) else { return false };
-        let as_work = |rect| match step {
+        let Some((rect, class, mut step)) = part(&work) else { return false };
+        let as_work = |rect, step| match step {
             Some(step) => Work::Picture(rect, step),
             None => Work::Area(rect, class),
         };
         let kind_of = usize::from(class == TileClass::Picture);
         let room = open.room();
         if rect.area() > open.pixels {
-            queue.push_front(as_work(rect));
+            queue.push_front(as_work(rect, step));
             return true;
         }
         let guess = |area: u64, ratio: u64| (area * ratio / 1024) as usize + 24;
         if room < 48 || (guess(rect.area(), self.ratios[kind_of]) > room && room < open.limit / 2) {
-            queue.push_front(as_work(rect));
+            queue.push_front(as_work(rect, step));
             return true;
         }
         let mut rects = vec![rect];
@@ -555,24 +565,26 @@ impl Encoder {
             while rects.len() > 1 && area > keep {
                 if let Some(last) = rects.pop() {
                     area -= last.area();
-                    queue.push_front(as_work(last));
+                    queue.push_front(as_work(last, step));
                 }
             }
             if let [only] = rects[..]
                 && area > keep
             {
                 if !open.bytes.is_empty() && room < open.limit / 2 {
-                    queue.push_front(as_work(only));
+                    queue.push_front(as_work(only, step));
                     return true;
                 }
                 match cut(only, (keep * 256 / area.max(1)).min(255)) {
                     Some((head, tail)) => {
-                        queue.push_front(as_work(tail));
+                        // Of a picture in layers only a part will be exact: the other is said to be left.
+                        step = None;
+                        queue.push_front(as_work(tail, step));
                         rects = vec![head];
                         area = head.area();
                     }
                     None => {
-                        queue.push_front(as_work(only));
+                        queue.push_front(as_work(only, step));
                         return true;
                     }
                 }

@@ -318,6 +318,8 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::motion::tests::text;
+    use crate::wire::kind;
     use crate::{Decoder, EncoderOptions};
     use telepane_model::{Bytes, EncodeItem, Quality, Rect, Rng};
 
@@ -503,5 +505,100 @@ mod tests {
         }
         assert!(shared.log.len() <= LOG_SLICES && shared.log_bytes <= LOG_BYTES);
         assert_eq!(b.ask(&mut shared, &newest, 1 << 20).map(|_| ()), Err(NotServed::OutOfStep));
+    }
+
+    /// A day's work in all ops: what is shown, how much may be spent at a time, and where film is.
+    fn scenes(seed: u64) -> Vec<(Pixels, u64, Option<Rect<Surf>>)> {
+        let mut rng = Rng::new(seed);
+        let (page, other) = (text(SIZE, seed), text(SIZE, seed + 1));
+        let mut scrolled = page.clone();
+        scrolled.paste(&page.crop(Rect::new(0, 21, 300, 179)), 0, 0);
+        let mut filled = scrolled.clone();
+        filled.fill(Rect::new(40, 40, 150, 90), [seed as u8, 7, 9]);
+        let mut picture = |p: &mut Pixels, at: Rect<Surf>| {
+            for y in at.y..at.bottom() {
+                for (x, px) in p.row_mut(at.x as u32, y as u32, at.w).chunks_exact_mut(4).enumerate() {
+                    let v = (x as u64 + y as u64 * 2 + seed) / 3 + rng.below(9);
+                    px[..3].copy_from_slice(&[v as u8, (v / 2 + rng.below(5)) as u8, 255 - v as u8]);
+                }
+            }
+        };
+        let mut film = other.clone();
+        picture(&mut film, Rect::new(0, 0, 128, 128));
+        let (mut photo, mut album) = (page.clone(), other.clone());
+        picture(&mut photo, Rect::new(0, 0, 256, 192));
+        picture(&mut album, Rect::new(64, 64, 128, 128));
+        let much = 1 << 20;
+        // Text, a scroll, a fill, another window and back again, a picture in layers, a picture at once, a film.
+        vec![
+            (page.clone(), much, None),
+            (scrolled, much, None),
+            (filled, much, None),
+            (page.clone(), much, None),
+            (other, much, None),
+            (page.clone(), much, None),
+            (photo, 3_000, None),
+            (album, much, None),
+            (film, much, Some(Rect::new(0, 0, 128, 128))),
+            (page, much, None),
+        ]
+    }
+
+    /// `one` asks first, the others get copies; answers the ops that were coded.
+    fn go_through(shared: &mut Shared, viewers: &mut [&mut Viewer], seed: u64) -> u64 {
+        let mut kinds = 0;
+        for (n, (newest, max, film)) in scenes(seed).into_iter().enumerate() {
+            for _ in 0..60 {
+                let mut coded = None;
+                for viewer in viewers.iter_mut() {
+                    let mut job = viewer.job(max);
+                    let film = film.map(|rect| EncodeItem { rect, version: Version(0), quality: Quality::FILM });
+                    job.items.splice(0..0, film);
+                    let answer = shared.encode(viewer.member, &job, &newest, Version(n as u64)).unwrap();
+                    for slice in &answer.slices {
+                        let mut ops = crate::wire::Reader::new(&slice.bytes);
+                        while !ops.is_empty() {
+                            let (kind, _) = crate::wire::next_op(&mut ops).unwrap();
+                            kinds |= 1 << kind;
+                        }
+                        (viewer.tip, viewer.highest) = (slice.id, slice.id);
+                        viewer.decoder.apply(&slice.bytes).unwrap();
+                    }
+                    shared.confirm(viewer.member, viewer.tip);
+                    assert!(viewer.decoder.pixels() == shared.sent(), "viewer {} shows something else", viewer.member);
+                    coded.get_or_insert(answer.slices.len());
+                }
+                if film.is_some() || coded == Some(0) {
+                    break;
+                }
+            }
+            assert!(film.is_some() || shared.sent() == &newest);
+        }
+        kinds
+    }
+
+    /// An op whose coder remembers something has to begin it anew when viewers come and go. Whoever adds an op adds a
+    /// scene that makes the encoder use it.
+    #[test]
+    fn every_op_goes_on_across_a_join_and_a_parting() {
+        let (mut one, mut two) = (alone(1), alone(2));
+        let (mut a, mut b) = (Viewer::new(1), Viewer::new(2));
+        // Both have done all there is, each other things in another number, before they meet.
+        for seed in [1, 2] {
+            assert_eq!(go_through(&mut one, &mut [&mut a], seed), kind::CODED, "alone");
+        }
+        go_through(&mut two, &mut [&mut b], 3);
+        let place = text(SIZE, 90);
+        a.settle(&mut one, &place);
+        b.settle(&mut two, &place);
+        assert!(one.join(two).is_ok());
+        assert_eq!(go_through(&mut one, &mut [&mut a, &mut b], 4), kind::CODED, "together");
+        let mut two = one.leave(2, b.tip).unwrap();
+        assert_eq!(go_through(&mut two, &mut [&mut b], 5), kind::CODED, "apart, the one who left");
+        assert_eq!(go_through(&mut one, &mut [&mut a], 6), kind::CODED, "apart, the one who stayed");
+        // And once more by the other door.
+        let expected = one.expect(2);
+        assert_eq!(go_through(&mut one, &mut [&mut a], 7), kind::CODED, "while one is expected");
+        b.settle(&mut two, &expected);
     }
 }

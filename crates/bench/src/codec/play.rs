@@ -6,7 +6,8 @@ use crate::clock::cpu_ms;
 use crate::summary::Samples;
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, VecDeque};
-use telepane_codec::wire::{Reader as Ops, next_op};
+use telepane_codec::text::TextOp;
+use telepane_codec::wire::{Reader as Ops, kind, next_op};
 use telepane_codec::{Decoder, Encoder, EncoderOptions, Stage, diff};
 use telepane_model::{
     Bytes, EncodeItem, EncodeJob, EncodedSlices, Grid, Pixels, Quality, Rect, Size, Surf, TileAt, UpdateId, Version,
@@ -53,6 +54,8 @@ pub struct Played {
     lossy: u64,
     exact_ms: Samples,
     moves: usize,
+    /// TEXT ops, the first frame's too: their bytes and the pixels they say.
+    text: [u64; 2],
 }
 
 impl Played {
@@ -84,6 +87,12 @@ impl Played {
     /// From a change to when everything is exact again, milliseconds: on the virtual clock, and without a rate CPU alone.
     pub const fn exact_ms(&self) -> &Samples {
         &self.exact_ms
+    }
+
+    /// Bytes of TEXT for each pixel that it said anew, in the first frame and all others. None without text.
+    pub fn text_density(&self) -> Option<f64> {
+        let [bytes, pixels] = self.text;
+        (pixels > 0).then(|| bytes as f64 / pixels as f64)
     }
 
     /// Other ways to code the same frames.
@@ -159,6 +168,7 @@ impl Play {
             self.played = Played {
                 name: std::mem::take(&mut self.played.name),
                 first_bytes: self.played.total(),
+                text: self.played.text,
                 ..Played::default()
             };
         } else if self.rate.0.is_none() {
@@ -266,9 +276,14 @@ impl Play {
         for slice in &answer.slices {
             let (mut rest, mut before) = (Ops::new(&slice.bytes), slice.bytes.len());
             while !rest.is_empty() {
-                let (kind, _) = next_op(&mut rest)?;
+                let (kind, payload) = next_op(&mut rest)?;
                 let left = rest.clone().rest().len();
                 *ops.get_mut(usize::from(kind)).context("an op without a name")? += (before - left) as u64;
+                if kind == kind::TEXT {
+                    let op = TextOp::parse(payload, u64::MAX, self.newest.size())?;
+                    self.played.text[0] += (before - left) as u64;
+                    self.played.text[1] += op.rects().iter().map(|r| r.area()).sum::<u64>();
+                }
                 before = left;
             }
         }

@@ -79,12 +79,16 @@ pub fn markdown(all: &[Played], options: &Options, load: f64) -> String {
         let _ =
             writeln!(out, " {:.2}/{:.2} | {scan:.2} | {memcmp:.2} | {ratio} |", mean(&s.decode), p(&s.decode, 95.0));
     }
-    let _ =
-        writeln!(out, "\n| sequence | tiles exact at first pass | lossy dB | to exact ms p50/p95 |\n|---|---|---|---|");
+    let _ = writeln!(
+        out,
+        "\n| sequence | tiles exact at first pass | lossy dB | to exact ms p50/p95 | text B/px |\n|---|---|---|---|---|"
+    );
     for s in all {
         let db = s.lossy_db().map_or("-".into(), |db| format!("{db:.1}"));
         let (exact, share) = (s.exact_ms(), s.first_pass_share() * 100.0);
-        let _ = writeln!(out, "| {} | {share:.1} % | {db} | {:.1}/{:.1} |", s.name, p(exact, 50.0), p(exact, 95.0));
+        let text = s.text_density().map_or("-".into(), |d| format!("{d:.4}"));
+        let (p50, p95) = (p(exact, 50.0), p(exact, 95.0));
+        let _ = writeln!(out, "| {} | {share:.1} % | {db} | {p50:.1}/{p95:.1} | {text} |", s.name);
     }
     if all.iter().any(|s| !s.baselines().is_empty()) {
         let _ = writeln!(

@@ -83,7 +83,8 @@ impl Encoder {
 
     /// The slot that holds what this tile is to show.
     fn wanted_back(&mut self, d: &Dirty, run: &Run<'_>) -> Option<u16> {
-        if d.bbox.area() <= LEAST_RECALL {
+        let version = run.answer.version;
+        if d.bbox.area() <= LEAST_RECALL || (run.goes_on && self.tiles.was_missed(d.at, version)) {
             return None;
         }
         let hash = match self.tiles.wanted_hash(d.at) {
@@ -93,7 +94,10 @@ impl Encoder {
             None => tile_hash(run.newest, self.grid.rect(d.at), &mut self.scratch),
         };
         self.tiles.set_wanted_hash(d.at, hash);
-        let (slot, class) = self.slots.find(hash)?;
+        let Some((slot, class)) = self.slots.find(hash) else {
+            self.tiles.miss(d.at, version);
+            return None;
+        };
         self.tiles.saw(d.at, class);
         Some(slot)
     }

@@ -29,9 +29,16 @@ pub struct Mover {
     finder: Finder,
     blocks: Blocks,
     expected: Vec<Vector>,
+    /// The slice that was begun for them did not hold all moves that were found.
+    cut_short: bool,
 }
 
 impl Mover {
+    /// All that was found last was made.
+    pub const fn is_done(&self) -> bool {
+        !self.cut_short
+    }
+
     /// These are tried first.
     pub fn expect(&mut self, moves: &[Move]) {
         for m in moves {
@@ -46,10 +53,12 @@ impl Mover {
 impl Encoder {
     /// Finds and codes moves; the tiles in `dirty` that they mend are taken out.
     pub(super) fn make_moves(&mut self, dirty: &mut Vec<Dirty>, run: &mut Run<'_>) -> Option<Draft> {
+        self.mover.cut_short = false;
         if dirty.len() < MOVE_TILES {
             return None;
         }
         let mut copies = self.find_copies(dirty, run.newest);
+        let found = copies.len();
         if copies.is_empty() {
             return None;
         }
@@ -78,6 +87,7 @@ impl Encoder {
             }
         }
         let moved = &run.answer.moved;
+        self.mover.cut_short = moved.len() < found;
         self.mover.expect(moved);
         dirty.retain_mut(|d| {
             if moved.iter().any(|m| !m.to.intersect(d.bbox).is_empty()) {
@@ -95,7 +105,7 @@ impl Encoder {
 
     /// What vectors explain, in the order in which it can be copied.
     fn find_copies(&mut self, dirty: &[Dirty], newest: &Pixels) -> Vec<Copy> {
-        let Mover { finder, blocks, expected } = &mut self.mover;
+        let Mover { finder, blocks, expected, .. } = &mut self.mover;
         let sources: Vec<_> = dirty.iter().map(|d| self.grid.rect(d.at)).collect();
         let mut tiles = sources.clone();
         let (mut copies, mut tried, mut expected) = (Vec::new(), Vec::new(), std::mem::take(expected));

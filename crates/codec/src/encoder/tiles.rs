@@ -28,6 +28,8 @@ struct Tile {
     shown: Option<u128>,
     /// The name of what the job that wants it wants there, if it was asked for.
     newest: (u32, u128),
+    /// Of these pixels the cache does not hold it.
+    missed: Option<Version>,
 }
 
 /// A layer on a tile: by which slice, where, and of which content.
@@ -201,6 +203,16 @@ impl Tiles {
     pub fn set_wanted_hash(&mut self, at: TileAt, hash: u128) {
         let job = self.job;
         self.tile(at).into_iter().for_each(|t| t.newest = (job, hash));
+    }
+
+    /// The cache does not hold what pixels of this version show there.
+    pub fn miss(&mut self, at: TileAt, version: Version) {
+        self.tile(at).into_iter().for_each(|t| t.missed = Some(version));
+    }
+
+    /// Whether that was so when it was looked for.
+    pub fn was_missed(&self, at: TileAt, version: Version) -> bool {
+        self.at(at).is_some_and(|t| t.missed == Some(version))
     }
 
     fn at(&self, at: TileAt) -> Option<&Tile> {
