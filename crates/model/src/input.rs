@@ -89,6 +89,19 @@ pub enum InputEvent {
     Blur,
 }
 
+impl InputEvent {
+    /// Whether a person expects the desktop to answer it at once: something went down, was turned or written. Letting go
+    /// and moving are not.
+    pub const fn is_press(&self) -> bool {
+        match self {
+            Self::Key { action, .. } => !matches!(action, KeyMove::Up),
+            Self::Button { down, .. } => *down,
+            Self::Text(_) | Self::Wheel { .. } => true,
+            Self::PointerTo(_) | Self::PointerBy { .. } | Self::Focus { .. } | Self::Blur => false,
+        }
+    }
+}
+
 /// The most bytes of text one event may hold.
 pub const MAX_TEXT: usize = 256;
 

@@ -6,7 +6,7 @@ use crate::time::{HostClock, Stamp, ViewerClock};
 /// The host's half: travels with a slice that ends a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct HostJourney {
-    /// The newest input that had been injected when the pixels were read, and when it was injected.
+    /// The newest press that had been injected when the pixels were read, and when it was injected, if they can answer it.
     pub input: Option<(InputSeq, Stamp<HostClock>)>,
     /// Pixels read.
     pub captured: Stamp<HostClock>,

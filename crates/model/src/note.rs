@@ -5,7 +5,7 @@ use crate::coding::UpdateId;
 use crate::geometry::{Size, Surf};
 use crate::input::InputSeq;
 use crate::tile::{Epoch, SurfaceId};
-use crate::time::Span;
+use crate::time::{HostClock, Span, Stamp};
 use crate::units::{BitRate, Bytes};
 
 /// Something that happened. Closed: a new kind is added here and nowhere else.
@@ -59,6 +59,13 @@ pub enum Note {
         /// Which.
         id: UpdateId,
     },
+    /// A frame was shown.
+    Shown {
+        /// When its pixels were read.
+        captured: Stamp<HostClock>,
+        /// How old its pixels were, as far as the clocks are known.
+        age: Span,
+    },
     /// Every tile of the surface is confirmed exact.
     Exact {
         /// Which surface.
@@ -78,7 +85,7 @@ pub enum Note {
     },
     /// A held key was released because its hold was not refreshed.
     LeaseExpired,
-    /// The link's state changed.
+    /// What the controller allows changed; ten times a second at most.
     Budget {
         /// The pace.
         pace: BitRate,

@@ -34,9 +34,9 @@ use pump::SLICE_TIME;
 use std::collections::{BTreeSet, VecDeque};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Bytes, CursorShape, CursorState, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock, InputSeq, JobId, Note,
-    Point, Quality, Rect, Region, SessionPolicy, Size, Span, Stamp, Surf, SurfaceId, Trust, UpdateId, Version,
-    ViewerClock,
+    BitRate, BudgetWhy, Bytes, CursorShape, CursorState, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock,
+    InputSeq, JobId, Note, Point, Quality, Rect, Region, SessionPolicy, Size, Span, Stamp, Surf, SurfaceId, Trust,
+    UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::Held as HeldSurface;
 use telepane_protocol::{Capabilities, Capability, Control, Fault, Goodbye, SliceBody};
@@ -65,6 +65,8 @@ pub struct Host {
     surface: Option<Surface>,
     input: InputGate,
     injected: Option<(InputSeq, Stamp<HostClock>)>,
+    /// The last presses, newest first, and when each was injected, for the journeys of what answers them.
+    pressed: VecDeque<(InputSeq, Stamp<HostClock>)>,
     focus: Point<Surf>,
     /// The pointer was last moved by a distance: the viewer does not know where it is, and is told every place.
     relative: bool,
@@ -93,7 +95,12 @@ pub struct Host {
     cursor_serial: u32,
     peer: Peer,
     stages: Stages,
+    /// When the budget was last noted, and what it was.
+    told: Option<(Stamp<HostClock>, BudgetTold)>,
 }
+
+/// What a note says of a budget; a note is made when it differs from the last.
+type BudgetTold = (BitRate, BitRate, Span, BudgetWhy);
 
 /// How long the parts of the way took that the host knows, since they were asked for last; for figures, never for
 /// decisions.
@@ -145,6 +152,8 @@ struct Surface {
     size: Size<Surf>,
     version: Version,
     captured: Stamp<HostClock>,
+    /// The newest press that the newest capture can show.
+    answers: Option<(InputSeq, Stamp<HostClock>)>,
     job: Option<Ordered>,
     /// The viewer has shown that it knows this epoch.
     known: bool,
@@ -169,6 +178,7 @@ struct Ordered {
     planned: Stamp<HostClock>,
     captured: Stamp<HostClock>,
     injected: Option<(InputSeq, Stamp<HostClock>)>,
+    answers: Option<(InputSeq, Stamp<HostClock>)>,
     shard: usize,
     /// Bytes it may take.
     room: u64,
@@ -218,6 +228,12 @@ const WORTH_TILES: Span = Span::millis(150);
 /// What was captured so soon after input, and is no larger, answers it.
 const ECHO: Span = Span::millis(200);
 const ECHO_BYTES: u64 = 32 << 10;
+/// What was captured later than this after a press is not told to answer it: an application that is slower still cannot be
+/// told from one that does something of its own.
+// spec: D-15
+const ANSWERS: Span = Span::secs(1);
+/// Presses that may be waiting for a capture: more than a hand makes in the 50 ms that reading a screen may take.
+const PRESSES: usize = 16;
 /// A viewer that claims to hold a later epoch than this is not believed: the numbers would run out.
 const LAST_EPOCH: u32 = u32::MAX / 2;
 
@@ -249,6 +265,7 @@ impl Host {
             surface: None,
             input: InputGate::adopting(),
             injected: None,
+            pressed: VecDeque::new(),
             focus: Point::default(),
             relative: false,
             cursor: None,
@@ -269,6 +286,7 @@ impl Host {
             cursor_serial: 0,
             peer: Peer::UNKNOWN,
             stages: Stages::default(),
+            told: None,
         }
     }
 
@@ -386,6 +404,10 @@ impl Host {
         let Some(surface) = &mut self.surface else { return };
         surface.version = version;
         surface.captured = facts.captured;
+        // spec: D-15
+        let shown = |(_, at): &&(InputSeq, Stamp<HostClock>)| *at <= facts.captured;
+        surface.answers = self.pressed.iter().find(shown).copied();
+        surface.answers.take_if(|(_, at)| facts.captured.since(*at) > ANSWERS);
         let everything: Region<Surf> = facts.size.rect().into();
         let changed = if facts.damage.trust == Trust::Unknown { &everything } else { &facts.damage.changed };
         if changed.is_empty() {
@@ -453,7 +475,7 @@ impl Host {
                 self.stages.code.push(now.since(job.planned));
             }
             let journey = last.then_some(HostJourney {
-                input: job.injected,
+                input: job.answers,
                 captured: job.captured,
                 planned: job.planned,
                 encoded: now,
@@ -651,6 +673,7 @@ impl Host {
             size,
             version,
             captured,
+            answers: None,
             job: None,
             known: false,
             answered: None,

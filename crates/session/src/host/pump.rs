@@ -20,6 +20,8 @@ const ASK_AFTER: Span = Span::millis(100);
 /// It is asked less and less often, but this often at least, and no more often than that.
 const ASK_AT_LEAST: Span = Span::secs(2);
 const ASK_AT_MOST: Span = Span::millis(50);
+/// Ten notes a second draw a curve and fill no disk.
+const TELL_BUDGET: Span = Span::millis(100);
 
 impl Host {
     /// Does what is due now and sets alarms for the rest.
@@ -44,6 +46,23 @@ impl Host {
         self.send_shards(alarm);
         self.send_feedback(alarm);
         self.ask_viewer(alarm);
+        self.tell_budget();
+    }
+
+    /// Notes what the controller allows, when that has changed and not oftener than [`TELL_BUDGET`]. It wakes nobody: a
+    /// budget that changes while nothing happens is told with the next thing that does.
+    fn tell_budget(&mut self) {
+        let (Some(link), now) = (&mut self.link, self.now) else { return };
+        if self.told.is_some_and(|(at, _)| now - at < TELL_BUDGET) {
+            return;
+        }
+        let budget = link.rate.budget(now);
+        let told = (budget.pace, budget.share, budget.queue, budget.why);
+        if self.told.is_none_or(|(_, before)| before != told) {
+            self.told = Some((now, told));
+            let (pace, share, queue, why) = told;
+            self.out.push_back(HostOutput::Note(Note::Budget { pace, share, queue, why }));
+        }
     }
 
     /// Asks the viewer what it holds (any datagram that wants an answer does), when something was left to say and
@@ -216,6 +235,7 @@ impl Host {
             planned: now,
             captured: surface.captured,
             injected: self.injected,
+            answers: surface.answers,
             shard,
             room,
             void: false,

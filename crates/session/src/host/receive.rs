@@ -1,7 +1,7 @@
 //! What comes from the viewer: feedback that confirms, misses or gives up, input, and control messages.
 
 use super::outbox::Repair;
-use super::{Carried, Host, SURFACE};
+use super::{Carried, Host, PRESSES, SURFACE};
 use crate::arrivals::{Answer, DELAY};
 use crate::output::HostOutput;
 use crate::viewer::patience;
@@ -192,6 +192,10 @@ impl Host {
             }
             if seq.0 != 0 {
                 self.injected = Some((seq, at));
+                if event.is_press() {
+                    self.pressed.truncate(PRESSES - 1);
+                    self.pressed.push_front((seq, at));
+                }
                 self.out.push_back(HostOutput::Note(Note::Injected { seq, age }));
             }
             self.out.push_back(HostOutput::Inject { seq, event });

@@ -95,7 +95,7 @@ enum Carried {
 /// How long a key press took, from the user's hand to the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyJourney {
-    /// The newest event that the shown picture can have been changed by.
+    /// The newest press that the shown picture can have been changed by.
     pub seq: InputSeq,
     /// Taken from the user.
     pub taken: Stamp<ViewerClock>,
@@ -359,6 +359,14 @@ impl Viewer {
             self.last_input_shown = seq;
             self.input.taken_at(seq).map(|taken| KeyJourney { seq, taken, injected })
         });
+        // A part of a frame that is shown early has no story of its own.
+        if journey.host.sent != Stamp::ZERO
+            && let Some(map) = self.clock_map()
+        {
+            let captured = journey.host.captured;
+            let age = now.since(map.to_viewer(captured));
+            self.out.push_back(ViewerOutput::Note(Note::Shown { captured, age }));
+        }
         (journey, key)
     }
 

@@ -7,7 +7,7 @@ use telepane_model::{
     TileClass, TileState, UpdateId,
 };
 use telepane_protocol::control::Held;
-use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SurfaceReport};
+use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport};
 use telepane_session::{Host, HostOptions, HostOutput, Incoming};
 
 /// A host and what it has wished for.
@@ -397,6 +397,45 @@ fn a_key_neither_goes_down_twice_nor_comes_up_or_repeats_unpressed() {
     };
     let delivered: Vec<_> = b.rest.iter().filter_map(action).collect();
     assert_eq!(delivered, vec![KeyMove::Down, KeyMove::Repeat, KeyMove::Up]);
+}
+
+/// What the journey of the next frame, which is captured now, says it answers.
+fn answered(b: &mut HostBench) -> Option<InputSeq> {
+    b.frame(SIZE);
+    b.pass(20);
+    let before = b.shards().len();
+    b.code(&[100], true);
+    b.pass(20);
+    let shard = b.shards()[before].clone();
+    assert!(shard.has_journey);
+    let body = SliceBody::decode(&shard.payload, shard.has_size, true, b.now).expect("a host writes what it reads");
+    body.journey.and_then(|j| j.input).map(|(seq, _)| seq)
+}
+
+// spec: D-15
+#[test]
+fn a_picture_answers_the_last_press_before_it_and_neither_letting_go_nor_what_is_long_past() {
+    let mut b = HostBench::new();
+    b.code(&[100], true);
+    b.pass(20);
+    b.report(Epoch(1), 1, None);
+    b.input(1, &[key(30, KeyMove::Down)], &[KeyCode(30)]);
+    b.pass(5);
+    assert_eq!(answered(&mut b), Some(InputSeq(1)));
+    b.input(2, &[key(30, KeyMove::Up), InputEvent::PointerTo(Point::new(3, 4))], &[]);
+    assert_eq!(answered(&mut b), Some(InputSeq(1)), "a picture after a release still answers the press");
+    b.pass(1_000);
+    assert_eq!(answered(&mut b), None, "what changes a second later does so by itself");
+    // Pressed after the pixels were read: they cannot show it.
+    b.frame(SIZE);
+    b.pass(20);
+    let before = b.shards().len();
+    b.input(4, &[key(31, KeyMove::Down)], &[KeyCode(31)]);
+    b.code(&[100], true);
+    b.pass(50);
+    let shard = b.shards()[before].clone();
+    let body = SliceBody::decode(&shard.payload, shard.has_size, true, b.now).expect("a host writes what it reads");
+    assert_eq!(body.journey.and_then(|j| j.input), None);
 }
 
 // spec: H-23, H-24, H-26
