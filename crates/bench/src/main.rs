@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Command::Virtual(options) => simulated::run(&options),
         Command::Wall(options) => wall::run(&options),
         Command::Load(options) => wall::load(&options),
-        Command::Costs(options) => simulated::costs::run(options.write.as_deref()),
+        Command::Costs(options) => simulated::costs::run(options.write.as_deref(), options.times),
         Command::Stimulus(options) => stimulus::run(&options),
     };
     match result {

@@ -106,7 +106,8 @@ pub fn run(options: &WallOptions) -> Result<()> {
     keep(options.common.json.as_deref(), "wall", rows)
 }
 
-/// Doubles until it is too much: for desktops when a key's p95 passes 15 ms, for viewers when the age's passes 100 ms.
+/// Doubles until it is too much: for desktops when a key's p95 passes 15 ms, for viewers when the age's passes 100 ms. For
+/// viewers the agent is measured without one first, so that the second's part can be told beside the first's.
 ///
 /// # Errors
 /// As [`run`].
@@ -128,6 +129,14 @@ pub fn load(options: &LoadOptions) -> Result<()> {
     println!("|---|---|---|---|---|---|");
     let (mut rows, mut good, mut n) = (Vec::new(), None, 1);
     let mut first_mib = None;
+    // What the agent does without a viewer is no viewer's cost.
+    let mut agent = Vec::new();
+    if !desktops {
+        let step = Step::run(&programs, scene, (1, 0), false, options.seconds)?;
+        println!("| 0 | - / - | {:.3} | {:.1} | - | - |", step.host.cores, step.host.mib);
+        agent.push(step.host.cores);
+        rows.push(step.json("0"));
+    }
     while n <= options.most {
         let pair = if desktops { (n, 1) } else { (1, n) };
         let step = Step::run(&programs, scene, pair, desktops, options.seconds)?;
@@ -137,7 +146,7 @@ pub fn load(options: &LoadOptions) -> Result<()> {
         let show =
             |us: Option<&u64>| us.filter(|v| **v < u64::MAX).map_or("-".into(), |v| format!("{:.1}", *v as f64 / 1e3));
         println!(
-            "| {n} | {} / {} | {:.2} | {:.1} | {:.2} | {:.1} |",
+            "| {n} | {} / {} | {:.3} | {:.1} | {:.2} | {:.1} |",
             show(p95.get(p95.len() / 2)),
             show(p95.last()),
             step.host.cores,
@@ -146,12 +155,23 @@ pub fn load(options: &LoadOptions) -> Result<()> {
             step.client.mib / f64::from(n),
         );
         rows.push(step.json(&n.to_string()));
+        agent.push(step.host.cores);
         let first = *first_mib.get_or_insert(step.host.mib);
         if worst > limit_us {
             break;
         }
         good = Some((n, step.host.mib, first));
         n *= 2;
+    }
+    if let [none, one, two, ..] = agent[..]
+        && !desktops
+    {
+        let (first, second) = (one - none, two - one);
+        let share = second / first.max(1e-9) * 100.0;
+        let verdict = if share < 20.0 { "met" } else { "NOT MET" };
+        println!(
+            "\nthe first viewer takes {first:.3} cores of the agent, the second {second:.3}: {share:.0} % (DESIGN 3.12: < 20 %, {verdict})"
+        );
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     match good {

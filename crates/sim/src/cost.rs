@@ -1,70 +1,133 @@
 //! What work costs in virtual time. Measured once, named by machine, and part of a scenario's input.
+//!
+//! Each coder is priced by what drives it: text by the pixels that go through its model, pictures and what is packed by
+//! their bytes, film by its pixels; everything else a job does is in the pixels it looks at.
 
-use telepane_model::Span;
+use telepane_codec::text::TextOp;
+use telepane_codec::wire::{Reader, kind, next_op};
+use telepane_model::{EncodeJob, EncodedSlice, Quality, Size, Span, Surf};
 
-/// The virtual time of each piece of work: a base, so much for each megapixel looked at, so much for each kilobyte.
+/// The virtual time of each piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CostTable {
     /// Reading a frame from the screen, however little changed.
     pub capture_base: Span,
     /// And this much for each megapixel that changed.
     pub capture_per_mpx: Span,
-    /// Every job, however small.
-    pub encode_base: Span,
-    /// And this much for each megapixel wanted exactly.
-    pub encode_per_mpx: Span,
-    /// And this much for each kilobyte that came out.
-    pub encode_per_kb: Span,
-    /// And this much for each megapixel wanted as film.
-    pub film_encode_per_mpx: Span,
-    /// Every slice.
-    pub decode_base: Span,
-    /// And this much for each megapixel it changed.
-    pub decode_per_mpx: Span,
-    /// And this much for each kilobyte.
-    pub decode_per_kb: Span,
-    /// In a slice of film this much for each megapixel, and nothing for its kilobytes.
-    pub film_decode_per_mpx: Span,
+    /// Coding.
+    pub encode: Prices,
+    /// Applying a slice.
+    pub decode: Prices,
     /// From a present wish to the screen.
     pub present: Span,
 }
 
+/// What one side pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prices {
+    /// For every job or slice, however small.
+    pub base: Span,
+    /// For each megapixel that is looked at, or written.
+    pub per_mpx: Span,
+    /// For each megapixel that goes through the text coder.
+    pub text_per_mpx: Span,
+    /// For each kilobyte of pictures.
+    pub picture_per_kb: Span,
+    /// For each kilobyte of what is packed without a model (EXACT).
+    pub exact_per_kb: Span,
+    /// For each megapixel of film; its entropy coder and its colours are in this.
+    pub film_per_mpx: Span,
+}
+
+/// How much was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Pixels looked at for coding, or written by a slice, without film.
+    pub pixels: u64,
+    /// Pixels of text.
+    pub text: u64,
+    /// Bytes of pictures.
+    pub picture: u64,
+    /// Bytes packed.
+    pub exact: u64,
+    /// Pixels of film.
+    pub film: u64,
+}
+
+impl Work {
+    /// What a job asked for and what came of it.
+    pub fn of_job(job: &EncodeJob, slices: &[EncodedSlice]) -> Self {
+        let mut work = Self::default();
+        for item in &job.items {
+            *(if item.quality == Quality::FILM { &mut work.film } else { &mut work.pixels }) += item.rect.area();
+        }
+        slices.iter().for_each(|s| work.add_ops(&s.bytes, job.size));
+        work
+    }
+
+    /// What applying a slice is that wrote `pixels`; `film` says whether that was film.
+    pub fn of_slice(ops: &[u8], size: Size<Surf>, pixels: u64, film: bool) -> Self {
+        let mut work = Self { pixels, ..Self::default() };
+        if film {
+            (work.pixels, work.film) = (0, pixels);
+        }
+        work.add_ops(ops, size);
+        work
+    }
+
+    /// Ops are our own coder's; what cannot be read costs nothing here and is refused elsewhere.
+    fn add_ops(&mut self, ops: &[u8], size: Size<Surf>) {
+        let mut reader = Reader::new(ops);
+        while let Ok((op, payload)) = next_op(&mut reader) {
+            match op {
+                kind::TEXT => self.text += TextOp::parse(payload, u64::MAX, size).map_or(0, |t| t.work()),
+                kind::PICTURE => self.picture += payload.len() as u64,
+                kind::EXACT => self.exact += payload.len() as u64,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Prices {
+    /// What this work costs.
+    pub fn of(&self, work: &Work) -> Span {
+        self.base
+            + self.per_mpx.scaled(work.pixels, 1_000_000)
+            + self.text_per_mpx.scaled(work.text, 1_000_000)
+            + self.picture_per_kb.scaled(work.picture, 1_000)
+            + self.exact_per_kb.scaled(work.exact, 1_000)
+            + self.film_per_mpx.scaled(work.film, 1_000_000)
+    }
+}
+
 impl CostTable {
-    /// One 2.5 GHz core, first-stage coder: 25 ms per megapixel of new text to code; decoding and showing as in the
-    /// study's tables (`codec.md` T3).
+    /// One 2.5 GHz core, rounded up from `benches/costs.json`. Reading the screen is free, so that what a scenario judges
+    /// begins at the capture.
     pub const REFERENCE: Self = Self {
         capture_base: Span::ZERO,
         capture_per_mpx: Span::ZERO,
-        encode_base: Span::micros(150),
-        encode_per_mpx: Span::millis(25),
-        encode_per_kb: Span::ZERO,
-        film_encode_per_mpx: Span::millis(25),
-        decode_base: Span::micros(60),
-        decode_per_mpx: Span::ZERO,
-        decode_per_kb: Span::micros(60),
-        film_decode_per_mpx: Span::ZERO,
+        encode: Prices {
+            base: Span::micros(150),
+            per_mpx: Span::millis(6),
+            text_per_mpx: Span::millis(20),
+            picture_per_kb: Span::micros(80),
+            exact_per_kb: Span::micros(60),
+            film_per_mpx: Span::millis(25),
+        },
+        decode: Prices {
+            base: Span::micros(60),
+            per_mpx: Span::millis(1),
+            text_per_mpx: Span::millis(16),
+            picture_per_kb: Span::micros(60),
+            exact_per_kb: Span::micros(30),
+            film_per_mpx: Span::millis(7),
+        },
         present: Span::micros(200),
     };
 
     /// Reading a frame of which `pixels` changed.
     pub fn capture(&self, pixels: u64) -> Span {
         self.capture_base + self.capture_per_mpx.scaled(pixels, 1_000_000)
-    }
-
-    /// Coding `exact` and `film` pixels into `bytes`.
-    pub fn encode(&self, exact: u64, film: u64, bytes: u64) -> Span {
-        let mut all = self.encode_base + self.encode_per_mpx.scaled(exact, 1_000_000);
-        all += self.film_encode_per_mpx.scaled(film, 1_000_000);
-        // Film's entropy coder is in its megapixels.
-        if exact > 0 {
-            all += self.encode_per_kb.scaled(bytes, 1_000);
-        }
-        all
-    }
-
-    /// Applying a slice of `bytes` that changed `pixels`.
-    pub fn decode(&self, film: bool, pixels: u64, bytes: u64) -> Span {
-        let (per_mpx, bytes) = if film { (self.film_decode_per_mpx, 0) } else { (self.decode_per_mpx, bytes) };
-        self.decode_base + per_mpx.scaled(pixels, 1_000_000) + self.decode_per_kb.scaled(bytes, 1_000)
     }
 }

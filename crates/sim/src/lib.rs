@@ -14,7 +14,7 @@ pub mod quic;
 pub mod screen;
 pub mod world;
 
-pub use cost::CostTable;
+pub use cost::{CostTable, Prices, Work};
 pub use link::{LinkModel, Path};
 pub use oracle::Oracle;
 pub use plan::Plan;

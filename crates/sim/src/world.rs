@@ -1,6 +1,6 @@
 //! The world: a host, a viewer and a path each way, stepped from deadline to deadline.
 
-use crate::cost::CostTable;
+use crate::cost::{CostTable, Work};
 use crate::link::{LinkModel, Path};
 use crate::oracle::Oracle;
 use crate::quic::{PING_AFTER, Quic};
@@ -713,13 +713,9 @@ impl World {
             return;
         }
         let Some(job) = self.to_code.pop_front() else { return };
-        let (mut exact, mut film) = (0, 0);
-        for item in &job.items {
-            *(if item.quality == Quality::FILM { &mut film } else { &mut exact }) += item.rect.area();
-        }
         let done = self.code(&job);
-        let bytes = done.as_ref().map_or(0, |d| d.slices.iter().map(|s| s.bytes.len() as u64).sum());
-        let cost = self.cost.encode(exact, film, bytes);
+        let work = Work::of_job(&job, done.as_ref().map_or(&[], |d| &d.slices));
+        let cost = self.cost.encode.of(&work);
         self.coding = Some((self.now + cost.as_micros(), done));
     }
 
@@ -854,7 +850,8 @@ impl World {
         if applied.is_ok() && self.judged {
             self.oracle.on_applied(job.epoch, job.id, decoder.pixels());
         }
-        (self.cost.decode(film, pixels, job.ops.len() as u64), applied.is_ok())
+        let work = Work::of_slice(&job.ops, job.size, pixels, film);
+        (self.cost.decode.of(&work), applied.is_ok())
     }
 
     /// Compares the picture that is about to be shown with the frame it shows, if that was kept.

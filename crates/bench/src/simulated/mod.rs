@@ -59,6 +59,9 @@ pub struct CostOptions {
     /// Write the table here (`benches/costs.json` is the committed one).
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
+    /// Each scene so often; every job counts with its least time.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub times: u32,
 }
 
 /// Plays what is asked for.
