@@ -1,1 +1,193 @@
-//! placeholder
+//! The kernels and coders alone, on small pictures that are the same every time.
+//!
+//! One list of workloads has two readers: `cargo bench -p telepane-benches` times them with criterion, and the program
+//! `counted` runs each once under callgrind, whose instruction counts `cargo xtask counts` holds against
+//! `benches/instructions.json`. Text comes from the recordings beside this, pictures and noise are invented.
+
+use std::path::Path;
+use telepane_capture::replay::Replay;
+use telepane_capture::synthetic::photo;
+use telepane_capture::{Event, Source};
+use telepane_codec::{Decoder, Encoder, EncoderOptions, diff, kernel};
+use telepane_model::{
+    Bytes, EncodeItem, EncodeJob, Epoch, JobId, Pixels, Quality, Rect, Region, Rng, Size, Stamp, Surf, SurfaceId,
+    UpdateId, Version,
+};
+
+/// What is done once; what it gives depends on everything it did, so that nothing is left out.
+pub type Job = Box<dyn FnOnce() -> u64>;
+
+/// A workload.
+pub struct Workload {
+    /// In tables and baselines.
+    pub name: &'static str,
+    /// Pixels, or bytes where there are none.
+    pub units: u64,
+    /// Makes what it needs; the job is what counts.
+    pub prepare: Box<dyn Fn() -> Job>,
+}
+
+/// All of them.
+pub fn all() -> Vec<Workload> {
+    let page = recorded("news-crop.seq", Size::new(512, 256));
+    let code = recorded("editor_dark-crop.seq", Size::new(512, 256));
+    let picture = photo(Size::new(256, 256), 1);
+    let noise = noise(Size::new(160, 128));
+    let mut all = vec![scan(), scattered(), scrolled(&page), colours(), parity()];
+    for (coded, decoded, pixels) in [
+        ("web text coded", "web text decoded", page),
+        ("code coded", "code decoded", code),
+        ("picture coded", "picture decoded", picture),
+        ("noise coded", "noise decoded", noise),
+    ] {
+        all.extend(coder(coded, decoded, &pixels));
+    }
+    all
+}
+
+/// Two equal frames are compared.
+fn scan() -> Workload {
+    let frame = noise(Size::new(1024, 512));
+    let units = frame.size().area();
+    let prepare = move || -> Job {
+        let (a, b) = (frame.clone(), frame.clone());
+        Box::new(move || diff(&a, &b, &a.size().rect().into()).area())
+    };
+    Workload { name: "equal frames compared", units, prepare: Box::new(prepare) }
+}
+
+/// Two frames are compared that differ here and there.
+fn scattered() -> Workload {
+    let a = noise(Size::new(1024, 512));
+    let mut b = a.clone();
+    let mut rng = Rng::new(8);
+    for _ in 0..40 {
+        b.fill(Rect::new(rng.below(1_000) as i32, rng.below(500) as i32, 9, 7), [1, 2, 3]);
+    }
+    let units = a.size().area();
+    let prepare = move || -> Job {
+        let (a, b) = (a.clone(), b.clone());
+        Box::new(move || {
+            let region: Region<Surf> = diff(&a, &b, &a.size().rect().into());
+            region.area() + region.rects().len() as u64
+        })
+    };
+    Workload { name: "unlike frames compared", units, prepare: Box::new(prepare) }
+}
+
+/// A page that went up is found to be a move.
+fn scrolled(page: &Pixels) -> Workload {
+    let before = page.clone();
+    let mut after = page.clone();
+    let size = before.size();
+    after.paste(&before.crop(Rect::new(0, 27, size.w, size.h - 27)), 0, 0);
+    let prepare = move || -> Job {
+        let (before, after) = (before.clone(), after.clone());
+        let mut encoder = Encoder::new(size, EncoderOptions::default());
+        let base = UpdateId(encode(&mut encoder, &before, UpdateId::BLANK, 1).len() as u32);
+        encoder.confirm(base);
+        Box::new(move || encode(&mut encoder, &after, base, 2).iter().map(|s| s.len() as u64).sum())
+    };
+    Workload { name: "scrolled page moved", units: size.area(), prepare: Box::new(prepare) }
+}
+
+/// Film's planes become pixels.
+fn colours() -> Workload {
+    let (w, h) = (640_usize, 64_usize);
+    let prepare = move || -> Job {
+        let mut rng = Rng::new(3);
+        let mut plane = |len: usize| (0..len).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
+        let (luma, blue, red) = (plane(w * h), plane(w * h / 2), plane(w * h / 2));
+        let mut out = vec![0_u8; w * h * 4];
+        Box::new(move || {
+            for y in 0..h {
+                let half = y * w / 2..(y + 1) * w / 2;
+                let row = &mut out[y * w * 4..(y + 1) * w * 4];
+                kernel::yuv::to_bgrx(&luma[y * w..(y + 1) * w], &blue[half.clone()], &red[half], row);
+            }
+            out.iter().map(|b| u64::from(*b)).step_by(997).sum()
+        })
+    };
+    Workload { name: "film to pixels", units: (w * h) as u64, prepare: Box::new(prepare) }
+}
+
+/// Two parity shards for eight.
+fn parity() -> Workload {
+    let prepare = || -> Job {
+        let mut rng = Rng::new(4);
+        let data: Vec<Vec<u8>> = (0..8).map(|_| (0..1_150).map(|_| rng.below(256) as u8).collect()).collect();
+        Box::new(move || telepane_protocol::fec::parity(&data, 2).iter().flatten().map(|b| u64::from(*b)).sum())
+    };
+    Workload { name: "parity of 8 shards", units: 8 * 1_150, prepare: Box::new(prepare) }
+}
+
+/// A picture that was never there is coded, and decoded.
+fn coder(coded: &'static str, decoded: &'static str, pixels: &Pixels) -> [Workload; 2] {
+    let size = pixels.size();
+    let (a, b) = (pixels.clone(), pixels.clone());
+    let code = move || -> Job {
+        let (pixels, mut encoder) = (a.clone(), Encoder::new(size, EncoderOptions::default()));
+        Box::new(move || encode(&mut encoder, &pixels, UpdateId::BLANK, 1).iter().map(|s| s.len() as u64).sum())
+    };
+    let decode = move || -> Job {
+        let mut encoder = Encoder::new(size, EncoderOptions::default());
+        let slices = encode(&mut encoder, &b, UpdateId::BLANK, 1);
+        let mut decoder = Decoder::new(size);
+        Box::new(move || slices.iter().map(|s| decoder.apply(s).map_or(0, |a| a.changed.area())).sum())
+    };
+    [
+        Workload { name: coded, units: size.area(), prepare: Box::new(code) },
+        Workload { name: decoded, units: size.area(), prepare: Box::new(decode) },
+    ]
+}
+
+/// Codes all of `pixels` exactly against `base`; the slices.
+fn encode(encoder: &mut Encoder, pixels: &Pixels, base: UpdateId, version: u64) -> Vec<Vec<u8>> {
+    let version = Version(version);
+    let job = EncodeJob {
+        id: JobId(version.0),
+        surface: SurfaceId(0),
+        epoch: Epoch(1),
+        size: pixels.size(),
+        base,
+        first: base.next(),
+        items: vec![EncodeItem { rect: pixels.size().rect(), version, quality: Quality::EXACT }],
+        max_bytes: Bytes(64 << 20),
+        slice_bytes: Bytes(9_000),
+    };
+    let done = encoder.encode(&job, pixels, version);
+    done.map_or_else(|_| Vec::new(), |done| done.slices.into_iter().map(|s| s.bytes).collect())
+}
+
+/// The first frame of a recording in this folder, as much of it as fits.
+#[expect(clippy::expect_used, reason = "a bench without its recording measures nothing")]
+fn recorded(name: &str, most: Size<Surf>) -> Pixels {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name);
+    let mut replay = Replay::open(&path, false).expect("the recording is committed");
+    while !matches!(replay.poll(Stamp::from_micros(0)), Ok(Some(Event::Frame(_)))) {}
+    let pixels = replay.pixels();
+    let size = pixels.size();
+    pixels.crop(Rect::new(0, 0, size.w.min(most.w), size.h.min(most.h)))
+}
+
+fn noise(size: Size<Surf>) -> Pixels {
+    let (mut pixels, mut rng) = (Pixels::new(size), Rng::new(2));
+    for y in 0..size.h {
+        for px in pixels.row_mut(0, y, size.w).chunks_exact_mut(4) {
+            px[..3].copy_from_slice(&rng.next_u64().to_le_bytes()[..3]);
+        }
+    }
+    pixels
+}
+
+#[cfg(test)]
+mod tests {
+    /// A coder that refused its job would count as very quick.
+    #[test]
+    fn every_workload_does_something() {
+        for w in super::all() {
+            let did = (w.prepare)()();
+            assert!(did > 0 || w.name == "equal frames compared", "{} did nothing", w.name);
+        }
+    }
+}

@@ -12,6 +12,7 @@
 pub mod bench;
 pub mod build;
 pub mod clock;
+pub mod counts;
 pub mod demo;
 pub mod doctor;
 pub mod fuzz;

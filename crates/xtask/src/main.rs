@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{Exit, bench, demo, doctor, fuzz, layers, plot, proc, spec, test};
+use xtask::{Exit, bench, counts, demo, doctor, fuzz, layers, plot, proc, spec, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Telepane's chores", disable_help_subcommand = true)]
@@ -29,11 +29,12 @@ enum Chore {
     },
     /// Fuzz one target, or list the targets
     Fuzz(fuzz::Args),
-    /// Draw a journal as an SVG beside it
+    /// Draw a journal, or both sides' of one session, as an SVG beside it
     Plot {
-        /// A journal, as `--notes` and the simulator write it
-        journal: PathBuf,
-        /// Where to write; `<journal>.svg` when left out
+        /// Journals, as `--notes` and the simulator write them
+        #[arg(required = true)]
+        journals: Vec<PathBuf>,
+        /// Where to write; the first's name with `.svg` when left out
         #[arg(long)]
         out: Option<PathBuf>,
     },
@@ -41,6 +42,12 @@ enum Chore {
     Replay {
         /// A plan saved with SIM_SAVE
         plan: PathBuf,
+    },
+    /// Count the instructions of kernels and coders with callgrind, against benches/instructions.json
+    Counts {
+        /// Commit them as the new baseline
+        #[arg(long)]
+        bless: bool,
     },
     /// Hold the numbered sentences of protocol-spec against code and tests
     Spec,
@@ -58,8 +65,9 @@ fn main() -> ExitCode {
         Chore::Ci(args) => test::run(&args, test::Extent::Ci),
         Chore::Bench { args } => bench::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
-        Chore::Plot { journal, out } => plot::run(&journal, out.as_deref()),
+        Chore::Plot { journals, out } => plot::run(&journals, out.as_deref()),
         Chore::Replay { plan } => bench::replay(&plan),
+        Chore::Counts { bless } => counts::run(bless),
         Chore::Spec => spec::run(),
         Chore::Layers => layers::run(),
         Chore::Doctor => doctor::run(),

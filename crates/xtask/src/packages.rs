@@ -83,9 +83,19 @@ pub const TABLE: &[Group] = &[
     },
     Group {
         purpose: Purpose::Tests,
-        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks and Wayland sessions",
-        megabytes: 61,
-        names: &["mesa-vulkan-drivers", "xsel", "x11-xkb-utils", "iproute2", "util-linux", "weston", "xwayland"],
+        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks and Wayland sessions, and to count instructions",
+        // valgrind alone is 80 of them, with libc6-dbg.
+        megabytes: 141,
+        names: &[
+            "mesa-vulkan-drivers",
+            "xsel",
+            "x11-xkb-utils",
+            "iproute2",
+            "util-linux",
+            "weston",
+            "xwayland",
+            "valgrind",
+        ],
     },
     Group {
         purpose: Purpose::Peers,

@@ -1,4 +1,7 @@
-//! `cargo xtask plot JOURNAL`: pace, share, queue and the rare events of a journal over time, as one SVG.
+//! `cargo xtask plot JOURNAL…`: rate, capacity, queue, ages and the rare events of journals over time, as one SVG.
+//!
+//! A host's and a viewer's journal of one session go into one picture: what the viewer says of each frame (when it was
+//! captured, and how old it was when shown) relates its clock to the host's.
 //!
 //! A journal is lines; a line begins with its time and then names a note and its figures. Read are the note's own
 //! debug form (`1234567 Budget { pace: 20000kbit/s, queue: 3.100ms, … }`), `key=value` pairs, and one JSON
@@ -13,22 +16,35 @@ use anyhow::{Context, Result, bail};
 
 use crate::sources;
 
-/// Draws `journal` beside itself, or to `out`.
+/// Draws `journals` beside the first of them, or to `out`.
 ///
 /// # Errors
-/// When it cannot be read, holds nothing to draw, or the picture cannot be written.
-pub fn run(journal: &Path, out: Option<&Path>) -> Result<()> {
-    let text = sources::read(journal)?;
-    let version =
-        text.lines().next().and_then(|line| line.strip_prefix("telepane-notes ")).map(|rest| rest.split(' ').next());
-    if version.is_some_and(|version| version != Some("1")) {
-        bail!("{} was written by a newer Telepane; draw it with that one's xtask", journal.display());
+/// When one cannot be read, none holds anything to draw, or the picture cannot be written.
+pub fn run(journals: &[PathBuf], out: Option<&Path>) -> Result<()> {
+    let first = journals.first().context("no journal")?;
+    let mut story = Story::default();
+    for journal in journals {
+        let text = sources::read(journal)?;
+        let header = text.lines().next().and_then(|line| line.strip_prefix("telepane-notes "));
+        if header.is_some_and(|rest| rest.split(' ').next() != Some("1")) {
+            bail!("{} was written by a newer Telepane; draw it with that one's xtask", journal.display());
+        }
+        let ahead = match header {
+            Some(rest) if rest.ends_with("viewer") && journals.len() > 1 => clocks(&text).with_context(|| {
+                format!(
+                    "{} shows no frame, so nothing relates its clock to the host's; draw it alone",
+                    journal.display()
+                )
+            })?,
+            _ => 0.0,
+        };
+        story.add(&text, ahead);
     }
-    let story = Story::read(&text);
+    story.finish();
     if story.series.is_empty() && story.events.is_empty() {
-        bail!("{} holds no line of a journal; --notes FILE writes one", journal.display());
+        bail!("{} holds no line of a journal; --notes FILE writes one", first.display());
     }
-    let out: PathBuf = out.map_or_else(|| journal.with_extension("svg"), Path::to_path_buf);
+    let out: PathBuf = out.map_or_else(|| first.with_extension("svg"), Path::to_path_buf);
     std::fs::write(&out, story.svg()).with_context(|| format!("{} cannot be written", out.display()))?;
     let events: usize = story.events.values().map(Vec::len).sum();
     let points: usize = story.series.values().map(Vec::len).sum();
@@ -43,32 +59,64 @@ struct Story {
     series: BTreeMap<String, Vec<(f64, f64)>>,
     /// When each kind of note happened.
     events: BTreeMap<String, Vec<f64>>,
+    /// Bytes of slices sent, by the tenth of a second.
+    sent: BTreeMap<u64, f64>,
     passed_over: usize,
 }
 
 impl Story {
+    #[cfg(test)]
     fn read(text: &str) -> Story {
         let mut story = Story::default();
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        story.add(text, 0.0);
+        story.finish();
+        story
+    }
+
+    /// Adds a journal whose clock is so many seconds behind the picture's.
+    fn add(&mut self, text: &str, ahead: f64) {
+        for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("telepane-notes ")) {
             let Some((at, rest)) = time(line) else {
-                story.passed_over += 1;
+                self.passed_over += 1;
                 continue;
             };
+            let at = at + ahead;
             let kind = kind(rest);
             for (key, value) in figures(rest) {
+                let key = match (kind, key) {
+                    (Some("Shown"), "age") => "frame",
+                    (Some("Injected"), "age") => "input",
+                    _ => key,
+                };
+                if kind == Some("SliceSent") && key == "bytes" {
+                    *self.sent.entry((at / BIN) as u64).or_default() += value;
+                }
                 if DRAWN.iter().any(|(_, keys)| keys.contains(&key)) {
-                    story.series.entry(key.to_owned()).or_default().push((at, value));
+                    self.series.entry(key.to_owned()).or_default().push((at, value));
                 }
             }
             if let Some(kind) = kind {
-                story.events.entry(kind.to_owned()).or_default().push(at);
+                self.events.entry(kind.to_owned()).or_default().push(at);
             }
         }
-        // What happens all the time is no event; what it measures is drawn above.
+    }
+
+    fn finish(&mut self) {
+        // What happens all the time is no event; what it measures is drawn.
         for usual in USUAL {
-            story.events.remove(*usual);
+            self.events.remove(*usual);
         }
-        story
+        let mut rate = Vec::new();
+        for (bin, bytes) in std::mem::take(&mut self.sent) {
+            let (from, to) = (bin as f64 * BIN, (bin + 1) as f64 * BIN);
+            if rate.last().is_some_and(|(at, _)| *at == from) {
+                rate.pop();
+            }
+            rate.extend([(from, bytes * 8.0 / 1e3 / BIN), (to, 0.0)]);
+        }
+        if !rate.is_empty() {
+            self.series.insert("sent".to_owned(), rate);
+        }
     }
 
     fn svg(&self) -> String {
@@ -128,6 +176,16 @@ impl Story {
     }
 }
 
+/// How far a viewer's clock is behind the host's in seconds, by the first frame it showed.
+fn clocks(text: &str) -> Option<f64> {
+    text.lines().find_map(|line| {
+        let (at, rest) = time(line).filter(|(_, rest)| kind(rest) == Some("Shown"))?;
+        let captured: f64 = rest.split_once("captured: host:")?.1.split([',', ' ']).next()?.parse().ok()?;
+        let age = figures(rest).find(|(key, _)| *key == "age")?.1;
+        Some(captured + age / 1e3 - at)
+    })
+}
+
 /// A line's time in seconds, and what follows it.
 fn time(line: &str) -> Option<(f64, &str)> {
     let line = line.trim_start();
@@ -174,14 +232,18 @@ fn escape(text: &str) -> String {
 
 /// The panels from the top: a title and the figures drawn in it.
 const DRAWN: &[(&str, &[&str])] = &[
-    ("rate, as noted (kbit/s)", &["pace", "share", "capacity"]),
-    ("queue, as noted (ms)", &["queue"]),
-    ("input's age, as noted (ms)", &["age"]),
+    ("kbit/s: slices sent, the path's capacity as the controller takes it (pace), the coder's share", RATE),
+    ("the path's queue, ms", &["queue"]),
+    ("a frame's age when shown, ms", &["frame"]),
+    ("an input's age when injected, ms", &["input"]),
     ("slice, bytes", &["bytes"]),
 ];
+const RATE: &[&str] = &["sent", "pace", "share", "capacity"];
+/// What was sent is drawn by so many seconds.
+const BIN: f64 = 0.1;
 
 /// Kinds that come with every packet.
-const USUAL: &[&str] = &["Budget", "SliceSent", "Applied", "Injected"];
+const USUAL: &[&str] = &["Budget", "SliceSent", "Applied", "Injected", "Shown"];
 
 const LEFT: f64 = 140.0;
 const WIDTH: f64 = 900.0;
@@ -205,6 +267,25 @@ mod tests {
             assert_eq!(story.series["pace"], [(1.5, 20000.0)], "{line}");
             assert_eq!(story.series["queue"], [(1.5, 3.1)], "{line}");
         }
+    }
+
+    #[test]
+    fn a_viewers_journal_goes_onto_the_hosts_clock() {
+        let viewer = "telepane-notes 1 viewer\n90000000 Applied { id: UpdateId(1) }\n90000500 Shown { captured: host:7.000000, age: 25.000ms }\n";
+        let ahead = clocks(viewer).unwrap();
+        assert!((ahead - (7.025 - 90.0005)).abs() < 1e-6, "{ahead}");
+        let mut story = Story::default();
+        story.add(
+            "telepane-notes 1 host\n6950000 SliceSent { id: UpdateId(1), base: UpdateId(0), bytes: Bytes(1250) }\n",
+            0.0,
+        );
+        story.add(viewer, ahead);
+        story.finish();
+        assert!((story.series["frame"][0].0 - 7.025).abs() < 1e-6);
+        assert_eq!(story.series["frame"][0].1, 25.0);
+        let (at, kbps) = story.series["sent"][0];
+        assert!((at - 6.9).abs() < 1e-9 && (kbps - 100.0).abs() < 1e-9, "{at} {kbps}");
+        assert_eq!(story.passed_over, 0);
     }
 
     #[test]

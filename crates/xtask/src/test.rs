@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask ci`: what CI runs, in order, on any machine.
 //!
 //! The steps: packages, format, lints, build, tests (unit, properties, vectors, scenarios, the replay of every fuzz
-//! corpus, real X servers), spec, layers, licences, the virtual benches against their baselines. A step that fails does not keep the others from running, only
+//! corpus, real X servers), spec, layers, licences, the virtual benches and the counts of instructions against their baselines. A step that fails does not keep the others from running, only
 //! from passing. Everything a step printed stands in `target/xtask/<step>.log`; what is said here is short, except
 //! that the test harness's `test result:` lines always reach standard output.
 
@@ -17,7 +17,7 @@ use crate::packages::{self, Purpose, on_path};
 use crate::proc::{self, Line};
 use crate::progress::Progress;
 use crate::steps::{Outcome, Report};
-use crate::{bench, layers, licences, spec, tree};
+use crate::{bench, counts, layers, licences, spec, tree};
 
 /// How much is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,7 @@ pub fn run(args: &Args, extent: Extent) -> Result<()> {
     report_of("licences", &mut || licences::check(root).map(Outcome::Passed))?;
     if built {
         report_of("virtual", &mut || bench::check_virtual(root))?;
+        report_of("counts", &mut || counts::check(root))?;
     }
     report.end()
 }
