@@ -1,7 +1,7 @@
 //! The kernels and coders alone, on small pictures that are the same every time.
 //!
 //! One list of workloads has two readers: `cargo bench -p telepane-benches` times them with criterion, and the program
-//! `counted` runs each once under callgrind, whose instruction counts `cargo xtask counts` holds against
+//! `counted` runs one under callgrind, whose instruction counts `cargo xtask counts` holds against
 //! `benches/instructions.json`. Text comes from the recordings beside this, pictures and noise are invented.
 
 use std::path::Path;
@@ -154,6 +154,7 @@ fn encode(encoder: &mut Encoder, pixels: &Pixels, base: UpdateId, version: u64) 
         items: vec![EncodeItem { rect: pixels.size().rect(), version, quality: Quality::EXACT }],
         max_bytes: Bytes(64 << 20),
         slice_bytes: Bytes(9_000),
+        pictures: Default::default(),
     };
     let done = encoder.encode(&job, pixels, version);
     done.map_or_else(|_| Vec::new(), |done| done.slices.into_iter().map(|s| s.bytes).collect())

@@ -1,5 +1,5 @@
-//! Runs every workload once, each inside [`counted_work`], which callgrind is told to count; then says their names in
-//! order and what this processor offers, for `cargo xtask counts`.
+//! Runs a workload once inside [`counted_work`], which callgrind is told to count; without a number it names all of them
+//! and says what this processor offers. For `cargo xtask counts`.
 
 /// Callgrind counts from here until it returns.
 #[inline(never)]
@@ -8,10 +8,16 @@ fn counted_work(job: telepane_benches::Job) -> u64 {
 }
 
 fn main() {
-    for workload in telepane_benches::all() {
-        let job = (workload.prepare)();
-        let did = counted_work(job);
-        println!("work {} {} {did}", workload.units, workload.name);
+    let all = telepane_benches::all();
+    if let Some(number) = std::env::args().nth(1) {
+        if let Some(workload) = number.parse::<usize>().ok().and_then(|n| all.get(n)) {
+            let job = (workload.prepare)();
+            println!("did {}", counted_work(job));
+        }
+        return;
+    }
+    for workload in &all {
+        println!("work {} {}", workload.units, workload.name);
     }
     #[cfg(target_arch = "x86_64")]
     {
