@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::Read;
 use telepane_codec::colour::{to_bgrx, to_i420};
 use telepane_codec::h264::{H264Decoder, H264Encoder, I420};
-use telepane_codec::{Decoder, Encoder, EncoderOptions, diff};
+use telepane_codec::{Decoder, Encoder, EncoderOptions, diff, film};
 use telepane_model::{Bytes, EncodeItem, EncodeJob, Pixels, Quality, Rect, Region, Size, Surf, UpdateId, Version};
 
 type Failure = Box<dyn std::error::Error>;
@@ -159,6 +159,7 @@ fn raise(files: &[String], options: EncoderOptions) -> Result<(), Failure> {
                     first: base.next(),
                     items: vec![EncodeItem { rect: size.rect(), version: Version(version), quality: Quality::EXACT }],
                     max_bytes: Bytes(50_000),
+                    film_bytes: Bytes(50_000),
                     slice_bytes: Bytes(9_000),
                     pictures: Default::default(),
                 };
@@ -210,7 +211,7 @@ fn play(file: &str, film: Option<Rect<Surf>>, share: u64) -> Result<(), Failure>
     let [first, second, ..] = &frames[..] else { return Err("no film".into()) };
     let (size, rect) = (first.size(), film.filter(|r| !r.is_empty()).unwrap_or_else(|| region(first, second)));
     let (mut encoder, mut decoder) = (Encoder::new(size, EncoderOptions::default()), Decoder::new(size));
-    let mut alone = H264Encoder::new(rect.w, rect.h, share * 240, 30.0).ok_or("openh264 refuses")?;
+    let mut alone = H264Encoder::new(rect.w, rect.h, share * 240, 30.0, film::FINEST).ok_or("openh264 refuses")?;
     let mut shown = H264Decoder::new().ok_or("openh264 refuses")?;
     let (mut padded, mut picture, mut screen) = (Vec::new(), I420::default(), Pixels::new(size));
     let (mut codes, mut decodes, mut codes_alone, mut bytes, mut bytes_alone) =
@@ -230,6 +231,7 @@ fn play(file: &str, film: Option<Rect<Surf>>, share: u64) -> Result<(), Failure>
             first: base.next(),
             items: vec![EncodeItem { rect, version, quality: Quality::FILM }],
             max_bytes: Bytes(share),
+            film_bytes: Bytes(share),
             slice_bytes: Bytes(9600),
             pictures: Default::default(),
         };
@@ -327,6 +329,7 @@ fn replay(
             first: base.next(),
             items,
             max_bytes: Bytes(if film.is_some() { 25_000 } else { u64::MAX }),
+            film_bytes: Bytes(if film.is_some() { 25_000 } else { u64::MAX }),
             slice_bytes: Bytes(slice_bytes),
             pictures: Default::default(),
         };

@@ -214,6 +214,7 @@ fn link(name: &str, newest: &Pixels, rate: u64) -> Result<(), Failure> {
             first: base.next(),
             items: vec![EncodeItem { rect: size.rect(), version: Version(1), quality: Quality::EXACT }],
             max_bytes: Bytes(rate / 8 / 60),
+            film_bytes: Bytes(rate / 8 / 60),
             slice_bytes: Bytes((rate / 8 / 100).max(1200)),
             pictures: Default::default(),
         };

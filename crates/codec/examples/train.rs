@@ -116,6 +116,7 @@ fn watch(path: &str, recorder: &mut Recorder) -> Result<(), Failure> {
             first: base.next(),
             items: vec![EncodeItem { rect: size.rect(), version, quality: Quality::EXACT }],
             max_bytes: Bytes(u64::MAX),
+            film_bytes: Bytes(u64::MAX),
             slice_bytes: Bytes(9600),
             pictures: Default::default(),
         };

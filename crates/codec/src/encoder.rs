@@ -17,7 +17,7 @@ mod tiles;
 pub use slots::{SlotMap, SlotWas};
 
 use crate::exact::ExactCoder;
-use crate::film::FilmEncoder;
+use crate::film::{FINEST, FilmEncoder, FilmFrame};
 use crate::history::{History, Undo};
 use crate::picture::Layer;
 use crate::plan::{Dirty, Work, cut, plan};
@@ -50,6 +50,8 @@ pub struct EncoderOptions {
     pub moves: bool,
     /// Code film items as H.264; without it they are coded exactly.
     pub film: bool,
+    /// The finest quantiser of film, 1 to 51: how good it becomes where the link would carry more ([`FINEST`]).
+    pub film_finest: u8,
     /// The ops that the viewer has, by their kinds' bits ([`kind`]). FILL, MOVE and EXACT are never left out.
     pub ops: u64,
     /// Bytes of tile cache that were agreed on; 0 is none.
@@ -65,6 +67,7 @@ impl Default for EncoderOptions {
             undo_limit: Bytes(64 << 20),
             moves: true,
             film: true,
+            film_finest: FINEST,
             ops: u64::MAX,
             cache: Bytes(64 << 20),
             slice_pixels: u64::MAX,
@@ -107,6 +110,8 @@ pub struct Encoder {
     history: History,
     exact: ExactCoder,
     film: FilmEncoder,
+    /// A frame of which not everything is in slices.
+    filming: Option<FilmFrame>,
     mover: Mover,
     pictures: Box<Pictures>,
     tiles: Tiles,
@@ -154,6 +159,8 @@ struct Run<'a> {
     next: UpdateId,
     used: u64,
     max_bytes: u64,
+    /// What a film frame may take.
+    film_bytes: u64,
     slice_bytes: usize,
     /// Nothing was overwritten yet, so what the tiles show can still be kept.
     may_keep: bool,
@@ -178,7 +185,8 @@ impl Encoder {
             sent: Pixels::new(size),
             history: History::new(options.undo_limit),
             exact: ExactCoder::default(),
-            film: FilmEncoder::default(),
+            film: FilmEncoder::new(options.film_finest),
+            filming: None,
             mover: Mover::default(),
             pictures: Box::default(),
             tiles: Tiles::new(grid),
@@ -224,7 +232,8 @@ impl Encoder {
                 return Err(BaseGone { base: job.base });
             }
             self.tiles.forget_shown();
-            self.film.lost();
+            self.film.lost(job.base);
+            self.filming = None;
             self.lane_lost = true;
         }
         let mut run = Run {
@@ -232,6 +241,7 @@ impl Encoder {
             next: job.first,
             used: 0,
             max_bytes: job.max_bytes.0,
+            film_bytes: job.film_bytes.0,
             slice_bytes: usize::try_from(job.slice_bytes.0).unwrap_or(usize::MAX).min(limits::SLICE_BYTES),
             may_keep: true,
             goes_on,
@@ -318,6 +328,7 @@ impl Encoder {
     pub fn confirm(&mut self, applied: UpdateId) {
         self.confirmed = self.confirmed.max(applied);
         self.history.confirm(applied);
+        self.film.confirm(applied);
     }
 
     /// What the viewer's slots surely hold whatever it applied of what is not confirmed, for the next epoch's encoder.
@@ -346,7 +357,8 @@ impl Encoder {
     /// What is coded from here on refers to nothing but the framebuffer, so that another viewer that holds the same
     /// pixels can follow.
     pub fn start_anew(&mut self) {
-        self.film.lost();
+        self.film.begin_anew();
+        self.filming = None;
         self.lane_lost = true;
         self.slots.forget();
     }
@@ -358,7 +370,6 @@ impl Encoder {
         fork.sent = sent;
         fork.history = History::at(base, self.options.undo_limit);
         fork.confirmed = base;
-        fork.film.lost();
         fork.lane_lost = true;
         Some(fork)
     }
@@ -389,6 +400,7 @@ impl Encoder {
     /// Which wanted tiles differ, and which film regions have a frame to send; tiles that do not differ are answered.
     fn survey(&mut self, job: &EncodeJob, run: &mut Run<'_>) -> (Vec<Dirty>, Vec<(usize, Rect<Surf>)>) {
         self.tiles.begin();
+        self.drop_stale_frame(job);
         let (mut films, mut dirty) = (Vec::new(), Vec::new());
         for (item, wanted) in job.items.iter().enumerate() {
             let rect = wanted.rect.intersect(self.grid.size().rect());
@@ -401,7 +413,7 @@ impl Encoder {
                 self.tiles.want(*at);
                 self.tiles.doubt(*at);
             }
-            if !self.same(run.newest, rect) {
+            if self.is_filming(rect) || !self.same(run.newest, rect) {
                 films.push((item, rect));
             } else {
                 let states: Vec<_> = tiles.into_iter().filter_map(|at| self.state(at, run, 0)).collect();
@@ -626,14 +638,14 @@ impl Encoder {
         // Exact is what compares equal, never what the bookkeeping believes.
         let exact = self.same(run.newest, self.grid.rect(at));
         debug_assert!(exact || !self.tiles.is_exact(at), "{at:?} is not exact");
-        let quality = if exact {
-            Quality::EXACT
-        } else if self.tiles.is_filmed(at, stamp) {
-            Quality::FILM
-        } else {
-            self.tiles.layer_of(at, stamp).map_or(Quality::NONE, Layer::quality)
+        let now = run.answer.version;
+        let (version, quality) = match self.tiles.filmed(at, stamp) {
+            _ if exact => (now, Quality::EXACT),
+            // A frame may have been coded before what is newest now.
+            Some(version) => (version, Quality::FILM),
+            None => (now, self.tiles.layer_of(at, stamp).map_or(Quality::NONE, Layer::quality)),
         };
-        Some(TileState { at, version: run.answer.version, quality, class: self.tiles.class(at) })
+        Some(TileState { at, version, quality, class: self.tiles.class(at) })
     }
 
     /// Whether `rect`, which lies inside the surface, shows the newest pixels.

@@ -81,6 +81,7 @@ pub fn roundtrip(bytes: &[u8]) {
             first: UpdateId(first),
             items: vec![film, rest],
             max_bytes: Bytes(u64::from(side) * 64),
+            film_bytes: Bytes(u64::from(side) * 64),
             slice_bytes: Bytes(slice_bytes),
             pictures: Default::default(),
         };

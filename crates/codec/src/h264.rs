@@ -1,12 +1,17 @@
 //! openh264 behind a small safe wrapper: one encoder, one decoder.
 //!
-//! The crate's safe API lacks changes of the bit rate, so the raw one is used here and nowhere else. The encoder makes
+//! The crate's safe API lacks changes of the bit rate, a least quantiser and long-term references, so the raw one is
+//! used here and nowhere else. The encoder makes
 //! constrained baseline (its own decoder holds a frame of the higher profiles back), in camera mode, with one thread and
 //! no load balancing (its runs would differ), one slice a frame, and no frame is ever skipped: the frame is the unit of
 //! loss, and rate is the planner's business. The decoder conceals nothing: what is not whole is refused.
+//!
+//! Every few frames the encoder marks one as a long-term reference, which both ends keep. Who codes says when one has
+//! arrived ([`H264Encoder::arrived`]); after a loss the next frame is made from the last one that did
+//! ([`H264Encoder::lost`]), where others would need a key frame.
 #![allow(unsafe_code)]
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_int, c_uint, c_void};
 use openh264_sys2 as sys;
 use sys::source::APILoader;
 
@@ -58,16 +63,30 @@ pub struct H264Encoder {
     frames: i64,
 }
 
+/// A frame that was marked as a long-term reference, as its stream names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    key: c_int,
+    frame: c_int,
+}
+
 // SAFETY: the encoder is a C++ object without thread-local state; it is used through `&mut` only, and one thread is
 // asked for, so nothing else touches it.
 unsafe impl Send for H264Encoder {}
 
 /// The bit rates that openh264 is asked for: below, it starves; above, its levels end.
 const RATES: core::ops::RangeInclusive<u64> = 100_000..=60_000_000;
+/// The quantisers of H.264; those of openh264's own control end at 51 too.
+const QUANTISERS: core::ops::RangeInclusive<u8> = 1..=51;
+/// Frames from one long-term reference to the next at least: a quarter of a second. It waits for the one before to arrive.
+const MARK_EVERY: u32 = 8;
+/// Two long-term references, one of which is on its way, and the frame before.
+const REFERENCES: c_int = 3;
 
 impl H264Encoder {
-    /// An encoder for `w` by `h` (even) at `bps` bits and `hz` frames a second. None if openh264 refuses.
-    pub fn new(w: u32, h: u32, bps: u64, hz: f32) -> Option<Self> {
+    /// An encoder for `w` by `h` (even) at `bps` bits and `hz` frames a second, but never finer than the quantiser
+    /// `finest`: what the rate allows beyond that is not used. None if openh264 refuses.
+    pub fn new(w: u32, h: u32, bps: u64, hz: f32, finest: u8) -> Option<Self> {
         let mut raw = core::ptr::null_mut();
         // SAFETY: `raw` is a valid place for the pointer that the call makes.
         let made = unsafe { APILoader::WelsCreateSVCEncoder(&mut raw) };
@@ -94,14 +113,17 @@ impl H264Encoder {
         (p.iTemporalLayerNum, p.iSpatialLayerNum) = (1, 1);
         p.iComplexityMode = sys::LOW_COMPLEXITY;
         p.uiIntraPeriod = 0;
-        p.iNumRefFrame = 1;
+        p.iNumRefFrame = REFERENCES;
+        (p.iMinQp, p.iMaxQp) =
+            (finest.clamp(*QUANTISERS.start(), *QUANTISERS.end()).into(), (*QUANTISERS.end()).into());
         p.eSpsPpsIdStrategy = sys::CONSTANT_ID;
         p.iEntropyCodingModeFlag = 0;
         p.bEnableFrameSkip = false;
         p.iMultipleThreadIdc = 1;
         p.bUseLoadBalancing = false;
         p.bEnableSceneChangeDetect = false;
-        p.bEnableLongTermReference = false;
+        p.bEnableLongTermReference = true;
+        p.iLtrMarkPeriod = MARK_EVERY;
         let layer = &mut p.sSpatialLayers[0];
         (layer.iVideoWidth, layer.iVideoHeight) = (w as c_int, h as c_int);
         layer.fFrameRate = hz;
@@ -126,10 +148,10 @@ impl H264Encoder {
         Some(new)
     }
 
-    /// From the next frame on code at `bps` bits a second; changes under an eighth are not worth it.
+    /// From the next frame on code at `bps` bits a second; changes under a 32nd are not worth it.
     pub fn rate(&mut self, bps: u64) {
         let bps = bps.clamp(*RATES.start(), *RATES.end());
-        if bps.abs_diff(self.bps) * 8 > self.bps {
+        if bps.abs_diff(self.bps) * 32 > self.bps {
             let mut info = sys::SBitrateInfo { iLayer: sys::SPATIAL_LAYER_ALL, iBitrate: bps as c_int };
             if self.option(sys::ENCODER_OPTION_BITRATE, &mut info) {
                 self.bps = bps;
@@ -179,6 +201,36 @@ impl H264Encoder {
         out.len() > start
     }
 
+    /// The other end has the frame with this mark: the frames after a loss may refer to it.
+    pub fn arrived(&mut self, mark: Mark) {
+        self.answer(mark, sys::LTR_MARKING_SUCCESS);
+    }
+
+    /// The other end lacks the last frames, perhaps the one with this mark too: the next one refers to the last
+    /// long-term reference that arrived. The last key frame, `key`, counts for one, and must have arrived.
+    pub fn lost(&mut self, key: c_int, mark: Option<Mark>) {
+        mark.into_iter().for_each(|mark| self.answer(mark, sys::LTR_MARKING_FAILED));
+        // No number of a frame: whatever came after the reference is lost.
+        let mut request = sys::SLTRRecoverRequest {
+            uiFeedbackType: sys::LTR_RECOVERY_REQUEST as c_uint,
+            uiIDRPicId: key as c_uint,
+            iLastCorrectFrameNum: 0,
+            iCurrentFrameNum: -1,
+            iLayerId: 0,
+        };
+        self.option(sys::ENCODER_LTR_RECOVERY_REQUEST, &mut request);
+    }
+
+    fn answer(&mut self, mark: Mark, how: core::ffi::c_int) {
+        let mut answer = sys::SLTRMarkingFeedback {
+            uiFeedbackType: how as c_uint,
+            uiIDRPicId: mark.key as c_uint,
+            iLTRFrameNum: mark.frame,
+            iLayerId: 0,
+        };
+        self.option(sys::ENCODER_LTR_MARKING_FEEDBACK, &mut answer);
+    }
+
     fn vtbl(&self) -> Option<&sys::ISVCEncoderVtbl> {
         // SAFETY: `raw` was made by WelsCreateSVCEncoder and is destroyed by drop only; its first word points to the
         // table of functions, which lives as long as the library.
@@ -190,7 +242,7 @@ impl H264Encoder {
         let Some(set) = self.vtbl().and_then(|v| v.SetOption) else { return false };
         let value: *mut T = value;
         // SAFETY: `raw` is a live encoder; the value is valid for the call and of the option's type: the callers are
-        // the three above, with an int, an int and an SBitrateInfo.
+        // those above, with two ints, an SBitrateInfo, an SLTRRecoverRequest and an SLTRMarkingFeedback.
         unsafe { set(self.raw, option, value.cast::<c_void>()) == 0 }
     }
 }
@@ -209,6 +261,17 @@ impl Drop for H264Encoder {
 /// An H.264 decoder.
 pub struct H264Decoder {
     raw: *mut sys::ISVCDecoder,
+    /// Where the last picture stands in the decoder's memory, until it decodes again.
+    shown: Option<Shown>,
+}
+
+/// Planes with their sizes in bytes, as the decoder keeps them.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    w: u32,
+    h: u32,
+    planes: [(*const u8, usize); 3],
+    strides: [usize; 2],
 }
 
 // SAFETY: as for the encoder: no thread-local state, used through `&mut` only.
@@ -223,7 +286,7 @@ impl H264Decoder {
         if made != 0 || raw.is_null() {
             return None;
         }
-        let new = Self { raw };
+        let new = Self { raw, shown: None };
         let mut p = sys::SDecodingParam { eEcActiveIdc: sys::ERROR_CON_DISABLE, ..Default::default() };
         p.uiTargetDqLayer = u8::MAX;
         p.sVideoProperty.eVideoBsType = sys::VIDEO_BITSTREAM_AVC;
@@ -243,6 +306,7 @@ impl H264Decoder {
     ///
     /// The stream's sizes must have been checked before ([`crate::sps::check`]): openh264 allocates by them.
     pub fn decode(&mut self, frame: &[u8]) -> Option<Picture<'_>> {
+        self.shown = None;
         let len = c_int::try_from(frame.len()).ok()?;
         let mut planes = [core::ptr::null_mut::<u8>(); 3];
         let mut info = sys::SBufferInfo::default();
@@ -262,16 +326,40 @@ impl H264Decoder {
             return None;
         }
         let len = |stride: usize, w: usize, h: usize| stride * (h - 1) + w;
+        let [y, u, v] = planes.map(<*mut u8>::cast_const);
+        let chroma = len(strides[1], cw, ch);
+        let planes = [(y, len(strides[0], w as usize, h as usize)), (u, chroma), (v, chroma)];
+        self.shown = Some(Shown { w, h, planes, strides });
+        self.picture()
+    }
+
+    /// The picture that was decoded last, if the last call decoded one.
+    pub fn picture(&self) -> Option<Picture<'_>> {
+        let Shown { w, h, planes, strides } = self.shown?;
         // SAFETY: the decoder keeps `h` rows of luma and half as many of chroma at these strides until its next call,
-        // which needs `&mut self` and so ends the borrow.
-        let planes = unsafe {
-            [
-                core::slice::from_raw_parts(planes[0], len(strides[0], w as usize, h as usize)),
-                core::slice::from_raw_parts(planes[1], len(strides[1], cw, ch)),
-                core::slice::from_raw_parts(planes[2], len(strides[1], cw, ch)),
-            ]
-        };
+        // which needs `&mut self`: that ends the borrow, and `shown` is taken back before it.
+        let planes = planes.map(|(start, len)| unsafe { core::slice::from_raw_parts(start, len) });
         Some(Picture { w, h, planes, strides })
+    }
+
+    /// The long-term reference that the last frame marked, if it did.
+    pub fn mark(&mut self) -> Option<Mark> {
+        let marks = self.number(sys::DECODER_OPTION_LTR_MARKING_FLAG)? != 0;
+        let (key, frame) = (self.key()?, self.number(sys::DECODER_OPTION_LTR_MARKED_FRAME_NUM)?);
+        marks.then_some(Mark { key, frame })
+    }
+
+    /// The name of the last key frame.
+    pub fn key(&mut self) -> Option<c_int> {
+        self.number(sys::DECODER_OPTION_IDR_PIC_ID)
+    }
+
+    /// What an option that is a number says.
+    fn number(&mut self, option: sys::DECODER_OPTION) -> Option<c_int> {
+        let get = self.vtbl()?.GetOption?;
+        let mut value: c_int = 0;
+        // SAFETY: `raw` is a live decoder, and the callers' options are ints.
+        (unsafe { get(self.raw, option, (&raw mut value).cast::<c_void>()) } == 0).then_some(value)
     }
 
     fn vtbl(&self) -> Option<&sys::ISVCDecoderVtbl> {
@@ -307,7 +395,7 @@ mod tests {
     #[test]
     fn every_frame_comes_out_at_once_and_runs_are_alike() {
         let run = || {
-            let mut enc = H264Encoder::new(128, 64, 1_000_000, 30.0).unwrap();
+            let mut enc = H264Encoder::new(128, 64, 1_000_000, 30.0, 12).unwrap();
             let mut dec = H264Decoder::new().unwrap();
             let mut all = Vec::new();
             for n in 0..8 {
@@ -326,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_frame_without_its_reference_is_refused() {
-        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0).unwrap();
+        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0, 12).unwrap();
         let mut frames = Vec::new();
         for n in 0..3 {
             let mut frame = Vec::new();
@@ -342,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_picture_of_another_size_is_refused() {
-        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0).unwrap();
+        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0, 12).unwrap();
         assert!(!enc.encode(&mut picture(128, 64, 0), true, &mut Vec::new()));
     }
 }

@@ -10,7 +10,7 @@
 
 use crate::encoder::{BaseGone, Encoder, SlotMap};
 use std::collections::{BTreeMap, VecDeque};
-use telepane_model::{EncodeJob, EncodedSlice, EncodedSlices, Move, Pixels, Size, Surf, UpdateId, Version};
+use telepane_model::{EncodeJob, EncodedSlice, EncodedSlices, Move, Pixels, Rect, Size, Surf, UpdateId, Version};
 
 /// Slices kept for those behind, in bytes and in number; who is further behind leaves.
 const LOG_BYTES: u64 = 4 << 20;
@@ -103,6 +103,11 @@ impl Shared {
     /// Whether the others were given slices that `member` was not: its next answer is copied, not coded.
     pub fn is_behind(&self, member: Member) -> bool {
         self.members.get(&member).is_some_and(|c| c.tip() != self.tip)
+    }
+
+    /// Whether a job for a frame of `rect` only goes on with one that is coded.
+    pub fn is_filming(&self, rect: Rect<Surf>) -> bool {
+        self.encoder.is_filming(rect)
     }
 
     /// The surface's size.
@@ -266,7 +271,10 @@ impl Shared {
         let reaches = self.log.get(behind).is_some_and(|l| l.slice.base == at);
         let total: u64 = missed.clone().map(|l| l.slice.bytes.len() as u64).sum();
         let longest = missed.clone().map(|l| l.slice.bytes.len() as u64).max().unwrap_or(0);
-        if !reaches || total > job.max_bytes.0.saturating_mul(JOBS_BEHIND) || longest > job.slice_bytes.0 {
+        if !reaches
+            || total > job.max_bytes.max(job.film_bytes).0.saturating_mul(JOBS_BEHIND)
+            || longest > job.slice_bytes.0
+        {
             return Err(NotServed::OutOfStep);
         }
         let mut answer = EncodedSlices { job: job.id, ..EncodedSlices::default() };
@@ -321,7 +329,7 @@ mod tests {
     use crate::motion::tests::text;
     use crate::wire::kind;
     use crate::{Decoder, EncoderOptions};
-    use telepane_model::{Bytes, EncodeItem, Quality, Rect, Rng};
+    use telepane_model::{Bytes, EncodeItem, Quality, Rng};
 
     const SIZE: Size<Surf> = Size::new(300, 200);
 
@@ -346,6 +354,7 @@ mod tests {
                 size: SIZE,
                 items: vec![EncodeItem { rect: SIZE.rect(), version: Version(0), quality: Quality::EXACT }],
                 max_bytes: Bytes(max),
+                film_bytes: Bytes(max),
                 slice_bytes: Bytes(max.min(1100)),
                 pictures: Default::default(),
                 id: Default::default(),

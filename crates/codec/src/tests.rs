@@ -37,6 +37,7 @@ impl Bench {
             size: self.screen.size(),
             items,
             max_bytes: Bytes(max),
+            film_bytes: Bytes(max),
             slice_bytes: Bytes(slice),
             pictures: Default::default(),
             id: Default::default(),
@@ -241,7 +242,9 @@ fn check_states(answer: &EncodedSlices, sent: &Pixels, newest: &Pixels) {
     for (at, t) in last {
         let exact = sent.same(newest, grid.rect(at));
         assert_eq!(t.quality == Quality::EXACT, exact, "{at:?}");
-        assert_eq!(t.version, answer.version);
+        // A frame of film may have been coded for an earlier job.
+        let earlier = t.quality == Quality::FILM && t.version < answer.version;
+        assert!(t.version == answer.version || earlier);
     }
 }
 

@@ -6,7 +6,7 @@
 //! coded differently by another version and is checked in decode direction only.
 
 use crate::cache::{self, Run, Verb};
-use crate::film::{FilmEncoder, put_fragment};
+use crate::film::{FINEST, FilmEncoder};
 use crate::picture::{Layer, PictureCoder, Planes, Step};
 use crate::text::model::Model;
 use crate::text::range::RangeEncoder;
@@ -16,7 +16,7 @@ use crate::wire::{kind, put_op, put_rect};
 use crate::{CodecFault, Decoder, exact, fill, shift};
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use telepane_model::{Pixels, Rect, Size, Surf, TileClass};
+use telepane_model::{Pixels, Rect, Size, Surf, TileClass, Version};
 
 struct Vector {
     name: &'static str,
@@ -155,15 +155,13 @@ fn vectors() -> Vec<Vector> {
     all.push(text_vector(size, &picture, &text));
     all.extend(pictures());
     let rect = Rect::new(3, 2, 33, 17);
-    let mut film = FilmEncoder::default();
+    let mut film = FilmEncoder::new(FINEST);
     let mut slices = Vec::new();
-    for n in 0..3 {
-        let frame = film.code(&sample(size, n), rect, 8_333).unwrap();
-        let (mut rest, mut first) = (&frame.data[..], true);
-        while !rest.is_empty() {
+    for n in 0..3u32 {
+        let mut frame = film.code(&sample(size, n.into()), Version(n.into()), rect, 8_333).unwrap();
+        while frame.left() > 0 {
             let mut slice = Vec::new();
-            rest = put_fragment(&mut slice, &frame, first, rest, 200);
-            first = false;
+            frame.put_fragment(&mut slice, 200);
             slices.push(slice);
         }
     }

@@ -434,9 +434,10 @@ impl Coders {
             group.wait(seat, job);
             return None;
         };
-        let wanted: u64 = job.items.iter().map(|i| i.rect.area()).sum();
-        let film = job.items.iter().any(|i| i.quality == Quality::FILM);
-        if (wanted > INLINE_PIXELS || film) && !shared.is_behind(seat) {
+        // The rest of a frame that is coded only has to be put into slices.
+        let works = |i: &&EncodeItem| i.quality != Quality::FILM || !shared.is_filming(i.rect);
+        let wanted: u64 = job.items.iter().filter(works).map(|i| i.rect.area()).sum();
+        if wanted > INLINE_PIXELS && !shared.is_behind(seat) {
             let work = Work { group: id, shared, seat, job, pixels, version };
             match self.worker.give(work) {
                 Ok(()) => return None,
@@ -583,6 +584,7 @@ mod tests {
                     size: SIZE,
                     items: vec![EncodeItem { rect, version: Version(self.version), quality: Quality::EXACT }],
                     max_bytes: Bytes(1 << 20),
+                    film_bytes: Bytes(1 << 20),
                     slice_bytes: Bytes(9000),
                     pictures: Default::default(),
                     surface: Default::default(),
@@ -687,6 +689,7 @@ mod tests {
             size: SIZE,
             items: vec![EncodeItem { rect: Rect::new(0, 0, 99, 99), version: Version(9), quality: Quality::EXACT }],
             max_bytes: Bytes(0),
+            film_bytes: Bytes(0),
             slice_bytes: Bytes(9000),
             pictures: Default::default(),
             surface: Default::default(),

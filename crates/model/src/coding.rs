@@ -62,6 +62,8 @@ pub struct EncodeJob {
     pub items: Vec<EncodeItem>,
     /// Stop when about this much is coded, and say what is left. At least one slice is made if anything is wanted.
     pub max_bytes: Bytes,
+    /// What a frame of film may take, also when less of it is to be coded into slices now.
+    pub film_bytes: Bytes,
     /// The most one slice may take.
     pub slice_bytes: Bytes,
     /// Between which steps pictures are shown.

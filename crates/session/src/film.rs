@@ -82,6 +82,45 @@ impl Film {
     }
 }
 
+/// When a film's next frame is coded: while what was coded before it still leaves, if that will have left by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FilmPace {
+    /// How long coding a frame took, smoothed; zero before the first.
+    took: Span,
+    /// Bytes of the frame of which not everything is in slices.
+    partly: Option<u64>,
+}
+
+impl FilmPace {
+    /// A frame is coded, and not all of it is in slices.
+    pub const fn is_filming(&self) -> bool {
+        self.partly.is_some()
+    }
+
+    /// Whether a frame may be coded now although what takes `unsent` to leave waits: it is gone when the frame is coded, so
+    /// never more than one frame waits.
+    // spec: H-8
+    pub fn codes_ahead(&self, unsent: Span) -> bool {
+        self.partly.is_none() && unsent < self.took
+    }
+
+    /// A job for a frame took `took` and gave `bytes`; there is a `rest` of the frame. Answers the frame's bytes so far.
+    pub fn on_coded(&mut self, took: Span, bytes: u64, rest: bool) -> u64 {
+        let before = self.partly.take();
+        if before.is_none() {
+            self.took = if self.took == Span::ZERO { took } else { self.took.scaled(3, 4) + took.scaled(1, 4) };
+        }
+        let all = before.unwrap_or(0) + bytes;
+        self.partly = rest.then_some(all);
+        all
+    }
+
+    /// The rest of the frame is not wanted any more.
+    pub fn dropped(&mut self) {
+        self.partly = None;
+    }
+}
+
 /// Whether two tiles have an edge in common.
 fn touches(a: Rect<Surf>, b: Rect<Surf>) -> bool {
     let beside = (a.right() == b.x || b.right() == a.x) && a.y == b.y;
@@ -151,6 +190,22 @@ mod tests {
         let apart = Rect::new(64, 640, 640, 128);
         assert_eq!(starved(TileClass::Picture, apart), Some(Rect::new(64, 64, 640, 384)));
         assert_eq!(starved(TileClass::Text, apart), None, "unseen tiles alone are no film");
+    }
+
+    // spec: H-8
+    #[test]
+    fn a_frame_is_coded_ahead_by_as_much_as_coding_takes() {
+        let mut pace = FilmPace::default();
+        assert!(!pace.codes_ahead(Span::ZERO), "nobody knows yet how long it takes");
+        assert_eq!(pace.on_coded(Span::millis(8), 9_000, true), 9_000);
+        assert!(pace.is_filming() && !pace.codes_ahead(Span::ZERO));
+        // The rest of the frame costs nothing and tells nothing.
+        assert_eq!(pace.on_coded(Span::micros(50), 1_000, false), 10_000);
+        assert!(!pace.is_filming() && pace.codes_ahead(Span::millis(7)) && !pace.codes_ahead(Span::millis(8)));
+        pace.on_coded(Span::millis(4), 5_000, true);
+        pace.dropped();
+        assert_eq!(pace.on_coded(Span::millis(7), 100, false), 100);
+        assert!(pace.codes_ahead(Span::millis(6)));
     }
 
     #[test]

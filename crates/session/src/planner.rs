@@ -7,14 +7,35 @@ use telepane_model::{EncodeItem, HostClock, PictureBounds, Point, Quality, Rect,
 
 /// A tile coded as film is refined to exact after this much rest (DESIGN §3.5).
 pub const FILM_REST: Span = Span::millis(300);
+/// What changes so soon after input and is no larger answers it; as much is coded without a hop (DESIGN §3.4).
+const ECHO_PIXELS: u64 = 100_000;
 
 /// What is wanted now, most urgent first, and when to ask again although nothing happened.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The items.
-    pub items: Vec<EncodeItem>,
+    /// The film region's next frame.
+    pub film: Option<EncodeItem>,
+    /// What is not shown as it should be.
+    pub exact: Vec<EncodeItem>,
+    /// Pictures of which a coarse layer is shown.
+    pub finer: Vec<EncodeItem>,
     /// When a resting region becomes due for refinement.
     pub refine_at: Option<Stamp<HostClock>>,
+}
+
+impl Plan {
+    /// Everything, most urgent first. Text outside a film is small; coding it after the film keeps it within the same
+    /// budget.
+    pub fn items(&self) -> Vec<EncodeItem> {
+        self.film.iter().chain(&self.exact).chain(&self.finer).copied().collect()
+    }
+
+    /// What answers the person's hands beside a film, if it is small enough to be nothing else: it does not wait until a
+    /// frame of the film is coded.
+    pub fn echo(&self) -> Option<&[EncodeItem]> {
+        let area: u64 = self.exact.iter().map(|i| i.rect.area()).sum();
+        (self.film.is_some() && (1..=ECHO_PIXELS).contains(&area)).then_some(&self.exact)
+    }
 }
 
 /// Everything the viewer is behind in: stale tiles exactly, the film region as film, rested film exactly, and behind them all
@@ -59,12 +80,11 @@ pub fn plan(ledger: &Ledger, film: &Film, pictures: PictureBounds, focus: Point<
     exact.sort_by_key(|i| distance(i.rect, focus));
     if let (true, Some(rect)) = (film_due, region) {
         let version = ledger.grid().touching(rect).filter_map(|at| ledger.tile(at)).map(|t| t.wanted).max();
-        plan.items.extend(version.map(|version| EncodeItem { rect, version, quality: Quality::FILM }));
-        // Text outside a film is small; coding it after the film keeps it within the same budget.
+        plan.film = version.map(|version| EncodeItem { rect, version, quality: Quality::FILM });
     }
-    plan.items.extend(exact);
+    plan.exact = exact;
     layers.sort_by_key(|i| distance(i.rect, focus));
-    plan.items.extend(layers);
+    plan.finer = layers;
     if let Some(ends) = film.ends_at() {
         plan.refine_at = Some(plan.refine_at.map_or(ends, |at| at.min(ends)));
     }
@@ -119,7 +139,7 @@ mod tests {
     }
 
     fn rects(plan: &Plan) -> Vec<Rect<Surf>> {
-        plan.items.iter().map(|i| i.rect).collect()
+        plan.items().iter().map(|i| i.rect).collect()
     }
 
     #[test]
@@ -142,12 +162,13 @@ mod tests {
             let mut l = settled(quality);
             l.touch(&Rect::new(0, 130, 9, 9).into(), Version(2), Stamp::from_micros(1));
             let p = plan(&l, &Film::new(), ALL, Point::new(200, 10), Stamp::from_micros(2));
-            assert_eq!(p.items.len(), 12);
-            assert_eq!((p.items[0].version, p.items[0].rect), (Version(2), Rect::new(0, 128, 64, 64)));
+            let items = p.items();
+            assert_eq!(items.len(), 12);
+            assert_eq!((items[0].version, items[0].rect), (Version(2), Rect::new(0, 128, 64, 64)));
             // In tiles from the focus, equally near ones in reading order.
-            assert_eq!(p.items[1].rect, Rect::new(128, 0, 64, 64));
-            assert_eq!(p.items.last().map(|i| i.rect), Some(Rect::new(0, 64, 64, 64)));
-            assert!(p.items.iter().skip(1).all(|i| i.version == Version(1) && i.quality == Quality::EXACT));
+            assert_eq!(items[1].rect, Rect::new(128, 0, 64, 64));
+            assert_eq!(items.last().map(|i| i.rect), Some(Rect::new(0, 64, 64, 64)));
+            assert!(items.iter().skip(1).all(|i| i.version == Version(1) && i.quality == Quality::EXACT));
             assert_eq!(p.refine_at, None);
         }
     }
@@ -156,9 +177,9 @@ mod tests {
     fn film_that_rests_is_refined() {
         let l = settled(Quality::FILM);
         let p = plan(&l, &Film::new(), ALL, Point::default(), Stamp::from_micros(100_000));
-        assert!(p.items.is_empty());
+        assert!(p.items().is_empty());
         assert_eq!(p.refine_at, Some(Stamp::from_micros(300_000)));
         let p = plan(&l, &Film::new(), ALL, Point::default(), Stamp::from_micros(300_000));
-        assert_eq!(p.items.iter().map(|i| i.rect.area()).sum::<u64>(), 256 * 192);
+        assert_eq!(p.items().iter().map(|i| i.rect.area()).sum::<u64>(), 256 * 192);
     }
 }

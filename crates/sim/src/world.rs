@@ -713,8 +713,14 @@ impl World {
             return;
         }
         let Some(job) = self.to_code.pop_front() else { return };
+        // The rest of a frame of film only has to be put into slices.
+        let coded = self.encoder.as_ref().filter(|(epoch, _)| *epoch == job.epoch);
+        let goes_on = coded.is_some_and(|(_, e)| job.items.iter().any(|i| e.is_filming(i.rect)));
         let done = self.code(&job);
-        let work = Work::of_job(&job, done.as_ref().map_or(&[], |d| &d.slices));
+        let mut work = Work::of_job(&job, done.as_ref().map_or(&[], |d| &d.slices));
+        if goes_on {
+            work.film = 0;
+        }
         let cost = self.cost.encode.of(&work);
         self.coding = Some((self.now + cost.as_micros(), done));
     }

@@ -234,6 +234,7 @@ impl Play {
             first: self.base.next(),
             items: changed.rects().iter().map(item).collect(),
             max_bytes: Bytes(max),
+            film_bytes: Bytes(max),
             slice_bytes: Bytes(self.slice),
             pictures: Default::default(),
         };

@@ -298,6 +298,7 @@ fn wish(id: JobId, base: UpdateId, rects: Vec<Rect<Surf>>, version: Version, kin
             Kind::Parts => 50_000,
             Kind::Typed | Kind::Exact => 64 << 20,
         }),
+        film_bytes: Bytes(25_000),
         slice_bytes: Bytes(9_000),
         pictures: Default::default(),
     }

@@ -338,6 +338,7 @@ mod tests {
                     quality: Quality::EXACT,
                 }],
                 max_bytes: Bytes(max_bytes),
+                film_bytes: Bytes(max_bytes),
                 slice_bytes: Bytes(4_000),
                 pictures,
             };

@@ -12,8 +12,8 @@ struct Tile {
     wanted: u32,
     /// The slice that wrote to it last.
     touched: u32,
-    /// The slice that put film on the whole of it last.
-    filmed: u32,
+    /// The slice that put film on the whole of it last, and of which capture.
+    filmed: (u32, Version),
     /// Whether all that differs is inside `differs`.
     known: bool,
     differs: Rect<Surf>,
@@ -67,7 +67,7 @@ impl Tiles {
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 {
             for tile in &mut self.all {
-                (tile.wanted, tile.touched, tile.filmed, tile.newest.0) = (0, 0, 0, 0);
+                (tile.wanted, tile.touched, tile.filmed.0, tile.newest.0) = (0, 0, 0, 0);
             }
             self.stamp = 1;
         }
@@ -123,14 +123,14 @@ impl Tiles {
         }
     }
 
-    /// A slice put film on the whole of this tile.
-    pub fn film(&mut self, at: TileAt, slice: u32) {
-        self.tile(at).into_iter().for_each(|t| (t.filmed, t.class) = (slice, TileClass::Picture));
+    /// A slice put film of this capture on the whole of this tile.
+    pub fn film(&mut self, at: TileAt, slice: u32, version: Version) {
+        self.tile(at).into_iter().for_each(|t| (t.filmed, t.class) = ((slice, version), TileClass::Picture));
     }
 
-    /// Whether that slice put film on the whole of this tile.
-    pub fn is_filmed(&self, at: TileAt, slice: u32) -> bool {
-        self.at(at).is_some_and(|t| t.filmed == slice)
+    /// The capture of which that slice put film on the whole of this tile.
+    pub fn filmed(&self, at: TileAt, slice: u32) -> Option<Version> {
+        self.at(at).filter(|t| t.filmed.0 == slice).map(|t| t.filmed.1)
     }
 
     /// The job wants at least this content.

@@ -23,7 +23,7 @@ pub(crate) use receive::{ANSWER_INPUT, ANSWER_LETTING_GO};
 
 use crate::clip::Clip;
 use crate::clock_map::ClockEstimate;
-use crate::film::Film;
+use crate::film::{Film, FilmPace};
 use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::output::{Alarm, ClipWish, HostOutput, Incoming};
@@ -169,6 +169,8 @@ struct Surface {
     cramped: u32,
     /// How long the last job took, at most a slice's time: the next one is ordered so long before the path runs dry.
     lead: Span,
+    /// Film's own pace.
+    pace: FilmPace,
 }
 
 /// A job that is out.
@@ -182,6 +184,8 @@ struct Ordered {
     shard: usize,
     /// Bytes it may take.
     room: u64,
+    /// The film region that it wants a frame of, and what that may take.
+    film: Option<(Rect<Surf>, u64)>,
     /// It was overtaken by a give-up: its slices are thrown away. Nothing is ordered until it is back, because the coder
     /// is with it.
     void: bool,
@@ -452,10 +456,14 @@ impl Host {
         // spec: H-5
         let ends_frame = done.left.is_empty();
         let whole = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality != Quality::NONE);
-        let settled = ends_frame || !done.same.is_empty() || done.slices.iter().any(whole);
-        surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
         let count = done.slices.len();
         let coded: u64 = done.slices.iter().map(|s| s.bytes.len() as u64).sum();
+        let filming = job.film.map(|(rect, share)| {
+            let rest = done.left.contains(&rect) && count > 0;
+            (surface.pace.on_coded(now.since(job.planned), coded, rest), share)
+        });
+        let settled = ends_frame || surface.pace.is_filming() || !done.same.is_empty() || done.slices.iter().any(whole);
+        surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
         let worth = self.link.as_ref().map_or(WORTH_TILES, |link| {
             let echo = job.injected.is_some_and(|(_, at)| job.captured.since(at) < ECHO && coded < ECHO_BYTES);
             match surface.film.region() {
@@ -467,7 +475,13 @@ impl Host {
         let fec = self.peer.fec;
         let link = self.link.as_ref();
         let parity = |data: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(data));
-        let limited = !ends_frame || coded.saturating_mul(10) >= job.room.saturating_mul(9);
+        // A film that has what it needs asks the link for no more.
+        let limited = match filming {
+            Some((frame, share)) if done.left.iter().all(|r| job.film.is_some_and(|(film, _)| film == *r)) => {
+                frame.saturating_mul(10) >= share.saturating_mul(9)
+            }
+            _ => !ends_frame || coded.saturating_mul(10) >= job.room.saturating_mul(9),
+        };
         for (i, slice) in done.slices.into_iter().enumerate() {
             let last = ends_frame && i + 1 == count;
             if last && self.stages.code.len() < Stages::MOST {
@@ -682,6 +696,7 @@ impl Host {
             announced: None,
             cramped: 0,
             lead: Span::ZERO,
+            pace: FilmPace::default(),
         });
         if let Some(surface) = &mut self.surface {
             surface.ledger.expect_pictures(self.cadence.every());

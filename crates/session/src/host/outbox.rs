@@ -2,7 +2,7 @@
 
 use crate::viewer::{SHARD_COST, SLICE_COST};
 use std::collections::{BTreeMap, VecDeque};
-use telepane_model::{Epoch, HostClock, Span, Stamp, SurfaceId, UpdateId};
+use telepane_model::{BitRate, Bytes, Epoch, HostClock, Span, Stamp, SurfaceId, UpdateId};
 use telepane_protocol::{MAX_DATA_SHARDS, Shard, SliceBody, fec};
 
 /// Slices not yet confirmed, of one surface in one epoch.
@@ -259,6 +259,11 @@ impl Outbox {
     /// What slices that are not confirmed may take at the viewer while they wait for their turn.
     pub fn waiting_bytes(&self) -> u64 {
         self.slices.values().map(OutSlice::cost).sum()
+    }
+
+    /// How long what was coded and never sent takes at this pace.
+    pub fn unsent(&self, pace: BitRate) -> Span {
+        pace.time_for(Bytes(self.fresh_bytes as u64))
     }
 
     /// Bytes coded and never sent.

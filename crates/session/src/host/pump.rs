@@ -1,7 +1,7 @@
 //! What is due now: repairs, questions, feedback, the cursor, shards, and the next job; and alarms for the rest.
 
 use super::Stages;
-use super::{Carried, Host, LEAST_DATAGRAM, Ordered, SURFACE};
+use super::{Carried, ECHO, Host, LEAST_DATAGRAM, Ordered, SURFACE};
 use crate::link::LONE_AGAIN;
 use crate::output::{Alarm, HostOutput, Wake};
 use crate::planner::plan;
@@ -161,16 +161,16 @@ impl Host {
             self.filler = probe.filler.0;
             self.filler_packet = probe.packet.0;
         }
-        let mut ahead = false;
+        let (mut ahead, mut film_ahead) = (false, false);
         while let Some((r, len, repair)) = surface.outbox.peek() {
             let at = link.next_send_at(now, len + Shard::HEADER);
             if at > now {
                 alarm.set(at, Wake::Pacing);
                 // The next job takes so long that the path would run dry behind the last slice: it is coded meanwhile.
-                let pace = link.rate.budget(now).pace;
-                let rest = pace.time_for(Bytes(surface.outbox.fresh_bytes() as u64));
+                let rest = surface.outbox.unsent(link.rate.budget(now).pace);
                 ahead = !repair && at <= now + surface.lead && rest <= surface.lead;
-                if !ahead {
+                film_ahead = !ahead && surface.pace.codes_ahead(rest);
+                if !ahead && !film_ahead {
                     return;
                 }
                 break;
@@ -191,6 +191,7 @@ impl Host {
         if surface.job.is_some() {
             return;
         }
+        let budget = link.rate.budget(now);
         if let Some(refine_at) = surface.quiet
             && refine_at.is_none_or(|at| at > now)
         {
@@ -200,19 +201,27 @@ impl Host {
         }
         let shard = self.max_datagram.max(LEAST_DATAGRAM / 2).saturating_sub(Shard::HEADER);
         let at = link.next_send_at(now, shard);
-        if at > now && !ahead {
+        if at > now && !ahead && !film_ahead {
             alarm.set(at, Wake::Pacing);
             return;
         }
         surface.film.on_time(now);
         let plan = plan(&surface.ledger, &surface.film, pictures, self.focus, now);
-        if plan.items.is_empty() {
+        let active = self.injected.is_some_and(|(_, at)| surface.captured.since(at) < ECHO);
+        let echo = plan.echo().filter(|_| active);
+        if film_ahead && (echo.is_some() || plan.film.is_none()) {
+            return;
+        }
+        let (items, film) = match echo {
+            Some(echo) => (echo.to_vec(), None),
+            None => (plan.items(), plan.film.map(|f| f.rect)),
+        };
+        if items.is_empty() {
             surface.quiet = Some(plan.refine_at);
             alarm.set_if(plan.refine_at, Wake::Refine);
             self.send_filler(alarm);
             return;
         }
-        let budget = link.rate.budget(now);
         let per_slice = budget.pace.bytes_in(SLICE_TIME).0 / shard as u64;
         let shards = per_slice.clamp(1, u64::from(telepane_protocol::MAX_DATA_SHARDS));
         let slice_bytes = shards * shard as u64 - SliceBody::OVERHEAD as u64;
@@ -223,9 +232,12 @@ impl Host {
             return;
         }
         let pending = self.peer.pending.saturating_sub(waiting).max(slice_bytes);
-        let room = match surface.film.region() {
-            Some(_) => link.rate.frame_budget(now, film_rate).0,
-            None => budget.pace.bytes_in(JOB_TIME).0,
+        let frame = link.rate.frame_budget(now, film_rate);
+        // A film's frame leaves slice by slice, so that what answers the person may go between.
+        let room = match (film, surface.film.region()) {
+            (Some(_), _) => budget.pace.bytes_in(SLICE_TIME).0,
+            (None, Some(_)) => frame.0,
+            (None, None) => budget.pace.bytes_in(JOB_TIME).0,
         };
         let id = JobId(self.next_job);
         self.next_job += 1;
@@ -238,6 +250,7 @@ impl Host {
             answers: surface.answers,
             shard,
             room,
+            film: film.map(|rect| (rect, frame.0)),
             void: false,
         });
         self.out.push_back(HostOutput::Encode(EncodeJob {
@@ -247,8 +260,9 @@ impl Host {
             size: surface.size,
             base: Some(surface.ledger.tip()).filter(|tip| surface.announced != Some(*tip)).unwrap_or(UpdateId::BLANK),
             first: surface.ledger.next_id(),
-            items: plan.items,
+            items,
             max_bytes: Bytes(room),
+            film_bytes: frame,
             slice_bytes: Bytes(slice_bytes),
             pictures,
         }));

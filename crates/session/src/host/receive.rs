@@ -158,6 +158,7 @@ impl Host {
             return;
         }
         surface.quiet = None;
+        surface.pace.dropped();
         surface.answered = Some((base, through));
         surface.ledger.confirm(base);
         surface.ledger.revert(base, through);
