@@ -84,6 +84,13 @@ impl FilmFrame {
         self.sent += now.len();
     }
 
+    /// How long an op may be so that what is left fits into as few of at most `room` bytes as can be, of equal length.
+    pub fn fragment(&self, room: usize) -> usize {
+        let most = room.saturating_sub(HEAD).max(1);
+        let count = self.left().div_ceil(most).max(1);
+        self.left().div_ceil(count) + HEAD
+    }
+
     /// Bytes that are in no fragment yet.
     pub fn left(&self) -> usize {
         self.data.len().saturating_sub(self.sent)

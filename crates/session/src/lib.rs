@@ -18,6 +18,8 @@ mod planner;
 mod viewer;
 
 pub use clip::MAX_CLIP;
+pub use film::Film;
 pub use host::{Host, HostOptions, LEASE, Stages, TOO_OLD};
+pub use ledger::Ledger;
 pub use output::{ClipWish, DecodeJob, HostOutput, Incoming, ViewerOutput, Wake};
 pub use viewer::{Figures, KeyJourney, Viewer};

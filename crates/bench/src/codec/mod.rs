@@ -4,7 +4,8 @@
 //! sent, and every tile that the encoder calls exact must show the source's pixels: otherwise the run ends with an
 //! error. With `--rate` a virtual clock ticks every thirtieth of a second, each job may spend what the link carries in
 //! that time, and what is left goes on in the next job with the newest pixels. With `--rtt` confirmations come late.
-//! The first frame is coded without a limit and stands apart.
+//! The first frame is coded without a limit and stands apart. With `--film` what moves lastingly becomes film by the
+//! host's own rules, and exact once it rests.
 
 mod baseline;
 mod play;
@@ -35,6 +36,9 @@ pub struct Options {
     /// At most so many frames of each recording.
     #[arg(long, value_name = "N", default_value_t = u32::MAX)]
     pub frames: u32,
+    /// Let what moves become film, where the host would.
+    #[arg(long)]
+    pub film: bool,
     /// Beside it, in the same run: palette, zlib and JPEG tiles as in Tight, zstd tiles, and the whole frame as H.264.
     #[arg(long)]
     pub baseline: bool,
@@ -130,6 +134,7 @@ mod tests {
             rtt,
             slice: 9600,
             frames: u32::MAX,
+            film: false,
             baseline: rtt == 0,
             json: false,
             out: None,

@@ -10,8 +10,10 @@ use telepane_codec::text::TextOp;
 use telepane_codec::wire::{Reader as Ops, kind, next_op};
 use telepane_codec::{Decoder, Encoder, EncoderOptions, Stage, diff};
 use telepane_model::{
-    Bytes, EncodeItem, EncodeJob, EncodedSlices, Grid, Pixels, Quality, Rect, Size, Surf, TileAt, UpdateId, Version,
+    Bytes, EncodeItem, EncodeJob, EncodedSlices, Epoch, Grid, HostClock, Pixels, Quality, Rect, Size, Stamp, Surf,
+    TileAt, UpdateId, Version,
 };
+use telepane_session::{Film, Ledger};
 
 /// The virtual clock's tick: the interval of the frames' budgets.
 const TICK_MS: f64 = 1000.0 / 30.0;
@@ -119,7 +121,14 @@ pub struct Play {
     debt: f64,
     stale_since: Option<f64>,
     baselines: Option<Baselines>,
+    film: Option<Box<Watch>>,
     played: Played,
+}
+
+/// What the host keeps to tell a film.
+struct Watch {
+    ledger: Ledger,
+    film: Film,
 }
 
 impl Play {
@@ -139,6 +148,10 @@ impl Play {
             now_ms: 0.0,
             debt: 0.0,
             stale_since: None,
+            film: options.film.then(|| {
+                let ledger = Ledger::new(Epoch(1), size, Version(0), Stamp::ZERO);
+                Box::new(Watch { ledger, film: Film::new() })
+            }),
             baselines: options.baseline.then(|| Baselines::new(size, options.rate.0)),
             played: Played { name, ..Played::default() },
         }
@@ -160,8 +173,14 @@ impl Play {
         if let Some(baselines) = &mut self.baselines {
             baselines.frame(&self.newest, frame, self.version == 0);
         }
+        let changed = diff(&self.newest, frame, &frame.size().rect().into());
         self.newest.copy_from(frame, frame.size().rect());
         self.version += 1;
+        let now = self.now();
+        if let Some(watch) = &mut self.film {
+            watch.ledger.touch(&changed, Version(self.version), now);
+            watch.film.on_frame(&watch.ledger, changed.bounds(), now);
+        }
         self.stale_since.get_or_insert(ms);
         if self.version == 1 {
             self.job(u64::MAX)?;
@@ -187,6 +206,10 @@ impl Play {
         }
         self.played.baselines = self.baselines.map(Baselines::finish).unwrap_or_default();
         Ok(self.played)
+    }
+
+    fn now(&self) -> Stamp<HostClock> {
+        Stamp::from_micros((self.now_ms * 1_000.0) as u64)
     }
 
     fn tick(&mut self) -> Result<()> {
@@ -221,10 +244,23 @@ impl Play {
     fn job(&mut self, max: u64) -> Result<u64> {
         while let Some((_, id)) = self.flying.pop_front_if(|(at, _)| *at <= self.now_ms) {
             self.encoder.confirm(id);
+            self.film.iter_mut().for_each(|watch| watch.ledger.confirm(id));
         }
         let version = Version(self.version);
         let changed = diff(self.encoder.sent(), &self.newest, &self.newest.size().rect().into());
-        let item = |rect: &Rect<Surf>| EncodeItem { rect: *rect, version, quality: Quality::EXACT };
+        let (now, mut items) = (self.now(), Vec::new());
+        let mut exact = changed;
+        if let Some(watch) = &mut self.film {
+            watch.film.on_time(now);
+            if let Some(rect) = watch.film.region() {
+                exact.subtract(rect);
+                let is_stale = |at| watch.ledger.tile(at).is_some_and(Ledger::is_stale);
+                if watch.ledger.grid().touching(rect).any(is_stale) {
+                    items.push(EncodeItem { rect, version, quality: Quality::FILM });
+                }
+            }
+        }
+        items.extend(exact.rects().iter().map(|rect| EncodeItem { rect: *rect, version, quality: Quality::EXACT }));
         let job = EncodeJob {
             id: Default::default(),
             surface: Default::default(),
@@ -232,12 +268,15 @@ impl Play {
             size: self.newest.size(),
             base: self.base,
             first: self.base.next(),
-            items: changed.rects().iter().map(item).collect(),
+            items,
             max_bytes: Bytes(max),
             film_bytes: Bytes(max),
             slice_bytes: Bytes(self.slice),
             pictures: Default::default(),
         };
+        if job.items.is_empty() {
+            return Ok(0);
+        }
         let start = cpu_ms();
         let (mut spent, mut stage, mut since) = ([0.0; STAGES.len()], 0, start);
         let answer = self.encoder.encode_watched(&job, &self.newest, version, &mut |entered| {
@@ -252,6 +291,7 @@ impl Play {
             self.decoder.apply(&slice.bytes)?;
         }
         let decode = cpu_ms() - end;
+        self.film.iter_mut().for_each(|watch| watch.ledger.on_coded(&answer));
         let bytes = self.count(&answer)?;
         let played = &mut self.played;
         played.encode.0.push(end - start);

@@ -46,6 +46,7 @@ impl Encoder {
             exact.into_iter().rev().for_each(|w| queue.push_front(w));
             return;
         };
+        let each = frame.fragment(run.slice_bytes);
         while frame.left() > 0 {
             if !run.answer.slices.is_empty() && run.used >= run.max_bytes {
                 self.filming = Some(frame);
@@ -54,7 +55,7 @@ impl Encoder {
             }
             let (id, base, stamp) = (run.next, self.history.now(), self.tiles.stamp());
             let mut bytes = Vec::new();
-            frame.put_fragment(&mut bytes, run.slice_bytes);
+            frame.put_fragment(&mut bytes, each);
             let undo = self.history.begin(id);
             let mut open = Draft { id, base, bytes, limit: run.slice_bytes, pixels: 0, tiles: Vec::new(), stamp, undo };
             if frame.left() == 0 {

@@ -474,6 +474,10 @@ impl Host {
         });
         let fec = self.peer.fec;
         let link = self.link.as_ref();
+        let least = match job.film {
+            Some(_) if count > 0 => surface.pace.least_shards(now, link.is_some_and(Link::is_lossy)),
+            _ => 1,
+        };
         let parity = |data: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(data));
         // A film that has what it needs asks the link for no more.
         let limited = match filming {
@@ -515,7 +519,7 @@ impl Host {
                 worth,
                 body: body.encode(),
             };
-            surface.outbox.push(whole, job.shard, parity);
+            surface.outbox.push(whole, job.shard, least, parity);
         }
         if let Some(link) = &mut self.link {
             link.rate.on_limited(now, limited);

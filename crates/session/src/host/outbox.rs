@@ -82,15 +82,18 @@ pub struct Repair {
     pub lossy: bool,
 }
 
+/// More shards than needed are no smaller than this: headers would be the most of them.
+const LEAST_SHARD: usize = 200;
 /// From a loss to its being noticed, besides a round trip.
 const NOTICED: Span = Span::millis(5);
 
 impl Outbox {
-    /// Cuts a slice into as few shards of at most `shard` bytes as hold it, of nearly equal size, and queues them.
-    /// `parity` says how many more shards so many should have.
+    /// Cuts a slice into as few shards of at most `shard` bytes as hold it, and `least` if they do not become tiny, of
+    /// nearly equal size, and queues them. `parity` says how many more shards so many should have.
     // spec: H-6, D-13, D-16
-    pub fn push(&mut self, whole: Whole, shard: usize, parity: impl FnOnce(u8) -> u8) {
-        let data = whole.body.len().div_ceil(shard.max(1)).clamp(1, usize::from(MAX_DATA_SHARDS));
+    pub fn push(&mut self, whole: Whole, shard: usize, least: usize, parity: impl FnOnce(u8) -> u8) {
+        let least = least.min(whole.body.len() / LEAST_SHARD);
+        let data = whole.body.len().div_ceil(shard.max(1)).max(least).clamp(1, usize::from(MAX_DATA_SHARDS));
         let piece = whole.body.len().div_ceil(data).max(1);
         let mut shards: Vec<Vec<u8>> = whole.body.chunks(piece).map(<[u8]>::to_vec).collect();
         if shards.is_empty() {
@@ -319,7 +322,7 @@ mod tests {
     const NEAR: Repair = Repair { now: Stamp::ZERO, rtt: Span::millis(10), patience: Span::millis(150), lossy: false };
 
     fn plain(o: &mut Outbox, id: u32, len: usize) {
-        o.push(whole(id, len), 1_200, |_| 0);
+        o.push(whole(id, len), 1_200, 1, |_| 0);
     }
 
     // spec: H-6, H-7, H-9
@@ -336,6 +339,20 @@ mod tests {
         assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r), Some(ShardRef { id: UpdateId(1), index: 1 }));
         assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r.id), Some(UpdateId(2)));
         assert!(o.take(Stamp::ZERO).is_none());
+    }
+
+    // spec: H-6
+    #[test]
+    fn more_shards_than_needed_are_made_where_they_do_not_become_tiny() {
+        let sizes = |len| {
+            let mut o = Outbox::default();
+            o.push(whole(1, len), 1_200, 5, |_| 0);
+            std::iter::from_fn(|| o.take(Stamp::ZERO)).map(|(_, s)| s.payload.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(2_400), [480; 5]);
+        assert_eq!(sizes(600), [200; 3]);
+        assert_eq!(sizes(90), [90]);
+        assert_eq!(sizes(7_200), [1_200; 6]);
     }
 
     // spec: H-9, H-10
@@ -356,7 +373,7 @@ mod tests {
     #[test]
     fn what_parity_replaces_is_not_sent_again_and_the_rest_is() {
         let mut o = Outbox::default();
-        o.push(whole(1, 4_000), 1_200, |data| data / 2);
+        o.push(whole(1, 4_000), 1_200, 1, |data| data / 2);
         let sent: Vec<Shard> = std::iter::from_fn(|| o.take(Stamp::ZERO)).map(|(_, s)| s).collect();
         assert_eq!(sent.iter().map(|s| s.payload.len()).collect::<Vec<_>>(), [1_000; 6]);
         let mut came: Vec<Option<Vec<u8>>> = sent.into_iter().map(|s| Some(s.payload)).collect();
