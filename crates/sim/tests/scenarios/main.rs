@@ -4,6 +4,7 @@
 //! command that plays it again.
 
 mod cache;
+mod film;
 mod first;
 mod hostile;
 mod kit;

@@ -1,0 +1,98 @@
+//! Films beside what people do, and on links that change.
+
+use crate::kit::{film_frame, host_at, link, play, press, world};
+use telepane_model::{Size, Span};
+use telepane_sim::{Canvas, Direction, World};
+
+/// A grainy film of 320 by 192, 30 frames a second until `until_ms`, beside a page.
+fn film(seed: u64, until_ms: u64) -> Canvas {
+    let mut t = 0u32;
+    Canvas::new(Size::new(512, 320), seed, Span::micros(33_333), host_at(until_ms), move |p, rng| {
+        t += 3;
+        film_frame(p, t, rng)
+    })
+}
+
+/// Frames shown from `from` to `to` milliseconds, and the longest time without one.
+fn shown(w: &World, from: u64, to: u64) -> (usize, u64) {
+    let shown: Vec<u64> = w.presents.iter().copied().filter(|at| (from * 1_000..to * 1_000).contains(at)).collect();
+    let gap = shown.windows(2).map(|p| p[1] - p[0]).max().unwrap_or(u64::MAX);
+    (shown.len(), gap)
+}
+
+/// What a film needs for its quality it gets, and the rest of the link stays free: ten times the link changes nothing.
+#[test]
+fn a_film_takes_no_more_than_it_needs() {
+    let mut rates = Vec::new();
+    for mbps in [10, 100] {
+        play("film::a_film_takes_no_more_than_it_needs", world(91, link(mbps, 40), film(91, 6_000)), |w| {
+            w.run(Span::secs(2));
+            let before = w.path(Direction::Down).offered;
+            w.run(Span::secs(3));
+            let rate = (w.path(Direction::Down).offered - before) as f64 * 8.0 / 3e6;
+            let (frames, gap) = shown(w, 2_000, 5_000);
+            println!("{mbps} Mbit/s: {rate:.2} Mbit/s, {frames} frames in 3 s, at most {gap} us apart");
+            assert!(w.film_seen && w.faults.is_empty());
+            assert!(frames >= 89 && gap < 60_000, "{frames} frames, {gap} us");
+            rates.push(rate);
+        });
+    }
+    assert!(rates[1] < rates[0] * 1.1 && rates[0] < 4.0, "{rates:?}");
+}
+
+/// A key's answer is coded before the next frame of a film and goes between a frame's fragments.
+#[test]
+fn keys_do_not_wait_for_a_film() {
+    play("film::keys_do_not_wait_for_a_film", world(92, link(5, 100), film(92, 14_000)), |w| {
+        for i in 0..60 {
+            press(w, 3_000 + i * 171, 16 + (i % 30) as u16, 0);
+        }
+        w.run(Span::secs(14));
+        let mut times = w.key_times.clone();
+        times.sort();
+        let (p50, p95) = (times[times.len() / 2], times[times.len() * 95 / 100]);
+        let (frames, _) = shown(w, 3_000, 13_000);
+        println!("{} keys beside a film: p50 {p50:?}, p95 {p95:?}; {frames} pictures in 10 s", times.len());
+        assert!(w.film_seen && w.faults.is_empty() && times.len() >= 58);
+        assert!(p95 <= Span::millis(115), "{p95:?}");
+        assert!(frames >= 300, "{frames}");
+    });
+}
+
+/// The viewer gave up in mid-film: the film goes on at once.
+#[test]
+fn a_film_goes_on_after_a_give_up() {
+    play("film::a_film_goes_on_after_a_give_up", world(93, link(5, 60), film(93, 9_000)), |w| {
+        w.run(Span::secs(4));
+        let before = w.rebases;
+        w.cut_way(Direction::Down, true);
+        w.run(Span::millis(400));
+        w.cut_way(Direction::Down, false);
+        let again = w.now();
+        w.run(Span::secs(3));
+        let first = w.presents.iter().find(|at| **at > again).map_or(u64::MAX, |at| at - again);
+        let (frames, gap) = shown(w, 5_000, 7_000);
+        println!("{} rebases; shown again after {first} us; {frames} frames, at most {gap} us apart", w.rebases - before);
+        assert!(w.rebases > before && w.film_seen && w.faults.is_empty());
+        assert!(first < 350_000, "{first} us");
+        assert!(frames >= 59 && gap < 100_000, "{frames} frames, {gap} us");
+    });
+}
+
+/// The link falls to a tenth in mid-film, while nobody is at work: the film sees it by itself, and does not freeze.
+#[test]
+fn a_film_fits_a_link_that_fell_to_a_tenth() {
+    play("film::a_film_fits_a_link_that_fell_to_a_tenth", world(94, link(20, 40), film(94, 12_000)), |w| {
+        w.run(Span::secs(4));
+        w.set_link(link(2, 40), link(2, 40));
+        w.run(Span::millis(600));
+        w.path(Direction::Down).worst_queue = 0;
+        w.run_to(11_000_000);
+        let queue = w.path(Direction::Down).worst_queue;
+        let (frames, gap) = shown(w, 4_600, 11_000);
+        println!("{frames} frames in 6.4 s, at most {gap} us apart; queue at most {queue} us");
+        assert!(w.film_seen && w.faults.is_empty());
+        assert!(queue < 50_000, "{queue} us");
+        assert!(frames >= 173 && gap < 200_000, "{frames} frames, {gap} us");
+    });
+}
