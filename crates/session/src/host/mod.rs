@@ -462,7 +462,8 @@ impl Host {
             let rest = done.left.contains(&rect) && count > 0;
             (surface.pace.on_coded(now.since(job.planned), coded, rest), share)
         });
-        let settled = ends_frame || surface.pace.is_filming() || !done.same.is_empty() || done.slices.iter().any(whole);
+        let films = job.film.is_some() && surface.pace.is_filming();
+        let settled = ends_frame || films || !done.same.is_empty() || done.slices.iter().any(whole);
         surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
         let worth = self.link.as_ref().map_or(WORTH_TILES, |link| {
             let echo = job.injected.is_some_and(|(_, at)| job.captured.since(at) < ECHO && coded < ECHO_BYTES);

@@ -206,6 +206,9 @@ impl Host {
             return;
         }
         surface.film.on_time(now);
+        if surface.film.region().is_none() {
+            surface.pace.dropped();
+        }
         let plan = plan(&surface.ledger, &surface.film, pictures, self.focus, now);
         let active = self.injected.is_some_and(|(_, at)| surface.captured.since(at) < ECHO);
         let echo = plan.echo().filter(|_| active);

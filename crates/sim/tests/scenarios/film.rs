@@ -72,7 +72,10 @@ fn a_film_goes_on_after_a_give_up() {
         w.run(Span::secs(3));
         let first = w.presents.iter().find(|at| **at > again).map_or(u64::MAX, |at| at - again);
         let (frames, gap) = shown(w, 5_000, 7_000);
-        println!("{} rebases; shown again after {first} us; {frames} frames, at most {gap} us apart", w.rebases - before);
+        println!(
+            "{} rebases; shown again after {first} us; {frames} frames, at most {gap} us apart",
+            w.rebases - before
+        );
         assert!(w.rebases > before && w.film_seen && w.faults.is_empty());
         assert!(first < 350_000, "{first} us");
         assert!(frames >= 59 && gap < 100_000, "{frames} frames, {gap} us");
