@@ -171,7 +171,12 @@ struct Surface {
     lead: Span,
     /// Film's own pace.
     pace: FilmPace,
+    /// Of the film frame of which not everything is in slices: when it was captured and planned, and what it answers.
+    begun: Option<Begun>,
 }
+
+/// Where a frame's journey begins.
+type Begun = (Stamp<HostClock>, Stamp<HostClock>, Option<(InputSeq, Stamp<HostClock>)>);
 
 /// A job that is out.
 #[derive(Debug)]
@@ -458,11 +463,18 @@ impl Host {
         let whole = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality != Quality::NONE);
         let count = done.slices.len();
         let coded: u64 = done.slices.iter().map(|s| s.bytes.len() as u64).sum();
+        // The rest of a frame of film is as old as the frame.
+        let began = surface.begun.filter(|_| job.film.is_some() && surface.pace.is_filming());
+        let began = began.unwrap_or((job.captured, job.planned, job.answers));
         let filming = job.film.map(|(rect, share)| {
             let rest = done.left.contains(&rect) && count > 0;
             (surface.pace.on_coded(now.since(job.planned), coded, rest), share)
         });
         let films = job.film.is_some() && surface.pace.is_filming();
+        if job.film.is_some() {
+            surface.begun = films.then_some(began);
+        }
+        let (captured, planned, answers) = began;
         let settled = ends_frame || films || !done.same.is_empty() || done.slices.iter().any(whole);
         surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
         let worth = self.link.as_ref().map_or(WORTH_TILES, |link| {
@@ -490,16 +502,10 @@ impl Host {
         for (i, slice) in done.slices.into_iter().enumerate() {
             let last = ends_frame && i + 1 == count;
             if last && self.stages.code.len() < Stages::MOST {
-                self.stages.wait.push(job.planned.since(job.captured));
-                self.stages.code.push(now.since(job.planned));
+                self.stages.wait.push(planned.since(captured));
+                self.stages.code.push(now.since(planned));
             }
-            let journey = last.then_some(HostJourney {
-                input: job.answers,
-                captured: job.captured,
-                planned: job.planned,
-                encoded: now,
-                sent: now,
-            });
+            let journey = last.then_some(HostJourney { input: answers, captured, planned, encoded: now, sent: now });
             // spec: H-4
             let size = (!surface.known).then_some(surface.size);
             let body = SliceBody { size, journey, ops: slice.bytes };
@@ -702,6 +708,7 @@ impl Host {
             cramped: 0,
             lead: Span::ZERO,
             pace: FilmPace::default(),
+            begun: None,
         });
         if let Some(surface) = &mut self.surface {
             surface.ledger.expect_pictures(self.cadence.every());
