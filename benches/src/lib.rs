@@ -153,6 +153,7 @@ fn encode(encoder: &mut Encoder, pixels: &Pixels, base: UpdateId, version: u64) 
         first: base.next(),
         items: vec![EncodeItem { rect: pixels.size().rect(), version, quality: Quality::EXACT }],
         max_bytes: Bytes(64 << 20),
+        film_bytes: Bytes(64 << 20),
         slice_bytes: Bytes(9_000),
         pictures: Default::default(),
     };

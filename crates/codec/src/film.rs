@@ -342,7 +342,7 @@ mod tests {
         let mut wide = Pixels::new(Size::new(size.w * 3, size.h));
         for (i, px) in wide.data_mut().as_chunks_mut::<4>().0.iter_mut().enumerate() {
             let (x, y) = (i as u32 % (size.w * 3), i as u32 / (size.w * 3));
-            let v = (x * 3 / 2 ^ y) as u8;
+            let v = ((x * 3 / 2) ^ y) as u8;
             *px = [v.wrapping_add((rng.next_u64() & 7) as u8), (x / 3 + y) as u8, (y * 2) as u8, 0];
         }
         move |n| wide.crop(Rect::new((n * 3 % u64::from(size.w * 2)) as i32, 0, size.w, size.h))
@@ -435,8 +435,7 @@ mod tests {
         let frame = scene(size);
         let run = |finest: u8, share: u64| -> Vec<usize> {
             let mut host = FilmEncoder::new(finest);
-            let mut code = |n| host.code(&frame(n), Version(n), size.rect(), share).unwrap().data.len();
-            (0..60).map(|n| code(n)).collect()
+            (0..60).map(|n| host.code(&frame(n), Version(n), size.rect(), share).unwrap().data.len()).collect()
         };
         let sum = |of: &[usize]| of[20..].iter().sum::<usize>();
         let (plenty, more, fine) = (run(FINEST, 40_000), run(FINEST, 80_000), run(12, 40_000));

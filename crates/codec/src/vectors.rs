@@ -158,7 +158,7 @@ fn vectors() -> Vec<Vector> {
     let mut film = FilmEncoder::new(FINEST);
     let mut slices = Vec::new();
     for n in 0..3u32 {
-        let mut frame = film.code(&sample(size, n.into()), Version(n.into()), rect, 8_333).unwrap();
+        let mut frame = film.code(&sample(size, n), Version(n.into()), rect, 8_333).unwrap();
         while frame.left() > 0 {
             let mut slice = Vec::new();
             frame.put_fragment(&mut slice, 200);
