@@ -29,7 +29,7 @@ use telepane_protocol::{Capability, Control, Goodbye};
 use telepane_rate::Policy;
 use telepane_session::{ClipWish, DecodeJob, Incoming, Viewer, ViewerOutput};
 use telepane_transport::{
-    Client, CloseReason, ConnFacts, ConnId, ConnectFailure, Event as NetEvent, Handle, HostExpectation, Lanes,
+    Client, CloseReason, ConnFacts, ConnId, ConnectFailure, Event as NetEvent, Fault, Handle, HostExpectation, Lanes,
     LinkStats, Options, Sink,
 };
 use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
@@ -692,7 +692,7 @@ impl Driver {
         if self.candidate.as_ref().is_some_and(|l| l.client.conn() == conn) {
             retire(self.candidate.take());
             if self.session == [0; 16] {
-                self.over(exit::CANNOT_CONNECT, format!("the host closed the connection: {reason}"));
+                self.over(exit::CANNOT_CONNECT, closed_by_host(reason));
             } else {
                 self.viewer.on_reconnect_failed(now);
             }
@@ -856,6 +856,19 @@ impl Line {
         {
             tracing::debug!(%error, "control message not sent");
         }
+    }
+}
+
+/// Why there is no session, in a person's words.
+fn closed_by_host(reason: &CloseReason) -> String {
+    let fault = match reason {
+        CloseReason::PeerClosed { code, .. } => Fault::from_code(*code),
+        _ => None,
+    };
+    match fault {
+        Some(Fault::ShuttingDown) => "the agent was stopped; connect again when it runs".into(),
+        Some(Fault::UnprovenTooLong) => "the agent waited too long for an access code; connect again".into(),
+        _ => format!("the host closed the connection: {reason}; connect again"),
     }
 }
 

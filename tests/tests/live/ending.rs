@@ -71,3 +71,34 @@ fn ctrl_c_while_a_code_is_asked_for_and_in_session() {
     headless.signal(Signal::Interrupt);
     assert_eq!(headless.exit_code(PATIENCE), 0, "{}", headless.err());
 }
+
+#[test]
+fn closing_the_window_ends_it_at_every_stage() {
+    if !have("closing the window", &["Xvfb"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let screen = Screen::start(640, 480);
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let addr = silent.local_addr().expect("bound").to_string();
+    let mut connecting = connect(&dir, "connecting", Some(&screen), &addr, &["--fullscreen"]);
+    until("the window is there", PATIENCE, || !screen.windows().is_empty());
+    screen.close_windows();
+    // A loaded machine may have given the host up before it was asked.
+    assert!([0, 3].contains(&connecting.exit_code(PATIENCE)), "{}", connecting.err());
+
+    let agent = Agent::start(&dir, &["--synthetic", "editor"]);
+    let addr = agent.addr.to_string();
+    let mut asking = connect_without_code(&dir, "asking", Some(&screen), &addr, &["--fullscreen"]);
+    until("the window asks", PATIENCE, || screen.picture().lively() > 100);
+    until("the question waits", PATIENCE, || {
+        screen.close_windows();
+        asking.ended().is_some()
+    });
+    assert!([0, 4].contains(&asking.exit_code(PATIENCE)), "{}", asking.err());
+
+    let mut live = connect(&dir, "live", Some(&screen), &addr, &["--fullscreen"]);
+    until("the session is there", PATIENCE, || live.err().contains("welcome"));
+    screen.close_windows();
+    assert_eq!(live.exit_code(PATIENCE), 0, "{}", live.err());
+}

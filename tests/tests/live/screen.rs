@@ -9,9 +9,9 @@ use std::time::Duration;
 use x11rb::connection::Connection;
 use x11rb::protocol::xfixes::ConnectionExt as _;
 use x11rb::protocol::xproto::{
-    AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ConnectionExt as _, EventMask,
-    GrabMode, GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState,
-    Window,
+    AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ClientMessageEvent,
+    ConnectionExt as _, EventMask, GrabMode, GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
+    MOTION_NOTIFY_EVENT, MapState, Window,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::reexports::x11rb_protocol::parse_display::parse_display;
@@ -240,6 +240,19 @@ impl Screen {
             shown.then(|| [i32::from(g.x), i32::from(g.y), i32::from(g.width), i32::from(g.height)])
         };
         tree.children.iter().filter_map(shown).collect()
+    }
+
+    /// Asks every window below the root that understands it to close, as the cross in a window's frame does.
+    pub fn close_windows(&self) {
+        let atom =
+            |name: &str| self.conn.intern_atom(false, name.as_bytes()).expect("alive").reply().expect("an atom").atom;
+        let (protocols, delete) = (atom("WM_PROTOCOLS"), atom("WM_DELETE_WINDOW"));
+        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+        for window in tree.children {
+            let event = ClientMessageEvent::new(32, window, protocols, [delete, 0, 0, 0, 0]);
+            self.conn.send_event(false, window, EventMask::NO_EVENT, event).expect("alive");
+        }
+        self.conn.flush().expect("alive");
     }
 
     /// Presses Ctrl, Alt and a letter, and lifts them.
