@@ -159,6 +159,27 @@ mod tests {
         }
     }
 
+    /// Text is exact at once because it is never taken for a picture.
+    #[test]
+    fn no_recorded_text_is_called_a_picture() {
+        let mut coder = telepane_codec::exact::ExactCoder::default();
+        let mut pictures = |name: &str| {
+            let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/recordings"));
+            let mut reader = Reader::open(&folder.join(name)).unwrap();
+            let grid = telepane_model::Grid::new(reader.size());
+            let mut count = 0;
+            while let Some((_, frame)) = reader.next_frame().unwrap() {
+                let class = |at| telepane_codec::classify::classify(frame, grid.rect(at), &mut coder);
+                count += grid.all().map(class).filter(|c| *c == telepane_model::TileClass::Picture).count();
+            }
+            count
+        };
+        for text in ["editor_dark-crop.seq", "sheet-crop.seq", "subpixel-crop.seq"] {
+            assert_eq!(pictures(text), 0, "{text}");
+        }
+        assert!(pictures("news-crop.seq") > 0, "photographs are");
+    }
+
     /// What the reports say of a text that scrolls: all exact, late confirmations cost nothing, a thin link takes longer.
     #[test]
     fn a_recording_is_measured_and_verified() {

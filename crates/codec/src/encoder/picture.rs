@@ -102,7 +102,13 @@ impl Encoder {
         };
         let (text, pictures) = (areas(false), areas(true));
         let fits = (text * self.ratios[0] + pictures * self.ratios[1]) / 1024 <= run.max_bytes;
-        if pictures == 0 || fits && unbound(run.pictures) {
+        let shows_layer = |w: &Work| match w {
+            Work::Area(rect, TileClass::Picture) => {
+                self.grid.touching(*rect).any(|at| self.tiles.layer(at, self.grid.rect(at).intersect(*rect)).is_some())
+            }
+            _ => false,
+        };
+        if pictures == 0 || fits && unbound(run.pictures) && !queue.iter().any(shows_layer) {
             return queue;
         }
         let PictureBounds { least, first, last } = run.pictures;
@@ -127,7 +133,7 @@ impl Encoder {
                 match self.shown_layer(at, cell, run).filter(|(layer, _)| *layer < last) {
                     None if begin == Layer::Exact => now.push_back(Work::Area(cell, TileClass::Picture)),
                     None => now.push_back(Work::Picture(cell, Step::new(None, begin))),
-                    Some((Layer::Preview, rect)) => {
+                    Some((Layer::Preview, rect)) if !fits => {
                         let to = Layer::First.min(last);
                         second.push(Work::Picture(rect, Step::new(Some(Layer::Preview), to)));
                     }

@@ -269,8 +269,20 @@ impl PictureCoder {
     // spec: C-110 C-111
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         out.push(self.step.map_or(0, Step::byte));
-        put_varint(out, self.rects.len() as u32);
-        self.rects.iter().for_each(|r| put_rect(out, *r));
+        // Neighbours in a row of tiles are one rectangle, which is cut into the same cells again.
+        let mut joined: Vec<Rect<Surf>> = Vec::with_capacity(self.rects.len());
+        for rect in &self.rects {
+            match joined.last_mut() {
+                Some(left)
+                    if left.right() == rect.x && (left.y, left.h) == (rect.y, rect.h) && rect.x % SIDE as i32 == 0 =>
+                {
+                    left.w += rect.w;
+                }
+                _ => joined.push(*rect),
+            }
+        }
+        put_varint(out, joined.len() as u32);
+        joined.iter().for_each(|r| put_rect(out, *r));
         self.rows.finish(out);
     }
 
