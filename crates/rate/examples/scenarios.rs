@@ -4,7 +4,7 @@
 #[path = "../tests/link/mod.rs"]
 mod link;
 
-use link::runs::{self, Film};
+use link::runs::{self, Film, Fresh};
 use link::{App, Path, Work};
 
 fn row(name: &str, here: &str, study: &str) {
@@ -108,5 +108,10 @@ fn main() {
             s.share, s.jain, s.after.0, s.after.1
         );
         row(&format!("film against a CUBIC bulk flow, {products} BDP"), &here, study);
+    }
+    println!("\nnot tuned on; bounds: used at least, frame p95 and dropped at most");
+    for Fresh { name, capacity, path, app, bound: (used, p95, dropped) } in runs::fresh() {
+        let f = runs::film(path, app, 40.0);
+        film_row(name, capacity, f, &format!("dropped {:.1} %; bounds {used} {p95} {dropped} %", f.dropped));
     }
 }

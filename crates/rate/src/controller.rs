@@ -12,6 +12,7 @@ use crate::delay::{Delay, Sample};
 use crate::facts::{FeedbackFacts, LostBy, LostPacket, Policy, Probe, SendClass, SendFacts};
 use crate::flight::{Flight, Flown, Landed};
 use crate::loss::Loss;
+use crate::policer::{Policer, Told};
 use crate::probing::{Path, Probing};
 use crate::share::{Judged, Share};
 use crate::trains::{Around, Arrived, Capacity};
@@ -59,6 +60,7 @@ pub struct Controller<S: Clock, R: Clock> {
     loss: Loss,
     share: Share,
     compete: Compete,
+    policer: Policer,
     probing: Probing,
     backlog: f64,
     /// Our own queue as the capacity predicts it, bytes, and when that was true.
@@ -90,6 +92,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             flight: Flight::default(),
             loss: Loss::default(),
             compete: Compete::new(),
+            policer: Policer::default(),
             probing: Probing::new(0.0),
             backlog: 0.0,
             virtual_queue: 0.0,
@@ -149,6 +152,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         self.delay.forget();
         self.capacity.forget(now);
         self.compete.forget();
+        self.policer.forget();
         self.aim = QUEUE_AIM;
         self.starting = true;
         self.first_feedback = None;
@@ -218,7 +222,8 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         let now = self.advance(now);
         let capacity = self.capacity.rate();
         let limit = self.policy.limit.map(bytes_per_second);
-        if self.is_silent(now) || self.compete.is_on() {
+        // What a token bucket lets pass at once would be taken for what it lets pass over time.
+        if self.is_silent(now) || self.compete.is_on() || self.policer.ceiling(now).is_some() {
             return None;
         }
         let floor = if now - self.feedback_at > 0.2 { 0.0 } else { self.delay.floor() };
@@ -358,6 +363,16 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         self.aim = (self.aim + 0.0005 * elapsed).min(QUEUE_AIM);
         let smoothed = self.delay.response();
         self.loss.on_feedback(now, losses.bytes, arrived, smoothed.max(0.1));
+        if !self.compete.is_on() {
+            let delivered = self.capacity.delivered((2.0 * smoothed).max(0.1));
+            let (lost, queue) = (losses.bytes, self.delay.queue);
+            self.policer.on_feedback(Told { now, lost, arrived, queue, smoothed, delivered });
+        }
+        if let Some(ceiling) = self.policer.ceiling(now)
+            && self.capacity.rate() > ceiling
+        {
+            self.capacity.set(ceiling);
+        }
         if losses.bytes > 0.0
             && !self.compete.is_on()
             && self.loss.is_congestion(now, self.delay.queue, greatest, smoothed)

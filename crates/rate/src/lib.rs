@@ -27,6 +27,7 @@ mod facts;
 mod flight;
 mod loss;
 mod pacer;
+mod policer;
 mod probing;
 pub mod repair;
 mod share;

@@ -13,6 +13,7 @@ mod memory;
 mod namespace;
 mod path;
 mod pointer;
+mod policy;
 mod process;
 mod refusals;
 mod resize;

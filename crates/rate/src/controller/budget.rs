@@ -31,7 +31,9 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             let reach = self.delay.rtt_least() + WINDOW_SLACK + self.delay.jitter();
             let window = self.compete.window().unwrap_or(capacity * reach + 4.0 * PACKET);
             let reserved = if self.policy.reserved { floor * (self.delay.smoothed + WINDOW_SLACK) } else { 0.0 };
-            (self.pace_gain(queue) * capacity * self.capacity.brake(t), window.max(reserved))
+            let gain = self.pace_gain(queue);
+            let gain = if self.policer.ceiling(t).is_some() { gain.min(1.0) } else { gain };
+            (gain * capacity * self.capacity.brake(t), window.max(reserved))
         };
         let pace = pace.max(floor).min(ceiling);
         let life = self.silent_from().filter(|_| !silent).map(|at| self.stamp(at)).unwrap_or(now + BUDGET_LIFE);
@@ -121,7 +123,8 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         let loss = self.flight.next_overdue(self.delay.smoothed.max(self.delay.latest));
         let silence = self.silent_from();
         // A probe that is due and may not be sent yet must not make the shell spin.
-        let probe = (self.policy.probing && !self.compete.is_on() && self.silence.is_none())
+        let policed = self.policer.ceiling(self.now).is_some();
+        let probe = (self.policy.probing && !policed && !self.compete.is_on() && self.silence.is_none())
             .then(|| self.probing.next_wake(self.now, self.starting))
             .flatten()
             .map(|at| at.max(self.now + 0.050));

@@ -34,13 +34,44 @@ pub struct Path {
     pub reverse_jitter: f64,
     /// From this second on the round trip is this, seconds.
     pub detour: Option<(f64, f64)>,
+    /// A token bucket in front of the bottleneck drops what exceeds it: Mbit/s and bytes at once.
+    pub policer: Option<(f64, u64)>,
+    /// The queue is managed by CoDel (RFC 8289: 5 ms, 100 ms).
+    pub codel: bool,
+    /// A radio that aggregates: it gets a turn every so many seconds, evenly between half and one and a half of it, and
+    /// then delivers all that has left the bottleneck, at 300 Mbit/s.
+    pub turns: f64,
 }
+
+/// CoDel's state (RFC 8289 section 5).
+#[derive(Default)]
+struct Codel {
+    above_since: Option<u64>,
+    dropping: bool,
+    next: u64,
+    count: u32,
+}
+
+const CODEL_TARGET: u64 = 5_000_000;
+const CODEL_INTERVAL: u64 = 100_000_000;
+/// What a packet takes in the air, nanoseconds.
+const AIR: u64 = 32_000;
 
 impl Path {
     /// A path of one rate with 100 ms of buffer.
     pub fn steady(mbps: f64, rtt: f64) -> Self {
         let buffer = (mbps * 1e6 / 8.0 * 0.1) as u64;
-        Self { rates: vec![(0.0, mbps)], rtt, buffer, loss_ppm: 0, reverse_jitter: 0.0, detour: None }
+        Self {
+            rates: vec![(0.0, mbps)],
+            rtt,
+            buffer,
+            loss_ppm: 0,
+            reverse_jitter: 0.0,
+            detour: None,
+            policer: None,
+            codel: false,
+            turns: 0.0,
+        }
     }
 
     /// Half the round trip without queue at `t` nanoseconds, in seconds.
@@ -120,8 +151,13 @@ pub struct Link {
     path: Path,
     events: BTreeMap<(u64, u64), Event>,
     count: u64,
-    queue: VecDeque<Packet>,
+    queue: VecDeque<(Packet, u64)>,
     queued: u64,
+    /// Bytes that the policer has, and since when.
+    tokens: (f64, u64),
+    codel: Codel,
+    /// The radio's present turn, and when its last packet was delivered.
+    turn: (u64, u64),
     rng: Rng,
     last_report: u64,
     pub flows: Vec<Flow>,
@@ -140,6 +176,9 @@ impl Link {
             count: 0,
             queue: VecDeque::new(),
             queued: 0,
+            tokens: (f64::MAX, 0),
+            codel: Codel::default(),
+            turn: (0, 0),
             rng: Rng::new(seed),
             last_report: 0,
             flows: Vec::new(),
@@ -244,13 +283,22 @@ impl Link {
     }
 
     fn enqueue(&mut self, p: Packet) {
+        if let Some((mbps, burst)) = self.path.policer {
+            let gained = (self.now - self.tokens.1) as f64 / SECOND * mbps * 1e6 / 8.0;
+            self.tokens = ((self.tokens.0 + gained).min(burst as f64), self.now);
+            if self.tokens.0 < p.bytes as f64 {
+                self.dropped += 1;
+                return;
+            }
+            self.tokens.0 -= p.bytes as f64;
+        }
         if self.queued + p.bytes > self.path.buffer {
             self.dropped += 1;
             return;
         }
         self.queued += p.bytes;
         let bytes = p.bytes;
-        self.queue.push_back(p);
+        self.queue.push_back((p, self.now));
         if self.queue.len() == 1 {
             let t = self.path.leave(self.now, bytes);
             self.at(t, Event::Left);
@@ -258,16 +306,59 @@ impl Link {
     }
 
     fn left(&mut self) {
-        let Some(p) = self.queue.pop_front() else { return };
+        let Some((p, _)) = self.queue.pop_front() else { return };
         self.queued -= p.bytes;
         if !self.rng.chance_ppm(self.path.loss_ppm) {
-            let t = self.now + (self.path.way(self.now) * SECOND) as u64;
+            let t = self.in_the_air(self.now) + (self.path.way(self.now) * SECOND) as u64;
             let t = self.flows.get(p.flow).map_or(t, |f| f.read_at(t));
             self.at(t, Event::Arrive(p));
         }
-        if let Some(next) = self.queue.front() {
+        if self.path.codel {
+            self.manage();
+        }
+        if let Some((next, _)) = self.queue.front() {
             let t = self.path.leave(self.now, next.bytes);
             self.at(t, Event::Left);
+        }
+    }
+
+    /// When the radio has delivered what reaches it at `t`.
+    fn in_the_air(&mut self, t: u64) -> u64 {
+        if self.path.turns <= 0.0 {
+            return t;
+        }
+        while self.turn.0 < t {
+            let wait = self.path.turns * (0.5 + self.rng.below(1 << 20) as f64 / (1u64 << 20) as f64);
+            self.turn.0 += (wait * SECOND) as u64;
+        }
+        self.turn.1 = self.turn.0.max(self.turn.1 + AIR);
+        self.turn.1
+    }
+
+    /// CoDel looks at the head of the queue.
+    fn manage(&mut self) {
+        while let Some((_, since)) = self.queue.front() {
+            if self.now - since < CODEL_TARGET || self.queued <= PACKET {
+                (self.codel.above_since, self.codel.dropping) = (None, false);
+                return;
+            }
+            let above = *self.codel.above_since.get_or_insert(self.now);
+            if self.now - above < CODEL_INTERVAL || self.codel.dropping && self.now < self.codel.next {
+                return;
+            }
+            let spacing = |count: u32| (CODEL_INTERVAL as f64 / f64::from(count).sqrt()) as u64;
+            if self.codel.dropping {
+                self.codel.count += 1;
+                self.codel.next += spacing(self.codel.count);
+            } else {
+                let again = self.codel.count > 2 && self.now - self.codel.next.min(self.now) < 16 * CODEL_INTERVAL;
+                self.codel.count = if again { self.codel.count - 2 } else { 1 };
+                (self.codel.dropping, self.codel.next) = (true, self.now + spacing(self.codel.count));
+            }
+            if let Some((p, _)) = self.queue.pop_front() {
+                self.queued -= p.bytes;
+                self.dropped += 1;
+            }
         }
     }
 

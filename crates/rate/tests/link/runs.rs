@@ -67,6 +67,8 @@ pub struct Film {
     pub p95: f64,
     pub p99: f64,
     pub queue_p95: f64,
+    /// The part of all packets that was dropped, in percent.
+    pub dropped: f64,
 }
 
 /// A film from second 0 to `end`, measured from second 5 (10 from the end on frames have no time to finish).
@@ -83,6 +85,7 @@ pub fn film(path: Path, app: App, end: f64) -> Film {
         p95: quantile(delays.clone(), 0.95),
         p99: quantile(delays, 0.99),
         queue_p95: link.queue_quantile(5.0, end, 0.95),
+        dropped: link.dropped as f64 * 100.0 / flow.sent_at.len().max(1) as f64,
     }
 }
 
@@ -105,7 +108,7 @@ pub fn cellular(seconds: f64) -> (f64, Path) {
         let normal: f64 = (0..12).map(|_| rng.below(1 << 20) as f64 / (1u64 << 20) as f64).sum::<f64>() - 6.0;
         rate = (rate * (0.35 * normal).exp()).clamp(2.0, 30.0);
     }
-    (sum / (seconds - 5.0), Path { rates, rtt: 0.05, buffer: 400_000, loss_ppm: 0, reverse_jitter: 0.0, detour: None })
+    (sum / (seconds - 5.0), Path { rates, buffer: 400_000, ..Path::steady(15.0, 0.05) })
 }
 
 /// How two flows share 20 Mbit/s.
@@ -147,4 +150,68 @@ pub fn rival(products: f64) -> Shared {
     link.run(60.0);
     let other = link.bulk.as_ref().map(|b| b.arrived.clone()).unwrap_or_default();
     shared(&link, &other)
+}
+
+/// A cell in the manner of LTE: every 100 ms the rate is drawn anew around a mean that itself walks between `least` and
+/// `most` (each step by a fifth, either way), and once in eight seconds or so a handover lets nothing pass for 60 to 160 ms. The
+/// mean rate from second 5 on, and the path.
+pub fn cell(seed: u64, least: f64, most: f64, seconds: f64) -> (f64, Path) {
+    let mut rng = Rng::new(seed);
+    let mut unit = move || rng.below(1 << 20) as f64 / (1u64 << 20) as f64;
+    let (mut t, mut mean, mut sum) = (0.0, (least * most).sqrt(), 0.0);
+    let mut rates = Vec::new();
+    while t < seconds {
+        mean = (mean * if unit() < 0.5 { 0.8 } else { 1.25 }).clamp(least, most);
+        let rate = mean * (0.7 + 0.6 * unit());
+        let lost = if unit() < 0.0125 { 0.06 + 0.1 * unit() } else { 0.0 };
+        if lost > 0.0 {
+            rates.push((t, 0.0));
+        }
+        rates.push((t + lost.min(0.099), rate));
+        if t >= 5.0 {
+            sum += rate * (0.1 - lost.min(0.099));
+        }
+        t += 0.1;
+    }
+    (sum / (seconds - 5.0), Path { rates, buffer: 400_000, ..Path::steady(most, 0.06) })
+}
+
+/// A scenario and what it is held to: the part of the capacity that is used at least, the 95th percentile of frames in
+/// milliseconds at most, the part that is dropped in percent at most.
+pub struct Fresh {
+    pub name: &'static str,
+    pub capacity: f64,
+    pub path: Path,
+    pub app: App,
+    pub bound: (f64, f64, f64),
+}
+
+/// Scenarios that the constants of the study were not tuned on. A frame of a film takes 33 ms to leave at the least, and half the
+/// round trip; what a bound allows beyond that is two thirds of a frame, or the wait for the radio's turns.
+pub fn fresh() -> Vec<Fresh> {
+    let path = |mbps: f64, rtt| Path { buffer: (mbps * 1e6 / 8.0 * 0.2) as u64, ..Path::steady(mbps, rtt) };
+    let policed = |mbps, burst| Path { policer: Some((mbps, burst)), ..path(100.0, 0.04) };
+    let radio = |turns, loss_ppm| Path { turns, loss_ppm, ..path(30.0, 0.02) };
+    let codel = |mbps, rtt| Path { codel: true, ..path(mbps, rtt) };
+    let [one, two, three] = [7, 8, 9].map(|seed| cell(seed, 3.0, 25.0, 40.0));
+    let slow = App { fps: 8, ..greedy() };
+    let quick = App { fps: 60, demand: 500.0, ..greedy() };
+    let shaken = Path { reverse_jitter: 0.02, ..path(20.0, 0.03) };
+    let row = |name, capacity, path, app, bound| Fresh { name, capacity, path, app, bound };
+    vec![
+        row("policer of 10 Mbit/s, 100 kB", 10.0, policed(10.0, 100_000), greedy(), (0.85, 180.0, 5.0)),
+        row("policer of 20 Mbit/s, 30 kB", 20.0, policed(20.0, 30_000), greedy(), (0.85, 100.0, 2.0)),
+        row("policer of 4 Mbit/s, 500 kB", 4.0, policed(4.0, 500_000), greedy(), (0.85, 200.0, 10.0)),
+        row("Wi-Fi, a turn every 4 ms", 30.0, radio(0.004, 0), greedy(), (0.76, 85.0, 0.5)),
+        row("Wi-Fi, a turn every 10 ms, 1 % loss", 30.0, radio(0.010, 10_000), greedy(), (0.45, 95.0, 0.5)),
+        row("CoDel, 20 Mbit/s 40 ms", 20.0, codel(20.0, 0.04), greedy(), (0.92, 75.0, 0.5)),
+        row("CoDel, 5 Mbit/s 80 ms", 5.0, codel(5.0, 0.08), greedy(), (0.90, 100.0, 0.5)),
+        row("a cell, 3 to 25 Mbit/s", one.0, one.1, greedy(), (0.75, 150.0, 0.5)),
+        row("another cell", two.0, two.1, greedy(), (0.75, 150.0, 0.5)),
+        row("a third cell", three.0, three.1, greedy(), (0.75, 150.0, 0.5)),
+        row("10 Mbit/s over a satellite, 600 ms", 10.0, path(10.0, 0.6), greedy(), (0.92, 360.0, 0.5)),
+        row("600 kbit/s, 250 ms, 8 fps", 0.6, path(0.6, 0.25), slow, (0.80, 300.0, 1.0)),
+        row("400 Mbit/s, 1 ms, 60 fps", 400.0, path(400.0, 0.001), quick, (0.92, 30.0, 0.5)),
+        row("20 ms of jitter on the way back", 20.0, shaken, greedy(), (0.92, 85.0, 0.5)),
+    ]
 }

@@ -1,0 +1,165 @@
+//! A token bucket on the path: it lets a burst pass at the line's speed and then drops what exceeds its rate, without a
+//! queue ever forming.
+//!
+//! Trains see the line's speed, delay sees nothing, and loss is all there is. More than a tenth lost over two round trips
+//! without a queue is taken for such a bucket: the capacity is held at 95 % of what arrived, nothing is probed, and after ten
+//! seconds the hold is lifted by a quarter a second, so that the bucket, if it is still there, is met again with a small
+//! loss. If as much is lost below the hold, the loss does not care for the rate: it is the radio's, the hold was a mistake,
+//! and loss is not asked again for a minute.
+
+use crate::PACKET;
+use std::collections::VecDeque;
+
+/// Lost of all, over two round trips, at this many packets at least.
+const FRACTION: f64 = 0.10;
+const PACKETS: f64 = 8.0;
+/// A queue that a bottleneck would have made, in seconds; even a buffer of 15 kB at 20 Mbit/s has 6 ms.
+const QUEUE: f64 = 0.005;
+const KEEP: f64 = 0.95;
+/// Seconds.
+const HOLD: f64 = 10.0;
+const DOUBT: f64 = 60.0;
+const LIFT_PER_SECOND: f64 = 1.25;
+/// Lifted so far above the hold, it is over.
+const LIFTED: f64 = 8.0;
+/// Below the hold this much may be lost at random.
+const AT_RANDOM: f64 = 0.05;
+/// Chance loses the same part whatever the rate; a bucket less at a lower rate, or more once what it had saved is gone.
+const SAME: core::ops::Range<f64> = 0.7..1.4;
+const ENTRIES: usize = 256;
+
+/// What one feedback message says; seconds, bytes, bytes per second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub now: f64,
+    pub lost: f64,
+    pub arrived: f64,
+    pub queue: f64,
+    pub smoothed: f64,
+    /// What arrived over the last two round trips.
+    pub delivered: f64,
+}
+
+#[derive(Default)]
+pub(crate) struct Policer {
+    /// (when, lost, arrived, queue)
+    recent: VecDeque<(f64, f64, f64, f64)>,
+    hold: Option<Hold>,
+    doubt_until: f64,
+}
+
+struct Hold {
+    rate: f64,
+    since: f64,
+    /// The part that was lost when it began.
+    fraction: f64,
+    /// Lost and arrived since the first losses from above the hold have been told.
+    lost: f64,
+    arrived: f64,
+}
+
+impl Hold {
+    fn new(t: Told, fraction: f64) -> Self {
+        Self { rate: KEEP * t.delivered, since: t.now, fraction, lost: 0.0, arrived: 0.0 }
+    }
+}
+
+impl Policer {
+    pub(crate) fn on_feedback(&mut self, t: Told) {
+        let window = (2.0 * t.smoothed).max(0.1);
+        if let Some(hold) = &mut self.hold {
+            if t.now - hold.since > window + t.smoothed {
+                hold.lost += t.lost;
+                hold.arrived += t.arrived;
+            }
+            let sum = hold.lost + hold.arrived;
+            if t.now - hold.since < HOLD && sum > 100.0 * PACKET && hold.lost > AT_RANDOM * sum {
+                let fraction = hold.lost / sum;
+                if !SAME.contains(&(fraction / hold.fraction.max(0.01))) {
+                    // What arrived before had the bucket's savings in it: its rate is lower still.
+                    *hold = Hold::new(t, fraction);
+                } else {
+                    self.hold = None;
+                    self.doubt_until = t.now + DOUBT;
+                }
+                return;
+            }
+            if self.ceiling(t.now).is_some_and(|c| c > LIFTED * t.delivered) {
+                self.hold = None;
+            }
+        }
+        self.recent.push_back((t.now, t.lost, t.arrived, t.queue));
+        while self.recent.len() > ENTRIES || self.recent.front().is_some_and(|e| e.0 < t.now - window) {
+            self.recent.pop_front();
+        }
+        let whole = self.recent.front().is_some_and(|e| t.now - e.0 > 0.8 * window);
+        let settled = self.hold.as_ref().is_none_or(|h| t.now - h.since > HOLD);
+        if !whole || !settled || t.now < self.doubt_until {
+            return;
+        }
+        let (lost, arrived, queue) =
+            self.recent.iter().fold((0.0, 0.0, 0.0_f64), |(l, a, q), e| (l + e.1, a + e.2, q.max(e.3)));
+        if queue < QUEUE && lost > PACKETS * PACKET && lost > FRACTION * (lost + arrived) {
+            self.hold = Some(Hold::new(t, lost / (lost + arrived)));
+            self.recent.clear();
+        }
+    }
+
+    /// The most that the path is taken to carry, in bytes per second, if a bucket was met.
+    pub(crate) fn ceiling(&self, now: f64) -> Option<f64> {
+        let hold = self.hold.as_ref()?;
+        let lifted = (now - hold.since - HOLD).max(0.0);
+        Some(hold.rate * libm::pow(LIFT_PER_SECOND, lifted))
+    }
+
+    /// Another path.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends `rate` bytes a second for `seconds` through `pass`, which says what of each packet arrives.
+    fn run(p: &mut Policer, from: f64, seconds: f64, lost: impl Fn(usize) -> bool, queue: f64) {
+        let n = (seconds / 0.005) as usize;
+        for i in 0..n {
+            let gone = if lost(i) { PACKET } else { 0.0 };
+            let now = from + i as f64 * 0.005;
+            p.on_feedback(Told {
+                now,
+                lost: gone,
+                arrived: 2.0 * PACKET - gone,
+                queue,
+                smoothed: 0.04,
+                delivered: 4e5,
+            });
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_held_to_and_met_again_gently() {
+        let mut p = Policer::default();
+        run(&mut p, 0.0, 0.3, |i| i % 2 == 0, 0.001);
+        let held = p.ceiling(0.3).expect("a quarter is lost without a queue");
+        assert!((held - 3.8e5).abs() < 1.0);
+        run(&mut p, 0.3, 10.0, |_| false, 0.001);
+        let later = p.ceiling(12.3).expect("still held");
+        assert!(later > 1.3 * held && later < 2.0 * held, "{later}");
+    }
+
+    #[test]
+    fn loss_with_a_queue_is_no_bucket_and_loss_that_stays_is_the_radios() {
+        let mut p = Policer::default();
+        run(&mut p, 0.0, 1.0, |i| i % 2 == 0, 0.030);
+        assert_eq!(p.ceiling(1.0), None);
+        run(&mut p, 1.0, 0.3, |i| i % 2 == 0, 0.001);
+        assert!(p.ceiling(1.3).is_some());
+        run(&mut p, 1.3, 2.0, |i| i % 2 == 0, 0.001);
+        assert_eq!(p.ceiling(3.3), None, "as much is lost below the hold");
+        run(&mut p, 3.3, 20.0, |i| i % 2 == 0, 0.001);
+        assert_eq!(p.ceiling(23.3), None, "and it is believed for a minute");
+    }
+}
