@@ -231,7 +231,8 @@ fn play(file: &str, film: Option<Rect<Surf>>, share: u64) -> Result<(), Failure>
     let [first, second, ..] = &frames[..] else { return Err("no film".into()) };
     let (size, rect) = (first.size(), film.filter(|r| !r.is_empty()).unwrap_or_else(|| region(first, second)));
     let (mut encoder, mut decoder) = (Encoder::new(size, EncoderOptions::default()), Decoder::new(size));
-    let mut alone = H264Encoder::new(rect.w, rect.h, share * 240, 30.0, film::FINEST).ok_or("openh264 refuses")?;
+    let mut alone =
+        H264Encoder::new(rect.w, rect.h, share * 240, 30.0, (film::FINEST, 51)).ok_or("openh264 refuses")?;
     let mut shown = H264Decoder::new().ok_or("openh264 refuses")?;
     let (mut padded, mut picture, mut screen) = (Vec::new(), I420::default(), Pixels::new(size));
     let (mut codes, mut decodes, mut codes_alone, mut bytes, mut bytes_alone) =

@@ -252,6 +252,7 @@ impl Encoder {
             run.answer.left = job.items.iter().map(|i| i.rect).filter(|r| !r.is_empty()).collect();
             return Ok(run.answer);
         }
+        self.film.bound(job.pictures.film);
         self.slots.begin();
         let (mut dirty, films) = self.survey(job, &mut run);
         self.answer_finished(&mut dirty, &mut run);

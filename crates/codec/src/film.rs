@@ -20,6 +20,8 @@ use telepane_model::{Pixels, Rect, Surf, UpdateId, Version};
 /// on the films that were measured (the benches' two and one that a camera took) at 2 to 4 kB a frame of 720p; each two
 /// steps less are 1 dB more at 1.2 to 1.5 times the bytes.
 pub const FINEST: u8 = 26;
+/// The coarsest there is.
+const COARSEST: u8 = 51;
 
 /// This fragment begins a frame.
 const FIRST: u8 = 1;
@@ -101,6 +103,8 @@ impl FilmFrame {
 pub struct FilmEncoder {
     streams: Vec<Stream>,
     finest: u8,
+    /// The finest and the coarsest quantiser of new frames.
+    quantisers: (u8, u8),
     clock: u64,
     picture: I420,
     padded: Vec<u8>,
@@ -109,6 +113,7 @@ pub struct FilmEncoder {
 struct Stream {
     slot: u8,
     rect: Rect<Surf>,
+    quantisers: (u8, u8),
     encoder: H264Encoder,
     decoder: H264Decoder,
     /// The next frame needs no other.
@@ -124,7 +129,23 @@ struct Stream {
 impl FilmEncoder {
     /// No stream; none will be coded finer than `finest`.
     pub fn new(finest: u8) -> Self {
-        Self { streams: Vec::new(), finest, clock: 0, picture: I420::default(), padded: Vec::new() }
+        Self {
+            streams: Vec::new(),
+            finest,
+            quantisers: (finest, COARSEST),
+            clock: 0,
+            picture: I420::default(),
+            padded: Vec::new(),
+        }
+    }
+
+    /// Frames from now on have at least and at most these qualities, 0 to 100. A stream that was begun with others begins anew with
+    /// its next frame.
+    // spec: H-45
+    pub fn bound(&mut self, (least, greatest): (u8, u8)) {
+        // Down to a picture that is hardly one; a least quality of 100 leaves no room under the finest.
+        let finest = self.finest.saturating_add((100 - greatest.min(100)) / 5).min(COARSEST);
+        self.quantisers = (finest, (COARSEST - least.min(100) / 4).max(finest));
     }
 
     /// Someone follows who has seen no frame: every stream begins anew.
@@ -173,6 +194,8 @@ impl FilmEncoder {
     /// second, thirty frames, or less if they are fine enough. None if openh264 refuses.
     pub fn code(&mut self, pixels: &Pixels, version: Version, rect: Rect<Surf>, share: u64) -> Option<FilmFrame> {
         self.clock += 1;
+        let bounds = self.quantisers;
+        self.streams.retain(|s| s.rect != rect || s.quantisers == bounds);
         let at = match self.streams.iter().position(|s| s.rect == rect) {
             Some(at) => at,
             None => self.begin(rect, share.saturating_mul(8 * HZ))?,
@@ -216,10 +239,22 @@ impl FilmEncoder {
             }
         };
         let (w, h) = even(rect);
-        let encoder = H264Encoder::new(w, h, bps, HZ as f32, self.finest)?;
+        let encoder = H264Encoder::new(w, h, bps, HZ as f32, self.quantisers)?;
         let decoder = H264Decoder::new()?;
         let (used, began, marked) = (self.clock, None, None);
-        self.streams.push(Stream { slot, rect, encoder, decoder, key: true, used, bytes: 0, began, marked });
+        let quantisers = self.quantisers;
+        self.streams.push(Stream {
+            slot,
+            rect,
+            quantisers,
+            encoder,
+            decoder,
+            key: true,
+            used,
+            bytes: 0,
+            began,
+            marked,
+        });
         Some(self.streams.len() - 1)
     }
 }

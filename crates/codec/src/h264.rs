@@ -84,9 +84,9 @@ const MARK_EVERY: u32 = 8;
 const REFERENCES: c_int = 3;
 
 impl H264Encoder {
-    /// An encoder for `w` by `h` (even) at `bps` bits and `hz` frames a second, but never finer than the quantiser
-    /// `finest`: what the rate allows beyond that is not used. None if openh264 refuses.
-    pub fn new(w: u32, h: u32, bps: u64, hz: f32, finest: u8) -> Option<Self> {
+    /// An encoder for `w` by `h` (even) at `bps` bits and `hz` frames a second, but never finer than the first of
+    /// `quantisers`, whatever the rate allows, and never coarser than the second, whatever it does not. None if openh264 refuses.
+    pub fn new(w: u32, h: u32, bps: u64, hz: f32, quantisers: (u8, u8)) -> Option<Self> {
         let mut raw = core::ptr::null_mut();
         // SAFETY: `raw` is a valid place for the pointer that the call makes.
         let made = unsafe { APILoader::WelsCreateSVCEncoder(&mut raw) };
@@ -114,8 +114,8 @@ impl H264Encoder {
         p.iComplexityMode = sys::LOW_COMPLEXITY;
         p.uiIntraPeriod = 0;
         p.iNumRefFrame = REFERENCES;
-        (p.iMinQp, p.iMaxQp) =
-            (finest.clamp(*QUANTISERS.start(), *QUANTISERS.end()).into(), (*QUANTISERS.end()).into());
+        let within = |q: u8| c_int::from(q.clamp(*QUANTISERS.start(), *QUANTISERS.end()));
+        (p.iMinQp, p.iMaxQp) = (within(quantisers.0), within(quantisers.1.max(quantisers.0)));
         p.eSpsPpsIdStrategy = sys::CONSTANT_ID;
         p.iEntropyCodingModeFlag = 0;
         p.bEnableFrameSkip = false;
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn every_frame_comes_out_at_once_and_runs_are_alike() {
         let run = || {
-            let mut enc = H264Encoder::new(128, 64, 1_000_000, 30.0, 12).unwrap();
+            let mut enc = H264Encoder::new(128, 64, 1_000_000, 30.0, (12, 51)).unwrap();
             let mut dec = H264Decoder::new().unwrap();
             let mut all = Vec::new();
             for n in 0..8 {
@@ -414,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_frame_without_its_reference_is_refused() {
-        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0, 12).unwrap();
+        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0, (12, 51)).unwrap();
         let mut frames = Vec::new();
         for n in 0..3 {
             let mut frame = Vec::new();
@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_picture_of_another_size_is_refused() {
-        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0, 12).unwrap();
+        let mut enc = H264Encoder::new(64, 64, 500_000, 30.0, (12, 51)).unwrap();
         assert!(!enc.encode(&mut picture(128, 64, 0), true, &mut Vec::new()));
     }
 }

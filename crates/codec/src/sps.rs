@@ -146,7 +146,7 @@ mod tests {
         let mut picture = I420::default();
         picture.resize(w, h);
         let mut out = Vec::new();
-        assert!(H264Encoder::new(w, h, 500_000, 30.0, 12).unwrap().encode(&mut picture, true, &mut out));
+        assert!(H264Encoder::new(w, h, 500_000, 30.0, (12, 51)).unwrap().encode(&mut picture, true, &mut out));
         out
     }
 

@@ -271,11 +271,12 @@ impl SessionPolicy {
     pub fn pictures(&self) -> PictureBounds {
         let (least, initial, greatest) = self.qualities();
         let lossless = self.value(Knob::BuildToLossless) != Some(0);
+        let film = (least, greatest);
         let last = step(greatest).min(if lossless { Quality::EXACT } else { Quality::FINE });
         // A person who wants sharp pictures rather waits for the first one.
         let least = step(least).max(if self.sharpness() >= SHARP { Quality::FIRST_VIEW } else { Quality::PREVIEW });
         let least = least.min(last);
-        PictureBounds { least, first: step(initial).clamp(least, last), last }
+        PictureBounds { least, first: step(initial).clamp(least, last), last, film }
     }
 }
 
@@ -325,12 +326,15 @@ pub struct PictureBounds {
     pub first: Quality,
     /// Nothing is refined beyond this.
     pub last: Quality,
+    /// The least and the greatest quality of film, 0 to 100: below the one its frames become fewer, above the other nothing is
+    /// spent on it.
+    pub film: (u8, u8),
 }
 
 impl Default for PictureBounds {
     /// As there is room for, up to exact.
     fn default() -> Self {
-        Self { least: Quality::PREVIEW, first: Quality::EXACT, last: Quality::EXACT }
+        Self { least: Quality::PREVIEW, first: Quality::EXACT, last: Quality::EXACT, film: (0, 100) }
     }
 }
 

@@ -128,7 +128,8 @@ mod tests {
     use super::*;
     use telepane_model::{EncodedSlices, Epoch, Region, Size, TileClass, TileState, Version};
 
-    const ALL: PictureBounds = PictureBounds { least: Quality::PREVIEW, first: Quality::EXACT, last: Quality::EXACT };
+    const ALL: PictureBounds =
+        PictureBounds { least: Quality::PREVIEW, first: Quality::EXACT, last: Quality::EXACT, film: (0, 100) };
 
     fn settled(quality: Quality) -> Ledger {
         let mut l = Ledger::new(Epoch(1), Size::new(256, 192), Version(1), Stamp::ZERO);

@@ -44,7 +44,7 @@ impl Baselines {
     /// Before the first frame; H.264 gets `rate` bits a second, or 20 Mbit/s.
     pub fn new(size: Size<Surf>, rate: Option<u64>) -> Self {
         let even = size.w.is_multiple_of(2) && size.h.is_multiple_of(2);
-        let film = H264Encoder::new(size.w, size.h, rate.unwrap_or(20_000_000), 30.0, 1).zip(H264Decoder::new());
+        let film = H264Encoder::new(size.w, size.h, rate.unwrap_or(20_000_000), 30.0, (1, 51)).zip(H264Decoder::new());
         Self {
             zlib: Compress::new(Compression::new(1), true),
             film: film.filter(|_| even),

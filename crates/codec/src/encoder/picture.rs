@@ -111,7 +111,7 @@ impl Encoder {
         if pictures == 0 || fits && unbound(run.pictures) && !queue.iter().any(shows_layer) {
             return queue;
         }
-        let PictureBounds { least, first, last } = run.pictures;
+        let PictureBounds { least, first, last, .. } = run.pictures;
         let (last, first) = (Layer::of(last), Layer::of(first.min(last)));
         let view = pictures * self.pictures.ratios[Layer::First as usize] / 1024;
         let begin = match fits {

@@ -242,27 +242,43 @@ fn nothing_is_made_better_than_allowed() {
     });
 }
 
+/// Frames a second, dB of luma and Mbit/s of a film on this link under this policy.
+fn filmed(seed: u64, link: LinkModel, all: &[(Knob, u64)]) -> (f64, f64, f64) {
+    let mut seen = (0.0, 0.0, 0.0);
+    let mut options = WorldOptions::new(seed, link, Box::new(film(seed, 9_000)));
+    options.host.session = policy(all);
+    options.sample_every = Some(1);
+    play("policy::a_film", World::new(options), |w| {
+        w.run(Span::secs(4));
+        let (shown, samples, bytes) = (w.presents.len(), w.samples.len(), w.bytes(Direction::Down));
+        w.run(Span::secs(5));
+        let (squared, pixels) =
+            w.samples[samples..].iter().fold((0, 0), |(s, p), sample| (s + sample.squared, p + sample.pixels));
+        let mean = squared as f64 / pixels.max(1) as f64;
+        let rate = (w.bytes(Direction::Down) - bytes) as f64 * 8e-6 / 5.0;
+        seen = ((w.presents.len() - shown) as f64 / 5.0, 10.0 * (255.0 * 255.0 / mean).log10(), rate);
+    });
+    seen
+}
+
+// spec: H-45
+#[test]
+fn a_film_is_no_better_and_no_worse_than_allowed() {
+    let (free, most) = (filmed(80, link(20, 40), &[]), filmed(80, link(20, 40), &[(Knob::MaxQuality, 40)]));
+    println!("frames a second, dB, Mbit/s with room: {free:.1?}; at most 40: {most:.1?}");
+    assert!(most.1 < free.1 - 2.0 && most.2 < free.2 * 0.7, "not better than allowed, and cheaper");
+    let thin = || LinkModel::clean(BitRate::kbps(700), Span::millis(20));
+    let (any, least) = (filmed(81, thin(), &[]), filmed(81, thin(), &[(Knob::MinQuality, 95)]));
+    println!("on 700 kbit/s: {any:.1?}; at least 95: {least:.1?}");
+    assert!(least.1 > any.1 + 1.0 && least.0 < any.0, "not worse than allowed, and fewer");
+}
+
 // spec: H-44
 #[test]
 fn the_slider_moves_quality_against_frame_rate() {
-    let at = |sharpness: u64| {
-        let mut seen = (0.0, 0.0);
-        let mut options = WorldOptions::new(78, link(1, 40), Box::new(film(78, 9_000)));
-        options.host.session = policy(&[(Knob::Sharpness, sharpness)]);
-        options.sample_every = Some(1);
-        play("policy::the_slider", World::new(options), |w| {
-            w.run(Span::secs(4));
-            let (shown, samples) = (w.presents.len(), w.samples.len());
-            w.run(Span::secs(5));
-            let (squared, pixels) =
-                w.samples[samples..].iter().fold((0, 0), |(s, p), sample| (s + sample.squared, p + sample.pixels));
-            let mean = squared as f64 / pixels.max(1) as f64;
-            seen = ((w.presents.len() - shown) as f64 / 5.0, 10.0 * (255.0 * 255.0 / mean).log10());
-        });
-        seen
-    };
+    let at = |sharpness: u64| filmed(78, link(1, 40), &[(Knob::Sharpness, sharpness)]);
     let (smooth, middle, sharp) = (at(0), at(50), at(100));
-    println!("frames a second and dB of luma: smooth {smooth:.1?}, middle {middle:.1?}, sharp {sharp:.1?}");
+    println!("frames a second, dB, Mbit/s: smooth {smooth:.1?}, middle {middle:.1?}, sharp {sharp:.1?}");
     assert!(smooth.0 > sharp.0 * 1.3, "smoother");
     assert!(sharp.1 > smooth.1 + 1.0, "sharper");
 }
