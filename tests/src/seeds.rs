@@ -13,7 +13,7 @@ use telepane_model::{
 use telepane_protocol::control::Held;
 use telepane_protocol::{
     Capabilities, Capability, Control, Datagram, Feedback, Goodbye, InputBatch, InputReport, RefuseReason, Shard,
-    SurfaceReport,
+    SoundPacket, SurfaceReport,
 };
 use telepane_trust::pake::{Confirmation, PakeMessage};
 use telepane_trust::{AuthMessage, ClientKey, Exporter, Fingerprint, Label, Seed, ViewerAuth, ViewerOffer, ViewerStep};
@@ -79,6 +79,7 @@ fn text_ops() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
+    let sound = SoundPacket { number: 70_000, captured: 5, frame: vec![0xf4, 1, 2], ..SoundPacket::default() };
     let shard = Shard {
         surface: SurfaceId(1),
         epoch: Epoch(3),
@@ -145,6 +146,11 @@ fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("input-key-repeat", Datagram::Input(key(28, KeyMove::Repeat))),
         ("cursor", Datagram::Cursor(cursor)),
         ("padding", Datagram::Padding(40)),
+        ("sound", Datagram::Sound(sound.clone())),
+        (
+            "sound-copies",
+            Datagram::Sound(SoundPacket { last: true, earlier: vec![vec![0xf4, 7], vec![0xf4]], ..sound }),
+        ),
     ]
     .map(|(name, datagram)| (name, datagram.encode(65_530)))
     .into()
@@ -158,6 +164,8 @@ fn controls() -> Vec<(&'static str, Vec<u8>)> {
     [
         ("hello", Control::Hello { oldest: 1, newest: 2, capabilities, agent: "telepane-host 0.1.0".into() }),
         ("auth", Control::Auth(vec![1, 2, 3])),
+        ("sound-wish", Control::SoundWish { listens: true, speaks: false }),
+        ("sound-state", Control::SoundState { offers: true, takes: true }),
         (
             "attach",
             Control::Attach { session: [7; 16], want: Some(Size::new(1920, 1080)), scale: 150, held: vec![held, held] },

@@ -50,7 +50,7 @@ mod linux {
             .and_then(|a| a.split_once('x'))
             .and_then(|(w, h)| Some(Size::<Surf>::new(w.parse().ok()?, h.parse().ok()?)))
             .unwrap_or(Size::new(1920, 1080));
-        let options = Options { heads: vec![size], server, session: Session::None };
+        let options = Options { heads: vec![size], server, session: Session::None, environment: Vec::new() };
         let desktop = match start(&options) {
             Ok(desktop) => desktop,
             Err(e) => return eprintln!("{e}"),

@@ -215,6 +215,7 @@ fn several_monitors_and_a_session() {
             "-c".into(),
             "echo $DISPLAY; exec cat /dev/zero >/dev/null".into(),
         ]),
+        environment: Vec::new(),
     };
     let mut desktop = match start(&options) {
         Ok(desktop) => desktop,
@@ -323,7 +324,12 @@ fn another_pixel_format_is_refused_with_the_way_out() {
 /// The first session that is installed draws something.
 #[test]
 fn a_session_appears() {
-    let options = Options { heads: vec![Size::new(1024, 700)], server: Server::Best, session: Session::First };
+    let options = Options {
+        heads: vec![Size::new(1024, 700)],
+        server: Server::Best,
+        session: Session::First,
+        environment: Vec::new(),
+    };
     let mut desktop = match start(&options) {
         Ok(desktop) => desktop,
         Err(telepane_capture::virtual_desktop::StartError::NoServer) => {

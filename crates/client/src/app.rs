@@ -184,6 +184,14 @@ impl Model for App {
                 let text = format!("Smooth motion or sharp pictures: {at} of 100");
                 self.said = Some(((self.micros)(), text));
             }
+            WindowFact::SoundToggled => {
+                self.driver.toggle_listening();
+                self.said = Some(((self.micros)(), self.driver.sound.hint().into()));
+            }
+            WindowFact::MicrophoneToggled => {
+                self.driver.toggle_microphone();
+                self.said = Some(((self.micros)(), self.driver.sound.hint().into()));
+            }
             WindowFact::Renderer(name) => self.renderer = name,
         }
     }
@@ -221,13 +229,16 @@ impl Model for App {
     }
 
     fn title(&self) -> String {
-        match &self.driver.phase {
+        // spec: S-16
+        let speaks = if self.driver.sound.speaks { "MICROPHONE ON – " } else { "" };
+        let title = match &self.driver.phase {
             Phase::Live if self.captured.is_some() => {
                 format!("{} – Ctrl+Alt+R frees the pointer – Telepane", self.driver.host_name)
             }
             Phase::Live => format!("{} – Telepane", self.driver.host_name),
             _ => "Telepane".into(),
-        }
+        };
+        format!("{speaks}{title}")
     }
 
     fn overlay(&self) -> Option<Overlay> {

@@ -20,6 +20,8 @@ const KEYS: &str = "Keys of the window (Alt is the left one):
   Ctrl+Alt+O      show statistics, or hide them
   Ctrl+Alt+PageUp, Ctrl+Alt+PageDown
                   rather sharper pictures, or smoother motion, where there is not room for both
+  Ctrl+Alt+S      hear the desktop no longer, or again
+  Ctrl+Alt+M      turn the microphone on (it begins off; the title says while it is on), or off
   Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free";
 
 /// The client's commands.
@@ -90,6 +92,21 @@ pub struct Connect {
     /// Show statistics over the picture (Ctrl+Alt+O).
     #[arg(long)]
     pub overlay: bool,
+    /// No sound, in neither direction.
+    #[arg(long, conflicts_with_all = ["microphone", "sound_level", "sound_device", "microphone_device"])]
+    pub no_sound: bool,
+    /// Turn the microphone on from the start (Ctrl+Alt+M).
+    #[arg(long)]
+    pub microphone: bool,
+    /// How loud the desktop is, in percent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(0..=200))]
+    pub sound_level: Option<u16>,
+    /// Play on the device whose name has this in it. Default: $PULSE_SINK, else the system's.
+    #[arg(long, value_name = "NAME")]
+    pub sound_device: Option<String>,
+    /// Listen with the device whose name has this in it. Default: $PULSE_SOURCE, else the system's.
+    #[arg(long, value_name = "NAME")]
+    pub microphone_device: Option<String>,
     /// Write statistics to this file at the end.
     #[arg(long, value_name = "FILE")]
     pub stats_json: Option<PathBuf>,

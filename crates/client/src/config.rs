@@ -15,6 +15,10 @@ struct File {
     overlay: Option<bool>,
     fullscreen: Option<bool>,
     policy: Option<toml::Table>,
+    sound: Option<bool>,
+    sound_level: Option<u16>,
+    sound_device: Option<String>,
+    microphone_device: Option<String>,
 }
 
 /// Why the configuration cannot be used.
@@ -56,6 +60,13 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
     if let Some(table) = &file.policy {
         connect.policy_of_file = policy::of_table(table).map_err(|e| invalid(format!("[policy]: {e}")))?;
     }
+    if file.sound_level.is_some_and(|l| l > 200) {
+        return Err(invalid("sound-level: give 0 to 200 percent".into()));
+    }
+    connect.no_sound |= file.sound == Some(false);
+    connect.sound_level = connect.sound_level.or(file.sound_level);
+    connect.sound_device = connect.sound_device.or(file.sound_device);
+    connect.microphone_device = connect.microphone_device.or(file.microphone_device);
     connect.overlay |= file.overlay.unwrap_or(false);
     connect.fullscreen |= file.fullscreen.unwrap_or(false) && !connect.headless && connect.size.is_none();
     Ok(connect)

@@ -7,6 +7,7 @@ use crate::config;
 use crate::driver::{Ask, Driver, Target, Wake, exit};
 use crate::headless;
 use crate::policy;
+use crate::sound::SoundOptions;
 use crate::ui::{self, UiOptions};
 use anyhow::Result;
 use std::io::IsTerminal;
@@ -70,6 +71,13 @@ pub fn run(options: Connect) -> Result<i32> {
         want: options.size.map(|s| Size::new(s.w, s.h)),
         scale: 100,
         ask: Ask::Nobody,
+        sound: SoundOptions {
+            off: options.no_sound,
+            microphone: options.microphone,
+            level: options.sound_level.unwrap_or(100),
+            device: options.sound_device.clone(),
+            microphone_device: options.microphone_device.clone(),
+        },
     };
     let clock = Clock::new();
     if options.headless { without_window(target, &options, clock) } else { in_window(target, &options, clock) }

@@ -7,6 +7,7 @@ use crate::entry::{CACHE_BYTES, Entry, Offer, Step, attach};
 use crate::overlay;
 use crate::policy;
 use crate::slow::{self, Moments};
+use crate::sound::{self, Sound, SoundOptions};
 use crate::stats::Stats;
 use crate::tiles::Tiles;
 use crate::traffic::{Counted, Traffic};
@@ -41,6 +42,8 @@ pub enum Wake {
     Net(NetEvent),
     /// The local clipboard.
     Clip(ClipFact),
+    /// The microphone heard something.
+    Microphone(telepane_audio::Heard),
     /// A code was typed on the terminal, or nothing more will be.
     Code(Option<String>),
     /// Ctrl+C, or the system wants the program to end.
@@ -127,6 +130,8 @@ pub struct Target {
     pub wish: SessionPolicy,
     /// Who is asked for a code.
     pub ask: Ask,
+    /// What is heard and said.
+    pub sound: SoundOptions,
 }
 
 /// Who is asked for an access code.
@@ -178,6 +183,8 @@ pub struct Driver {
     shapes: Vec<CursorShape>,
     silent: Option<Span>,
     clipboard: Option<LocalClipboard>,
+    /// Loudspeaker and microphone.
+    pub sound: Sound,
     notes: Option<BufWriter<File>>,
     slept: Option<(u64, Duration)>,
     /// Figures.
@@ -231,6 +238,7 @@ impl Driver {
         };
         let to_loop = wake.clone();
         let sink: Sink = Arc::new(move |event| to_loop(Wake::Net(event)));
+        let sound = Sound::start(&target.sound, clock, wake.clone());
         let clipboard = LocalClipboard::start(move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
         let clipboard = clipboard.inspect_err(|error| tracing::info!(%error, "no clipboard here")).ok();
         let mut viewer = Viewer::new(clock.now(), Policy::default());
@@ -255,6 +263,7 @@ impl Driver {
             shapes: Vec::new(),
             silent: None,
             clipboard,
+            sound,
             notes,
             slept: None,
             stats: Stats::default(),
@@ -269,6 +278,7 @@ impl Driver {
             tiles: None,
             rtt_max: Span::ZERO,
         };
+        driver.wish_sound();
         driver.dial();
         Ok(driver)
     }
@@ -278,6 +288,7 @@ impl Driver {
         match wake {
             Wake::Net(event) => self.on_net(event),
             Wake::Clip(fact) => self.on_clip(fact),
+            Wake::Microphone(heard) => self.viewer.on_microphone(self.clock.now(), sound::frame(heard)),
             Wake::Code(Some(text)) => self.on_code(&text),
             Wake::Code(None) => self.over(exit::NOT_TRUSTED, "no access code was given"),
             Wake::Stop => self.leave(),
@@ -297,6 +308,22 @@ impl Driver {
             self.viewer.on_resize(self.clock.now(), size, scale);
         }
         (self.target.want, self.target.scale) = (Some(size), scale);
+    }
+
+    /// The person wants to hear the desktop no longer, or again.
+    pub fn toggle_listening(&mut self) {
+        self.sound.toggle_listening();
+        self.wish_sound();
+    }
+
+    /// The person turns the microphone on or off.
+    pub fn toggle_microphone(&mut self) {
+        self.sound.toggle_microphone();
+        self.wish_sound();
+    }
+
+    fn wish_sound(&mut self) {
+        self.viewer.on_sound_wish(self.clock.now(), self.sound.listens, self.sound.speaks);
     }
 
     /// The window's scale, to be said when a session begins.
@@ -369,6 +396,9 @@ impl Driver {
                     }
                 }
                 ViewerOutput::Clip(wish) => self.on_clip_wish(wish),
+                ViewerOutput::Sound(packet) => self.sound.play(packet),
+                ViewerOutput::SoundCoding(coding) => self.sound.set(coding),
+                ViewerOutput::SoundState { offers, takes } => self.sound.state = (offers, takes),
                 ViewerOutput::Silent(silence) => {
                     self.redraw_all |= self.silent.is_some() != silence.is_some();
                     self.silent = silence;
@@ -410,6 +440,7 @@ impl Driver {
     pub fn shown(&mut self) {
         if let Some(journey) = self.presenting.take() {
             let (journey, key) = self.viewer.on_shown(self.clock.now(), journey);
+            self.sound.on_shown(&journey, self.viewer.clock_map());
             self.stats.on_shown(&journey, key, self.viewer.clock_map());
         }
     }
@@ -452,6 +483,7 @@ impl Driver {
             link: self.link_stats,
             tiles: self.tiles.as_ref(),
             dropped_input: self.viewer.dropped_input(),
+            sound: self.sound.readings(),
             moments: Moments {
                 silent: self.silent,
                 lost_permille: (lost * 1_000 / figures.expected.max(1)) as u32,
@@ -482,6 +514,7 @@ impl Driver {
             map.insert("bytes_received".into(), line.map(|s| s.recv_bytes).into());
             map.insert("bytes_sent".into(), line.map(|s| s.sent_bytes).into());
             map.insert("rtt_us".into(), line.map(|s| s.rtt_us).into());
+            map.insert("sound".into(), self.sound.readings().json(self.viewer.figures().sound));
             map.insert("slow".into(), slow::sentence(&readings.moments).into());
         }
         value
@@ -651,6 +684,7 @@ impl Driver {
                 let before = std::mem::replace(&mut self.line, self.candidate.take());
                 retire(before);
                 self.agree(resumed);
+                self.sound.reset();
                 self.viewer.on_attached(now, host_now);
                 self.phase = Phase::Live;
                 self.silent = None;

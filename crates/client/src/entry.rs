@@ -147,6 +147,7 @@ fn hello(recv_buffer: usize) -> Control {
         .with(Capability::SlicePixels, SLICE_PIXELS)
         .with(Capability::Clipboard, 1)
         .with(Capability::Fec, 1)
+        .with(Capability::Sound, 1)
         .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {
         oldest: OLDEST_VERSION,

@@ -16,6 +16,7 @@ pub mod overlay;
 pub mod policy;
 mod policy_overlay;
 pub mod slow;
+pub mod sound;
 pub mod stats;
 pub mod tiles;
 pub mod traffic;

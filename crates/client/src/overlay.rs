@@ -5,6 +5,7 @@
 
 use crate::policy_overlay;
 use crate::slow::{self, Moments};
+use crate::sound::SoundReadings;
 use crate::stats::Stats;
 use crate::tiles::{CODERS, Tiles, coder};
 use crate::traffic::Rate;
@@ -38,6 +39,8 @@ pub struct Readings<'a> {
     pub tiles: Option<&'a Tiles>,
     /// Input that was too old.
     pub dropped_input: u32,
+    /// Loudspeaker and microphone.
+    pub sound: SoundReadings,
     /// For the judgement.
     pub moments: Moments,
     /// What came, by kind.
@@ -91,8 +94,15 @@ pub fn draw(r: &Readings<'_>) -> Overlay {
     }
     lines.push(row("loss", repair));
     lines.extend(policy_overlay::rows(&r.wish, &r.holds).into_iter().map(|text| row("keeps to", text)));
+    lines.push(row("sound", r.sound.line()));
     let f = &r.figures;
-    let classes = [("picture", f.picture), ("pointer", f.cursor), ("feedback", f.feedback), ("other", f.other)];
+    let classes = [
+        ("picture", f.picture),
+        ("pointer", f.cursor),
+        ("feedback", f.feedback),
+        ("sound", f.sound),
+        ("other", f.other),
+    ];
     let classes: Vec<String> = classes.iter().map(|(name, (_, bytes))| format!("{name} {}", volume(*bytes))).collect();
     lines.push(row("bytes", classes.join(", ")));
     if let Some(tiles) = r.tiles {
@@ -132,7 +142,8 @@ pub fn json(r: &Readings<'_>) -> Value {
             "mtu": link.mtu,
         },
         "received": {
-            "picture": kind(f.picture), "cursor": kind(f.cursor), "feedback": kind(f.feedback), "other": kind(f.other),
+            "picture": kind(f.picture), "cursor": kind(f.cursor), "feedback": kind(f.feedback),
+            "sound": kind(f.sound), "other": kind(f.other),
         },
         "frames_per_second": { "now": frames.now, "peak": frames.peak, "average": frames.average },
         "pixels_per_second": rate(pixels),
@@ -200,6 +211,7 @@ mod tests {
             link: Some(LinkStats { sent_packets: 200, lost: 3, mtu: 1_452, ..LinkStats::default() }),
             tiles,
             dropped_input: 2,
+            sound: SoundReadings::default(),
             moments: Moments { lost_permille: 7, ..Moments::default() },
             figures: Figures { picture: (10, 12_345), expected: 1_000, received: 993, ..Figures::default() },
             wish: SessionPolicy::NONE,

@@ -1,4 +1,4 @@
-//! Telepane's pixel coders: what changed in, slices of bytes out; slices in, pixels out.
+//! Telepane's coders: what changed in, slices of bytes out; slices in, pixels out; and frames of [`sound`].
 //!
 //! An [`Encoder`] follows what one viewer holds of one surface in one epoch, and codes the difference to the newest
 //! pixels; a [`Decoder`] applies the slices in order and ends with exactly [`Encoder::sent`]. Each op has its module:
@@ -32,6 +32,7 @@ pub mod picture;
 mod plan;
 pub mod shared;
 pub mod shift;
+pub mod sound;
 pub mod sps;
 pub mod text;
 pub mod wire;

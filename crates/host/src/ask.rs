@@ -62,6 +62,12 @@ pub struct SessionInfo {
     pub size: Option<[u32; 2]>,
     /// Whether it has confirmed every pixel exact.
     pub exact: bool,
+    /// It is sent the desktop's sound.
+    #[serde(default)]
+    pub hears: bool,
+    /// Its microphone is on and let in.
+    #[serde(default)]
+    pub speaks: bool,
     /// Bytes handed to the transport for it.
     pub sent_bytes: u64,
     /// Bytes that came from it.

@@ -214,6 +214,12 @@ pub struct Serve {
     /// What the configuration file's [policy] table says.
     #[arg(skip)]
     pub policy_of_file: SessionPolicy,
+    /// Leave the desktop's sound and the viewers' microphones alone.
+    #[arg(long)]
+    pub no_sound: bool,
+    /// The most that the desktop's sound may take, e.g. 64k (bits per second). Default: 128k.
+    #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
+    pub sound_limit: Option<BitRate>,
     /// Take the access code from this file instead of printing a fresh one.
     #[arg(long, value_name = "FILE")]
     pub access_code_file: Option<PathBuf>,

@@ -18,6 +18,8 @@ struct File {
     floor: Option<String>,
     access_code_file: Option<PathBuf>,
     policy: Option<toml::Table>,
+    sound: Option<bool>,
+    sound_limit: Option<String>,
 }
 
 /// Why the configuration cannot be used.
@@ -54,6 +56,8 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
     let rate = |text: Option<String>| text.map(|t| parse_rate(&t)).transpose();
     serve.limit = serve.limit.or(rate(file.limit).map_err(|e| invalid(format!("limit: {e}")))?);
     serve.floor = serve.floor.or(rate(file.floor).map_err(|e| invalid(format!("floor: {e}")))?);
+    serve.sound_limit = serve.sound_limit.or(rate(file.sound_limit).map_err(|e| invalid(format!("sound-limit: {e}")))?);
+    serve.no_sound |= file.sound == Some(false);
     serve.listen = serve.listen.or(file.listen);
     serve.metrics = serve.metrics.or(file.metrics);
     serve.access_code_file = serve.access_code_file.or(file.access_code_file);
@@ -79,7 +83,9 @@ mod tests {
 
     #[test]
     fn settings_are_read_and_an_unknown_key_is_named() {
-        let serve = with("good", "limit = \"2M\"\nshared = true\n").expect("valid");
+        let serve =
+            with("good", "limit = \"2M\"\nshared = true\nsound = false\nsound-limit = \"48k\"\n").expect("valid");
+        assert_eq!((serve.no_sound, serve.sound_limit), (true, Some(BitRate::kbps(48))));
         assert_eq!((serve.limit, serve.shared), (Some(BitRate::mbps(2)), true));
         let table = with("policy", "[policy]\npreset = \"C\"\nmax-fps = 24\n").expect("valid").policy_of_file;
         assert_eq!(table.max_fps(), Some(24));

@@ -10,6 +10,7 @@ use crate::door::{Answer, Caller, Doorkeeper};
 use crate::guest::Guest;
 use crate::notes::Notes;
 use crate::seat::{Seat, Wish};
+use crate::sound::Sound;
 use crate::surface::Desktop;
 use polling::{Event as PollEvent, Events, PollMode, Poller};
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Desk {
     pub asks: Receiver<Ask>,
     /// Wakes the loop.
     pub poller: Arc<Poller>,
+    /// What the desktop plays, and where microphones go.
+    pub sound: Sound,
     /// The seats' coders.
     pub coders: Coders,
     /// Where notes go.
@@ -119,6 +122,7 @@ impl Desk {
             self.poll_clipboard(&mut state);
             self.watch_rights(&mut state);
             self.take_coded(&mut state);
+            self.take_sound(&mut state);
             let wake = self.drain_seats(&mut state);
             self.notes.flush();
             self.wait(&mut state, wake, &mut happened)?;
@@ -280,6 +284,7 @@ impl Desk {
         let _ = self.net.send_control(conn, &welcome.encode());
         self.coders.agreed(id, peer);
         seat.attach(now, conn, max_datagram, held, guest, peer);
+        seat.on_sound(now, self.sound.has());
         if state.clip_has_text {
             seat.on_clip_changed(now, true);
         }
@@ -371,6 +376,13 @@ impl Desk {
         }
     }
 
+    fn take_sound(&mut self, state: &mut State) {
+        while let Some(frame) = self.sound.next_frame() {
+            let now = self.clock.now();
+            state.seats.values_mut().for_each(|seat| seat.host.on_sound(now, frame.clone()));
+        }
+    }
+
     fn drain_seats(&mut self, state: &mut State) -> Option<Stamp<HostClock>> {
         let now = self.clock.now();
         state.seats.retain(|_, s| s.left_at.is_none_or(|at| now.since(at) < SEAT_KEPT));
@@ -386,6 +398,7 @@ impl Desk {
             wake = [wake, seat.wake].into_iter().flatten().min();
         }
         drop(pixels);
+        self.sound.follow(state.seats.values().map(|s| s.coding));
         for (id, wish) in wishes {
             self.grant(state, id, wish);
         }
@@ -410,6 +423,10 @@ impl Desk {
             }
             Wish::Clip(wish) => {
                 self.on_clip_wish(state, seat, wish);
+                None
+            }
+            Wish::Microphone(packet) => {
+                self.sound.play(self.clock.now(), seat, packet);
                 None
             }
             Wish::Left => {

@@ -59,6 +59,7 @@ pub fn examine(paths: &Paths, port: u16) -> Vec<Finding> {
         ),
         program("Xvfb", xvfb, "virtual desktops where Xorg is not installed", "xvfb", dummy),
         desktop_session(),
+        sound(),
         agent_line(agent.as_ref()),
         udp_port(port, agent.is_some()),
     ];
@@ -193,6 +194,29 @@ fn program(name: &'static str, there: bool, for_what: &str, package: &str, inste
         (false, false) => {
             lacking(name, Health::Poor, format!("missing: it is for {for_what}"), format!("apt install {package}"))
         }
+    }
+}
+
+fn sound() -> Finding {
+    const FOR: &str = "a virtual desktop's sound and microphone";
+    match (telepane_audio::sound_server(), in_path("pactl"), in_path("pulseaudio")) {
+        (Some(path), true, _) => good("sound", format!("a server runs at {}", path.display())),
+        (Some(path), false, own) => {
+            let found = format!("a server runs at {}, and no pactl to add sinks for {FOR}", path.display());
+            let advice = "apt install pulseaudio-utils";
+            if own {
+                good("sound", format!("{found}; a server of its own will serve"))
+            } else {
+                lacking("sound", Health::Poor, found, advice)
+            }
+        }
+        (None, _, true) => good("sound", "no server runs; a virtual desktop is given one of its own"),
+        (None, _, false) => lacking(
+            "sound",
+            Health::Poor,
+            format!("no server runs and none is installed for {FOR}"),
+            "apt install pulseaudio pulseaudio-utils",
+        ),
     }
 }
 

@@ -212,6 +212,7 @@ fn hello(recv_buffer: usize) -> Control {
         .with(Capability::Ops, telepane_codec::wire::kind::CODED)
         .with(Capability::CacheBytes, crate::coders::CACHE_BYTES)
         .with(Capability::Clipboard, 1)
+        .with(Capability::Sound, 1)
         .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {
         oldest: OLDEST_VERSION,

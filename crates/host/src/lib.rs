@@ -26,6 +26,7 @@ pub mod reachable;
 pub mod seat;
 pub mod serve;
 pub mod session;
+pub mod sound;
 pub mod surface;
 pub mod tools;
 pub mod worker;

@@ -8,9 +8,10 @@ use crate::notes::Notes;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use telepane_model::policy::BadSetting;
-use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Stamp};
+use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Stamp, ViewerClock};
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Control, MAX_CONTROL};
+use telepane_session::sound::{SoundArrival, SoundCoding};
 use telepane_session::{ClipWish, Host, HostOptions, HostOutput};
 use telepane_transport::{ConnId, Handle, Lanes, SendError};
 use telepane_trust::{ClientId, Feature};
@@ -38,6 +39,8 @@ pub struct Seat {
     /// When the mind wants to be woken.
     pub wake: Option<Stamp<HostClock>>,
     window_told: Stamp<HostClock>,
+    /// How it wants the desktop's sound coded.
+    pub coding: SoundCoding,
 }
 
 /// What a seat wants of the desktop.
@@ -50,6 +53,8 @@ pub enum Wish {
     Resize(telepane_model::Size<telepane_model::Surf>, u16),
     /// The clipboard.
     Clip(ClipWish),
+    /// Play this to the applications that record.
+    Microphone(SoundArrival<ViewerClock>),
     /// The viewer left.
     Left,
 }
@@ -73,6 +78,7 @@ impl Seat {
             left_at: None,
             host: Host::new(now, options),
             wake: None,
+            coding: SoundCoding::OFF,
             window_told: Stamp::ZERO,
         }
     }
@@ -157,6 +163,8 @@ impl Seat {
                 }
                 HostOutput::Clip(ClipWish::Offered(true)) if !self.guest.rights.has(Feature::ClipboardPaste) => {}
                 HostOutput::Clip(clip) => wish(Wish::Clip(clip)),
+                HostOutput::SoundCoding(coding) => self.coding = coding,
+                HostOutput::Sound(packet) => wish(Wish::Microphone(packet)),
                 HostOutput::Spoilt => coders.spoilt(self.id),
                 HostOutput::CacheOffer { first, hashes } => coders.offered(self.id, first, hashes),
                 HostOutput::Note(note) => notes.write(now, &note),
@@ -194,6 +202,13 @@ impl Seat {
         self.host.on_clip_changed(now, has_text && self.guest.rights.has(Feature::ClipboardCopy));
     }
 
+    /// Whether the desktop can be heard at all and a microphone has a place to go; each only for who may.
+    pub fn on_sound(&mut self, now: Stamp<HostClock>, (offers, takes): (bool, bool)) {
+        let rights = &self.guest.rights;
+        let (offers, takes) = (offers && rights.has(Feature::AudioOut), takes && rights.has(Feature::AudioIn));
+        self.host.on_sound_rights(now, offers, takes);
+    }
+
     /// What people and scripts are told of it.
     pub fn describe(&self, net: &Handle) -> SessionInfo {
         let guest = &self.guest;
@@ -229,6 +244,8 @@ impl Seat {
             features: guest.rights.features().iter().map(|f| f.name().to_owned()).collect(),
             size: self.host.size().map(|s| [s.w, s.h]),
             exact: self.host.is_exact(),
+            hears: self.host.sends_sound(),
+            speaks: self.host.takes_microphone(),
             sent_bytes: self.sent,
             received_bytes: self.received,
             policy: self.policy(),

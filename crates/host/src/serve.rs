@@ -10,6 +10,7 @@ use crate::door::Doorkeeper;
 use crate::exit::Unusable;
 use crate::notes::Notes;
 use crate::permissions::{Owner, PermissionsFile};
+use crate::sound::Sound;
 use crate::worker::Worker;
 use crate::{alone, control, firewall, metrics, policy, reachable, surface};
 use anyhow::{Context, Result};
@@ -93,6 +94,10 @@ pub fn run(serve: Serve) -> Result<()> {
     if !session.is_empty() {
         tracing::info!(policy = %session, "every session keeps to this");
     }
+    let wake = poller.clone();
+    let sound = Sound::start(desktop.sound.clone(), clock, move || {
+        let _ = wake.notify();
+    });
     let policy = Policy {
         in_flight_max: Bytes(2 << 20),
         initial: serve.limit.map_or(Policy::default().initial, |l| l.min(BitRate::mbps(10))),
@@ -117,7 +122,8 @@ pub fn run(serve: Serve) -> Result<()> {
         coders: Coders::new(worker),
         notes,
         shared: serve.shared,
-        options: HostOptions { policy, session, film: true },
+        options: HostOptions { policy, session, film: true, sound_limit: serve.sound_limit },
+        sound,
         stop,
         host_name: host_name(),
         renew: renewal(server.clone(), identity, tls.expires_unix_secs),

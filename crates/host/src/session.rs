@@ -109,6 +109,8 @@ fn page(s: &SessionInfo, now: u64) -> String {
         ("since", format!("{} s since 1970, for {lasted}", s.since)),
         ("picture", s.size.map_or_else(|| "none".into(), |[w, h]| format!("{w}x{h}"))),
         ("exact", if s.exact { "yes".into() } else { "no".into() }),
+        ("sound", if s.hears { "hears the desktop".into() } else { "does not hear the desktop".into() }),
+        ("microphone", if s.speaks { "ON".into() } else { "off".into() }),
         ("allowed", s.features.join(" ")),
         ("policy", words(&s.policy)),
         ("sent", format!("{} bytes", s.sent_bytes)),

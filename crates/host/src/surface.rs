@@ -1,8 +1,11 @@
 //! What is shown: opens the capture source that was asked for, with the input and the clipboard that belong to it.
 
 use crate::cli::{CaptureBackend, Heads, Scene, Serve};
+use crate::sound;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
+use std::sync::Arc;
+use telepane_audio::SoundServer;
 use telepane_capture::virtual_desktop::{self, VirtualDesktop};
 use telepane_capture::{Backend, Options, Reconnect, SessionKind, Source, What, session_kind};
 use telepane_input::Injector;
@@ -21,6 +24,8 @@ pub struct Desktop {
     pub display: Option<(Option<String>, Option<PathBuf>)>,
     /// Kept running while it is shown.
     pub running: Option<VirtualDesktop>,
+    /// Where its applications play and record; none for recordings and where there is no sound.
+    pub sound: Option<Arc<SoundServer>>,
 }
 
 /// The size of a virtual desktop nobody gave a size for, and of invented scenes.
@@ -45,34 +50,46 @@ pub fn open(serve: &Serve) -> Result<Desktop> {
         return without_hands(What::Replay { path: path.clone(), looping: true });
     }
     if let Some(Heads(heads)) = &serve.heads {
-        return virtual_display(heads.clone());
+        return virtual_display(serve, heads.clone());
     }
     match (&serve.display, session_kind()) {
         (None, SessionKind::None) => {
             tracing::info!("there is no display: starting a virtual desktop");
-            virtual_display(vec![DEFAULT_SIZE])
+            virtual_display(serve, vec![DEFAULT_SIZE])
         }
-        (display, _) => x_display(backend, display.clone(), None),
+        (display, _) => {
+            let desktop = x_display(backend, display.clone(), None)?;
+            Ok(Desktop { sound: sound::of_session(serve), ..desktop })
+        }
     }
 }
 
 fn without_hands(what: What) -> Result<Desktop> {
     let source = telepane_capture::open(&Options { backend: Backend::X11, what })?;
-    Ok(Desktop { source, injector: None, clipboard: None, display: None, running: None })
+    Ok(Desktop { source, injector: None, clipboard: None, display: None, running: None, sound: None })
 }
 
 fn x_display(backend: Backend, name: Option<String>, xauthority: Option<PathBuf>) -> Result<Desktop> {
     let options = Options { backend, what: What::Display { name: name.clone(), xauthority: xauthority.clone() } };
     let first = telepane_capture::open(&options)?;
     let source = Box::new(Reconnect::with(first, Box::new(move || telepane_capture::open(&options))));
-    let mut desktop =
-        Desktop { source, injector: None, clipboard: None, display: Some((name, xauthority)), running: None };
+    let mut desktop = Desktop {
+        source,
+        injector: None,
+        clipboard: None,
+        display: Some((name, xauthority)),
+        running: None,
+        sound: None,
+    };
     desktop.open_hands()?;
     Ok(desktop)
 }
 
-fn virtual_display(heads: Vec<Size<Surf>>) -> Result<Desktop> {
-    let options = virtual_desktop::Options { heads, server: Default::default(), session: Default::default() };
+fn virtual_display(serve: &Serve, heads: Vec<Size<Surf>>) -> Result<Desktop> {
+    let sound = sound::for_desktop(serve);
+    let environment = sound.as_ref().map(|s| s.environment()).unwrap_or_default();
+    let options =
+        virtual_desktop::Options { heads, server: Default::default(), session: Default::default(), environment };
     let running = virtual_desktop::start(&options)?;
     tracing::info!(
         display = running.display(),
@@ -82,7 +99,7 @@ fn virtual_display(heads: Vec<Size<Surf>>) -> Result<Desktop> {
     );
     let source = running.source()?;
     let display = Some((Some(running.display().to_owned()), Some(running.xauthority())));
-    let mut desktop = Desktop { source, injector: None, clipboard: None, display, running: Some(running) };
+    let mut desktop = Desktop { source, injector: None, clipboard: None, display, running: Some(running), sound };
     desktop.open_hands()?;
     Ok(desktop)
 }

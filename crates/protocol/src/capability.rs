@@ -27,6 +27,8 @@ pub enum Capability {
     ReceiveBuffer = 8,
     /// Whether forward error correction is understood: bit 0 is the Cauchy code of [`crate::fec`]. Default 0.
     Fec = 9,
+    /// Bit set of the kinds of sound taken: bit 0 is Opus in frames of 10 ms, at most two channels. Default 0.
+    Sound = 10,
 }
 
 impl Capability {
@@ -34,7 +36,7 @@ impl Capability {
         match self {
             Self::Ops => 0xffff,
             Self::Chroma | Self::Surfaces => 1,
-            Self::CacheBytes | Self::Clipboard | Self::Fec => 0,
+            Self::CacheBytes | Self::Clipboard | Self::Fec | Self::Sound => 0,
             Self::SlicePixels => 524_288,
             Self::PendingBytes => 4 << 20,
             Self::ReceiveBuffer => 212_992,

@@ -118,6 +118,20 @@ pub enum Control {
     PolicyWish(SessionPolicy),
     /// Host to viewer: what holds now.
     PolicyTold(SessionPolicy),
+    /// Viewer to host: which sound the person wants.
+    SoundWish {
+        /// The desktop's is to be sent.
+        listens: bool,
+        /// The viewer's microphone is on.
+        speaks: bool,
+    },
+    /// Host to viewer: which sound there may be.
+    SoundState {
+        /// The desktop's can be heard.
+        offers: bool,
+        /// The viewer's microphone is let in.
+        takes: bool,
+    },
     /// Both ways: the end, said aloud.
     Bye {
         /// Why.
@@ -202,6 +216,7 @@ impl Control {
                 | Self::Refresh { .. }
                 | Self::CacheOffer { .. }
                 | Self::PolicyWish(_)
+                | Self::SoundWish { .. }
         )
     }
 
@@ -210,7 +225,12 @@ impl Control {
     pub const fn from_viewer(&self) -> bool {
         !matches!(
             self,
-            Self::Welcome { .. } | Self::Refuse { .. } | Self::CursorShape(_) | Self::Notice(_) | Self::PolicyTold(_)
+            Self::Welcome { .. }
+                | Self::Refuse { .. }
+                | Self::CursorShape(_)
+                | Self::Notice(_)
+                | Self::SoundState { .. }
+                | Self::PolicyTold(_)
         )
     }
 
@@ -318,6 +338,14 @@ impl Control {
                 out.varint(41);
                 policy::put(&mut out, policy);
             }
+            Self::SoundWish { listens, speaks } => {
+                out.varint(16);
+                out.push(u8::from(*listens) | u8::from(*speaks) << 1);
+            }
+            Self::SoundState { offers, takes } => {
+                out.varint(17);
+                out.push(u8::from(*offers) | u8::from(*takes) << 1);
+            }
         }
         out
     }
@@ -386,6 +414,15 @@ impl Control {
             }
             40 => Self::PolicyWish(policy::take(&mut r)?),
             41 => Self::PolicyTold(policy::take(&mut r)?),
+            // spec: S-6, S-7
+            16 => {
+                let bits = r.u8()?;
+                Self::SoundWish { listens: bits & 1 != 0, speaks: bits & 2 != 0 }
+            }
+            17 => {
+                let bits = r.u8()?;
+                Self::SoundState { offers: bits & 1 != 0, takes: bits & 2 != 0 }
+            }
             _ => return Err(Fault::UnknownControl),
         })
     }

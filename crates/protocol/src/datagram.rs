@@ -1,4 +1,4 @@
-//! The datagrams: slice shards, feedback, input, the cursor's place, padding.
+//! The datagrams: slice shards, feedback, input, the cursor's place, padding, sound.
 //!
 //! Layout: `kind u8 | seq u16 | body`. The low four bits of `kind` name the body, the high four are its flags. `seq` is
 //! the low half of a counter over every datagram a side sends; [`expand_seq`] restores it.
@@ -6,6 +6,7 @@
 use crate::MAX_DATA_SHARDS;
 use crate::MAX_SHARDS;
 use crate::fault::Fault;
+use crate::sound::SoundPacket;
 use crate::wire::{Put, Reader};
 use telepane_model::geometry::MAX_SIDE;
 use telepane_model::input::MAX_TEXT;
@@ -26,6 +27,8 @@ pub enum Datagram {
     Cursor(CursorState),
     /// Either way: nothing but bytes, to measure the path.
     Padding(usize),
+    /// Either way: a frame of sound.
+    Sound(SoundPacket),
 }
 
 /// A piece of a slice.
@@ -152,6 +155,7 @@ const FEEDBACK: u8 = 2;
 const INPUT: u8 = 3;
 const CURSOR: u8 = 4;
 const PADDING: u8 = 5;
+const SOUND: u8 = 6;
 
 // spec: D-9, D-17
 const SIZE: u8 = 0x10;
@@ -190,6 +194,7 @@ impl Datagram {
                 out.resize(out.len() + n, 0);
                 PADDING
             }
+            Self::Sound(s) => SOUND | s.encode(&mut out),
         };
         if let Some(first) = out.first_mut() {
             *first = kind;
@@ -205,6 +210,7 @@ impl Datagram {
             Some(INPUT) => "input",
             Some(CURSOR) => "cursor",
             Some(PADDING) => "padding",
+            Some(SOUND) => "sound",
             _ => "unknown",
         }
     }
@@ -227,6 +233,7 @@ impl Datagram {
             }),
             // spec: D-27
             PADDING => Self::Padding(r.rest().len()),
+            SOUND => Self::Sound(SoundPacket::decode(flags, &mut r)?),
             _ => return Err(Fault::UnknownDatagram),
         };
         Ok((seq, datagram))

@@ -77,6 +77,10 @@ faults! {
     BadPolicy = "a policy holds an impossible value",
     /// More was sent than the receiver said it holds.
     TooMuchPending = "more slices are pending than the receiver holds",
+    /// A frame of sound that is not one Opus frame of 10 ms, or too long.
+    BadSound = "a frame of sound is malformed",
+    /// Sound that nobody wished for, or that is not allowed.
+    UnaskedSound = "sound that was not wished for",
 }
 
 #[cfg(test)]

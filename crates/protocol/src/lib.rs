@@ -14,6 +14,7 @@ pub mod fec;
 pub mod fuzzing;
 mod policy;
 pub mod slice;
+pub mod sound;
 pub mod wire;
 
 pub use capability::{Capabilities, Capability, agree_version};
@@ -22,6 +23,7 @@ pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceRe
 pub use fault::Fault;
 pub use policy::MOST_KNOBS;
 pub use slice::SliceBody;
+pub use sound::SoundPacket;
 
 /// The version of the protocol spoken here. ALPN is `telepane/1`; this counts within it.
 pub const VERSION: u16 = 1;

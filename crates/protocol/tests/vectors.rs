@@ -15,7 +15,7 @@ use telepane_model::{
 use telepane_protocol::control::Held;
 use telepane_protocol::{
     Capabilities, Capability, Control, Datagram, Fault, Feedback, Goodbye, InputBatch, InputReport, RefuseReason,
-    Shard, SliceBody, SurfaceReport, fec,
+    Shard, SliceBody, SoundPacket, SurfaceReport, fec,
 };
 
 fn spec() -> PathBuf {
@@ -90,7 +90,24 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
     let body: Vec<u8> = (0..40).collect();
     let pieces: Vec<Vec<u8>> = body.chunks(14).map(<[u8]>::to_vec).collect();
     let spare = fec::parity(&pieces, 2);
+    let sound = |last, earlier: &[&[u8]]| {
+        Datagram::Sound(SoundPacket {
+            number: 70_000,
+            captured: 0x0102_0304,
+            last,
+            frame: vec![0xf4, 0xa1, 0xa2],
+            earlier: earlier.iter().map(|f| f.to_vec()).collect(),
+        })
+    };
     vec![
+        ("060-sound", "Frame 70,000: CELT, full band, 10 ms, two channels.", 14, sound(false, &[])),
+        ("061-sound-last", "The same, and nothing is heard after it.", 15, sound(true, &[])),
+        (
+            "062-sound-copies",
+            "The same with copies of frames 69,999 and 69,998.",
+            16,
+            sound(false, &[&[0xf4, 0xb1], &[0xf4]]),
+        ),
         (
             "006-shard-parity-of-numbers",
             "The first parity shard of the slice whose body is the 40 bytes 0 to 39, in three data shards.",
@@ -348,10 +365,20 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ),
         ("140-policy-wish", "The person wishes for PCoIP's profile D.", Control::PolicyWish(Preset::D.policy())),
         ("141-policy-told-nothing", "Nothing is set.", Control::PolicyTold(SessionPolicy::NONE)),
+        (
+            "119-sound-wish",
+            "The desktop's sound is wanted, and the microphone is on.",
+            Control::SoundWish { listens: true, speaks: true },
+        ),
+        (
+            "120-sound-state",
+            "The desktop can be heard; no microphone is let in.",
+            Control::SoundState { offers: true, takes: false },
+        ),
     ]
 }
 
-// spec: D-1, D-2, D-3, D-5, D-9, D-11, D-17, D-18, D-19, D-20, D-21, D-23, D-24, D-26, D-27
+// spec: S-1, S-4, D-1, D-2, D-3, D-5, D-9, D-11, D-17, D-18, D-19, D-20, D-21, D-23, D-24, D-26, D-27
 #[test]
 fn datagram_vectors() {
     for (name, what, seq, datagram) in datagrams() {
@@ -374,7 +401,7 @@ fn body_vectors() {
     }
 }
 
-// spec: K-1, K-40, K-41, K-42, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4
+// spec: S-6, S-7, K-1, K-40, K-41, K-42, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4
 #[test]
 fn control_vectors() {
     for (name, what, message) in controls() {
@@ -417,6 +444,7 @@ fn every_kind_has_a_vector() {
     };
     assert_eq!(flags(1), (0xf1, 0x01));
     assert_eq!((flags(2), flags(4)), ((0x32, 0x02), (0x14, 0x04)));
+    assert_eq!(flags(6), (0x36, 0x06));
 }
 
 /// The names in the first column of the tables of `faults.md`, in order.

@@ -4,14 +4,17 @@
 //! finished jobs), so that the fuzzer gets past the first gate. After each fact the mind is drained: it must come to rest
 //! within a bounded number of wishes, and what always holds must hold.
 
+use crate::sound::{CEILING, Playout, SoundFrame};
 use crate::{Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 use telepane_model::{
-    CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, FrameId, Grid, InputEvent,
-    InputSeq, Journey, KeyCode, KeyMove, Point, Quality, Rect, Region, Size, Span, Stamp, SurfaceId, TileClass,
-    TileState, UpdateId, Version,
+    CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, FrameId, Grid, HostClock,
+    InputEvent, InputSeq, Journey, KeyCode, KeyMove, Point, Quality, Rect, Region, Size, Span, Stamp, SurfaceId,
+    TileClass, TileState, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::Held;
-use telepane_protocol::{Control, Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport};
+use telepane_protocol::{
+    Capabilities, Capability, Control, Datagram, Feedback, InputBatch, InputReport, Shard, SoundPacket, SurfaceReport,
+};
 use telepane_rate::Policy;
 
 /// One fact gives rise to no more wishes than this: a job's slices in shards, and what goes with them.
@@ -72,6 +75,18 @@ fn code(job: &EncodeJob, newest: Version) -> EncodedSlices {
     done
 }
 
+/// A packet of sound whose frames have a first byte that passes; the rest is anything.
+fn sound(s: &mut Source<'_>) -> Datagram {
+    let frame = |s: &mut Source<'_>| [&[0xf4], s.bytes()].concat();
+    Datagram::Sound(SoundPacket {
+        number: s.any() as u32,
+        captured: s.any() as u32,
+        last: s.small() % 8 == 0,
+        frame: frame(s),
+        earlier: (0..s.small() % 4).map(|_| frame(s)).collect(),
+    })
+}
+
 /// Facts for the agent's mind.
 ///
 /// # Panics
@@ -122,6 +137,21 @@ pub fn host(bytes: &[u8]) {
                 sent = 0;
             }
             8 if op > 200 => mind.on_link_lost(now),
+            8 => match s.small() % 5 {
+                0 => mind.on_capabilities(&Capabilities::default().with(Capability::Sound, 1)),
+                1 => mind.on_sound_rights(now, s.small() % 2 == 0, s.small() % 3 > 0),
+                2 => {
+                    mind.on_control(now, Control::SoundWish { listens: s.small() % 2 == 0, speaks: s.small() % 3 > 0 })
+                }
+                3 => {
+                    let captured = Stamp::from_micros(s.any());
+                    mind.on_sound(now, SoundFrame { captured, bytes: s.bytes().to_vec(), last: op > 100 });
+                }
+                _ => {
+                    seq += 1;
+                    mind.on_datagram(&Incoming { bytes: sound(&mut s).encode(seq), arrived: now });
+                }
+            },
             9 => {
                 let f = Feedback {
                     newest: sent.saturating_sub(1 + s.small() % 8),
@@ -194,6 +224,7 @@ pub fn viewer(bytes: &[u8]) {
     let mut now = Stamp::from_micros(1 << 34);
     let mut mind = Viewer::new(now, Policy::default());
     let mut decoding: Option<(Epoch, UpdateId)> = None;
+    let mut playout = Playout::<ViewerClock, HostClock>::new();
     let mut seq = 0u64;
     while let Some(op) = s.u8() {
         match op % 12 {
@@ -255,7 +286,20 @@ pub fn viewer(bytes: &[u8]) {
                 0..=3 => mind.on_link_lost(now),
                 4..=7 => mind.on_woke(now),
                 8..=11 => mind.on_reconnect_failed(now),
-                12..=15 => drop(mind.held()),
+                12..=13 => drop(mind.held()),
+                14 => mind.on_capabilities(&Capabilities::default().with(Capability::Sound, 1)),
+                15 => mind.on_sound_wish(now, s.small() % 2 == 0, s.small() % 3 > 0),
+                16 => {
+                    mind.on_control(now, Control::SoundState { offers: s.small() % 2 == 0, takes: s.small() % 3 > 0 })
+                }
+                17 => {
+                    let captured = Stamp::from_micros(s.any());
+                    mind.on_microphone(now, SoundFrame { captured, bytes: s.bytes().to_vec(), last: op > 210 });
+                }
+                18 => {
+                    seq += 1;
+                    mind.on_datagram(&Incoming { bytes: sound(&mut s).encode(seq), arrived: now });
+                }
                 _ => drop(mind.on_shown(now, Journey::default())),
             },
         }
@@ -271,9 +315,14 @@ pub fn viewer(bytes: &[u8]) {
                     assert!(decoding.is_none(), "one slice is decoded at a time");
                     decoding = Some((job.epoch, job.id));
                 }
+                ViewerOutput::Sound(packet) => playout.on_packet(now, packet),
                 _ => {}
             }
         }
+        for i in 0..3 {
+            playout.next(now, Span::millis(10 * i));
+        }
+        assert!(playout.figures().worst <= CEILING && playout.speed_ppm().abs() <= 5_000);
         mind.verify();
     }
 }
@@ -282,7 +331,7 @@ pub fn viewer(bytes: &[u8]) {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use telepane_model::{HostClock, Rng, ViewerClock};
+    use telepane_model::Rng;
 
     #[test]
     fn random_facts_leave_the_minds_sane() {

@@ -15,6 +15,7 @@ mod ledger;
 mod link;
 mod output;
 mod planner;
+pub mod sound;
 mod viewer;
 
 pub use clip::MAX_CLIP;

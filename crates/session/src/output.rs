@@ -1,9 +1,11 @@
 //! Facts that come in with their time, and wishes that go out.
 
+use crate::sound::{SoundArrival, SoundCoding};
 use telepane_model::{
     Clock, CursorShape, CursorState, EncodeJob, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, Size, Span,
     Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
 };
+
 use telepane_protocol::{Control, Goodbye};
 
 /// A datagram as it was read from the socket. It cannot be built without the time of the read.
@@ -83,6 +85,10 @@ pub enum HostOutput {
         /// One hash for each slot.
         hashes: Vec<u128>,
     },
+    /// How the desktop's sound is to be taken and coded for this viewer.
+    SoundCoding(SoundCoding),
+    /// Play this to the desktop as its microphone.
+    Sound(SoundArrival<ViewerClock>),
     /// The viewer could not decode what it was sent: nothing is known any more of what it keeps beside the framebuffer.
     Spoilt,
     /// Something happened.
@@ -122,6 +128,17 @@ pub enum ViewerOutput {
     CursorShape(CursorShape),
     /// Something about the clipboard.
     Clip(ClipWish),
+    /// How the microphone is to be taken and coded.
+    SoundCoding(SoundCoding),
+    /// Play this.
+    Sound(SoundArrival<HostClock>),
+    /// Which sound the host gives and takes now.
+    SoundState {
+        /// The desktop can be heard.
+        offers: bool,
+        /// The microphone is let in.
+        takes: bool,
+    },
     /// The peer has been silent this long although it was asked; `None`: it is back.
     Silent(Option<Span>),
     /// Open a new connection beside the old one and attach to this session with it.

@@ -12,6 +12,7 @@ pub mod oracle;
 pub mod plan;
 pub mod quic;
 pub mod screen;
+pub mod sound;
 pub mod world;
 
 pub use cost::{CostTable, Prices, Work};
@@ -19,4 +20,5 @@ pub use link::{LinkModel, Path};
 pub use oracle::Oracle;
 pub use plan::Plan;
 pub use screen::{Canvas, Screen};
+pub use sound::Sounds;
 pub use world::{Direction, Sample, World, WorldOptions};

@@ -5,6 +5,7 @@ use crate::link::{LinkModel, Path};
 use crate::oracle::Oracle;
 use crate::quic::{PING_AFTER, Quic};
 use crate::screen::Screen;
+use crate::sound::Sounds;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -166,6 +167,8 @@ pub struct World {
     /// Whether a film region was ever seen.
     pub film_seen: bool,
     why: [telepane_session::Wake; 2],
+    /// What is played and heard.
+    pub sound: Sounds,
     /// Faults either side noted.
     pub faults: Vec<&'static str>,
     /// When the viewer last held exactly the host's newest pixels.
@@ -244,6 +247,7 @@ impl World {
             injected: Vec::new(),
             film_seen: false,
             why: [telepane_session::Wake::Nothing; 2],
+            sound: Sounds::default(),
             faults: Vec::new(),
             exact_at: None,
             dimmed: false,
@@ -347,6 +351,28 @@ impl World {
             self.viewer.on_woke(self.viewer_now());
             self.viewer_wake = Some(self.now);
         }
+    }
+
+    /// The person wants to hear the desktop, which can be heard, with ends that understand sound.
+    pub fn listen(&mut self) {
+        let host = Capabilities::default()
+            .with(Capability::Clipboard, 1)
+            .with(Capability::Sound, 1)
+            .with(Capability::ReceiveBuffer, 4 << 20);
+        self.viewer.on_capabilities(&host);
+        self.host.on_sound_rights(self.host_now(), true, true);
+        self.viewer.on_sound_wish(self.viewer_now(), true, false);
+        (self.host_wake, self.viewer_wake) = (Some(self.now), Some(self.now));
+    }
+
+    /// Applications on the host begin to play, or end.
+    pub fn play_sound(&mut self, on: bool) {
+        self.sound.set_playing(self.now, on);
+    }
+
+    /// No journal from now on: hours of it do not fit into memory.
+    pub fn forget_journal(&mut self) {
+        (self.journal_on, self.journal) = (false, String::new());
     }
 
     /// An input event happens at `at` microseconds.
@@ -482,6 +508,7 @@ impl World {
         let viewer = Capabilities::default()
             .with(Capability::Clipboard, 1)
             .with(Capability::Fec, 1)
+            .with(Capability::Sound, 1)
             .with(Capability::ReceiveBuffer, 4 << 20);
         self.host.on_capabilities(&viewer);
         self.host.on_attached(self.host_now(), 1_200, held);
@@ -527,6 +554,7 @@ impl World {
             self.coding.as_ref().map(|(at, _)| *at),
             self.controls.first_key_value().map(|((at, _), _)| *at),
             self.attach_at,
+            self.sound.next_at(),
         ];
         host.into_iter().chain(viewer).flatten().min()
     }
@@ -613,6 +641,9 @@ impl World {
             self.begin_coding();
         }
         self.look();
+        while let Some(frame) = self.sound.take_frame(self.now, now) {
+            self.host.on_sound(now, frame);
+        }
         self.host.on_time(now);
         loop {
             match self.host.poll_output() {
@@ -650,6 +681,11 @@ impl World {
                     self.look();
                 }
                 HostOutput::Clip(wish) => self.note("host", format_args!("{wish:?}")),
+                HostOutput::SoundCoding(coding) => {
+                    self.sound.most_rate = self.sound.most_rate.max(coding.rate);
+                    self.sound.coding = coding;
+                }
+                HostOutput::Sound(packet) => self.note("host", format_args!("microphone {}", packet.number)),
                 HostOutput::Spoilt => self.spoilt = true,
                 HostOutput::CacheOffer { first, hashes } => match &mut self.encoder {
                     Some((_, encoder)) => encoder.offer(first, &hashes),
@@ -790,6 +826,7 @@ impl World {
             self.show(journey);
         }
         self.viewer.on_time(now);
+        self.sound.turn(self.now, now);
         loop {
             match self.viewer.poll_output() {
                 ViewerOutput::Datagram(_) if self.dead => {}
@@ -809,6 +846,8 @@ impl World {
                 }
                 ViewerOutput::Cursor(_) | ViewerOutput::CursorShape(_) => {}
                 ViewerOutput::Clip(wish) => self.note("viewer", format_args!("{wish:?}")),
+                ViewerOutput::Sound(packet) => self.sound.on_packet(self.now, now, packet),
+                ViewerOutput::SoundCoding(_) | ViewerOutput::SoundState { .. } => {}
                 ViewerOutput::Silent(silence) => {
                     match (self.dimmed, silence) {
                         (false, Some(_)) => self.silences.push((self.now, None)),

@@ -299,7 +299,8 @@ const ONLY: &[(&str, &[&str])] = &[
     // The edges carry, they do not decide.
     ("transport", &["model", "protocol"]),
     ("capture", &["model"]),
-    ("audio", &["model"]),
+    // A device asks for its next 10 ms on its own thread and is answered there: what holds frames back and decodes them runs beside it.
+    ("audio", &["model", "codec", "session"]),
     ("input", &["model"]),
     ("auth", &["model", "trust"]),
     // The viewer has no screen of the host's to read; of `input` it uses the names of keys.

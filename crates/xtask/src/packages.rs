@@ -22,7 +22,7 @@ pub enum Purpose {
     /// A virtual desktop with applications, for the demo and the tests.
     Desktop,
     /// What only the tests call: a Vulkan driver on the processor, another clipboard tool, keyboard layouts, namespaces, a
-    /// Wayland compositor.
+    /// sound server, a Wayland compositor.
     Tests,
     /// Other remote desktops, measured beside ours; only for `bench`, never installed by `demo` or `test`.
     Peers,
@@ -54,6 +54,8 @@ pub const TABLE: &[Group] = &[
             "libxcb1-dev",
             "libxcb-shm0-dev",
             "libxcb-randr0-dev",
+            // Sound: cpal links ALSA's library also where a sound server is used.
+            "libasound2-dev",
             // Opened at run time by the client's window.
             "libx11-6",
             "libx11-xcb1",
@@ -83,9 +85,9 @@ pub const TABLE: &[Group] = &[
     },
     Group {
         purpose: Purpose::Tests,
-        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks and Wayland sessions, and to count instructions",
+        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks, sound and Wayland sessions, and to count instructions",
         // valgrind alone is 80 of them, with libc6-dbg.
-        megabytes: 141,
+        megabytes: 153,
         names: &[
             "mesa-vulkan-drivers",
             "xsel",
@@ -95,6 +97,8 @@ pub const TABLE: &[Group] = &[
             "weston",
             "xwayland",
             "valgrind",
+            "pulseaudio",
+            "pulseaudio-utils",
         ],
     },
     Group {

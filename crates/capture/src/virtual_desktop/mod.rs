@@ -55,6 +55,8 @@ pub struct Options {
     pub server: Server,
     /// The session.
     pub session: Session,
+    /// What else the session finds in its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Why there is no virtual desktop.
@@ -137,7 +139,7 @@ pub fn start(options: &Options) -> Result<VirtualDesktop, StartError> {
         (None, Some(xvfb)) => start_xvfb(&xvfb, &options.heads, whole)?,
         (None, None) => return Err(StartError::NoServer),
     };
-    let (name, child) = session::start(&options.session, &desktop.display, &desktop.dir.0)?;
+    let (name, child) = session::start(options, &desktop.display, &desktop.dir.0)?;
     desktop.session_name = name;
     desktop.session = child;
     Ok(desktop)

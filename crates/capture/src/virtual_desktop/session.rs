@@ -1,7 +1,7 @@
 //! The session on a virtual display: the first desktop that is installed, or a command.
 
-use super::StartError;
 use super::process::{Process, find};
+use super::{Options, StartError};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -35,8 +35,8 @@ const OPENBOX_STARTUP: &str = "sh -c 'for a in /usr/lib/*/openbox-autostart /usr
 /usr/libexec/openbox-autostart; do if test -x $a; then $a OPENBOX & break; fi; done; exec xterm'";
 
 /// Starts it; gives its name and process.
-pub(super) fn start(session: &Session, display: &str, dir: &Path) -> Result<(String, Option<Process>), StartError> {
-    let (name, line): (String, Vec<String>) = match session {
+pub(super) fn start(options: &Options, display: &str, dir: &Path) -> Result<(String, Option<Process>), StartError> {
+    let (name, line): (String, Vec<String>) = match &options.session {
         Session::None => return Ok((String::new(), None)),
         Session::Command(line) => {
             let Some(program) = line.first() else {
@@ -66,6 +66,7 @@ pub(super) fn start(session: &Session, display: &str, dir: &Path) -> Result<(Str
         .env("DISPLAY", display)
         .env("XAUTHORITY", dir.join("Xauthority"))
         .env("XDG_SESSION_TYPE", "x11")
+        .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .env_remove("WAYLAND_DISPLAY")
         .env_remove("WAYLAND_SOCKET")
         .env_remove("DESKTOP_STARTUP_ID")

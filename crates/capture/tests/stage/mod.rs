@@ -44,7 +44,7 @@ impl Clock {
 
 /// `None`, with a line that says so, if the server is not installed.
 pub fn server(server: Server, size: Size<Surf>) -> Option<VirtualDesktop> {
-    let options = Options { heads: vec![size], server, session: Session::None };
+    let options = Options { heads: vec![size], server, session: Session::None, environment: Vec::new() };
     match start(&options) {
         Ok(desktop) => Some(desktop),
         Err(telepane_capture::virtual_desktop::StartError::NoServer) => {

@@ -232,6 +232,8 @@ pub(super) fn is_typing_key(code: KeyCode) -> bool {
 const ENTER: KeyCode = KeyCode(28);
 const O: KeyCode = KeyCode(24);
 const R: KeyCode = KeyCode(19);
+const S: KeyCode = KeyCode(31);
+const M: KeyCode = KeyCode(50);
 const CONTROL_LEFT: KeyCode = KeyCode(29);
 const CONTROL_RIGHT: KeyCode = KeyCode(97);
 const SHIFT_LEFT: KeyCode = KeyCode(42);
@@ -253,6 +255,10 @@ pub(super) enum Stroke {
     Relative,
     /// Ctrl+Alt+PageUp (1) or Ctrl+Alt+PageDown (-1).
     Sharpen(i8),
+    /// Ctrl+Alt+S.
+    Sound,
+    /// Ctrl+Alt+M.
+    Microphone,
     /// Nobody hears of it.
     Swallow,
 }
@@ -299,6 +305,8 @@ impl Keyboard {
             R => Some(Stroke::Relative),
             PAGE_UP => Some(Stroke::Sharpen(1)),
             PAGE_DOWN => Some(Stroke::Sharpen(-1)),
+            S => Some(Stroke::Sound),
+            M => Some(Stroke::Microphone),
             _ => None,
         };
         if let Some(own) = own.filter(|_| chord) {

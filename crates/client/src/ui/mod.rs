@@ -100,6 +100,10 @@ pub enum WindowFact {
     OverlayToggled,
     /// Ctrl+Alt+PageUp was pressed (1), or Ctrl+Alt+PageDown (-1).
     Sharpen(i8),
+    /// Ctrl+Alt+S was pressed.
+    SoundToggled,
+    /// Ctrl+Alt+M was pressed.
+    MicrophoneToggled,
     /// The pointer is captured, or free again; `None`: the platform does not let it be captured.
     Captured(Option<bool>),
     /// This renderer presents from now on, for statistics: `softbuffer`, `pixels (Vulkan, adapter's name)`.

@@ -200,6 +200,8 @@ impl<M: Model> Shell<M> {
             Stroke::Send(action) => self.input(InputEvent::Key { code, action }),
             Stroke::Overlay => self.model.window(WindowFact::OverlayToggled),
             Stroke::Sharpen(steps) => self.model.window(WindowFact::Sharpen(steps)),
+            Stroke::Sound => self.model.window(WindowFact::SoundToggled),
+            Stroke::Microphone => self.model.window(WindowFact::MicrophoneToggled),
             Stroke::Fullscreen => {
                 if let Some(live) = &mut self.live {
                     live.toggle_fullscreen();

@@ -18,7 +18,8 @@ impl Desk {
         match ask {
             Ask::Sessions(reply) => drop(reply.send(sessions(self))),
             Ask::Figures(reply) => {
-                drop(reply.send(Figures { counts: self.notes.counts.clone(), sessions: sessions(self) }));
+                let (counts, sound) = (self.notes.counts.clone(), self.sound.figures());
+                drop(reply.send(Figures { counts, sessions: sessions(self), sound }));
             }
             Ask::SetPolicy { id, settings, reply } => {
                 let now = self.clock.now();
@@ -57,6 +58,7 @@ impl Desk {
                         tracing::info!(session = id, "other permissions hold now");
                         seat.guest.rights = Rights::new(features);
                         seat.on_clip_changed(now, state.clip_has_text);
+                        seat.on_sound(now, self.sound.has());
                         // What is held was pressed under the old rights.
                         if let Some(injector) = &mut self.desktop.injector {
                             // A display that is gone holds nothing; its end shows at the next event.

@@ -8,6 +8,7 @@ pub mod http;
 mod text;
 
 use crate::ask::SessionInfo;
+use crate::sound::SoundFigures;
 use std::collections::BTreeMap;
 use telepane_model::{Note, Span};
 use telepane_protocol::Datagram;
@@ -157,6 +158,8 @@ pub struct Figures {
     pub counts: Counts,
     /// Who is here.
     pub sessions: Vec<SessionInfo>,
+    /// The desktop's sound.
+    pub sound: SoundFigures,
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use super::{Counts, Figures, Histogram, Kinds, STAGES};
 use crate::ask::{LinkInfo, SessionInfo};
+use crate::sound::SoundFigures;
 use std::fmt::Write as _;
 
 /// The text of one scrape.
 pub fn render(figures: &Figures) -> String {
     let mut out = String::with_capacity(8 * 1024);
-    let Figures { counts, sessions } = figures;
+    let Figures { counts, sessions, sound } = figures;
     head(&mut out, "telepane_build_info", "gauge", "The agent's version");
     let _ = writeln!(out, "telepane_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
     head(&mut out, "telepane_sessions", "gauge", "Sessions, by whether their viewer is connected or expected back");
@@ -17,7 +18,7 @@ pub fn render(figures: &Figures) -> String {
     }
     per_session(&mut out, sessions);
     policies(&mut out, sessions);
-    for (name, help, value) in counters(counts) {
+    for (name, help, value) in counters(counts).into_iter().chain(of_sound(sound)) {
         head(&mut out, name, "counter", help);
         let _ = writeln!(out, "{name} {value}");
     }
@@ -65,6 +66,18 @@ fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 19] {
         ("telepane_logins_total", "Viewers let in", c.logins),
         ("telepane_logins_refused_total", "Connections sent away at the door", c.logins_refused),
         ("telepane_sessions_revoked_total", "Sessions ended by a revoked key or permission", c.revoked),
+    ]
+}
+
+fn of_sound(s: &SoundFigures) -> [(&'static str, &'static str, u64); 6] {
+    let mic = &s.microphone;
+    [
+        ("telepane_sound_frames_total", "Frames of 10 ms of the desktop's sound that were heard and coded", s.heard),
+        ("telepane_sound_rebuilt_total", "Times a sound device was opened again after it had failed", s.rebuilt),
+        ("telepane_microphone_frames_total", "Frames of viewers' microphones that were played", mic.played),
+        ("telepane_microphone_restored_total", "Of these, from a copy in a later packet", mic.restored),
+        ("telepane_microphone_made_up_total", "Frames of microphones that were lost", mic.concealed + mic.mended),
+        ("telepane_microphone_passed_total", "Frames of microphones passed over at the ceiling", mic.passed),
     ]
 }
 

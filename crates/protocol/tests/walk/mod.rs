@@ -162,6 +162,17 @@ pub fn datagram(bytes: &[u8]) -> String {
             w.varint("shape");
         }
         5 => w.rest("padding"),
+        6 => {
+            w.u32("number");
+            w.u32("captured");
+            if flag(0x20) {
+                for _ in 0..w.u8("copies") {
+                    let n = w.varint("  length") as usize;
+                    w.blob("  frame before", n);
+                }
+            }
+            w.rest("frame");
+        }
         other => panic!("no kind {other}"),
     }
     w.end()
@@ -298,6 +309,9 @@ pub fn control(bytes: &[u8]) -> String {
             w.varint("id");
         }
         13 => w.text("text"),
+        16 | 17 => {
+            w.u8("flags");
+        }
         15 => {
             w.varint("first");
             for _ in 0..w.varint("names") {

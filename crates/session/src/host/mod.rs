@@ -17,6 +17,7 @@ mod outbox;
 mod policy;
 mod pump;
 mod receive;
+mod sound;
 
 pub use input::{InputGate, LEASE, TOO_OLD};
 pub(crate) use receive::{ANSWER_INPUT, ANSWER_LETTING_GO};
@@ -51,6 +52,8 @@ pub struct HostOptions {
     pub session: SessionPolicy,
     /// Whether motion may be coded as film. Off: everything is exact at once.
     pub film: bool,
+    /// The most that sound may take.
+    pub sound_limit: Option<BitRate>,
 }
 
 /// See the module.
@@ -97,6 +100,7 @@ pub struct Host {
     stages: Stages,
     /// When the budget was last noted, and what it was.
     told: Option<(Stamp<HostClock>, BudgetTold)>,
+    sound: sound::Sound,
 }
 
 /// What a note says of a budget; a note is made when it differs from the last.
@@ -202,6 +206,8 @@ enum Carried {
     Shard(Epoch, ShardRef),
     /// The pointer's place, with the number of its change.
     Cursor(u32),
+    /// The frame of sound with this number.
+    Sound(u32),
     Other,
 }
 
@@ -296,6 +302,7 @@ impl Host {
             peer: Peer::UNKNOWN,
             stages: Stages::default(),
             told: None,
+            sound: sound::Sound::default(),
         }
     }
 
@@ -311,6 +318,8 @@ impl Host {
             // spec: D-13
             fec: value(Capability::Fec) & 1 != 0,
         };
+        // spec: S-5
+        self.sound.understood = value(Capability::Sound) & 1 != 0;
         if !self.films()
             && let Some(surface) = &mut self.surface
         {
@@ -343,6 +352,7 @@ impl Host {
         self.on_max_datagram(max_datagram);
         self.shapes_told.clear();
         self.cursor_dirty = self.cursor.is_some();
+        self.begin_sound();
         // Epochs go on where an agent before this one stopped, else the viewer would take ours for old ones.
         match (resumes, &mut self.surface) {
             // What the viewer kept is a state to code against, like any other it gave up at.
@@ -362,6 +372,7 @@ impl Host {
         }
         self.release_held();
         self.forget_pastes();
+        self.set_sound();
     }
 
     fn forget_pastes(&mut self) {

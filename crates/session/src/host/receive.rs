@@ -46,6 +46,7 @@ impl Host {
             Datagram::Feedback(f) => self.on_feedback(at, &f),
             Datagram::Input(batch) => self.on_input(at, &batch),
             Datagram::Padding(_) => Ok(()),
+            Datagram::Sound(packet) => self.on_microphone(packet),
             Datagram::Shard(_) | Datagram::Cursor(_) => Err(Fault::WrongDirection),
         }
     }
@@ -94,6 +95,7 @@ impl Host {
                 }
                 // A place that was left meanwhile is not worth sending again.
                 Carried::Cursor(serial) => self.cursor_dirty |= serial == self.cursor_serial,
+                Carried::Sound(number) => self.on_sound_lost(number),
                 Carried::Other => {}
             }
         }
@@ -227,6 +229,7 @@ impl Host {
             }
             Control::CacheOffer { first, hashes } => self.out.push_back(HostOutput::CacheOffer { first, hashes }),
             Control::PolicyWish(wish) => self.on_wish(wish),
+            Control::SoundWish { listens, speaks } => self.on_sound_wish(listens, speaks),
             Control::Bye { reason, .. } => self.out.push_back(HostOutput::Closed(reason)),
             _ => return Err(Fault::Unexpected),
         }

@@ -4,6 +4,7 @@
 mod assemble;
 mod input;
 mod policy;
+mod sound;
 
 use crate::arrivals::{Answer, DELAY};
 use crate::clip::Clip;
@@ -59,6 +60,7 @@ pub struct Viewer {
     /// What the host says that holds.
     holds: SessionPolicy,
     figures: Figures,
+    sound: sound::Sound,
 }
 
 /// What came since the viewer began, by kind; for people and scripts, never for decisions.
@@ -70,6 +72,8 @@ pub struct Figures {
     pub cursor: (u64, u64),
     /// Feedback, and its bytes.
     pub feedback: (u64, u64),
+    /// Sound, and its bytes.
+    pub sound: (u64, u64),
     /// Padding of measurements and what is not understood, and its bytes.
     pub other: (u64, u64),
     /// Datagrams of the host's that should have come on this connection by now, and that came.
@@ -89,6 +93,8 @@ pub struct Figures {
 enum Carried {
     /// A report that slices up to this one are given up.
     GaveUp(UpdateId),
+    /// The frame of sound with this number.
+    Sound(u32),
     Other,
 }
 
@@ -127,6 +133,7 @@ impl Figures {
             Datagram::Shard(_) => &mut self.picture,
             Datagram::Cursor(_) => &mut self.cursor,
             Datagram::Feedback(_) => &mut self.feedback,
+            Datagram::Sound(_) => &mut self.sound,
             Datagram::Padding(_) | Datagram::Input(_) => &mut self.other,
         };
         *place = (place.0 + 1, place.1 + bytes as u64);
@@ -161,6 +168,7 @@ impl Viewer {
             wish: SessionPolicy::NONE,
             holds: SessionPolicy::NONE,
             figures: Figures::default(),
+            sound: sound::Sound::default(),
         }
     }
 
@@ -182,6 +190,8 @@ impl Viewer {
         let half = Bytes(capabilities.value(Capability::ReceiveBuffer) / 2);
         self.in_flight_max = self.policy.in_flight_max.min(half);
         self.host_clipboard = capabilities.value(Capability::Clipboard) & 1 != 0;
+        // spec: S-5
+        self.sound.understood = capabilities.value(Capability::Sound) & 1 != 0;
     }
 
     /// A connection stands and the host let us in. `host_now` is its clock when it said so.
@@ -205,6 +215,7 @@ impl Viewer {
             self.assembler.give_up();
             self.told = false;
         }
+        self.begin_sound();
         self.be_silent(None);
         self.say_wish();
     }
@@ -219,6 +230,7 @@ impl Viewer {
         self.link_lost_at = Some(now);
         self.reconnect_at = Some(now);
         self.forget_pastes();
+        self.set_sound();
     }
 
     fn forget_pastes(&mut self) {
@@ -494,6 +506,7 @@ impl Viewer {
                 Ok(())
             }
             Datagram::Padding(_) => Ok(()),
+            Datagram::Sound(packet) => self.on_sound(packet),
             Datagram::Input(_) => Err(Fault::WrongDirection),
         }
     }
@@ -502,6 +515,7 @@ impl Viewer {
         let Some(link) = &mut self.link else { return Ok(()) };
         let settled = link.on_feedback(at, f)?;
         self.woke = false;
+        settled.lost.iter().for_each(|c| self.on_lost(*c));
         let ignored = self.assembler.ignored();
         self.told |= settled.arrived.iter().any(|c| matches!(c, Carried::GaveUp(id) if *id == ignored));
         if let Some(report) = f.input {
@@ -515,6 +529,7 @@ impl Viewer {
             Control::CursorShape(shape) => self.out.push_back(ViewerOutput::CursorShape(shape)),
             Control::PolicyTold(policy) => self.on_policy_told(policy),
             Control::Notice(text) => self.out.push_back(ViewerOutput::Notice(text)),
+            Control::SoundState { offers, takes } => self.on_sound_state(offers, takes),
             Control::Bye { reason, text } => self.out.push_back(ViewerOutput::Closed { reason, text }),
             m @ (Control::ClipOffer { .. }
             | Control::ClipRequest { .. }
@@ -589,6 +604,12 @@ impl Viewer {
             // The request itself may be lost: it is repeated until the host has it. The answer is the host's to repeat.
             let again = self.now + patience;
             link.arrivals.hurry(again);
+        }
+    }
+
+    fn on_lost(&mut self, carried: Carried) {
+        if let Carried::Sound(number) = carried {
+            self.on_sound_lost(number);
         }
     }
 
@@ -694,7 +715,9 @@ impl Viewer {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
         // The uplink's losses need no repair of their own: input repeats itself.
-        link.on_time(now);
+        let lost = link.on_time(now);
+        lost.into_iter().for_each(|c| self.on_lost(c));
+        let Some(link) = &mut self.link else { return };
         let report = self.assembler.report(now);
         let bytes = link.feedback(now, |f| {
             f.surfaces.extend(report);

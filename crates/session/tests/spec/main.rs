@@ -4,6 +4,7 @@
 mod capabilities;
 mod host;
 mod policy;
+mod sound;
 mod viewer;
 
 use telepane_model::{HostClock, InputEvent, KeyCode, KeyMove, Size, Stamp, Surf, ViewerClock};

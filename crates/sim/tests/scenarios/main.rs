@@ -13,4 +13,5 @@ mod loss;
 mod plans;
 mod policy;
 mod silence;
+mod sound;
 mod wire;

@@ -1,0 +1,124 @@
+//! A sound server's sinks, spoken to directly: what applications play is read from a sink's monitor, and what the
+//! viewer's microphone hears is played into a sink whose monitor they record.
+
+use crate::contract::{DeviceError, Failed, Fill, Sink, Source, Stream, Take};
+use crate::pulse_server::SoundServer;
+use futures::executor::block_on;
+use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
+use pulseaudio::protocol::{
+    ChannelMap, ChannelPosition, PlaybackStreamParams, RecordStreamParams, SampleFormat, SampleSpec,
+};
+use pulseaudio::{AsPlaybackSource, Client};
+use std::ffi::CString;
+use std::sync::Arc;
+use telepane_model::Span;
+
+/// 10 ms of two channels of 16 bits.
+const PERIOD: u32 = 480 * 4;
+
+/// What applications play into the server's sink.
+pub struct Monitor(pub Arc<SoundServer>);
+
+/// The sink whose monitor applications take for a microphone.
+pub struct Microphone(pub Arc<SoundServer>);
+
+struct Recording {
+    _stream: pulseaudio::RecordStream,
+    _client: Client,
+}
+
+impl Stream for Recording {}
+
+struct Playing {
+    _stream: pulseaudio::PlaybackStream,
+    _client: Client,
+}
+
+impl Stream for Playing {}
+
+fn spec() -> SampleSpec {
+    SampleSpec { format: SampleFormat::S16Le, channels: 2, sample_rate: 48_000 }
+}
+
+fn map() -> ChannelMap {
+    ChannelMap::new([ChannelPosition::FrontLeft, ChannelPosition::FrontRight])
+}
+
+fn said(error: impl std::fmt::Display) -> DeviceError {
+    DeviceError(error.to_string())
+}
+
+impl Source for Monitor {
+    fn name(&self) -> String {
+        format!("the monitor of {}", self.0.sink())
+    }
+
+    fn open(&mut self, mut take: Take, _: Failed) -> Result<Box<dyn Stream>, DeviceError> {
+        self.0.ensure()?;
+        let client = self.0.client()?;
+        let params = RecordStreamParams {
+            sample_spec: spec(),
+            channel_map: map(),
+            source_name: Some(CString::new(format!("{}.monitor", self.0.sink())).map_err(said)?),
+            buffer_attr: BufferAttr { fragment_size: PERIOD, ..BufferAttr::default() },
+            flags: StreamFlags {
+                adjust_latency: true,
+                // Were the sink to vanish, another source (the person's own microphone) must not be recorded in its place.
+                no_move: true,
+                no_inhibit_auto_suspend: true,
+                ..StreamFlags::default()
+            },
+            ..RecordStreamParams::default()
+        };
+        let mut samples = Vec::new();
+        let heard = move |bytes: &[u8]| {
+            samples.clear();
+            samples.extend(bytes.as_chunks::<2>().0.iter().map(|b| i16::from_le_bytes(*b)));
+            take(&samples);
+        };
+        // That a stream was ended by the server is not told; the recorder notices that nothing comes.
+        let stream = block_on(client.create_record_stream(params, heard)).map_err(said)?;
+        Ok(Box::new(Recording { _stream: stream, _client: client }))
+    }
+
+    fn wait_until_audible(&mut self) -> bool {
+        self.0.wait_until_running()
+    }
+
+    fn is_audible(&mut self) -> bool {
+        self.0.is_running()
+    }
+}
+
+impl Sink for Microphone {
+    fn name(&self) -> String {
+        self.0.microphone().into()
+    }
+
+    fn open(&mut self, mut fill: Fill, _: Failed) -> Result<Box<dyn Stream>, DeviceError> {
+        self.0.ensure()?;
+        let client = self.0.client()?;
+        let params = PlaybackStreamParams {
+            sample_spec: spec(),
+            channel_map: map(),
+            sink_name: Some(CString::new(self.0.microphone()).map_err(said)?),
+            buffer_attr: BufferAttr {
+                target_length: 2 * PERIOD,
+                minimum_request_length: PERIOD,
+                ..BufferAttr::default()
+            },
+            flags: StreamFlags { adjust_latency: true, no_move: true, ..StreamFlags::default() },
+            ..PlaybackStreamParams::default()
+        };
+        let mut samples: Vec<i16> = Vec::new();
+        let give = move |bytes: &mut [u8]| {
+            let pairs = bytes.len() / 4;
+            samples.resize(2 * pairs, 0);
+            fill(&mut samples, Span::ZERO);
+            bytes.as_chunks_mut::<2>().0.iter_mut().zip(&samples).for_each(|(b, s)| *b = s.to_le_bytes());
+            4 * pairs
+        };
+        let stream = block_on(client.create_playback_stream(params, give.as_playback_source())).map_err(said)?;
+        Ok(Box::new(Playing { _stream: stream, _client: client }))
+    }
+}

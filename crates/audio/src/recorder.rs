@@ -1,0 +1,261 @@
+//! The thread that owns a source: opens it while somebody listens and something may be heard, codes what is heard, and
+//! hands the frames on.
+
+use crate::Now;
+use crate::contract::Source;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use telepane_codec::sound::{BOTH, Kind, SoundEncoder, peak};
+use telepane_session::sound::{Gate, Hearing, SoundCoding};
+
+/// A frame is so long, in microseconds.
+const FRAME: u64 = 10_000;
+/// While open the source is looked after this often.
+const LOOK: Duration = Duration::from_secs(1);
+/// Silent for so many looks, the source is asked whether it may still be heard.
+const QUIET: u32 = 2;
+/// Between two tries to open it.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// A coded frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// When its first sample was taken, in microseconds of the shell's clock.
+    pub captured: u64,
+    /// The Opus packet.
+    pub bytes: Vec<u8>,
+    /// Nothing is heard after it.
+    pub last: bool,
+}
+
+enum Order {
+    Code(SoundCoding),
+    Failed(String),
+    End,
+}
+
+/// See the module. Dropping it ends the thread.
+pub struct Recorder {
+    orders: Sender<Order>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    coding: Mutex<SoundCoding>,
+    heard: AtomicU64,
+    takes: AtomicU64,
+    rebuilt: AtomicU64,
+}
+
+impl Recorder {
+    /// Starts the thread; nothing is opened before [`Recorder::set`] says that somebody listens. `give` is called with each
+    /// frame on the source's thread.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start(
+        name: &str,
+        source: Box<dyn Source>,
+        kind: Kind,
+        now: Now,
+        give: impl FnMut(Heard) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (orders, list) = channel();
+        let shared = Arc::new(Shared {
+            coding: Mutex::new(SoundCoding::OFF),
+            heard: AtomicU64::new(0),
+            takes: AtomicU64::new(0),
+            rebuilt: AtomicU64::new(0),
+        });
+        let work = Work {
+            source,
+            kind,
+            now,
+            give: Arc::new(Mutex::new(give)),
+            shared: shared.clone(),
+            orders: orders.clone(),
+            complained: false,
+        };
+        std::thread::Builder::new().name(name.into()).spawn(move || work.run(&list))?;
+        Ok(Self { orders, shared })
+    }
+
+    /// How sound is to be coded from now on.
+    pub fn set(&self, coding: SoundCoding) {
+        *self.shared.coding.lock().unwrap_or_else(PoisonError::into_inner) = coding;
+        // Without its thread there is no sound, and that was said.
+        let _ = self.orders.send(Order::Code(coding));
+    }
+
+    /// Frames that were heard and coded.
+    pub fn heard(&self) -> u64 {
+        self.shared.heard.load(Ordering::Relaxed)
+    }
+
+    /// How often the device was opened again after it had failed.
+    pub fn rebuilt(&self) -> u64 {
+        self.shared.rebuilt.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // A thread that is gone need not be told.
+        let _ = self.orders.send(Order::End);
+    }
+}
+
+struct Work<G> {
+    source: Box<dyn Source>,
+    kind: Kind,
+    now: Now,
+    give: Arc<Mutex<G>>,
+    shared: Arc<Shared>,
+    orders: Sender<Order>,
+    complained: bool,
+}
+
+enum Ended {
+    /// Nobody listens, or nothing can be heard for now.
+    Idle,
+    Failed(String),
+    Asked,
+}
+
+impl<G: FnMut(Heard) + Send + 'static> Work<G> {
+    fn run(mut self, list: &Receiver<Order>) {
+        loop {
+            if !self.coding().on {
+                match list.recv() {
+                    Ok(Order::End) | Err(_) => return,
+                    Ok(_) => continue,
+                }
+            }
+            if !self.source.wait_until_audible() {
+                // It waited a while itself; orders meanwhile are looked at.
+                match list.try_recv() {
+                    Ok(Order::End) => return,
+                    _ => continue,
+                }
+            }
+            match self.listen(list) {
+                Ended::Asked => return,
+                Ended::Idle => {}
+                Ended::Failed(why) => {
+                    if !self.complained {
+                        tracing::warn!(source = self.source.name(), why, "the sound source failed; opening it again");
+                    }
+                    self.complained = true;
+                    if let Ok(Order::End) | Err(RecvTimeoutError::Disconnected) = list.recv_timeout(AGAIN) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self, list: &Receiver<Order>) -> Ended {
+        let mut cutter = match Cutter::new(self.kind, self.shared.clone()) {
+            Ok(cutter) => cutter,
+            Err(error) => return Ended::Failed(error.to_string()),
+        };
+        let (now, give, orders) = (self.now.clone(), self.give.clone(), self.orders.clone());
+        let take = Box::new(move |samples: &[i16]| {
+            let mut give = give.lock().unwrap_or_else(PoisonError::into_inner);
+            cutter.take(samples, now(), &mut *give);
+        });
+        let failed = Box::new(move |why: String| {
+            let _ = orders.send(Order::Failed(why));
+        });
+        let stream = match self.source.open(take, failed) {
+            Ok(stream) => stream,
+            Err(error) => return Ended::Failed(error.to_string()),
+        };
+        if std::mem::take(&mut self.complained) {
+            self.shared.rebuilt.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(source = self.source.name(), "the sound source is back");
+        }
+        let (mut heard, mut takes, mut quiet) = (self.shared.heard.load(Ordering::Relaxed), None, 0);
+        let ended = loop {
+            match list.recv_timeout(LOOK) {
+                Ok(Order::Code(coding)) if !coding.on => break Ended::Idle,
+                Ok(Order::Code(_)) => continue,
+                Ok(Order::Failed(why)) => break Ended::Failed(why),
+                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break Ended::Asked,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let count = self.shared.takes.load(Ordering::Relaxed);
+            if takes == Some(count) {
+                break if self.source.is_audible() {
+                    Ended::Failed("it gives nothing any more".into())
+                } else {
+                    Ended::Idle
+                };
+            }
+            takes = Some(count);
+            let count = self.shared.heard.load(Ordering::Relaxed);
+            quiet = if count == heard { quiet + 1 } else { 0 };
+            heard = count;
+            if quiet >= QUIET && !self.source.is_audible() {
+                break Ended::Idle;
+            }
+        };
+        drop(stream);
+        ended
+    }
+
+    fn coding(&self) -> SoundCoding {
+        *self.shared.coding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cuts what comes into frames, and codes those that are heard.
+struct Cutter {
+    gate: Gate,
+    coder: SoundEncoder,
+    coding: SoundCoding,
+    left: Vec<i16>,
+    shared: Arc<Shared>,
+}
+
+impl Cutter {
+    fn new(kind: Kind, shared: Arc<Shared>) -> Result<Self, telepane_codec::sound::SoundError> {
+        let gate = match kind {
+            Kind::Desktop => Gate::digital(),
+            Kind::Microphone => Gate::microphone(),
+        };
+        Ok(Self { gate, coder: SoundEncoder::new(kind)?, coding: SoundCoding::OFF, left: Vec::new(), shared })
+    }
+
+    fn take(&mut self, samples: &[i16], now: u64, give: &mut impl FnMut(Heard)) {
+        self.shared.takes.fetch_add(1, Ordering::Relaxed);
+        self.left.extend_from_slice(samples);
+        let frames = self.left.len() / BOTH;
+        let rest = (self.left.len() % BOTH) as u64 / 2 * 1_000 / 48;
+        for (i, frame) in self.left.chunks_exact(BOTH).enumerate() {
+            let hearing = self.gate.on_frame(peak(frame));
+            if hearing == Hearing::Silence {
+                continue;
+            }
+            let wanted = *self.shared.coding.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.coding != wanted {
+                self.coding = wanted;
+                if let Err(error) = self.coder.set(wanted.rate.as_bps(), wanted.loss_percent) {
+                    tracing::debug!(%error, "the sound coder keeps its rate");
+                }
+            }
+            match self.coder.encode(frame) {
+                Ok(bytes) => {
+                    self.shared.heard.fetch_add(1, Ordering::Relaxed);
+                    // The newest sample was taken now.
+                    let captured = now.saturating_sub(rest + (frames - i) as u64 * FRAME);
+                    give(Heard { captured, bytes, last: hearing == Hearing::Last });
+                }
+                Err(error) => tracing::debug!(%error, "a frame of sound could not be coded"),
+            }
+        }
+        self.left.drain(..frames * BOTH);
+    }
+}

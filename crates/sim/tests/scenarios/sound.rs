@@ -1,0 +1,112 @@
+//! Sound: the ordinary day, losses, clocks that part, and silence.
+
+use crate::kit::{busy, link, play, press, until_exact, world};
+use telepane_model::{Rng, Size, Span};
+use telepane_session::sound::CEILING;
+use telepane_sim::{Canvas, Direction};
+
+fn still() -> Canvas {
+    Canvas::still(Size::new(200, 40), 5)
+}
+
+// spec: S-5, S-6, S-8, S-11
+#[test]
+fn an_ordinary_day_hears_every_frame_beside_the_work() {
+    let w = world(81, link(20, 40), busy(81, (400, 300), 20_000));
+    play("sound::an_ordinary_day_hears_every_frame_beside_the_work", w, |w| {
+        w.listen();
+        for i in 0..100 {
+            press(w, 500 + i * 190, 16 + (i % 30) as u16, 50);
+        }
+        w.run(Span::secs(2));
+        w.play_sound(true);
+        w.run(Span::secs(18));
+        let f = w.sound.playout.figures();
+        println!("20 Mbit/s, 40 ms: {f:?}");
+        assert_eq!((w.sound.broken, f.gaps, f.concealed + f.mended), (0, 0, 0), "{f:?}");
+        assert!(w.sound.heard > 1_780, "{}", w.sound.heard);
+        // Half the round trip, and less than 60 ms.
+        assert!(f.age.is_some_and(|age| age < Span::millis(20 + 60)), "{f:?}");
+        until_exact(w, Span::secs(2));
+        assert!(w.faults.is_empty(), "{:?}", w.faults);
+    });
+}
+
+// spec: S-9, S-10, S-12
+#[test]
+fn ten_minutes_at_three_percent_in_bursts_have_no_gap() {
+    let w = world(82, link(20, 60), still());
+    play("sound::ten_minutes_at_three_percent_in_bursts_have_no_gap", w, |w| {
+        w.listen();
+        w.play_sound(true);
+        let mut rng = Rng::new(4);
+        // Bursts of one to three, both ways.
+        for _ in 0..60_000 {
+            w.run(Span::millis(10));
+            for way in [Direction::Down, Direction::Up] {
+                if rng.chance_ppm(15_000) {
+                    w.path(way).lose_next = 1 + rng.below(3) as u32;
+                }
+            }
+        }
+        let f = w.sound.playout.figures();
+        let (lost, sent) = (w.path(Direction::Down).lost, w.packets(Direction::Down));
+        println!("3 % in bursts, ten minutes: {lost} of {sent} packets lost, {f:?}");
+        assert!(lost * 1_000 > sent * 25, "it did lose 3 %");
+        assert_eq!(f.gaps, 0, "{f:?}");
+        assert!((f.concealed + f.mended) * 1_000 < f.played * 2, "less than two in a thousand are made up: {f:?}");
+        assert!(f.worst <= CEILING, "{f:?}");
+        assert!(w.sound.most_rate.as_bps() <= 128_000, "{:?}", w.sound.most_rate);
+    });
+}
+
+// spec: S-12, S-13
+#[test]
+fn an_hour_of_parting_clocks_does_not_drift() {
+    let w = world(83, link(20, 40), still());
+    play("sound::an_hour_of_parting_clocks_does_not_drift", w, |w| {
+        w.forget_journal();
+        w.listen();
+        // The source is too fast, the loudspeaker too slow: 200 millionths apart, besides the machines' own clocks.
+        (w.sound.source_ppm, w.sound.device_ppm) = (100, -100);
+        w.play_sound(true);
+        w.run(Span::secs(60));
+        let first = w.sound.playout.figures();
+        w.sound.extremes = None;
+        w.run(Span::secs(3_540));
+        let (least, most) = w.sound.extremes.expect("it plays");
+        let f = w.sound.playout.figures();
+        println!("an hour at 200 ppm: held {least:?} to {most:?}, {f:?}");
+        assert!(most.saturating_sub(least) < Span::millis(8), "{least:?} to {most:?}");
+        assert!(f.worst <= CEILING);
+        assert_eq!((f.gaps, f.passed, w.sound.broken), (0, first.passed, 0), "{f:?}");
+    });
+}
+
+// spec: S-8
+#[test]
+fn silence_sends_nothing_and_wakes_nobody() {
+    let w = world(84, link(20, 40), still());
+    play("sound::silence_sends_nothing_and_wakes_nobody", w, |w| {
+        w.listen();
+        w.play_sound(true);
+        w.run(Span::secs(5));
+        w.play_sound(false);
+        w.run(Span::secs(35));
+        let before = (w.bytes(Direction::Down), w.bytes(Direction::Up), w.wakes, w.packets(Direction::Down));
+        w.run(Span::secs(600));
+        let bits = |now: u64, then: u64| (now - then) * 8 / 600;
+        let (down, up) = (bits(w.bytes(Direction::Down), before.0), bits(w.bytes(Direction::Up), before.1));
+        println!(
+            "nothing plays: {down} bit/s down, {up} up, wakes {:?}",
+            [w.wakes[0] - before.2[0], w.wakes[1] - before.2[1]]
+        );
+        assert!(down <= 40 && up <= 40, "idle is idle (DESIGN 2): {down}, {up}");
+        let f = w.sound.playout.figures();
+        assert_eq!((f.concealed, f.gaps), (0, 0), "the end is no loss: {f:?}");
+        assert_eq!(w.sound.next_at(), None, "no device is open");
+        w.play_sound(true);
+        w.run(Span::secs(1));
+        assert!(w.sound.heard > 500 + 20 + 80, "it is heard again: {}", w.sound.heard);
+    });
+}
