@@ -16,9 +16,6 @@ pub struct Film {
 const STREAK: u8 = 5;
 /// The least number of tiles a film covers: below, exact coding is cheap enough.
 const LEAST_TILES: usize = 6;
-/// A picture of so many tiles (a quarter of a megapixel) that changes twice in close succession is film at once: five
-/// pictures of it would cost more than the film does in a second.
-const LARGE: usize = 64;
 /// The region ends after this much rest.
 const REST: Span = Span::millis(300);
 /// The region changes at most this often (DESIGN §3.6).
@@ -54,19 +51,12 @@ impl Film {
         }
         let grid = ledger.grid();
         let pictures = |t: &Tile| moving(t) && t.class == TileClass::Picture;
-        let sudden = |t: &Tile| t.streak >= 2 && t.anew && now.since(t.changed) < REST && t.class == TileClass::Picture;
-        let at_once = ledger.tiles_that(sudden).count() >= LARGE;
-        let known = |t: &Tile| pictures(t) || at_once && sudden(t);
-        let mut tiles: Vec<Rect<Surf>> = ledger.tiles_that(known).map(|(at, _)| grid.rect(at)).collect();
-        let unseen = |t: &Tile| match at_once {
-            true => t.streak >= 2 && t.unseen >= 2 && now.since(t.changed) < REST,
-            false => moving(t) && t.unseen.saturating_add(1) >= STREAK,
-        };
+        let mut tiles: Vec<Rect<Surf>> = ledger.tiles_that(pictures).map(|(at, _)| grid.rect(at)).collect();
         // On a thin link the tiles nearest to the person are coded again and again while the rest of the film waits, and
         // nobody knows yet what is in it: what moves beside moving pictures, unseen, is taken for more of the same.
         if tiles.len() >= LEAST_TILES {
-            let mut waiting: Vec<Rect<Surf>> =
-                ledger.tiles_that(|t| unseen(t) && !known(t)).map(|(at, _)| grid.rect(at)).collect();
+            let unseen = |t: &Tile| moving(t) && t.class != TileClass::Picture && t.unseen.saturating_add(1) >= STREAK;
+            let mut waiting: Vec<Rect<Surf>> = ledger.tiles_that(unseen).map(|(at, _)| grid.rect(at)).collect();
             let mut from = 0;
             while let Some(known) = tiles.get(from).copied() {
                 let beside = |r: &mut Rect<Surf>| touches(known, *r);
@@ -160,7 +150,7 @@ fn touches(a: Rect<Surf>, b: Rect<Surf>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use telepane_model::{EncodedSlices, Epoch, Move, Quality, Size, TileState, Version};
+    use telepane_model::{EncodedSlices, Epoch, Quality, Size, TileState, Version};
 
     fn play(class: TileClass, gap: Span) -> (Film, Stamp<HostClock>) {
         let mut ledger = Ledger::new(Epoch(1), Size::new(640, 480), Version(1), Stamp::ZERO);
@@ -191,40 +181,6 @@ mod tests {
         assert!(film.region().is_some());
         film.on_time(now + Span::millis(300));
         assert!(film.region().is_none());
-    }
-
-    /// What happens to a screen of 1280 by 960, a change every 33 ms: the tiles of `whole`, of which `seen` are coded, as
-    /// pictures, with these moves; after how many changes there is a film, and where.
-    fn sudden(whole: Rect<Surf>, seen: Rect<Surf>, moved: &[Move]) -> Option<(u64, Rect<Surf>)> {
-        let mut ledger = Ledger::new(Epoch(1), Size::new(1280, 960), Version(1), Stamp::ZERO);
-        let mut film = Film::new();
-        for n in 1..=8 {
-            let now = Stamp::ZERO + Span::millis(1_000 + 33 * n);
-            ledger.touch(&whole.into(), Version(n + 1), now);
-            film.on_frame(&ledger, whole, now);
-            if let Some(region) = film.region() {
-                return Some((n, region));
-            }
-            let (version, class) = (Version(n + 1), TileClass::Picture);
-            let state = |at| TileState { at, version, quality: Quality::EXACT, class };
-            let same = ledger.grid().touching(seen).map(state).collect();
-            ledger.on_coded(&EncodedSlices { same, moved: moved.to_vec(), ..EncodedSlices::default() });
-        }
-        None
-    }
-
-    #[test]
-    fn a_large_picture_that_changes_twice_is_film_at_once() {
-        let whole = Rect::new(64, 64, 640, 640);
-        assert_eq!(sudden(whole, whole, &[]), Some((2, whole)));
-        // Half of it was not coded yet when it changed again.
-        assert_eq!(sudden(whole, Rect::new(64, 64, 640, 448), &[]), Some((2, whole)));
-        // A small one has time.
-        let small = Rect::new(64, 64, 320, 192);
-        assert_eq!(sudden(small, small, &[]), Some((5, small)));
-        // A page of pictures that scrolls: all but the last row went elsewhere.
-        let scrolled = Move { to: Rect::new(64, 64, 640, 600), dx: 0, dy: -40 };
-        assert_eq!(sudden(whole, whole, &[scrolled]), None);
     }
 
     /// A film of which only the upper rows are ever coded, and what else moves.

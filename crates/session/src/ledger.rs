@@ -40,8 +40,6 @@ pub struct Tile {
     pub class: TileClass,
     /// Changes since the codec saw it: many, and `class` is about something that has long gone.
     pub unseen: u8,
-    /// Its last change that was coded was to a picture and no move explained it.
-    pub anew: bool,
     /// What changed and is not sent.
     pub dirty: Rect<Surf>,
     /// What the viewer holds once everything sent has arrived.
@@ -81,7 +79,6 @@ impl Ledger {
                 streak: 1,
                 class: TileClass::Text,
                 unseen: 0,
-                anew: false,
                 dirty: grid.rect(at),
                 held: Held::default(),
             })
@@ -166,7 +163,6 @@ impl Ledger {
                     if tile.wanted < version {
                         let close = now.since(tile.changed) < self.motion_gap;
                         tile.streak = if close { tile.streak.saturating_add(1) } else { 1 };
-                        tile.anew &= close;
                         tile.unseen = tile.unseen.saturating_add(1);
                         tile.wanted = version;
                         tile.changed = now;
@@ -197,7 +193,6 @@ impl Ledger {
                 if let Some(tile) = self.grid.index(at).and_then(|i| self.tiles.get_mut(i)) {
                     // What moved is explained: it is no film.
                     tile.streak = tile.streak.min(1);
-                    tile.anew = false;
                 }
             }
         }
@@ -212,7 +207,6 @@ impl Ledger {
             undo.before.push((i, tile.held));
         }
         (tile.class, tile.unseen) = (state.class, 0);
-        tile.anew = state.class == TileClass::Picture;
         if state.quality == Quality::NONE {
             tile.held = Held { version: Version(0), quality: Quality::NONE, by: tip };
             tile.dirty = rect;
