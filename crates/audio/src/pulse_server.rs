@@ -15,7 +15,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -261,7 +260,8 @@ impl SoundServer {
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(DeviceError(format!("pulseaudio ended at once ({status})")));
             }
-            sleep(STEP);
+            // Nothing tells when its socket is there.
+            std::thread::park_timeout(STEP);
         }
         end(&mut child);
         Err(DeviceError("pulseaudio did not begin".into()))

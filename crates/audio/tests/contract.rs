@@ -18,7 +18,7 @@ fn until(what: &str, is: impl Fn() -> bool) {
         if is() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     panic!("never: {what}");
 }
@@ -99,7 +99,7 @@ fn best_lag(heard: &[i16]) -> (f64, usize) {
 fn silence_is_not_coded_and_nobody_listening_closes_the_source() {
     let now = Arc::new(AtomicU64::new(1_000_000));
     let (source, recorder, heard) = recorder(&now);
-    std::thread::sleep(Duration::from_millis(30));
+    std::thread::park_timeout(Duration::from_millis(30));
     assert!(!source.is_open(), "nobody listens");
     recorder.set(CODING);
     until("the source is open", || source.is_open());
@@ -122,7 +122,7 @@ fn devices_that_vanish_are_opened_again_when_they_are_back() {
     until("the source is open", || source.is_open());
     source.fail();
     until("it is closed", || !source.is_open());
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::park_timeout(Duration::from_millis(50));
     assert_eq!(source.opened(), 1, "it is not there");
     source.back();
     until("it is open again", || source.is_open());

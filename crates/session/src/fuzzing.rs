@@ -81,7 +81,7 @@ fn sound(s: &mut Source<'_>) -> Datagram {
     Datagram::Sound(SoundPacket {
         number: s.any() as u32,
         captured: s.any() as u32,
-        last: s.small() % 8 == 0,
+        last: s.small().is_multiple_of(8),
         frame: frame(s),
         earlier: (0..s.small() % 4).map(|_| frame(s)).collect(),
     })

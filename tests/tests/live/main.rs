@@ -20,6 +20,7 @@ mod resize;
 mod scale;
 mod screen;
 mod sharing;
+mod sound;
 mod stage;
 mod survival;
 mod text;

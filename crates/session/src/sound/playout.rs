@@ -35,6 +35,10 @@ const CORRECTED_IN: i64 = 4;
 const MOST_SPEED: i64 = 5_000;
 /// Held so much longer than wanted, a frame is passed over: playing faster would take too long.
 const TOO_LONG: Span = Span::millis(40);
+/// At the beginning sooner: while a device opens sound piles up, and nothing was heard yet that could sound hurried.
+const TOO_LONG_AT_FIRST: Span = Span::millis(15);
+/// The beginning is so many pieces.
+const AT_FIRST: u32 = 100;
 /// At most one each so many pieces.
 const PASS_EVERY: u32 = 10;
 /// Sound may be heard so much before its picture.
@@ -98,6 +102,8 @@ pub struct Playout<C: Clock, P: Clock> {
     last: Option<i64>,
     missing: u32,
     since_pass: u32,
+    /// Pieces since it began.
+    begun: u32,
     /// The shortest way: arrival minus capture, on clocks that have nothing to do with each other.
     way: Windowed<C, i64>,
     lateness: Windowed<C, Events<C>>,
@@ -128,6 +134,7 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             last: None,
             missing: 0,
             since_pass: 0,
+            begun: 0,
             way: Windowed::default(),
             lateness: Windowed::default(),
             ahead: Windowed::default(),
@@ -206,11 +213,13 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             return self.begin(heard, target);
         }
         let Some(mut next) = self.next else { return Piece::Silence(SOUND_SAMPLES) };
+        self.begun = self.begun.saturating_add(1);
+        let too_long = if self.begun < AT_FIRST { TOO_LONG_AT_FIRST } else { TOO_LONG };
         // What was held too long is passed over.
         while let Some(held) = self.held_by(next, heard)
             && (held > CEILING.as_micros() as i64
                 || (self.since_pass >= PASS_EVERY
-                    && self.held.unwrap_or(0) > (target + TOO_LONG).as_micros() as i64
+                    && self.held.unwrap_or(0) > (target + too_long).as_micros() as i64
                     && self.frames.contains_key(&(next + 1))))
         {
             self.frames.remove(&next);
@@ -271,7 +280,7 @@ impl<C: Clock, P: Clock> Playout<C, P> {
         if samples >= 24 {
             return Piece::Silence(samples.min(SOUND_SAMPLES));
         }
-        (self.playing, self.next, self.missing) = (true, Some(first), 0);
+        (self.playing, self.next, self.missing, self.begun) = (true, Some(first), 0, 0);
         self.held = Some(held.min(CEILING.as_micros() as i64));
         self.next(Stamp::from_micros(heard.as_micros()), Span::ZERO)
     }

@@ -1,0 +1,282 @@
+//! Sound through the real programs and real sound servers: a sweep that is played on the host is heard at the client, one
+//! that the client's microphone hears is recorded on the host, and devices vanish and return.
+
+use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
+use super::stage::{Agent, connect};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const NEEDED: [&str; 5] = ["pulseaudio", "pactl", "paplay", "parec", "Xvfb"];
+/// Recordings are compared at this rate: the sweep ends below a third of it.
+const RATE: usize = 12_000;
+/// How much of the sound is compared at once.
+const WINDOW: usize = RATE / 2;
+
+/// A sound server, spoken to with its own tools.
+struct Server(PathBuf);
+
+impl Server {
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("PULSE_SERVER", format!("unix:{}", self.0.display())).stdin(Stdio::null());
+        command
+    }
+
+    fn pactl(&self, args: &[&str]) -> String {
+        let out = self.command("pactl").args(args).output().expect("pactl runs");
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    }
+
+    fn sinks(&self) -> Vec<String> {
+        let list = self.pactl(&["list", "short", "sinks"]);
+        list.lines().filter_map(|l| l.split('\t').nth(1).map(str::to_owned)).collect()
+    }
+
+    /// Plays the file, until it ends or the value is dropped.
+    fn play(&self, sink: &str, file: &Path) -> Running {
+        let mut command = self.command("paplay");
+        command.args(["--raw", "--format=s16le", "--rate=48000", "--channels=2", "--latency-msec=30", "-d", sink]);
+        Running::start("paplay", command.arg(file))
+    }
+}
+
+/// What a source gave, with the time at which its first sample came.
+struct Recording {
+    child: Child,
+    got: Arc<Mutex<(Vec<i16>, Option<Instant>)>>,
+}
+
+impl Recording {
+    fn start(server: &Server, source: &str) -> Self {
+        let mut command = server.command("parec");
+        command.args(["-d", source, "--raw", "--format=s16le", "--rate=12000", "--channels=1", "--latency-msec=10"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("parec runs");
+        let mut out = child.stdout.take().expect("piped");
+        let got = Arc::new(Mutex::new((Vec::new(), None::<Instant>)));
+        let keep = got.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0u8; 4_096];
+            let mut odd = Vec::new();
+            while let Ok(n @ 1..) = out.read(&mut buffer) {
+                let at = now();
+                odd.extend_from_slice(&buffer[..n]);
+                let mut got = keep.lock().unwrap_or_else(PoisonError::into_inner);
+                let whole = odd.len() / 2 * 2;
+                got.0.extend(odd[..whole].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])));
+                odd.drain(..whole);
+                // A chunk that was held up says too late a beginning: the earliest counts.
+                let began = at.checked_sub(Duration::from_secs_f64(got.0.len() as f64 / RATE as f64));
+                got.1 = [got.1, began].into_iter().flatten().min();
+            }
+        });
+        Self { child, got }
+    }
+
+    fn samples(&self) -> usize {
+        self.got.lock().unwrap_or_else(PoisonError::into_inner).0.len()
+    }
+
+    /// The greatest of the newest tenth of a second.
+    fn loud(&self) -> bool {
+        let got = self.got.lock().unwrap_or_else(PoisonError::into_inner);
+        got.0.iter().rev().take(RATE / 10).any(|s| s.unsigned_abs() > 1_000)
+    }
+
+    fn end(mut self) -> (Vec<i16>, Instant) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let got = self.got.lock().unwrap_or_else(PoisonError::into_inner);
+        (got.0.clone(), got.1.expect("it gave something"))
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file with so many seconds of a sweep that is like itself at one delay only.
+fn sweep(dir: &Scratch, seconds: usize) -> PathBuf {
+    let one: Vec<u8> = (0..48_000u64)
+        .flat_map(|n| {
+            let t = n as f64 / 48_000.0;
+            let v = ((std::f64::consts::TAU * (200.0 * t + 1_500.0 * t * t)).sin() * 8_000.0) as i16;
+            [v.to_le_bytes(), v.to_le_bytes()].concat()
+        })
+        .collect();
+    let path = dir.join(format!("sweep-{seconds}"));
+    std::fs::write(&path, one.repeat(seconds)).expect("the directory is ours");
+    path
+}
+
+/// For each stretch of `sent`: how much later it is in `heard`, in milliseconds, and how well it correlates there.
+fn compare(sent: &(Vec<i16>, Instant), heard: &(Vec<i16>, Instant)) -> Vec<(f64, f64)> {
+    const MOST: usize = RATE / 2;
+    // The index in `heard` of what was at the same time the first sample of `sent`.
+    let apart = match sent.1.checked_duration_since(heard.1) {
+        Some(later) => (later.as_secs_f64() * RATE as f64) as i64,
+        None => -((heard.1 - sent.1).as_secs_f64() * RATE as f64) as i64,
+    };
+    let mut found = Vec::new();
+    for start in (0..sent.0.len().saturating_sub(WINDOW)).step_by(WINDOW) {
+        let part = &sent.0[start..start + WINDOW];
+        let own: f64 = part.iter().map(|s| f64::from(*s).powi(2)).sum();
+        // Only stretches in which the sweep was played throughout.
+        if part.chunks(RATE / 50).any(|c| c.iter().all(|s| s.unsigned_abs() < 500)) {
+            continue;
+        }
+        let best = (0..MOST).filter_map(|lag| {
+            let from = usize::try_from(start as i64 + apart + lag as i64).ok()?;
+            let other = heard.0.get(from..from + WINDOW)?;
+            let dot: f64 = part.iter().zip(other).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let power: f64 = other.iter().map(|s| f64::from(*s).powi(2)).sum();
+            Some((dot / (own * power).sqrt().max(1.0), lag as f64 * 1e3 / RATE as f64))
+        });
+        found.extend(best.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(c, ms)| (ms, c)));
+    }
+    found
+}
+
+/// The median delay and the median correlation.
+fn medians(name: &str, found: &[(f64, f64)]) -> (f64, f64) {
+    let of = |pick: fn(&(f64, f64)) -> f64| {
+        let mut all: Vec<f64> = found.iter().map(pick).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let (ms, correlation) = (of(|f| f.0), of(|f| f.1));
+    println!("sound: {name}: {ms:.1} ms p50, correlation {correlation:.3}, {} stretches", found.len());
+    (ms, correlation)
+}
+
+/// A sound server for the client, where a program finds it by itself.
+fn client_server(dir: &Scratch) -> (Running, Server) {
+    let socket = dir.join("pulse/native");
+    std::fs::create_dir_all(dir.join("pulse")).expect("the directory is ours");
+    let _ = std::fs::remove_file(&socket);
+    let mut command = Command::new("pulseaudio");
+    command.args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"]);
+    command.args(["-L", &format!("module-native-protocol-unix socket={} auth-anonymous=1", socket.display())]);
+    for name in ["speaker", "voice"] {
+        command.args(["-L", &format!("module-null-sink sink_name={name} rate=48000")]);
+    }
+    command.env("HOME", dir.join("")).env("XDG_RUNTIME_DIR", dir.join("")).env_remove("DISPLAY");
+    let run = Running::start("pulseaudio", &mut command);
+    let server = Server(socket);
+    until("the client's sound server answers", PATIENCE, || server.sinks().len() == 2);
+    (run, server)
+}
+
+/// The server that the agent made for its desktop, and its two sinks: for applications and for the microphone.
+fn host_server(dir: &Scratch) -> (Server, String, String) {
+    let entries = std::fs::read_dir(dir.join("")).expect("the directory is ours");
+    let own = entries.flatten().find(|e| e.file_name().to_string_lossy().starts_with("telepane-sound-"));
+    let server = Server(own.expect("the agent has a sound server of its own").path().join("native"));
+    let sinks = server.sinks();
+    let (voice, desktop) = sinks.into_iter().partition::<Vec<_>, _>(|s| s.contains("microphone"));
+    (server, desktop[0].clone(), voice[0].clone())
+}
+
+#[test]
+fn a_sweep_is_heard_both_ways() {
+    if !have("sound", &NEEDED) {
+        return;
+    }
+    let dir = Scratch::new();
+    let agent = Agent::start(&dir, &["--virtual", "640x480"]);
+    let (host, sink, voice) = host_server(&dir);
+    let (_pulse, here) = client_server(&dir);
+    let stats = dir.join("stats.json");
+    let file = stats.display().to_string();
+    let args = ["--microphone", "--sound-device", "speaker", "--microphone-device", "voice.monitor"];
+    let args = [&args[..], &["--stats-json", &file]].concat();
+    let mut client = connect(&dir, "client", None, &agent.addr.to_string(), &args);
+    // Beside it: the host's own sound server hands the same on to another sink of its own.
+    host.pactl(&["load-module", "module-null-sink", "sink_name=beside", "rate=48000"]);
+    host.pactl(&[
+        "load-module",
+        "module-loopback",
+        &format!("source={sink}.monitor"),
+        "sink=beside",
+        "latency_msec=20",
+    ]);
+    let sweep = sweep(&dir, 7);
+    let playing = host.play(&sink, &sweep);
+    let sent = Recording::start(&host, &format!("{sink}.monitor"));
+    let beside = Recording::start(&host, "beside.monitor");
+    let heard = Recording::start(&here, "speaker.monitor");
+    until("the sweep is heard at the client", PATIENCE, || heard.loud());
+    until("it was heard for a while", PATIENCE, || heard.samples() > 6 * RATE);
+    drop(playing);
+    let (sent, beside, heard) = (sent.end(), beside.end(), heard.end());
+    let (own, _) = medians("the sound server's own loopback", &compare(&sent, &beside));
+    let found = compare(&sent, &heard);
+    let (ms, correlation) = medians("host sound to client device", &found);
+    println!("sound: {:.1} ms more than the server's own loopback", ms - own);
+    // While the buffer settles it plays up to 0.5 % faster, which turns the phase of half a second of the sweep.
+    assert!(found.len() >= 4 && correlation > 0.2, "{found:?}");
+
+    // The other way: what the client's microphone hears is recorded on the host.
+    let spoken = here.play("voice", &sweep);
+    let said = Recording::start(&here, "voice.monitor");
+    let recorded = Recording::start(&host, &format!("{voice}_source"));
+    until("the microphone is heard on the host", PATIENCE, || recorded.loud());
+    until("it was heard for a while", PATIENCE, || recorded.samples() > 5 * RATE);
+    drop(spoken);
+    let found = compare(&said.end(), &recorded.end());
+    medians("client microphone to host source", &found);
+
+    client.signal(super::process::Signal::Terminate);
+    client.exit_code(PATIENCE);
+    let stats: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(stats).expect("written")).expect("JSON");
+    println!("sound: {}", stats["sound"]);
+    let number = |name: &str| stats["sound"][name].as_u64().unwrap_or_else(|| panic!("no {name}"));
+    assert!(number("played") > 300 && number("worst_held_us") <= 120_000);
+    assert_eq!(number("undecodable"), 0);
+}
+
+#[test]
+fn sinks_that_vanish_are_used_again_when_they_return() {
+    if !have("sound returns", &NEEDED) {
+        return;
+    }
+    let dir = Scratch::new();
+    let agent = Agent::start(&dir, &["--virtual", "640x480"]);
+    let (host, sink, _) = host_server(&dir);
+    let (pulse, here) = client_server(&dir);
+    let args = ["--sound-device", "speaker"];
+    let client = connect(&dir, "client", None, &agent.addr.to_string(), &args);
+    let sweep = sweep(&dir, 60);
+    let playing = host.play(&sink, &sweep);
+    let heard = Recording::start(&here, "speaker.monitor");
+    until("it is heard", PATIENCE, || heard.loud());
+    // The client's sound server is gone, and back later.
+    drop((heard, pulse));
+    pause(Duration::from_secs(1));
+    let back = now();
+    let (_pulse, here) = client_server(&dir);
+    let heard = Recording::start(&here, "speaker.monitor");
+    until("it is heard again", PATIENCE, || heard.loud());
+    println!("sound returns: heard {:?} after the client's sound server came back", back.elapsed());
+    // The desktop's sink is taken away; the agent makes it anew, and applications find it.
+    let modules = host.pactl(&["list", "short", "modules"]);
+    let line = modules
+        .lines()
+        .find(|l| l.contains(&format!("sink_name={sink} ")) || l.contains(&format!("sink_name={sink}\t")));
+    let module = line.and_then(|l| l.split('\t').next()).unwrap_or_else(|| panic!("no module in {modules}"));
+    host.pactl(&["unload-module", module]);
+    let gone = now();
+    drop(playing);
+    until("the sink is there again", PATIENCE, || host.sinks().contains(&sink));
+    println!("sound returns: the desktop's sink was made anew after {:?}", gone.elapsed());
+    until("it is silent", PATIENCE, || !heard.loud());
+    let _playing = host.play(&sink, &sweep);
+    until("it is heard again", PATIENCE, || heard.loud());
+    drop(client);
+}
