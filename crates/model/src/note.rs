@@ -93,6 +93,10 @@ pub enum Note {
         share: BitRate,
         /// The queue.
         queue: Span,
+        /// The round trip without any queue.
+        rtt: Span,
+        /// Packets lost of a million, lately.
+        lost_ppm: u32,
         /// The reason.
         why: BudgetWhy,
     },

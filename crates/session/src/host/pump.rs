@@ -61,7 +61,8 @@ impl Host {
         if self.told.is_none_or(|(_, before)| before != told) {
             self.told = Some((now, told));
             let (pace, share, queue, why) = told;
-            self.out.push_back(HostOutput::Note(Note::Budget { pace, share, queue, why }));
+            let (rtt, lost_ppm) = (link.rate.rtt().min, link.loss_ppm());
+            self.out.push_back(HostOutput::Note(Note::Budget { pace, share, queue, rtt, lost_ppm, why }));
         }
     }
 
