@@ -4,7 +4,7 @@
 //! [`Source::pixels`] whenever it codes. Nothing here reads a clock or starts a thread.
 
 use std::sync::Arc;
-use telepane_model::{CursorShape, CursorState, FrameFacts, HostClock, Pixels, Size, Stamp, Surf, Trust};
+use telepane_model::{CursorShape, CursorState, FrameFacts, HostClock, InputEvent, Pixels, Size, Stamp, Surf, Trust};
 
 /// What a source is and can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,11 @@ pub trait Source: Send {
 
     /// What changes within the next 200 ms is probably the echo of input: read it at once, half drawn or not.
     fn expect_echo(&mut self, now: Stamp<HostClock>);
+
+    /// What a user did, for a source that is its own application. A display has it from the injector already.
+    fn input(&mut self, event: &InputEvent) {
+        let _ = event;
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -94,6 +99,9 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
     fn expect_echo(&mut self, now: Stamp<HostClock>) {
         (**self).expect_echo(now);
+    }
+    fn input(&mut self, event: &InputEvent) {
+        (**self).input(event);
     }
 }
 

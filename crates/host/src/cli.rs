@@ -198,6 +198,10 @@ pub struct Serve {
     /// Write everything that happens to this file, one line each.
     #[arg(long, value_name = "FILE")]
     pub notes: Option<PathBuf>,
+    /// Record the screen to this file (.deskrec, at most 4 GiB), for `cargo xtask replay` with the notes. It shows
+    /// everything that was on the screen.
+    #[arg(long, value_name = "FILE", requires = "notes")]
+    pub record: Option<PathBuf>,
     /// Never send faster than this, e.g. 20M or 800k (bits per second).
     #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
     pub limit: Option<BitRate>,

@@ -137,6 +137,7 @@ impl Desk {
             // A desktop that is gone holds no keys.
             let _ = injector.release_all();
         }
+        self.notes.finish(now);
         self.notes.flush();
         result
     }
@@ -330,6 +331,7 @@ impl Desk {
             match event {
                 CaptureEvent::Frame(facts) => {
                     self.notes.counts.frames_captured += 1;
+                    self.notes.frame(&facts, &self.desktop.source.pixels());
                     for seat in state.seats.values_mut() {
                         seat.host.on_frame(now, &facts);
                     }
@@ -413,7 +415,13 @@ impl Desk {
                 if matches!(event, telepane_model::InputEvent::Text(_)) {
                     state.rest_at = Some(now + REST_AFTER);
                 }
-                self.desktop.injector.as_mut().and_then(|i| i.inject(&event).err())
+                match &mut self.desktop.injector {
+                    Some(injector) => injector.inject(&event).err(),
+                    None => {
+                        self.desktop.source.input(&event);
+                        None
+                    }
+                }
             }
             Wish::ReleaseAll => self.desktop.injector.as_mut().and_then(|i| i.release_all().err()),
             Wish::Resize(size, scale) => {

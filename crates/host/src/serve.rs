@@ -55,10 +55,15 @@ pub fn run(serve: Serve) -> Result<()> {
         identity.fingerprint(),
         permissions,
     )?;
-    let notes = Notes::open(serve.notes.as_deref()).map_err(|why| Unusable {
+    let mut notes = Notes::open(serve.notes.as_deref()).map_err(|why| Unusable {
         what: format!("cannot write the notes to {}", serve.notes.as_deref().unwrap_or(Path::new("")).display()),
         why,
     })?;
+    if let Some(path) = &serve.record {
+        notes
+            .record(path)
+            .map_err(|why| Unusable { what: format!("cannot record the screen to {}", path.display()), why })?;
+    }
     let poller = Arc::new(Poller::new()?);
     let stop = Arc::new(AtomicBool::new(false));
     watch_signals(&stop, &poller)?;

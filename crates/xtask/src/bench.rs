@@ -33,14 +33,23 @@ pub fn run(args: &[String]) -> Result<()> {
     }
 }
 
-/// Plays a saved plan in the simulator.
+/// Plays a saved plan in the simulator, or with `screen` a recorded session whose journal `what` is.
 ///
 /// # Errors
 /// When there is no such file, and as [`run`].
-pub fn replay(plan: &Path) -> Result<()> {
-    let plan =
-        plan.canonicalize().with_context(|| format!("{} is not there; SIM_SAVE=FILE saves a plan", plan.display()))?;
-    run(&["virtual".into(), "--plan".into(), plan.display().to_string()])
+pub fn replay(what: &Path, screen: Option<&Path>) -> Result<()> {
+    let whole = |path: &Path, hint: &str| -> Result<String> {
+        let path = path.canonicalize().with_context(|| format!("{} is not there; {hint}", path.display()))?;
+        Ok(path.display().to_string())
+    };
+    match screen {
+        None => run(&["virtual".into(), "--plan".into(), whole(what, "SIM_SAVE=FILE saves a plan")?]),
+        Some(screen) => {
+            let notes = whole(what, "telepane-host serve --notes FILE writes one")?;
+            let screen = whole(screen, "telepane-host serve --record FILE writes one")?;
+            run(&["virtual".into(), "--notes".into(), notes, "--screen".into(), screen])
+        }
+    }
 }
 
 /// Compares the virtual benches with their baselines in `benches/baselines`, with the binary that is built.

@@ -38,10 +38,13 @@ enum Chore {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Play a saved plan in the simulator
+    /// Play a saved plan, or a recorded session, in the simulator
     Replay {
-        /// A plan saved with SIM_SAVE
-        plan: PathBuf,
+        /// A plan saved with SIM_SAVE, or the host's journal (`serve --notes`)
+        what: PathBuf,
+        /// The session's screen (`serve --record`)
+        #[arg(long)]
+        screen: Option<PathBuf>,
     },
     /// Count the instructions of kernels and coders with callgrind, against benches/instructions.json
     Counts {
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
         Chore::Bench { args } => bench::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Plot { journals, out } => plot::run(&journals, out.as_deref()),
-        Chore::Replay { plan } => bench::replay(&plan),
+        Chore::Replay { what, screen } => bench::replay(&what, screen.as_deref()),
         Chore::Counts { bless } => counts::run(bless),
         Chore::Spec => spec::run(),
         Chore::Layers => layers::run(),

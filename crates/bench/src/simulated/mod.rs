@@ -4,6 +4,7 @@
 //! committed table ([`costs`]). Results are whole numbers. A change of any of them shows as a difference from
 //! `benches/baselines` and is committed on purpose with `--bless`.
 
+pub mod again;
 pub mod baseline;
 pub mod costs;
 pub mod desk;
@@ -51,6 +52,12 @@ pub struct Options {
     /// Play a saved plan instead, judged by the oracle.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "check", "bless", "day"])]
     pub plan: Option<PathBuf>,
+    /// Play a recorded session instead: the host's journal, written by `serve --notes`.
+    #[arg(long, value_name = "FILE", requires = "screen", conflicts_with_all = ["scenario", "check", "bless", "day", "plan"])]
+    pub notes: Option<PathBuf>,
+    /// And its screen, written by `serve --record`.
+    #[arg(long, value_name = "FILE", requires = "notes")]
+    pub screen: Option<PathBuf>,
 }
 
 /// `telepane-bench costs`.
@@ -77,6 +84,9 @@ pub fn run(options: &Options) -> Result<()> {
         return replay(path, options.journals.as_deref());
     }
     let cost = costs::committed()?;
+    if let (Some(notes), Some(screen)) = (&options.notes, &options.screen) {
+        return again::run(notes, screen, &cost, options.journals.as_deref());
+    }
     let mut differs = String::new();
     let mut all = Vec::new();
     if options.day {

@@ -258,6 +258,10 @@ impl Source for Synthetic {
     }
 
     fn expect_echo(&mut self, _now: Stamp<HostClock>) {}
+
+    fn input(&mut self, event: &InputEvent) {
+        Self::input(self, event);
+    }
 }
 
 #[cfg(test)]
