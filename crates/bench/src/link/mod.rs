@@ -74,7 +74,8 @@ pub struct Options {
     /// The namespace COMMAND runs in.
     #[arg(long = "in", value_enum, default_value = "client", value_name = "END")]
     pub end: End,
-    /// Run this in a namespace and end with it; otherwise the link stays until Ctrl+C.
+    /// Run this in a namespace and end with it and as it did; otherwise the link stays until Ctrl+C. Without root it runs
+    /// here, and finds the relay's address in $TELEPANE_RELAY.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -157,7 +158,13 @@ pub fn run(options: &Options) -> Result<()> {
         }
     };
     if !options.command.is_empty() {
-        return run_in(&link, options);
+        let space = if options.end == End::Host { &link.host } else { &link.client };
+        let mut command = command(options)?;
+        space.enter(&mut command);
+        link.begin();
+        let code = wait_for(&mut command)?;
+        drop(link);
+        return end_with(code);
     }
     let names = Names::make(&link)?;
     println!("{}\n", profile.describe());
@@ -176,12 +183,17 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn run_in(link: &Emulator, options: &Options) -> Result<()> {
+/// What is to run over the link.
+fn command(options: &Options) -> Result<Command> {
     let (program, args) = options.command.split_first().context("no command")?;
     let mut command = Command::new(program);
-    let space = if options.end == End::Host { &link.host } else { &link.client };
-    space.enter(command.args(args));
-    link.begin();
+    command.args(args);
+    Ok(command)
+}
+
+/// Runs it to its end; its exit code.
+fn wait_for(command: &mut Command) -> Result<i32> {
+    let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -193,17 +205,34 @@ fn run_in(link: &Emulator, options: &Options) -> Result<()> {
         }
         clock::pause(20_000);
     };
-    ensure!(status.success(), "{program} ended with {status}");
-    Ok(())
+    if !status.success() {
+        eprintln!("telepane-bench: {program} ended with {status}");
+    }
+    Ok(status.code().unwrap_or(1))
+}
+
+/// Ends as the command did, so that a script can ask it.
+fn end_with(code: i32) -> Result<()> {
+    if code == 0 { Ok(()) } else { std::process::exit(code) }
 }
 
 fn relay(options: &Options, profile: &Profile) -> Result<()> {
+    ensure!(options.csv.is_none(), "--csv is the emulator's, which needs root; the relay counts nothing");
     let to = options.relay_to.context("say with --relay-to ADDR:PORT where UDP is to go; or run it as root")?;
     let relay = start_relay(profile, options.seed, to)?;
-    println!("{}\nrelay {} -> {to}, UDP only; Ctrl+C ends it", profile.describe(), relay.addr());
-    while rest(1_000_000).is_ok() {}
-    Ok(())
+    println!("{}\nrelay {} -> {to}, UDP only", profile.describe(), relay.addr());
+    if options.command.is_empty() {
+        println!("Ctrl+C ends it");
+        while rest(1_000_000).is_ok() {}
+        return Ok(());
+    }
+    let code = wait_for(command(options)?.env(RELAY, relay.addr().to_string()))?;
+    drop(relay);
+    end_with(code)
 }
+
+/// Tells a command where the relay is.
+const RELAY: &str = "TELEPANE_RELAY";
 
 /// The in-process relay with a profile's model. Changes of the rate are not followed.
 ///
