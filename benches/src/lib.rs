@@ -27,68 +27,76 @@ pub struct Workload {
     pub prepare: Box<dyn Fn() -> Job>,
 }
 
-/// All of them.
+/// All of them. Nothing is made before it is needed: under callgrind that would take most of the time.
 pub fn all() -> Vec<Workload> {
-    let page = recorded("news-crop.seq", Size::new(512, 256));
-    let code = recorded("editor_dark-crop.seq", Size::new(512, 256));
-    let picture = photo(Size::new(256, 256), 1);
-    let noise = noise(Size::new(160, 128));
-    let mut all = vec![scan(), scattered(), scrolled(&page), colours(), parity()];
-    for (coded, decoded, pixels) in [
-        ("web text coded", "web text decoded", page),
-        ("code coded", "code decoded", code),
-        ("picture coded", "picture decoded", picture),
-        ("noise coded", "noise decoded", noise),
+    let mut all = vec![scan(), scattered(), scrolled(), colours(), parity()];
+    for (coded, decoded, size, make) in [
+        ("web text coded", "web text decoded", WEB, web as fn() -> Pixels),
+        ("code coded", "code decoded", CODE, code),
+        ("picture coded", "picture decoded", PICTURE, picture),
+        ("noise coded", "noise decoded", NOISE, || noise(NOISE)),
     ] {
-        all.extend(coder(coded, decoded, &pixels));
+        all.extend(coder(coded, decoded, size, make));
     }
     all
 }
 
+const WEB: Size<Surf> = Size::new(480, 256);
+const CODE: Size<Surf> = Size::new(512, 256);
+const PICTURE: Size<Surf> = Size::new(256, 256);
+const NOISE: Size<Surf> = Size::new(160, 128);
+const FRAME: Size<Surf> = Size::new(1024, 512);
+
+fn web() -> Pixels {
+    recorded("news-crop.seq", WEB)
+}
+
+fn code() -> Pixels {
+    recorded("editor_dark-crop.seq", CODE)
+}
+
+fn picture() -> Pixels {
+    photo(PICTURE, 1)
+}
+
 /// Two equal frames are compared.
 fn scan() -> Workload {
-    let frame = noise(Size::new(1024, 512));
-    let units = frame.size().area();
-    let prepare = move || -> Job {
-        let (a, b) = (frame.clone(), frame.clone());
+    let prepare = || -> Job {
+        let a = plain();
+        let b = a.clone();
         Box::new(move || diff(&a, &b, &a.size().rect().into()).area())
     };
-    Workload { name: "equal frames compared", units, prepare: Box::new(prepare) }
+    Workload { name: "equal frames compared", units: FRAME.area(), prepare: Box::new(prepare) }
 }
 
 /// Two frames are compared that differ here and there.
 fn scattered() -> Workload {
-    let a = noise(Size::new(1024, 512));
-    let mut b = a.clone();
-    let mut rng = Rng::new(8);
-    for _ in 0..40 {
-        b.fill(Rect::new(rng.below(1_000) as i32, rng.below(500) as i32, 9, 7), [1, 2, 3]);
-    }
-    let units = a.size().area();
-    let prepare = move || -> Job {
-        let (a, b) = (a.clone(), b.clone());
+    let prepare = || -> Job {
+        let a = plain();
+        let (mut b, mut rng) = (a.clone(), Rng::new(8));
+        for _ in 0..40 {
+            b.fill(Rect::new(rng.below(1_000) as i32, rng.below(500) as i32, 9, 7), [1, 2, 3]);
+        }
         Box::new(move || {
             let region: Region<Surf> = diff(&a, &b, &a.size().rect().into());
             region.area() + region.rects().len() as u64
         })
     };
-    Workload { name: "unlike frames compared", units, prepare: Box::new(prepare) }
+    Workload { name: "unlike frames compared", units: FRAME.area(), prepare: Box::new(prepare) }
 }
 
 /// A page that went up is found to be a move.
-fn scrolled(page: &Pixels) -> Workload {
-    let before = page.clone();
-    let mut after = page.clone();
-    let size = before.size();
-    after.paste(&before.crop(Rect::new(0, 27, size.w, size.h - 27)), 0, 0);
-    let prepare = move || -> Job {
-        let (before, after) = (before.clone(), after.clone());
+fn scrolled() -> Workload {
+    let prepare = || -> Job {
+        let (before, size) = (web(), WEB);
+        let mut after = before.clone();
+        after.paste(&before.crop(Rect::new(0, 27, size.w, size.h - 27)), 0, 0);
         let mut encoder = Encoder::new(size, EncoderOptions::default());
         let base = UpdateId(encode(&mut encoder, &before, UpdateId::BLANK, 1).len() as u32);
         encoder.confirm(base);
         Box::new(move || encode(&mut encoder, &after, base, 2).iter().map(|s| s.len() as u64).sum())
     };
-    Workload { name: "scrolled page moved", units: size.area(), prepare: Box::new(prepare) }
+    Workload { name: "scrolled page moved", units: WEB.area(), prepare: Box::new(prepare) }
 }
 
 /// Film's planes become pixels.
@@ -122,16 +130,14 @@ fn parity() -> Workload {
 }
 
 /// A picture that was never there is coded, and decoded.
-fn coder(coded: &'static str, decoded: &'static str, pixels: &Pixels) -> [Workload; 2] {
-    let size = pixels.size();
-    let (a, b) = (pixels.clone(), pixels.clone());
+fn coder(coded: &'static str, decoded: &'static str, size: Size<Surf>, make: fn() -> Pixels) -> [Workload; 2] {
     let code = move || -> Job {
-        let (pixels, mut encoder) = (a.clone(), Encoder::new(size, EncoderOptions::default()));
+        let (pixels, mut encoder) = (make(), Encoder::new(size, EncoderOptions::default()));
         Box::new(move || encode(&mut encoder, &pixels, UpdateId::BLANK, 1).iter().map(|s| s.len() as u64).sum())
     };
     let decode = move || -> Job {
         let mut encoder = Encoder::new(size, EncoderOptions::default());
-        let slices = encode(&mut encoder, &b, UpdateId::BLANK, 1);
+        let slices = encode(&mut encoder, &make(), UpdateId::BLANK, 1);
         let mut decoder = Decoder::new(size);
         Box::new(move || slices.iter().map(|s| decoder.apply(s).map_or(0, |a| a.changed.area())).sum())
     };
@@ -161,17 +167,22 @@ fn encode(encoder: &mut Encoder, pixels: &Pixels, base: UpdateId, version: u64) 
     done.map_or_else(|_| Vec::new(), |done| done.slices.into_iter().map(|s| s.bytes).collect())
 }
 
-/// The first frame of a recording in this folder, as much of it as fits.
+/// The first frame of a recording in this folder, its upper left part of this size.
 #[expect(clippy::expect_used, reason = "a bench without its recording measures nothing")]
-fn recorded(name: &str, most: Size<Surf>) -> Pixels {
+fn recorded(name: &str, size: Size<Surf>) -> Pixels {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name);
     let mut replay = Replay::open(&path, false).expect("the recording is committed");
     // Its times begin somewhere in the first seconds.
     let shown = (0..100).any(|n| matches!(replay.poll(Stamp::from_micros(n * 100_000)), Ok(Some(Event::Frame(_)))));
     assert!(shown, "{name} shows nothing within ten seconds");
-    let pixels = replay.pixels();
-    let size = pixels.size();
-    pixels.crop(Rect::new(0, 0, size.w.min(most.w), size.h.min(most.h)))
+    replay.pixels().crop(size.rect())
+}
+
+/// A frame that is quickly made.
+fn plain() -> Pixels {
+    let mut pixels = Pixels::new(FRAME);
+    (0..32).for_each(|i| pixels.fill(Rect::new(i * 32, 0, 32, FRAME.h), [i as u8, 7 * i as u8, 90]));
+    pixels
 }
 
 fn noise(size: Size<Surf>) -> Pixels {
