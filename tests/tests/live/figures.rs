@@ -2,6 +2,7 @@
 
 use super::process::{PATIENCE, Scratch, Signal};
 use super::stage::{Agent, connect};
+use telepane_capture::Source as _;
 
 #[test]
 fn the_clients_figures_tell_of_the_session() {
