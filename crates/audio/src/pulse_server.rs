@@ -64,6 +64,8 @@ struct Inner {
     watcher: Option<Child>,
     /// There is a tool that tells of what begins to play.
     watches: bool,
+    /// The agent ends.
+    closed: bool,
 }
 
 /// Whether something has happened in the server since it was looked at; at first that is unknown.
@@ -145,6 +147,9 @@ impl SoundServer {
     /// When that fails.
     pub fn ensure(&self) -> Result<(), DeviceError> {
         let mut inner = self.lock();
+        if inner.closed {
+            return Err(DeviceError("the agent ends".into()));
+        }
         if self.own.is_some() {
             let ended = inner.process.as_mut().is_none_or(|p| !matches!(p.try_wait(), Ok(None)));
             if ended {
@@ -175,6 +180,30 @@ impl SoundServer {
             inner.watches = inner.watcher.is_some();
         }
         Ok(())
+    }
+
+    /// Takes the sinks away, or ends the server where it is ours; nothing is made anew afterwards. The threads that hold
+    /// this value may outlive the one that ends the agent.
+    pub fn close(&self) {
+        let mut inner = std::mem::replace(&mut *self.lock(), Inner { closed: true, ..Inner::default() });
+        if let Some(watcher) = &mut inner.watcher {
+            end(watcher);
+        }
+        inner.kept = None;
+        match (&mut inner.process, &self.own) {
+            (Some(process), Some(dir)) => {
+                end(process);
+                if let Err(error) = std::fs::remove_dir_all(dir) {
+                    tracing::debug!(%error, "a private directory stays behind");
+                }
+            }
+            _ => {
+                // The newest first: the source stands on the sink before it.
+                for module in inner.modules.iter().rev() {
+                    let _ = self.pactl().args(["unload-module", module]).stdout(Stdio::null()).status();
+                }
+            }
+        }
     }
 
     /// Whether the microphone has a place to go.
@@ -330,25 +359,7 @@ impl Activity {
 
 impl Drop for SoundServer {
     fn drop(&mut self) {
-        let mut inner = std::mem::take(&mut *self.lock());
-        if let Some(watcher) = &mut inner.watcher {
-            end(watcher);
-        }
-        inner.kept = None;
-        match (&mut inner.process, &self.own) {
-            (Some(process), Some(dir)) => {
-                end(process);
-                if let Err(error) = std::fs::remove_dir_all(dir) {
-                    tracing::debug!(%error, "a private directory stays behind");
-                }
-            }
-            _ => {
-                // The newest first: the source stands on the sink before it.
-                for module in inner.modules.iter().rev() {
-                    let _ = self.pactl().args(["unload-module", module]).stdout(Stdio::null()).status();
-                }
-            }
-        }
+        self.close();
     }
 }
 

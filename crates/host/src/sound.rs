@@ -144,6 +144,15 @@ impl Sound {
     }
 }
 
+impl Drop for Sound {
+    fn drop(&mut self) {
+        // The threads hold the server too, and may still run when the process ends.
+        if let Some(server) = &self.server {
+            server.close();
+        }
+    }
+}
+
 fn complain(error: std::io::Error) {
     tracing::warn!(%error, "the desktop has no sound");
 }

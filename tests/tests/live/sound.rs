@@ -13,7 +13,7 @@ const NEEDED: [&str; 5] = ["pulseaudio", "pactl", "paplay", "parec", "Xvfb"];
 /// Recordings are compared at this rate: the sweep ends below a third of it.
 const RATE: usize = 12_000;
 /// How much of the sound is compared at once.
-const WINDOW: usize = RATE / 2;
+const WINDOW: usize = RATE / 8;
 
 /// A sound server, spoken to with its own tools.
 struct Server(PathBuf);
@@ -116,14 +116,14 @@ fn sweep(dir: &Scratch, seconds: usize) -> PathBuf {
 
 /// For each stretch of `sent`: how much later it is in `heard`, in milliseconds, and how well it correlates there.
 fn compare(sent: &(Vec<i16>, Instant), heard: &(Vec<i16>, Instant)) -> Vec<(f64, f64)> {
-    const MOST: usize = RATE / 2;
+    const MOST: usize = RATE / 4;
     // The index in `heard` of what was at the same time the first sample of `sent`.
     let apart = match sent.1.checked_duration_since(heard.1) {
         Some(later) => (later.as_secs_f64() * RATE as f64) as i64,
         None => -((heard.1 - sent.1).as_secs_f64() * RATE as f64) as i64,
     };
     let mut found = Vec::new();
-    for start in (0..sent.0.len().saturating_sub(WINDOW)).step_by(WINDOW) {
+    for start in (0..sent.0.len().saturating_sub(WINDOW)).step_by(RATE / 2) {
         let part = &sent.0[start..start + WINDOW];
         let own: f64 = part.iter().map(|s| f64::from(*s).powi(2)).sum();
         // Only stretches in which the sweep was played throughout.
@@ -218,7 +218,7 @@ fn a_sweep_is_heard_both_ways() {
     let found = compare(&sent, &heard);
     let (ms, correlation) = medians("host sound to client device", &found);
     println!("sound: {:.1} ms more than the server's own loopback", ms - own);
-    // While the buffer settles it plays up to 0.5 % faster, which turns the phase of half a second of the sweep.
+    // While the buffer settles it plays up to 0.5 % faster, which turns the phase of a stretch of the sweep.
     assert!(found.len() >= 4 && correlation > 0.2, "{found:?}");
 
     // The other way: what the client's microphone hears is recorded on the host.
