@@ -12,8 +12,8 @@ use telepane_model::{
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Control, Datagram, Feedback, Goodbye, InputBatch, InputReport, RefuseReason, Shard,
-    SoundPacket, SurfaceReport,
+    Capabilities, Capability, Chunk, Control, Datagram, Entry, EntryKind, Feedback, FileWord, Goodbye, InputBatch,
+    InputReport, Outcome, RefuseReason, Shard, SoundPacket, SurfaceReport,
 };
 use telepane_trust::pake::{Confirmation, PakeMessage};
 use telepane_trust::{AuthMessage, ClientKey, Exporter, Fingerprint, Label, Seed, ViewerAuth, ViewerOffer, ViewerStep};
@@ -30,6 +30,7 @@ pub fn all() -> Vec<SeedInput> {
     add("protocol_datagram", datagrams());
     add("protocol_control", controls());
     add("protocol_fec", groups());
+    add("protocol_chunk", chunks());
     add("codec_decode", slices());
     add("codec_picture", pictures());
     add("codec_roundtrip", programs());
@@ -38,6 +39,15 @@ pub fn all() -> Vec<SeedInput> {
     add("trust_handshake_host", streams());
     add("trust_permissions", permission_files());
     seeds
+}
+
+fn chunks() -> Vec<(&'static str, Vec<u8>)> {
+    let chunk = Chunk { pipe: 6, offset: 1 << 33, last: false, bytes: vec![7; 40] };
+    vec![
+        ("middle", chunk.encode(70_000)),
+        ("end", Chunk { last: true, ..chunk.clone() }.encode(1)),
+        ("nothing-more", Chunk { last: true, bytes: vec![], ..chunk }.encode(2)),
+    ]
 }
 
 /// Programs for `protocol::fuzzing::fec`: data shards, which of sixteen are missing, the body's length, the pieces.
@@ -166,6 +176,28 @@ fn controls() -> Vec<(&'static str, Vec<u8>)> {
         ("auth", Control::Auth(vec![1, 2, 3])),
         ("sound-wish", Control::SoundWish { listens: true, speaks: false }),
         ("sound-state", Control::SoundState { offers: true, takes: true }),
+        ("bulk-more", Control::BulkMore { pipe: 6, upto: 1 << 24 }),
+        ("file-attach", Control::File(FileWord::Attach)),
+        ("file-get", Control::File(FileWord::Get { id: 1, path: "a/b".into(), held: 1, size: 2, modified: 3 })),
+        ("file-info", Control::File(FileWord::Info { id: 1, offset: 1, size: 2, modified: 3, executable: true })),
+        (
+            "file-put",
+            Control::File(FileWord::Put { id: 1, path: "\u{e4}".into(), size: 2, modified: 3, executable: false }),
+        ),
+        ("file-take", Control::File(FileWord::Take { id: 1, offset: 1 })),
+        ("file-sum", Control::File(FileWord::Sum { id: 1, sha256: [7; 32] })),
+        ("file-end", Control::File(FileWord::End { id: 1, outcome: Outcome::Full, text: "no room".into() })),
+        ("file-list", Control::File(FileWord::List { id: 1, path: String::new() })),
+        (
+            "file-entries",
+            Control::File(FileWord::Entries {
+                id: 1,
+                last: true,
+                directory: true,
+                entries: vec![Entry { name: "a".into(), kind: EntryKind::File, size: 2, modified: 3 }],
+            }),
+        ),
+        ("file-make-dir", Control::File(FileWord::MakeDir { id: 1, path: "a/b/".into() })),
         (
             "attach",
             Control::Attach { session: [7; 16], want: Some(Size::new(1920, 1080)), scale: 150, held: vec![held, held] },

@@ -12,6 +12,7 @@ pub const TARGETS: &[Target] = &[
     ("protocol_control", telepane_protocol::fuzzing::control),
     ("protocol_datagram", telepane_protocol::fuzzing::datagram),
     ("protocol_fec", telepane_protocol::fuzzing::fec),
+    ("protocol_chunk", telepane_protocol::fuzzing::chunk),
     ("session_host", telepane_session::fuzzing::host),
     ("session_viewer", telepane_session::fuzzing::viewer),
     ("trust_auth_message", telepane_trust::fuzzing::auth_message),

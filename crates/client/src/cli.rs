@@ -24,12 +24,22 @@ const KEYS: &str = "Keys of the window (Alt is the left one):
   Ctrl+Alt+M      turn the microphone on (it begins off; the title says while it is on), or off
   Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free";
 
+/// What a copy's sides mean, for people.
+const CP: &str = "One side is on a host: HOST:PATH, HOST:PORT:PATH or [ADDRESS]:PORT:PATH, PATH relative to the directory it gives out
+(nothing or . for that directory). A path with a slash before any colon is here. Copying goes beside whoever works there, and on where
+it stopped when the link comes back or the command is run again. What is copied is compared by its SHA-256 and takes its name in one step.
+
+Exit codes: 0 everything was copied, 2 wrong usage, 3 cannot connect, 4 not trusted or not allowed, 5 something was not copied.";
+
 /// The client's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show a host's desktop.
     #[command(after_help = KEYS)]
     Connect(Box<Connect>),
+    /// Copy files to or from a host that gives out a directory (telepane-host serve --files DIR).
+    #[command(after_help = CP)]
+    Cp(Box<Cp>),
     /// Print shell completions, to be sourced or installed.
     Completions {
         /// For this shell.
@@ -126,6 +136,58 @@ pub struct Connect {
     /// long each key takes to be seen.
     #[arg(long = "type", value_name = "TEXT", requires = "headless")]
     pub typed: Option<String>,
+}
+
+/// `telepane cp`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Cp {
+    /// What to copy, and last where to: SOURCE… TARGET.
+    #[arg(value_name = "PATH", num_args = 2.., required = true)]
+    pub paths: Vec<String>,
+    /// Copy directories with what is in them.
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Say what happened as JSON, one line for each file and one for the whole.
+    #[arg(long)]
+    pub json: bool,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The user to work as.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Take the access code from this file instead of asking.
+    #[arg(long, value_name = "FILE")]
+    pub access_code_file: Option<PathBuf>,
+    /// Accept only the host with this fingerprint.
+    #[arg(long, value_name = "HEX", conflicts_with = "trust_new")]
+    pub fingerprint: Option<String>,
+    /// Trust a host that nothing is known of without asking. One that has changed is still refused.
+    #[arg(long)]
+    pub trust_new: bool,
+    /// Keep keys and pins here instead of $XDG_STATE_HOME/telepane.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Read settings from this file instead of $XDG_CONFIG_HOME/telepane/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Cp {
+    /// What `connect` would be given for the same host: the same questions are asked of the same answers.
+    pub fn connect(&self, host: &str) -> Connect {
+        Connect {
+            host: host.to_owned(),
+            user: self.user.clone(),
+            access_code_file: self.access_code_file.clone(),
+            fingerprint: self.fingerprint.clone(),
+            trust_new: self.trust_new,
+            state_dir: self.state_dir.clone(),
+            config: self.config.clone(),
+            headless: true,
+            ..Connect::default()
+        }
+    }
 }
 
 /// How to draw.

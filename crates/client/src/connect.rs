@@ -13,7 +13,7 @@ use anyhow::Result;
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use telepane_auth::paths::Program;
 use telepane_auth::{Paths, code_file};
@@ -29,33 +29,43 @@ const NAMING: Duration = Duration::from_millis(2_600);
 
 /// Runs a session; the exit code.
 pub fn run(options: Connect) -> Result<i32> {
+    let clock = Clock::new();
+    match target(options)? {
+        Ok((target, options)) if options.headless => without_window(target, &options, clock),
+        Ok((target, options)) => in_window(target, &options, clock),
+        Err(code) => Ok(code),
+    }
+}
+
+/// What to connect to, with the settings that hold; or the exit code when that cannot be known.
+pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
     let paths = Paths::find(Program::Client, options.state_dir.as_deref())?;
     let options = match config::complete(options, &paths.config_file()) {
         Ok(options) => options,
-        Err(error) => return Ok(usage(&error)),
+        Err(error) => return Ok(Err(usage(&error))),
     };
     let (host, port) = match split_port(&options.host) {
         Ok(both) => both,
-        Err(why) => return Ok(usage(&why)),
+        Err(why) => return Ok(Err(usage(&why))),
     };
     let addresses = match resolve(&host, port) {
         Ok(addresses) => addresses,
         Err(why) => {
             eprintln!("telepane: {why}");
-            return Ok(exit::CANNOT_CONNECT);
+            return Ok(Err(exit::CANNOT_CONNECT));
         }
     };
     let fingerprint = match options.fingerprint.as_deref().map(str::parse::<Fingerprint>).transpose() {
         Ok(fingerprint) => fingerprint,
-        Err(error) => return Ok(usage(&format_args!("--fingerprint: {error}"))),
+        Err(error) => return Ok(Err(usage(&format_args!("--fingerprint: {error}")))),
     };
     let code = match options.access_code_file.as_deref().map(code_file::read).transpose() {
         Ok(code) => code,
-        Err(error) => return Ok(usage(&format_args!("--access-code-file: {error}"))),
+        Err(error) => return Ok(Err(usage(&format_args!("--access-code-file: {error}")))),
     };
     let wish = match policy::wish(&options) {
         Ok(wish) => wish,
-        Err(error) => return Ok(usage(&format_args!("--policy: {error}"))),
+        Err(error) => return Ok(Err(usage(&format_args!("--policy: {error}")))),
     };
     let target = Target {
         wish,
@@ -70,6 +80,7 @@ pub fn run(options: Connect) -> Result<i32> {
         notes: options.notes.clone(),
         want: options.size.map(|s| Size::new(s.w, s.h)),
         scale: 100,
+        files_only: false,
         ask: Ask::Nobody,
         sound: SoundOptions {
             off: options.no_sound,
@@ -79,17 +90,22 @@ pub fn run(options: Connect) -> Result<i32> {
             microphone_device: options.microphone_device.clone(),
         },
     };
-    let clock = Clock::new();
-    if options.headless { without_window(target, &options, clock) } else { in_window(target, &options, clock) }
+    Ok(Ok((target, options)))
 }
 
 /// What was asked for cannot be understood.
-fn usage(error: &dyn std::fmt::Display) -> i32 {
+pub fn usage(error: &dyn std::fmt::Display) -> i32 {
     eprintln!("telepane: {error}");
     exit::USAGE
 }
 
-fn without_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32> {
+fn without_window(target: Target, options: &Connect, clock: Clock) -> Result<i32> {
+    let (driver, wakes) = drive(target, clock)?;
+    headless::run(driver, options, clock, &wakes)
+}
+
+/// A driver whose events are taken from a channel, and who asks on the terminal.
+pub fn drive(mut target: Target, clock: Clock) -> Result<(Driver, Receiver<Wake>)> {
     let (send, wakes) = channel();
     let wake: Waking = Arc::new(move |w| {
         // The loop has ended when nobody takes it.
@@ -99,8 +115,7 @@ fn without_window(mut target: Target, options: &Connect, clock: Clock) -> Result
     if target.code.is_none() && std::io::stdin().is_terminal() {
         target.ask = Ask::Terminal(on_terminal(wake.clone()));
     }
-    let driver = Driver::start(clock, target, wake)?;
-    headless::run(driver, options, clock, &wakes)
+    Ok((Driver::start(clock, target, wake)?, wakes))
 }
 
 fn in_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32> {

@@ -4,6 +4,7 @@
 use crate::clipboard::{ClipFact, ClipOrder, LocalClipboard};
 use crate::clock::{Clock, unix_secs};
 use crate::entry::{CACHE_BYTES, Entry, Offer, Step, attach};
+use crate::files::{Transfers, Wish};
 use crate::overlay;
 use crate::policy;
 use crate::slow::{self, Moments};
@@ -26,7 +27,7 @@ use telepane_model::{
     ViewerClock,
 };
 use telepane_protocol::control::MAX_OFFER;
-use telepane_protocol::{Capability, Control, Goodbye};
+use telepane_protocol::{Capability, Control, FileWord, Goodbye};
 use telepane_rate::Policy;
 use telepane_session::{ClipWish, DecodeJob, Incoming, Viewer, ViewerOutput};
 use telepane_transport::{
@@ -128,6 +129,8 @@ pub struct Target {
     pub scale: u16,
     /// What the session is wished to keep to.
     pub wish: SessionPolicy,
+    /// For files alone: beside whoever works there.
+    pub files_only: bool,
     /// Who is asked for a code.
     pub ask: Ask,
     /// What is heard and said.
@@ -187,6 +190,8 @@ pub struct Driver {
     pub sound: Sound,
     notes: Option<BufWriter<File>>,
     slept: Option<(u64, Duration)>,
+    /// Files on their way.
+    pub files: Transfers,
     /// Figures.
     pub stats: Stats,
     /// What the person should see.
@@ -239,8 +244,11 @@ impl Driver {
         let to_loop = wake.clone();
         let sink: Sink = Arc::new(move |event| to_loop(Wake::Net(event)));
         let sound = Sound::start(&target.sound, clock, wake.clone());
-        let clipboard = LocalClipboard::start(move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
-        let clipboard = clipboard.inspect_err(|error| tracing::info!(%error, "no clipboard here")).ok();
+        let start = || LocalClipboard::start(move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
+        let clipboard = match target.files_only {
+            true => None,
+            false => start().inspect_err(|error| tracing::info!(%error, "no clipboard here")).ok(),
+        };
         let mut viewer = Viewer::new(clock.now(), Policy::default());
         viewer.set_wish(clock.now(), target.wish);
         let mut driver = Self {
@@ -266,6 +274,7 @@ impl Driver {
             sound,
             notes,
             slept: None,
+            files: Transfers::default(),
             stats: Stats::default(),
             phase: Phase::Connecting,
             host_name: String::new(),
@@ -365,6 +374,7 @@ impl Driver {
     pub fn turn(&mut self) -> Option<Span> {
         let now = self.clock.now();
         self.look_for_sleep(now);
+        self.move_files(now);
         self.viewer.on_time(now);
         // What follows one another without anything between goes into one packet where it fits.
         let mut together = Vec::new();
@@ -379,6 +389,15 @@ impl Driver {
                     if let Some(line) = &self.line {
                         line.say(&message);
                     }
+                }
+                ViewerOutput::Chunk(bytes) => self.send_chunk(bytes),
+                ViewerOutput::Bulk(wish) => {
+                    self.files.on_bulk(wish);
+                    self.move_files(now);
+                }
+                ViewerOutput::File(word) => {
+                    self.files.on_word(word);
+                    self.move_files(now);
                 }
                 ViewerOutput::Decode(job) => self.decode(&job),
                 ViewerOutput::Present { journey, .. } => {
@@ -566,6 +585,11 @@ impl Driver {
                 self.traffic.on_datagram(arrived, bytes.len());
                 self.viewer.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
             }
+            NetEvent::Chunk { conn, bytes, arrived_us, .. }
+                if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) =>
+            {
+                self.viewer.on_chunk(&Incoming { bytes, arrived: Stamp::from_micros(arrived_us) });
+            }
             NetEvent::Control { conn, message, .. } => self.on_control(conn, &message),
             NetEvent::ConnectFailed { attempt, why } => self.on_connect_failed(attempt, &why),
             NetEvent::PathChanged { conn, .. } if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) => {
@@ -613,7 +637,10 @@ impl Driver {
                     handle.authenticated(line.client.conn());
                 }
                 line.attaches = true;
-                line.say(&attach(self.session, self.target.want, self.target.scale, self.viewer.held()));
+                match self.target.files_only {
+                    true => line.say(&Control::File(FileWord::Attach)),
+                    false => line.say(&attach(self.session, self.target.want, self.target.scale, self.viewer.held())),
+                }
                 if let Some(fingerprint) = fingerprint
                     && (proven_by_code || self.target.trust_new)
                 {
@@ -686,6 +713,7 @@ impl Driver {
                 self.agree(resumed);
                 self.sound.reset();
                 self.viewer.on_attached(now, host_now);
+                self.files.on_linked();
                 self.phase = Phase::Live;
                 self.silent = None;
                 self.redraw_all = true;
@@ -763,6 +791,29 @@ impl Driver {
         }
     }
 
+    fn send_chunk(&self, bytes: Vec<u8>) {
+        if let Some(line) = &self.line
+            && let Some(handle) = line.handle()
+            && let Err(error) = handle.send_chunk(line.client.conn(), bytes)
+        {
+            tracing::debug!(%error, "chunk not sent");
+        }
+    }
+
+    /// Does what the transfers want done.
+    fn move_files(&mut self, now: Stamp<ViewerClock>) {
+        while let Some(wish) = self.files.wish() {
+            match wish {
+                Wish::Say(word) => self.viewer.on_file_word(now, word),
+                Wish::Expect(pipe) => self.viewer.on_bulk_expected(now, pipe),
+                Wish::Offer(pipe) => self.viewer.on_bulk_offered(now, pipe),
+                Wish::Data(pipe, bytes, last) => self.viewer.on_bulk_data(now, pipe, bytes, last),
+                Wish::Used(pipe, bytes) => self.viewer.on_bulk_used(now, pipe, bytes),
+                Wish::Drop(pipe) => self.viewer.on_bulk_dropped(now, pipe),
+            }
+        }
+    }
+
     fn refresh_window(&mut self) {
         let now = self.clock.micros();
         if now - self.window_told < 200_000 {
@@ -779,8 +830,9 @@ impl Driver {
                 self.traffic.sample(Stamp::from_micros(now), counted);
             }
             self.rtt_max = self.rtt_max.max(self.viewer.rtt().unwrap_or_default());
-            // Input and feedback are small; the uplink is never meant to be held back by QUIC's own window.
-            handle.set_window(line.client.conn(), 1 << 20);
+            // Input and feedback are small, and bulk keeps within its own bound: the uplink is never meant to be held back by
+            // QUIC's window.
+            handle.set_window(line.client.conn(), 4 << 20);
         }
     }
 

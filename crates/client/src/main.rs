@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().init();
     let result = match cli.command {
         Command::Connect(options) => telepane_client::connect::run(*options),
+        Command::Cp(options) => telepane_client::cp::run(&options),
         Command::Completions { shell } => {
             print!("{}", cli::completions(shell));
             return ExitCode::SUCCESS;

@@ -202,6 +202,10 @@ pub struct Serve {
     /// everything that was on the screen.
     #[arg(long, value_name = "FILE", requires = "notes")]
     pub record: Option<PathBuf>,
+    /// Let clients read from and write to this directory, and nothing outside it. Who may do which says the permission
+    /// file (file-download, file-upload).
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
     /// Never send faster than this, e.g. 20M or 800k (bits per second).
     #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
     pub limit: Option<BitRate>,

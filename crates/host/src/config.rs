@@ -20,6 +20,7 @@ struct File {
     policy: Option<toml::Table>,
     sound: Option<bool>,
     sound_limit: Option<String>,
+    files: Option<PathBuf>,
 }
 
 /// Why the configuration cannot be used.
@@ -64,6 +65,7 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
     if let Some(table) = &file.policy {
         serve.policy_of_file = policy::of_table(table).map_err(|e| invalid(format!("[policy]: {e}")))?;
     }
+    serve.files = serve.files.or(file.files);
     serve.shared |= file.shared.unwrap_or(false);
     Ok(serve)
 }

@@ -2,11 +2,13 @@
 //! act, and waits for whatever comes first: a frame, a packet, a job done, an alarm.
 
 mod asked;
+mod files;
 
 use crate::ask::Ask;
 use crate::clock::Clock;
 use crate::coders::Coders;
 use crate::door::{Answer, Caller, Doorkeeper};
+use crate::files::Files;
 use crate::guest::Guest;
 use crate::notes::Notes;
 use crate::seat::{Seat, Wish};
@@ -22,7 +24,7 @@ use std::time::Duration;
 use telepane_capture::Event as CaptureEvent;
 use telepane_input::clipboard::{ClipEvent, FetchId, PasteId};
 use telepane_model::{CursorShape, CursorState, Damage, FrameFacts, HostClock, Span, Stamp, Version};
-use telepane_protocol::{Control, Goodbye, RefuseReason, VERSION};
+use telepane_protocol::{Control, FileWord, Goodbye, RefuseReason, VERSION};
 use telepane_session::{ClipWish, HostOptions, Incoming};
 use telepane_transport::{ConnFacts, ConnId, Event as NetEvent, Handle, Lanes};
 use telepane_trust::Feature;
@@ -47,6 +49,8 @@ pub struct Desk {
     pub sound: Sound,
     /// The seats' coders.
     pub coders: Coders,
+    /// The directory that is given out, if one is.
+    pub files: Option<Files>,
     /// Where notes go.
     pub notes: Notes,
     /// Several viewers at once.
@@ -123,6 +127,7 @@ impl Desk {
             self.watch_rights(&mut state);
             self.take_coded(&mut state);
             self.take_sound(&mut state);
+            self.take_files(&mut state);
             let wake = self.drain_seats(&mut state);
             self.notes.flush();
             self.wait(&mut state, wake, &mut happened)?;
@@ -165,6 +170,13 @@ impl Desk {
                     seat.host.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
                 }
             }
+            NetEvent::Chunk { conn, bytes, arrived_us, .. } => {
+                self.notes.counts.received_bytes += bytes.len() as u64;
+                if let Some(seat) = seat_of(state, conn) {
+                    seat.received += bytes.len() as u64;
+                    seat.host.on_chunk(&Incoming { bytes, arrived: Stamp::from_micros(arrived_us) });
+                }
+            }
             NetEvent::Control { conn, message, .. } => self.on_control(state, conn, &message),
             NetEvent::PathChanged { conn, remote, max_datagram } => {
                 tracing::info!(%remote, max_datagram, "the path changed");
@@ -183,6 +195,8 @@ impl Desk {
                 if let Some(seat) = seat_of(state, conn) {
                     tracing::info!(%reason, "connection over");
                     seat.detach(now);
+                    let (id, over) = (seat.id, seat.files_only);
+                    self.on_files_gone(state, id, over);
                 }
             }
             _ => {}
@@ -214,6 +228,10 @@ impl Desk {
                     if let Some(size) = want {
                         self.resize(size);
                     }
+                }
+                Ok(Control::File(FileWord::Attach)) => {
+                    state.callers.remove(&conn);
+                    self.attach_files(state, (conn, max_datagram), guest, &peer);
                 }
                 _ => self.net.close(conn, 0, "attach first"),
             }
@@ -249,7 +267,8 @@ impl Desk {
         peer: &telepane_protocol::Capabilities,
     ) {
         let now = self.clock.now();
-        let known = state.seats.values().find(|s| s.token == token && s.client == guest.client).map(|s| s.id);
+        let known =
+            state.seats.values().find(|s| s.token == token && s.client == guest.client && !s.files_only).map(|s| s.id);
         let resumed = known.is_some();
         if !self.shared {
             self.clear_other_seats(state, known);
@@ -271,6 +290,9 @@ impl Desk {
         let Some(seat) = state.seats.get_mut(&id) else { return };
         if let Some(old) = seat.conn.take() {
             seat.host.on_link_lost(now);
+            if let Some(files) = &self.files {
+                files.on_gone(id);
+            }
             self.net.close(old, 0, "resumed on another connection");
         }
         let welcome = Control::Welcome {
@@ -294,7 +316,8 @@ impl Desk {
 
     /// By default a new connection takes over.
     fn clear_other_seats(&mut self, state: &mut State, keep: Option<u64>) {
-        for id in state.seats.keys().copied().filter(|id| Some(*id) != keep).collect::<Vec<_>>() {
+        let others = state.seats.values().filter(|s| Some(s.id) != keep && !s.files_only);
+        for id in others.map(|s| s.id).collect::<Vec<_>>() {
             self.end_seat(state, id, Goodbye::TakenOver, "another client has connected");
         }
     }
@@ -332,7 +355,7 @@ impl Desk {
                 CaptureEvent::Frame(facts) => {
                     self.notes.counts.frames_captured += 1;
                     self.notes.frame(&facts, &self.desktop.source.pixels());
-                    for seat in state.seats.values_mut() {
+                    for seat in viewers(state) {
                         seat.host.on_frame(now, &facts);
                     }
                     if self.desktop.injector.is_none() && self.desktop.display.is_some() {
@@ -342,10 +365,10 @@ impl Desk {
                 }
                 CaptureEvent::Cursor(cursor) => {
                     state.cursor = Some(cursor);
-                    state.seats.values_mut().for_each(|s| s.on_cursor(now, cursor));
+                    viewers(state).for_each(|s| s.on_cursor(now, cursor));
                 }
                 CaptureEvent::CursorShape(shape) => {
-                    state.seats.values_mut().for_each(|s| s.on_cursor_shape(now, &shape));
+                    viewers(state).for_each(|s| s.on_cursor_shape(now, &shape));
                     state.shape = Some(shape);
                 }
                 CaptureEvent::Gone => {
@@ -437,7 +460,18 @@ impl Desk {
                 self.sound.play(self.clock.now(), seat, packet);
                 None
             }
+            Wish::Bulk(wish) => {
+                self.on_bulk_wish(state, seat, wish);
+                None
+            }
+            Wish::File(word) => {
+                self.on_file_word(state, seat, word);
+                None
+            }
             Wish::Left => {
+                if let Some(files) = &self.files {
+                    files.on_gone(seat);
+                }
                 if let Some(conn) = state.seats.remove(&seat).and_then(|s| s.conn) {
                     self.net.close(conn, 0, "goodbye");
                 }
@@ -487,14 +521,14 @@ impl Desk {
                 ClipEvent::OwnerChanged | ClipEvent::Emptied => {
                     state.clip_has_text = event == ClipEvent::OwnerChanged;
                     let has_text = state.clip_has_text;
-                    state.seats.values_mut().for_each(|s| s.on_clip_changed(now, has_text));
+                    viewers(state).for_each(|s| s.on_clip_changed(now, has_text));
                 }
                 ClipEvent::Wanted { id } => {
                     // Who offered last answers; a seat without a connection refuses by itself.
                     match state
                         .seats
                         .values_mut()
-                        .find(|s| s.conn.is_some() && s.guest.rights.has(Feature::ClipboardPaste))
+                        .find(|s| s.conn.is_some() && !s.files_only && s.guest.rights.has(Feature::ClipboardPaste))
                     {
                         Some(seat) => seat.host.on_clip_wanted(now, id.0 as u32),
                         None => {
@@ -585,6 +619,11 @@ impl Desk {
         }
         Ok(())
     }
+}
+
+/// The seats that see the desktop.
+fn viewers(state: &mut State) -> impl Iterator<Item = &mut Seat> {
+    state.seats.values_mut().filter(|s| !s.files_only)
 }
 
 fn seat_of(state: &mut State, conn: ConnId) -> Option<&mut Seat> {

@@ -28,6 +28,8 @@ pub struct Doorkeeper {
     changes: u64,
     /// That the list cannot be read was said.
     complained: bool,
+    /// A directory of files is given out.
+    pub files: bool,
 }
 
 /// A connection at the door.
@@ -76,6 +78,7 @@ impl Doorkeeper {
             permissions,
             changes: 0,
             complained: false,
+            files: false,
         })
     }
 
@@ -133,7 +136,7 @@ impl Doorkeeper {
                         format!("this agent speaks versions {OLDEST_VERSION} to {VERSION}; update the older side");
                     return Answer::Out(vec![Control::Refuse { reason: RefuseReason::Version, text }]);
                 }
-                Answer::Go(vec![hello(caller.recv_buffer)])
+                Answer::Go(vec![hello(caller.recv_buffer, self.files)])
             }
             Ok(Control::Auth(bytes)) if caller.greeted => self.on_auth(caller, &bytes, now),
             other => {
@@ -207,12 +210,13 @@ impl Doorkeeper {
     }
 }
 
-fn hello(recv_buffer: usize) -> Control {
+fn hello(recv_buffer: usize, files: bool) -> Control {
     let capabilities = Capabilities::default()
         .with(Capability::Ops, telepane_codec::wire::kind::CODED)
         .with(Capability::CacheBytes, crate::coders::CACHE_BYTES)
         .with(Capability::Clipboard, 1)
         .with(Capability::Sound, 1)
+        .with(Capability::Files, if files { 3 } else { 0 })
         .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {
         oldest: OLDEST_VERSION,

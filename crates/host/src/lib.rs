@@ -15,6 +15,7 @@ pub mod desk;
 pub mod doctor;
 pub mod door;
 pub mod exit;
+pub mod files;
 pub mod firewall;
 pub mod guest;
 pub mod metrics;

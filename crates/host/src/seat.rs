@@ -3,6 +3,7 @@
 use crate::ask::{LinkInfo, SessionInfo};
 use crate::clock::Clock;
 use crate::coders::{Answer, Coders, Newest};
+use crate::files::May;
 use crate::guest::Guest;
 use crate::notes::Notes;
 use bytes::Bytes;
@@ -10,9 +11,9 @@ use std::collections::BTreeMap;
 use telepane_model::policy::BadSetting;
 use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Stamp, ViewerClock};
 use telepane_protocol::control::Held;
-use telepane_protocol::{Capabilities, Control, MAX_CONTROL};
+use telepane_protocol::{Capabilities, Control, FileWord, MAX_CONTROL};
 use telepane_session::sound::{SoundArrival, SoundCoding};
-use telepane_session::{ClipWish, Host, HostOptions, HostOutput};
+use telepane_session::{BulkWish, ClipWish, Host, HostOptions, HostOutput};
 use telepane_transport::{ConnId, Handle, Lanes, SendError};
 use telepane_trust::{ClientId, Feature};
 
@@ -26,6 +27,8 @@ pub struct Seat {
     pub client: Option<ClientId>,
     /// Who sits here now, or sat here last.
     pub guest: Guest,
+    /// It is for files alone: beside the viewers, and gone with its connection.
+    pub files_only: bool,
     /// Bytes that came from here.
     pub received: u64,
     /// Bytes handed to the transport.
@@ -55,6 +58,10 @@ pub enum Wish {
     Clip(ClipWish),
     /// Play this to the applications that record.
     Microphone(SoundArrival<ViewerClock>),
+    /// A pipe.
+    Bulk(BulkWish),
+    /// Something about files.
+    File(FileWord),
     /// The viewer left.
     Left,
 }
@@ -72,6 +79,7 @@ impl Seat {
             token,
             client: guest.client,
             guest,
+            files_only: false,
             received: 0,
             sent: 0,
             conn: None,
@@ -137,6 +145,9 @@ impl Seat {
                     }
                 }
                 HostOutput::Control(message) => self.send_control(net, &message),
+                HostOutput::Chunk(bytes) => self.send_chunk(net, bytes),
+                HostOutput::Bulk(bulk) => wish(Wish::Bulk(bulk)),
+                HostOutput::File(word) => wish(Wish::File(word)),
                 HostOutput::Encode(job) => {
                     notes.counts.pixels_planned += job.items.iter().map(|i| i.rect.area()).sum::<u64>();
                     if let Some(answer) = coders.encode(clock, self.id, job, newest) {
@@ -151,6 +162,12 @@ impl Seat {
                         self.on_answer(clock.now(), answer, notes);
                     }
                 }
+                // Files alone: nobody's hands, and no desktop.
+                HostOutput::Inject { .. }
+                | HostOutput::ReleaseAll
+                | HostOutput::Resize { .. }
+                | HostOutput::Clip(_)
+                    if self.files_only => {}
                 HostOutput::Inject { event, .. } if self.guest.rights.allows(&event) => wish(Wish::Inject(event)),
                 HostOutput::Inject { .. } => notes.counts.input_forbidden += 1,
                 HostOutput::ReleaseAll => {
@@ -311,6 +328,20 @@ impl Seat {
         } else {
             self.sent += bytes.len() as u64;
         }
+    }
+
+    fn send_chunk(&mut self, net: &Handle, bytes: Vec<u8>) {
+        let (Some(conn), len) = (self.conn, bytes.len() as u64) else { return };
+        match net.send_chunk(conn, bytes) {
+            Ok(()) => self.sent += len,
+            Err(error) => tracing::debug!(%error, "chunk not sent"),
+        }
+    }
+
+    /// What may be done with the directory of files.
+    pub fn may(&self) -> May {
+        let rights = &self.guest.rights;
+        May { download: rights.has(Feature::FileDownload), upload: rights.has(Feature::FileUpload) }
     }
 
     fn tell_window(&mut self, now: Stamp<HostClock>, net: &Handle) {

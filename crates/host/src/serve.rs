@@ -8,6 +8,7 @@ use crate::config;
 use crate::desk::Desk;
 use crate::door::Doorkeeper;
 use crate::exit::Unusable;
+use crate::files::Files;
 use crate::notes::Notes;
 use crate::permissions::{Owner, PermissionsFile};
 use crate::sound::Sound;
@@ -48,13 +49,14 @@ pub fn run(serve: Serve) -> Result<()> {
     // Before anything of this directory is written that belongs to a running agent.
     let _alone = alone::take(&paths.state)?;
     let own_code = paths.code_file();
-    let door = Doorkeeper::open(
+    let mut door = Doorkeeper::open(
         &paths.state,
         serve.access_code_file.as_deref(),
         &own_code,
         identity.fingerprint(),
         permissions,
     )?;
+    door.files = serve.files.is_some();
     let mut notes = Notes::open(serve.notes.as_deref()).map_err(|why| Unusable {
         what: format!("cannot write the notes to {}", serve.notes.as_deref().unwrap_or(Path::new("")).display()),
         why,
@@ -88,6 +90,7 @@ pub fn run(serve: Serve) -> Result<()> {
     let options = Options { reset_secret: Some(identity.reset_secret()), ..Options::default() };
     let server = Arc::new(Server::bind(listen, &credentials(&tls), Arc::new(move || clock.micros()), sink, options)?);
 
+    let files = serve.files.as_deref().map(|dir| give_out(dir, &poller)).transpose()?;
     let desktop = surface::open(&serve)?;
     let description = desktop.source.describe();
     tracing::info!(source = description.name, size = %description.size, "showing");
@@ -125,6 +128,7 @@ pub fn run(serve: Serve) -> Result<()> {
         asks,
         poller,
         coders: Coders::new(worker),
+        files,
         notes,
         shared: serve.shared,
         options: HostOptions { policy, session, film: true, sound_limit: serve.sound_limit },
@@ -139,6 +143,15 @@ pub fn run(serve: Serve) -> Result<()> {
         server.shutdown(GOODBYE);
     }
     result
+}
+
+/// The directory that clients may read from and write to.
+fn give_out(dir: &Path, poller: &Arc<Poller>) -> Result<Files> {
+    let wake = poller.clone();
+    let started = Files::start(dir, move || {
+        let _ = wake.notify();
+    });
+    Ok(started.map_err(|why| Unusable { what: format!("cannot give out files from {}", dir.display()), why })?)
 }
 
 fn credentials(tls: &TlsCredentials) -> ServerCredentials {

@@ -29,6 +29,8 @@ pub enum Capability {
     Fec = 9,
     /// Bit set of the kinds of sound taken: bit 0 is Opus in frames of 10 ms, at most two channels. Default 0.
     Sound = 10,
+    /// What may be done with the directory of files that is given out: bit 0 reading, bit 1 writing. Default 0.
+    Files = 20,
 }
 
 impl Capability {
@@ -36,7 +38,7 @@ impl Capability {
         match self {
             Self::Ops => 0xffff,
             Self::Chroma | Self::Surfaces => 1,
-            Self::CacheBytes | Self::Clipboard | Self::Fec | Self::Sound => 0,
+            Self::CacheBytes | Self::Clipboard | Self::Fec | Self::Sound | Self::Files => 0,
             Self::SlicePixels => 524_288,
             Self::PendingBytes => 4 << 20,
             Self::ReceiveBuffer => 212_992,

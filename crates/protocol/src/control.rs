@@ -5,6 +5,7 @@
 
 use crate::capability::Capabilities;
 use crate::fault::Fault;
+use crate::files::{self, FileWord};
 use crate::policy;
 use crate::wire::{Put, Reader};
 use telepane_model::cursor::MAX_CURSOR;
@@ -132,6 +133,15 @@ pub enum Control {
         /// The viewer's microphone is let in.
         takes: bool,
     },
+    /// Both ways: a pipe of bulk may run on.
+    BulkMore {
+        /// Which pipe.
+        pipe: u32,
+        /// To this byte.
+        upto: u64,
+    },
+    /// A message about files.
+    File(FileWord),
     /// Both ways: the end, said aloud.
     Bye {
         /// Why.
@@ -209,6 +219,9 @@ impl Control {
     /// Whether it may come from the host.
     // spec: K-3
     pub const fn from_host(&self) -> bool {
+        if let Self::File(word) = self {
+            return word.from_host();
+        }
         !matches!(
             self,
             Self::Attach { .. }
@@ -223,6 +236,9 @@ impl Control {
     /// Whether it may come from the viewer.
     // spec: K-3
     pub const fn from_viewer(&self) -> bool {
+        if let Self::File(word) = self {
+            return word.from_viewer();
+        }
         !matches!(
             self,
             Self::Welcome { .. }
@@ -323,6 +339,12 @@ impl Control {
                 out.push(*reason as u8);
                 out.text(text, MAX_SENTENCE);
             }
+            Self::BulkMore { pipe, upto } => {
+                out.varint(20);
+                out.varint(u64::from(*pipe));
+                out.varint(*upto);
+            }
+            Self::File(word) => word.encode(&mut out),
             Self::CacheOffer { first, hashes } => {
                 out.varint(15);
                 out.varint(u64::from(*first));
@@ -423,6 +445,8 @@ impl Control {
                 let bits = r.u8()?;
                 Self::SoundState { offers: bits & 1 != 0, takes: bits & 2 != 0 }
             }
+            20 => Self::BulkMore { pipe: r.var()?, upto: r.varint()? },
+            kind if files::KINDS.contains(&kind) => Self::File(FileWord::decode(kind, &mut r)?),
             _ => return Err(Fault::UnknownControl),
         })
     }
@@ -580,6 +604,25 @@ mod tests {
             Control::CacheOffer { first: 1024, hashes: vec![0, u128::MAX, 5 << 64] },
             Control::PolicyWish(Preset::E.policy()),
             Control::PolicyTold(Preset::A.policy()),
+            Control::BulkMore { pipe: 6, upto: 1 << 40 },
+            Control::File(FileWord::Attach),
+            Control::File(FileWord::Get { id: 1, path: "a/b".into(), held: 7, size: 9, modified: 1 << 50 }),
+            Control::File(FileWord::Info { id: 1, offset: 7, size: 9, modified: 3, executable: true }),
+            Control::File(FileWord::Put { id: 2, path: "ä".into(), size: 0, modified: 0, executable: false }),
+            Control::File(FileWord::Take { id: 2, offset: 1 << 33 }),
+            Control::File(FileWord::Sum { id: 2, sha256: [9; 32] }),
+            Control::File(FileWord::End { id: 2, outcome: files::Outcome::Corrupt, text: "no".into() }),
+            Control::File(FileWord::List { id: 3, path: String::new() }),
+            Control::File(FileWord::Entries {
+                id: 3,
+                last: true,
+                directory: true,
+                entries: vec![
+                    files::Entry { name: "d".into(), kind: files::EntryKind::Directory, size: 0, modified: 1 };
+                    files::MAX_ENTRIES
+                ],
+            }),
+            Control::File(FileWord::MakeDir { id: 4, path: "a/b/c".into() }),
         ]
     }
 

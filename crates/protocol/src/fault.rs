@@ -81,6 +81,14 @@ faults! {
     BadSound = "a frame of sound is malformed",
     /// Sound that nobody wished for, or that is not allowed.
     UnaskedSound = "sound that was not wished for",
+    /// A path or name that may not travel.
+    BadPath = "a path is absolute, climbs, or has an impossible name",
+    /// A chunk without bytes that ends nothing, or beyond what a pipe carries, or over what came before.
+    BadChunk = "a chunk does not fit its pipe",
+    /// Bulk data for a pipe nobody opened.
+    UnaskedBulk = "bulk data that was not asked for",
+    /// Bulk data beyond what the receiver allowed.
+    TooMuchBulk = "more bulk data than the receiver allowed",
 }
 
 #[cfg(test)]

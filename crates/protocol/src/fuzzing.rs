@@ -1,5 +1,6 @@
 //! Entry points for the fuzz targets: any bytes are understood and say the same again, or are refused.
 
+use crate::bulk::Chunk;
 use crate::control::Control;
 use crate::datagram::Datagram;
 use crate::fec;
@@ -10,6 +11,13 @@ use telepane_model::Stamp;
 pub fn datagram(bytes: &[u8]) {
     if let Ok((seq, d)) = Datagram::decode(bytes) {
         assert_eq!(Datagram::decode(&d.encode(u64::from(seq))), Ok((seq, d)));
+    }
+}
+
+/// Reads `bytes` as a chunk of the bulk lane.
+pub fn chunk(bytes: &[u8]) {
+    if let Ok((seq, chunk)) = Chunk::decode(bytes) {
+        assert_eq!(Chunk::decode(&chunk.encode(u64::from(seq))), Ok((seq, chunk)));
     }
 }
 

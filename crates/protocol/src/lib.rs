@@ -6,21 +6,26 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bulk;
 pub mod capability;
 pub mod control;
 pub mod datagram;
 pub mod fault;
 pub mod fec;
+pub mod files;
 pub mod fuzzing;
+pub mod path;
 mod policy;
 pub mod slice;
 pub mod sound;
 pub mod wire;
 
+pub use bulk::{Chunk, MAX_CHUNK};
 pub use capability::{Capabilities, Capability, agree_version};
 pub use control::{Control, Goodbye, RefuseReason};
 pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport, expand_seq, lets_go};
 pub use fault::Fault;
+pub use files::{Entry, EntryKind, FileWord, Outcome};
 pub use policy::MOST_KNOBS;
 pub use slice::SliceBody;
 pub use sound::SoundPacket;

@@ -14,8 +14,8 @@ use telepane_model::{
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Control, Datagram, Fault, Feedback, Goodbye, InputBatch, InputReport, RefuseReason,
-    Shard, SliceBody, SoundPacket, SurfaceReport, fec,
+    Capabilities, Capability, Chunk, Control, Datagram, Entry, EntryKind, Fault, Feedback, FileWord, Goodbye,
+    InputBatch, InputReport, Outcome, RefuseReason, Shard, SliceBody, SoundPacket, SurfaceReport, fec,
 };
 
 fn spec() -> PathBuf {
@@ -375,8 +375,68 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
             "The desktop can be heard; no microphone is let in.",
             Control::SoundState { offers: true, takes: false },
         ),
+        (
+            "130-bulk-more",
+            "Pipe 6, of file request 3, may run on to byte 16 MiB.",
+            Control::BulkMore { pipe: 6, upto: 16 << 20 },
+        ),
+        ("131-file-attach", "A session of files alone.", Control::File(FileWord::Attach)),
+        (
+            "132-file-get",
+            "Request 1 wants notes/plan.txt, of which 7 bytes are here from when it had 9.",
+            Control::File(FileWord::Get { id: 1, path: "notes/plan.txt".into(), held: 7, size: 9, modified: MODIFIED }),
+        ),
+        (
+            "133-file-info",
+            "It still is the same file, and follows from byte 7 on.",
+            Control::File(FileWord::Info { id: 1, offset: 7, size: 9, modified: MODIFIED, executable: false }),
+        ),
+        (
+            "134-file-put",
+            "Request 2 brings a program of 70,000 bytes.",
+            Control::File(FileWord::Put {
+                id: 2,
+                path: "büro/run".into(),
+                size: 70_000,
+                modified: MODIFIED,
+                executable: true,
+            }),
+        ),
+        ("135-file-take", "From byte 40,000 on.", Control::File(FileWord::Take { id: 2, offset: 40_000 })),
+        (
+            "136-file-sum",
+            "The whole of request 2 was sent.",
+            Control::File(FileWord::Sum { id: 2, sha256: core::array::from_fn(|i| i as u8) }),
+        ),
+        (
+            "137-file-end",
+            "Request 2 failed: its contents are not what the hash says.",
+            Control::File(FileWord::End { id: 2, outcome: Outcome::Corrupt, text: "damaged".into() }),
+        ),
+        ("138-file-list", "What the directory holds.", Control::File(FileWord::List { id: 3, path: String::new() })),
+        (
+            "139-file-entries",
+            "A directory and a file, and that is all.",
+            Control::File(FileWord::Entries {
+                id: 3,
+                last: true,
+                directory: true,
+                entries: vec![
+                    Entry { name: "büro".into(), kind: EntryKind::Directory, size: 0, modified: MODIFIED },
+                    Entry { name: "a".into(), kind: EntryKind::File, size: 9, modified: MODIFIED },
+                ],
+            }),
+        ),
+        (
+            "140-file-make-dir",
+            "A directory to be made.",
+            Control::File(FileWord::MakeDir { id: 4, path: "büro/new".into() }),
+        ),
     ]
 }
+
+/// An afternoon in November 2026.
+const MODIFIED: u64 = 1_795_000_000_000_000;
 
 // spec: S-1, S-4, D-1, D-2, D-3, D-5, D-9, D-11, D-17, D-18, D-19, D-20, D-21, D-23, D-24, D-26, D-27
 #[test]
@@ -401,7 +461,7 @@ fn body_vectors() {
     }
 }
 
-// spec: S-6, S-7, K-1, K-40, K-41, K-42, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4
+// spec: S-6, S-7, K-1, K-40, K-41, K-42, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4, X-1
 #[test]
 fn control_vectors() {
     for (name, what, message) in controls() {
@@ -409,6 +469,51 @@ fn control_vectors() {
         check(name, what, &bytes, &walk::control(&bytes));
         assert_eq!(Control::decode(&bytes), Ok(message), "{name}");
     }
+}
+
+// spec: B-2
+#[test]
+fn chunk_vectors() {
+    let chunks = [
+        (
+            "150-chunk",
+            "Five bytes of pipe 6 at byte 70,000; number 0x1fffe of its sender.",
+            0x1_fffe,
+            Chunk { pipe: 6, offset: 70_000, last: false, bytes: b"bytes".to_vec() },
+        ),
+        (
+            "151-chunk-end",
+            "Pipe 7 ends at byte 9 without more bytes.",
+            4,
+            Chunk { pipe: 7, offset: 9, last: true, bytes: vec![] },
+        ),
+    ];
+    for (name, what, seq, chunk) in chunks {
+        let bytes = chunk.encode(seq);
+        check(name, what, &bytes, &walk::chunk(&bytes));
+        assert_eq!(Chunk::decode(&bytes), Ok(((seq & 0xffff) as u16, chunk)), "{name}");
+    }
+}
+
+// spec
+#[test]
+fn file_messages_are_read_or_refused() {
+    assert!(matches!(
+        Control::decode(&[27, 1, 77, 0]),
+        Ok(Control::File(FileWord::End { outcome: Outcome::Other, .. }))
+    ));
+    for path in ["/a", "a/../b", "..", "a\0b", "a\n"] {
+        let put = FileWord::Put { id: 1, path: path.into(), size: 0, modified: 0, executable: false };
+        assert_eq!(Control::decode(&Control::File(put).encode()), Err(Fault::BadPath));
+    }
+    let entry = Entry { name: "a/b".into(), kind: EntryKind::File, size: 0, modified: 0 };
+    let entries = FileWord::Entries { id: 1, last: true, directory: false, entries: vec![entry] };
+    assert_eq!(Control::decode(&Control::File(entries).encode()), Err(Fault::BadPath));
+    let take = FileWord::Take { id: 1 << 31, offset: 0 };
+    assert_eq!(Control::decode(&Control::File(take).encode()), Err(Fault::NumberTooLarge));
+    assert!(!Control::File(FileWord::Attach).from_host() && Control::File(FileWord::Attach).from_viewer());
+    assert!(Control::File(FileWord::Take { id: 1, offset: 0 }).from_host());
+    assert!(!Control::File(FileWord::Take { id: 1, offset: 0 }).from_viewer());
 }
 
 // spec: V-4, K-16

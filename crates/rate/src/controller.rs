@@ -120,7 +120,9 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         let rate = self.capacity.rate();
         let ahead = (self.virtual_queue - rate * (now - self.virtual_at)).max(0.0);
         let probe = facts.class == SendClass::Probe;
-        if !self.flight.sent(Flown::new(packet.seq, bytes, now, ahead / rate, probe)) {
+        let mut flown = Flown::new(packet.seq, bytes, now, ahead / rate, probe);
+        flown.bulk = facts.class == SendClass::Bulk;
+        if !self.flight.sent(flown) {
             return;
         }
         self.virtual_queue = ahead + bytes;
@@ -253,6 +255,20 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         })
     }
 
+    /// A probe made of bulk data, of which `backlog` waits: it costs no filler.
+    pub fn probe_with(&mut self, now: Stamp<S>, backlog: Bytes) -> Option<Probe> {
+        self.on_limited(now, true);
+        let others = core::mem::replace(&mut self.backlog, backlog.0 as f64);
+        let probe = self.probe(now);
+        self.backlog = others;
+        probe
+    }
+
+    /// Whether a person did something within the last 30 s (DESIGN §2, *active*).
+    pub fn is_active(&self, now: Stamp<S>) -> bool {
+        self.probing.is_active(self.seconds(now))
+    }
+
     fn note_backlog(&mut self, now: f64, backlog: Bytes) {
         let backlog = backlog.0 as f64;
         if self.backlog <= 0.0 && backlog > 0.0 {
@@ -265,7 +281,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
     /// Takes the arrivals in: delay samples and the capacity's history.
     fn land(&mut self, now: f64, facts: &FeedbackFacts<'_, S, R>) -> Option<Landing> {
         let mut landing = Landing::default();
-        let mut fresh: Vec<(Sample, f64, bool)> = Vec::new();
+        let mut fresh: Vec<(Sample, f64, bool, bool)> = Vec::new();
         let mut probes: Vec<(f64, f64)> = Vec::new();
         let mut newest = f64::MIN;
         let recovery = self.compete.recovery().unwrap_or(f64::MIN);
@@ -290,7 +306,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
                 self.loss.on_late(packet.bytes);
             }
             let sample = Sample { sent: packet.sent, arrived, heard: now, explained: packet.explained };
-            fresh.push((sample, packet.bytes, in_time));
+            fresh.push((sample, packet.bytes, packet.bulk, in_time));
         }
         if fresh.is_empty() {
             return None;
@@ -306,10 +322,10 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         fresh.sort_by(|a, b| a.0.arrived.total_cmp(&b.0.arrived));
         let samples: Vec<Sample> = fresh.iter().map(|f| f.0).collect();
         self.delay.on_feedback(now, hold, newest, &samples);
-        for (sample, bytes, in_time) in fresh {
+        for (sample, bytes, bulk, in_time) in fresh {
             if in_time {
                 let Sample { sent, arrived, heard, .. } = sample;
-                self.capacity.on_arrived(Arrived { sent, arrived, heard, bytes });
+                self.capacity.on_arrived(Arrived { sent, arrived, heard, bytes, bulk });
             }
         }
         Some(landing)

@@ -13,6 +13,8 @@ pub enum SendClass {
     Unpaced,
     /// As part of a [`Probe`], be it useful data or filler.
     Probe,
+    /// In a turn of bulk: at once with the turn's others, and apart from the next turn's.
+    Bulk,
 }
 
 /// What else is known when a packet leaves.

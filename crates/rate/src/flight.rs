@@ -30,6 +30,8 @@ pub(crate) struct Flown {
     pub explained: f64,
     /// Part of a probe.
     pub probe: bool,
+    /// Part of a turn of bulk.
+    pub bulk: bool,
     /// The peer said it misses it.
     missing: bool,
     /// Arrived or lost; kept only until the packets in front are.
@@ -38,7 +40,7 @@ pub(crate) struct Flown {
 
 impl Flown {
     pub(crate) fn new(seq: u64, bytes: f64, sent: f64, explained: f64, probe: bool) -> Self {
-        Self { seq, bytes, sent, explained, probe, missing: false, done: false }
+        Self { seq, bytes, sent, explained, probe, bulk: false, missing: false, done: false }
     }
 }
 

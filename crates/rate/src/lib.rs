@@ -30,6 +30,7 @@ mod pacer;
 mod policer;
 mod probing;
 pub mod repair;
+mod scavenger;
 mod share;
 mod trains;
 mod windowed;
@@ -37,6 +38,7 @@ mod windowed;
 pub use controller::Controller;
 pub use facts::{FeedbackFacts, LostBy, LostPacket, Policy, Probe, RttFacts, SendClass, SendFacts};
 pub use pacer::Pacer;
+pub use scavenger::{Scavenged, Scavenger, Turn};
 
 /// The packet size the constants are stated for, in bytes: what fits the smallest path QUIC accepts.
 pub(crate) const PACKET: f64 = 1200.0;

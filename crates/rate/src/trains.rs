@@ -34,6 +34,8 @@ pub(crate) struct Arrived {
     pub arrived: f64,
     pub heard: f64,
     pub bytes: f64,
+    /// Of a turn of bulk.
+    pub bulk: bool,
 }
 
 /// What else bears on a train's meaning.
@@ -236,7 +238,13 @@ impl Capacity {
         let mut first = last;
         let mut packets = 1;
         for p in self.history.iter().rev().skip(1) {
-            if first.sent - p.sent > gap || (packets >= 10 && last.arrived - p.arrived > enough) || packets >= most {
+            // A turn of bulk leaves at once; between two of them the path may be idle, which is no sign of its capacity.
+            let turns = first.bulk && p.bulk && first.sent > p.sent;
+            if turns
+                || first.sent - p.sent > gap
+                || (packets >= 10 && last.arrived - p.arrived > enough)
+                || packets >= most
+            {
                 break;
             }
             packets += 1;
@@ -312,7 +320,7 @@ mod tests {
     fn train(c: &mut Capacity, t: f64, sent: f64, arrived: f64) {
         for i in 0..10 {
             let (s, a) = (t + i as f64 * PACKET / sent, t + i as f64 * PACKET / arrived);
-            c.on_arrived(Arrived { sent: s, arrived: a + 99.0, heard: a + 0.04, bytes: PACKET });
+            c.on_arrived(Arrived { sent: s, arrived: a + 99.0, heard: a + 0.04, bytes: PACKET, bulk: false });
         }
         c.on_feedback(around(t + 0.06));
     }
@@ -339,7 +347,7 @@ mod tests {
         let mut c = Capacity::new(1e6, 0.0);
         for i in 0..1_000 {
             let t = i as f64 * 0.002;
-            c.on_arrived(Arrived { sent: t, arrived: t, heard: t, bytes: PACKET });
+            c.on_arrived(Arrived { sent: t, arrived: t, heard: t, bytes: PACKET, bulk: false });
         }
         assert!((c.delivered(0.1) - 600e3).abs() < 12e3, "{}", c.delivered(0.1));
         assert!(c.delivered.len() <= STEPS);

@@ -26,7 +26,8 @@ fn storm(c: &mut C, rng: &mut Rng, steps: u32) -> (u64, u64) {
         match rng.below(8) {
             0..=3 => {
                 let bytes = Bytes(any(rng, 1_200));
-                let class = [SendClass::Paced, SendClass::Unpaced, SendClass::Probe][rng.below(3) as usize];
+                let class =
+                    [SendClass::Paced, SendClass::Unpaced, SendClass::Probe, SendClass::Bulk][rng.below(4) as usize];
                 c.on_sent(SentPacket { seq, bytes, at }, SendFacts { backlog: Bytes(any(rng, 0)), class });
                 seq += 1 + rng.below(2);
             }

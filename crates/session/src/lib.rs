@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arrivals;
+mod bulk;
 mod clip;
 mod clock_map;
 mod film;
@@ -18,6 +19,7 @@ mod planner;
 pub mod sound;
 mod viewer;
 
+pub use bulk::{BulkWish, clip_pipe, file_pipe};
 pub use clip::MAX_CLIP;
 pub use film::Film;
 pub use host::{Host, HostOptions, LEASE, Stages, TOO_OLD};

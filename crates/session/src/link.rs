@@ -5,9 +5,9 @@ use crate::arrivals::Arrivals;
 use crate::clock_map::ClockEstimate;
 use std::collections::BTreeMap;
 use telepane_model::{Arrival, Bytes, Clock, SentPacket, Span, Stamp};
-use telepane_protocol::{Datagram, Fault, Feedback};
+use telepane_protocol::{Chunk, Datagram, Fault, Feedback};
 use telepane_rate::repair::LOSSY_PPM;
-use telepane_rate::{Controller, FeedbackFacts, Pacer, Policy, SendClass, SendFacts};
+use telepane_rate::{Controller, FeedbackFacts, Pacer, Policy, Scavenger, SendClass, SendFacts};
 
 /// What is alone (an update of one packet, input) is sent again after this where packets are lost (DESIGN §3.4): no later
 /// packet would show that it is missing.
@@ -26,6 +26,8 @@ pub struct Link<C: Clock, P: Clock, T> {
     pub rate: Controller<C, P>,
     /// The sending side's pacer.
     pub pacer: Pacer<C>,
+    /// What bulk may send.
+    pub scavenger: Scavenger<C>,
     /// What arrived.
     pub arrivals: Arrivals<C>,
     /// The peer's clock.
@@ -38,6 +40,8 @@ pub struct Link<C: Clock, P: Clock, T> {
     waiting: Option<(u64, Stamp<C>)>,
     asked: Option<Stamp<C>>,
     reported: u64,
+    /// What was said last to wait behind what is sent, bulk left out.
+    backlog: Bytes,
 }
 
 #[derive(Debug)]
@@ -63,6 +67,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
         Self {
             rate: Controller::new(now, policy),
             pacer: Pacer::new(),
+            scavenger: Scavenger::default(),
             arrivals: Arrivals::new(),
             clock: ClockEstimate::new(),
             next: 0,
@@ -71,6 +76,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
             waiting: None,
             asked: None,
             reported: 0,
+            backlog: Bytes(0),
         }
     }
 
@@ -106,25 +112,51 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
         told: Vec<u64>,
     ) -> Vec<u8> {
         let seq = self.next;
-        self.next += 1;
         let out = datagram.encode(seq);
-        let bytes = Bytes((out.len() + OVERHEAD) as u64);
-        let wants_answer = !matches!(datagram, Datagram::Feedback(_));
-        if wants_answer {
+        let bytes = Self::cost(out.len());
+        if !matches!(datagram, Datagram::Feedback(_)) {
             // Feedback asks for no feedback (else there would be no end of it), so its silence means nothing.
             // An answer that may take its time says nothing of the path either.
-            if !matches!(datagram, Datagram::Input(batch) if batch.lets_go()) {
-                self.rate.on_sent(SentPacket { seq, bytes, at: now }, SendFacts { backlog, class });
-            }
-            self.asked = Some(now);
-            self.waiting = Some((seq, self.waiting.map_or(now, |(_, since)| since)));
+            let judged = !matches!(datagram, Datagram::Input(batch) if batch.lets_go());
+            self.ask(now, bytes, judged.then_some(SendFacts { backlog, class }));
+            self.backlog = backlog;
         }
+        self.scavenger.on_other(now, bytes);
         self.pacer.on_sent(now, bytes);
-        self.sent.insert(seq, Sent { at: now, tag, told });
+        self.keep(now, tag, told);
+        out
+    }
+
+    /// Numbers and writes a chunk that leaves now. The pacer does not wait for it: what is paced goes before bulk.
+    // spec: B-7
+    pub fn send_chunk(&mut self, now: Stamp<C>, chunk: &Chunk, tag: T, class: SendClass) -> Vec<u8> {
+        let out = chunk.encode(self.next);
+        let bytes = Self::cost(out.len());
+        self.ask(now, bytes, Some(SendFacts { backlog: self.backlog, class }));
+        self.scavenger.on_sent(bytes);
+        if class == SendClass::Probe {
+            self.pacer.on_sent(now, bytes);
+        }
+        self.keep(now, tag, Vec::new());
+        out
+    }
+
+    /// What is sent now wants an answer; with `facts`, one that measures the path.
+    fn ask(&mut self, now: Stamp<C>, bytes: Bytes, facts: Option<SendFacts>) {
+        let seq = self.next;
+        if let Some(facts) = facts {
+            self.rate.on_sent(SentPacket { seq, bytes, at: now }, facts);
+        }
+        self.asked = Some(now);
+        self.waiting = Some((seq, self.waiting.map_or(now, |(_, since)| since)));
+    }
+
+    fn keep(&mut self, now: Stamp<C>, tag: T, told: Vec<u64>) {
+        self.sent.insert(self.next, Sent { at: now, tag, told });
+        self.next += 1;
         while self.sent.len() > REMEMBERED {
             self.sent.pop_first();
         }
-        out
     }
 
     /// What a datagram of `payload` bytes takes of the path.
@@ -203,7 +235,14 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
 
     /// When the next packet of `payload` bytes may leave.
     pub fn next_send_at(&mut self, now: Stamp<C>, payload: usize) -> Stamp<C> {
-        self.pacer.next_send_at(now, Self::cost(payload), &self.rate.budget(now), self.rate.in_flight())
+        self.next_send_past(now, payload, Bytes(0))
+    }
+
+    /// The same for what goes before `bulk` bytes of what is on the way: they do not fill its window.
+    // spec: B-8
+    pub fn next_send_past(&mut self, now: Stamp<C>, payload: usize, bulk: Bytes) -> Stamp<C> {
+        let in_flight = Bytes(self.rate.in_flight().0.saturating_sub(bulk.0));
+        self.pacer.next_send_at(now, Self::cost(payload), &self.rate.budget(now), in_flight)
     }
 
     /// Since when nothing was answered although something should have been.

@@ -1,12 +1,12 @@
 //! Facts that come in with their time, and wishes that go out.
 
+use crate::bulk::BulkWish;
 use crate::sound::{SoundArrival, SoundCoding};
 use telepane_model::{
     Clock, CursorShape, CursorState, EncodeJob, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, Size, Span,
     Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
 };
-
-use telepane_protocol::{Control, Goodbye};
+use telepane_protocol::{Control, FileWord, Goodbye};
 
 /// A datagram as it was read from the socket. It cannot be built without the time of the read.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub enum Wake {
     Pacing,
     /// A frame that came too soon is taken.
     Frame,
+    /// The next chunk of bulk may leave.
+    Bulk,
     /// Feedback is due.
     Feedback,
     /// Something may be lost.
@@ -51,6 +53,12 @@ pub enum HostOutput {
     Datagram(Vec<u8>),
     /// Send this message on the control stream.
     Control(Control),
+    /// Send this chunk on a stream of its own.
+    Chunk(Vec<u8>),
+    /// A pipe wants something of the shell.
+    Bulk(BulkWish),
+    /// A message about files.
+    File(FileWord),
     /// Code pixels; answered by [`crate::Host::on_coded`] or [`crate::Host::on_base_gone`].
     Encode(EncodeJob),
     /// The viewer holds this slice: the coder may forget how to return behind it.
@@ -111,6 +119,12 @@ pub enum ViewerOutput {
     Datagram(Vec<u8>),
     /// Send this message on the control stream.
     Control(Control),
+    /// Send this chunk on a stream of its own.
+    Chunk(Vec<u8>),
+    /// A pipe wants something of the shell.
+    Bulk(BulkWish),
+    /// A message about files.
+    File(FileWord),
     /// Apply a slice to the framebuffer; answered by [`crate::Viewer::on_decoded`]. They come one at a time.
     Decode(DecodeJob),
     /// Show what the framebuffer holds; answered by [`crate::Viewer::on_shown`].

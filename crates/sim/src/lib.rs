@@ -13,6 +13,7 @@ pub mod plan;
 pub mod quic;
 pub mod screen;
 pub mod sound;
+mod streams;
 pub mod world;
 
 pub use cost::{CostTable, Prices, Work};
@@ -21,4 +22,4 @@ pub use oracle::Oracle;
 pub use plan::Plan;
 pub use screen::{Canvas, Screen};
 pub use sound::Sounds;
-pub use world::{Direction, Sample, World, WorldOptions};
+pub use world::{Direction, Loads, Sample, World, WorldOptions};

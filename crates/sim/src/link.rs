@@ -108,8 +108,9 @@ impl Path {
         }
     }
 
-    /// A datagram enters at `now` (microseconds of the world), in the packet that left at this instant if it fits.
-    pub fn push(&mut self, now: u64, packet: Vec<u8>) {
+    /// A datagram enters at `now` (microseconds of the world), in the packet that left at this instant if it fits. False
+    /// when it is lost.
+    pub fn push(&mut self, now: u64, packet: Vec<u8>) -> bool {
         // The draws are made for every datagram, so that one lost packet does not change the fate of the others.
         let (lost, doubled) = (self.rng.chance_ppm(self.model.loss_ppm), self.rng.chance_ppm(self.model.duplicate_ppm));
         let jitter = self.rng.below(self.model.jitter.as_micros() + 1);
@@ -117,7 +118,7 @@ impl Path {
         if let Some(open) = self.open.as_mut().filter(|o| o.left == now && o.size + frame <= PACKET) {
             open.size += frame;
             self.offered += frame;
-            let Some((at, doubled)) = open.arrives else { return };
+            let Some((at, doubled)) = open.arrives else { return false };
             let late = self.model.rate.map_or(0, |rate| rate.time_for(Bytes(frame)).as_micros());
             self.free_at += late;
             open.arrives = Some((at + late, doubled));
@@ -125,7 +126,7 @@ impl Path {
             if doubled {
                 self.arrive(at + late + 500, packet);
             }
-            return;
+            return true;
         }
         let size = packet.len() as u64 + OVERHEAD;
         self.offered += size;
@@ -138,7 +139,7 @@ impl Path {
         self.lose_next = self.lose_next.saturating_sub(1);
         if self.model.blackout || lost || full || chosen {
             self.lost += 1;
-            return;
+            return false;
         }
         self.passed_at = self.passed_at.or(Some(now));
         let start = self.free_at.max(now);
@@ -154,6 +155,7 @@ impl Path {
         if doubled {
             self.arrive(at + 500, packet);
         }
+        true
     }
 
     fn arrive(&mut self, at: u64, packet: Vec<u8>) {

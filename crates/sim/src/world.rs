@@ -6,6 +6,7 @@ use crate::oracle::Oracle;
 use crate::quic::{PING_AFTER, Quic};
 use crate::screen::Screen;
 use crate::sound::Sounds;
+use crate::streams::Streams;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use telepane_model::{
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_rate::Policy;
-use telepane_session::{DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
+use telepane_session::{BulkWish, DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,17 @@ impl WorldOptions {
     }
 }
 
+/// Bulk of one direction: pipes filled with bytes that say where they stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loads {
+    /// By pipe: bytes to give in all, and bytes given.
+    pub give: BTreeMap<u32, (u64, u64)>,
+    /// By pipe: bytes that came in order.
+    pub came: BTreeMap<u32, u64>,
+    /// Pipes whose end came, and when.
+    pub done: BTreeMap<u32, u64>,
+}
+
 /// How far a shown picture is from the frame it shows, in the part of it that the frame changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -117,6 +129,10 @@ pub struct World {
     judged: bool,
     sample_every: Option<u64>,
     quic: [Quic; 2],
+    /// The bulk lane: down, up.
+    streams: [Streams; 2],
+    /// What of bulk each side still has to give and what came: down, up.
+    pub bulk: [Loads; 2],
     /// When a packet last left either side.
     last_packet: u64,
     presenting: Option<(u64, Journey)>,
@@ -187,6 +203,11 @@ const MOST_KEPT: usize = 8;
 /// A step that does not advance time this often is a loop in a mind.
 const MOST_TURNS: u32 = 100_000;
 
+/// The byte that stands at `at` of a pipe.
+const fn place(at: u64) -> u8 {
+    (at ^ at >> 8 ^ at >> 16) as u8
+}
+
 impl World {
     /// A world in which host and viewer are connected from the start.
     pub fn new(options: WorldOptions) -> Self {
@@ -213,6 +234,8 @@ impl World {
             judged: options.judged,
             sample_every: options.sample_every,
             quic: [Quic::default(); 2],
+            streams: Default::default(),
+            bulk: Default::default(),
             last_packet: 0,
             samples: Vec::new(),
             decoder: None,
@@ -501,6 +524,7 @@ impl World {
 
     fn attach(&mut self, held: &[Held]) {
         self.dead = false;
+        self.streams.iter_mut().for_each(Streams::cut);
         self.mark_cut();
         self.controls.clear();
         self.control_free = [0; 2];
@@ -549,6 +573,8 @@ impl World {
             self.host_wake,
             self.up.next_at(),
             self.down.next_at(),
+            self.streams[0].next_at(),
+            self.streams[1].next_at(),
             self.cut_since.filter(|_| !self.dead).map(|at| at + IDLE_TIMEOUT),
             screen,
             self.coding.as_ref().map(|(at, _)| *at),
@@ -584,12 +610,89 @@ impl World {
             }
         }
         self.deliver_controls();
+        self.send_again();
         self.step_host();
         if self.asleep {
             // Nobody is there to receive.
             while self.down.pop(self.now).is_some() {}
         } else {
             self.step_viewer();
+        }
+    }
+
+    /// Begins to send `bytes` bytes one way, in a pipe of this number.
+    pub fn load(&mut self, direction: Direction, pipe: u32, bytes: u64) {
+        let (h, v) = (self.host_now(), self.viewer_now());
+        self.bulk[usize::from(direction == Direction::Up)].give.insert(pipe, (bytes, 0));
+        match direction {
+            Direction::Down => {
+                self.viewer.on_bulk_expected(v, pipe);
+                self.host.on_bulk_offered(h, pipe);
+            }
+            Direction::Up => {
+                self.host.on_bulk_expected(h, pipe);
+                self.viewer.on_bulk_offered(v, pipe);
+            }
+        }
+        (self.host_wake, self.viewer_wake) = (Some(self.now), Some(self.now));
+    }
+
+    /// What the shell of the side that sends (a fill) or receives (data) does.
+    fn on_bulk(&mut self, side: Direction, wish: BulkWish) {
+        let (h, v) = (self.host_now(), self.viewer_now());
+        let host = side == Direction::Down;
+        match wish {
+            BulkWish::Fill { pipe, room } => {
+                let Some((all, given)) = self.bulk[usize::from(!host)].give.get_mut(&pipe) else { return };
+                let n = (room as u64).min(*all - *given);
+                let bytes = (*given..*given + n).map(place).collect();
+                *given += n;
+                let last = given == all;
+                match host {
+                    true => self.host.on_bulk_data(h, pipe, bytes, last),
+                    false => self.viewer.on_bulk_data(v, pipe, bytes, last),
+                }
+            }
+            BulkWish::Data { pipe, bytes, last } => {
+                let loads = &mut self.bulk[usize::from(host)];
+                let came = loads.came.entry(pipe).or_default();
+                assert!(bytes.iter().zip(*came..).all(|(b, at)| *b == place(at)), "bulk comes as it was sent");
+                *came += bytes.len() as u64;
+                if last {
+                    loads.done.insert(pipe, self.now);
+                }
+                let n = bytes.len() as u64;
+                match host {
+                    true => self.host.on_bulk_used(h, pipe, n),
+                    false => self.viewer.on_bulk_used(v, pipe, n),
+                }
+            }
+        }
+    }
+
+    fn send_chunk(&mut self, direction: Direction, chunk: Vec<u8>) {
+        if !self.dead {
+            let way = usize::from(direction == Direction::Up);
+            for packet in self.streams[way].send(chunk) {
+                self.push_stream(direction, packet);
+            }
+        }
+    }
+
+    fn push_stream(&mut self, direction: Direction, packet: Vec<u8>) {
+        let rtt = self.down.model.delay.as_micros() + self.up.model.delay.as_micros();
+        let (now, way) = (self.now, usize::from(direction == Direction::Up));
+        if !self.path(direction).push(now, packet.clone()) {
+            self.streams[way].lost(&packet, now + rtt * 9 / 8 + 1_000);
+        }
+    }
+
+    /// Packets of streams that were lost go again.
+    fn send_again(&mut self) {
+        for direction in [Direction::Down, Direction::Up] {
+            while let Some(packet) = self.streams[usize::from(direction == Direction::Up)].due(self.now) {
+                self.push_stream(direction, packet);
+            }
         }
     }
 
@@ -628,6 +731,12 @@ impl World {
             if self.dead {
                 continue;
             }
+            if let Some(whole) = self.streams[1].arrive(&bytes) {
+                if let Some(bytes) = whole {
+                    self.host.on_chunk(&Incoming { bytes, arrived: now });
+                }
+                continue;
+            }
             // quinn holds the delay that the viewer asks for to the round-trip time, and that to 25 ms at least.
             let rtt = self.down.model.delay.as_micros() + self.up.model.delay.as_micros();
             self.quic[0].on_arrival(self.now, rtt.clamp(25_000, 100_000));
@@ -653,6 +762,9 @@ impl World {
                     self.down.push(self.now, bytes);
                 }
                 HostOutput::Control(message) => self.send_control(Direction::Down, message),
+                HostOutput::Chunk(bytes) => self.send_chunk(Direction::Down, bytes),
+                HostOutput::Bulk(wish) => self.on_bulk(Direction::Down, wish),
+                HostOutput::File(word) => self.note("host", format_args!("{word:?}")),
                 HostOutput::Encode(job) => {
                     self.film_seen |= self.host.film_region().is_some();
                     // One thread codes: a job waits for the one before it.
@@ -808,6 +920,12 @@ impl World {
             if self.dead {
                 continue;
             }
+            if let Some(whole) = self.streams[0].arrive(&bytes) {
+                if let Some(bytes) = whole {
+                    self.viewer.on_chunk(&Incoming { bytes, arrived: now });
+                }
+                continue;
+            }
             self.quic[1].on_arrival(self.now, 25_000);
             self.viewer.on_datagram(&Incoming { bytes, arrived: now });
         }
@@ -835,6 +953,9 @@ impl World {
                     self.up.push(self.now, bytes);
                 }
                 ViewerOutput::Control(message) => self.send_control(Direction::Up, message),
+                ViewerOutput::Chunk(bytes) => self.send_chunk(Direction::Up, bytes),
+                ViewerOutput::Bulk(wish) => self.on_bulk(Direction::Up, wish),
+                ViewerOutput::File(word) => self.note("viewer", format_args!("{word:?}")),
                 ViewerOutput::Decode(job) => {
                     let (cost, fine) = self.decode(&job);
                     self.decoding = Some((self.now + cost.as_micros(), job, fine));

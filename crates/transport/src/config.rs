@@ -74,7 +74,7 @@ const SEND_QUEUE: usize = 64 * 1024;
 /// Received datagrams waiting to be read, in bytes.
 const RECV_QUEUE: usize = 4 << 20;
 /// What a proven peer may have on the way in streams, in bytes.
-pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
+pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
 /// The same for one that is not: one message of the longest kind.
 const STREAM_WINDOW_UNPROVEN: u32 = MAX_CONTROL as u32 + 1024;
 

@@ -4,6 +4,7 @@
 //! sending of datagrams has no task: quinn's connection is shared between threads, so the caller queues the datagram
 //! itself, which wakes the network thread.
 
+mod bulk;
 mod handle;
 
 pub use handle::Handle;
@@ -30,6 +31,8 @@ use tokio::time::timeout;
 
 /// Control bytes that may wait to be written; more is [`SendError::Full`].
 const CONTROL_QUEUE: usize = 1 << 20;
+/// Bytes of chunks that may wait for a stream: what the session keeps on the way is less.
+const BULK_QUEUE: usize = 8 << 20;
 /// Control messages that are taken from a peer that has not proven itself.
 // spec
 const UNPROVEN_MESSAGES: u32 = 16;
@@ -105,6 +108,9 @@ pub(crate) struct Conn {
     writes: mpsc::UnboundedSender<Write>,
     /// Bytes in `writes`.
     queued: AtomicUsize,
+    chunks: mpsc::UnboundedSender<Vec<u8>>,
+    /// Bytes in `chunks`.
+    bulk_queued: AtomicUsize,
     /// Held between the look at the queue's space and the sending, so that two threads cannot push each other's out.
     sending: Mutex<()>,
     /// Bytes of datagrams on their way to the network thread, which queues them: what is sent meanwhile goes the same way.
@@ -133,6 +139,7 @@ impl Conn {
 
     fn prove(&self) {
         self.quinn.set_receive_window(VarInt::from_u32(STREAM_WINDOW));
+        self.quinn.set_max_concurrent_uni_streams(VarInt::from_u32(bulk::MOST_STREAMS));
         self.proven.send_replace(true);
         lock(&self.place).take();
     }
@@ -195,6 +202,7 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
         return;
     };
     let (writes, to_write) = mpsc::unbounded_channel();
+    let (chunks, to_chunk) = mpsc::unbounded_channel();
     let conn = Arc::new(Conn {
         id,
         quinn,
@@ -202,6 +210,8 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
         proven: watch::Sender::new(is_proven),
         writes,
         queued: AtomicUsize::new(0),
+        chunks,
+        bulk_queued: AtomicUsize::new(0),
         sending: Mutex::new(()),
         handed_over: AtomicUsize::new(0),
         closing: AtomicBool::new(false),
@@ -227,6 +237,8 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
 
     let datagrams = tokio::spawn(read_datagrams(shared.clone(), conn.clone()));
     let control = tokio::spawn(control(shared.clone(), conn.clone(), to_write));
+    let bulk = tokio::spawn(bulk::read(shared.clone(), conn.clone()));
+    let chunks = tokio::spawn(bulk::write(conn.clone(), to_chunk));
     let patience = async {
         let mut watch = conn.proven.subscribe();
         if shared.side == LinkSide::Viewer || timeout(shared.options.limits.unproven, proven(&mut watch)).await.is_ok()
@@ -244,6 +256,8 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
     // Both readers end with the connection, after delivering what had arrived.
     let _ = datagrams.await;
     let _ = control.await;
+    let _ = bulk.await;
+    let _ = chunks.await;
     lock(&shared.conns).remove(&id);
     lock(&conn.place).take();
     (shared.sink)(Event::Closed { conn: id, reason: close_reason(&error, conn.fault.get().copied()) });

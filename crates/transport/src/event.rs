@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use telepane_model::LinkSide;
 use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A connection's number, unique within the process, so that several clients may share one sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +69,17 @@ pub enum Event {
         /// When its last byte was read, in microseconds of the shell's clock.
         arrived_us: u64,
     },
+    /// A chunk of the bulk lane is complete.
+    Chunk {
+        /// On this connection.
+        conn: ConnId,
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// When its last byte was read, in microseconds of the shell's clock.
+        arrived_us: u64,
+        /// Keep it until the bytes are dealt with: no more come than there is place for.
+        hold: Hold,
+    },
     /// The peer ended its half of the control stream.
     ControlClosed {
         /// On this connection.
@@ -95,6 +108,16 @@ pub enum Event {
         /// Why.
         why: ConnectFailure,
     },
+}
+
+/// A place in the bounded room for chunks that were not dealt with yet; dropping it makes room.
+#[derive(Clone, Debug)]
+pub struct Hold(#[expect(dead_code, reason = "it is there to be dropped")] Arc<OwnedSemaphorePermit>);
+
+impl Hold {
+    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(permit))
+    }
 }
 
 /// Why a connection ended.

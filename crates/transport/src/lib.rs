@@ -5,7 +5,8 @@
 //! through a [`Handle`] from any thread and leaves at once: this crate decides nothing. Pacing is `session`'s, congestion
 //! control is `rate`'s; QUIC's own window is only a safety net ([`Lanes::set_window`]).
 //!
-//! Two lanes exist: unreliable datagrams, and one ordered control stream of framed messages. Nothing of a peer is
+//! Three lanes exist: unreliable datagrams, one ordered control stream of framed messages, and bulk, each chunk of which has
+//! a stream of its own. Nothing of a peer is
 //! delivered before it has proven itself, except a few short control messages ([`Handle::authenticated`]).
 //!
 //! [`relay`] is an in-process link emulator for tests and benches.
@@ -27,7 +28,7 @@ mod window;
 pub use client::Client;
 pub use config::{Limits, Options};
 pub use connection::Handle;
-pub use event::{BindError, CloseReason, ConnFacts, ConnId, ConnectFailure, Event, Fault, LinkStats, SendError};
+pub use event::{BindError, CloseReason, ConnFacts, ConnId, ConnectFailure, Event, Fault, Hold, LinkStats, SendError};
 pub use frame::{MAX_CONTROL, MAX_CONTROL_UNPROVEN};
 pub use server::Server;
 pub use socket::Listen;
@@ -44,6 +45,10 @@ pub type ClockFn = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// drop some.
 pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
 
+/// The most bytes of one chunk as it stands on the wire.
+// spec: B-3
+pub const MAX_CHUNK_BYTES: usize = telepane_protocol::MAX_CHUNK + telepane_protocol::Chunk::HEADER;
+
 /// A way of sending within one connection.
 // spec: O-1, L-1
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +58,8 @@ pub enum Lane {
     Datagram,
     /// The control stream: the first bidirectional stream, opened by the client; framed messages in order.
     Control,
+    /// Chunks of files and large pastes: a one-way stream for each.
+    Bulk,
 }
 
 impl Lane {
@@ -61,6 +68,7 @@ impl Lane {
         match self {
             Self::Datagram => i32::MAX,
             Self::Control => 100,
+            Self::Bulk => 0,
         }
     }
 }
@@ -74,6 +82,8 @@ pub trait Lanes: Send + Sync {
     fn send_together(&self, conn: ConnId, datagrams: Vec<Bytes>) -> Result<(), SendError>;
     /// Queues one message of at most [`MAX_CONTROL`] bytes on the control stream.
     fn send_control(&self, conn: ConnId, message: &[u8]) -> Result<(), SendError>;
+    /// Queues one chunk of at most [`MAX_CHUNK_BYTES`] bytes on a stream of its own. QUIC sends it again if it is lost.
+    fn send_chunk(&self, conn: ConnId, chunk: Vec<u8>) -> Result<(), SendError>;
     /// Ends the connection; control messages queued before get a quarter of a second to arrive.
     fn close(&self, conn: ConnId, code: u32, text: &str);
     /// The largest datagram that can be sent now, in bytes; 0 when the connection is gone. It can shrink.

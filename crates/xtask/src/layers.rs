@@ -283,6 +283,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("audio", 3),
     ("input", 3),
     ("auth", 3),
+    ("files", 3),
     ("host", 4),
     ("client", 4),
     ("sim", TOOLS),
@@ -303,8 +304,12 @@ const ONLY: &[(&str, &[&str])] = &[
     ("audio", &["model", "codec", "session"]),
     ("input", &["model"]),
     ("auth", &["model", "trust"]),
+    ("files", &["protocol"]),
     // The viewer has no screen of the host's to read; of `input` it uses the names of keys.
-    ("client", &["model", "protocol", "codec", "rate", "trust", "session", "transport", "audio", "input", "auth"]),
+    (
+        "client",
+        &["model", "protocol", "codec", "rate", "trust", "session", "transport", "audio", "input", "auth", "files"],
+    ),
     // Built first, on a machine where nothing else builds yet.
     ("xtask", &[]),
 ];

@@ -9,6 +9,7 @@ mod blackout;
 mod clipboard;
 mod ending;
 mod figures;
+mod files;
 mod memory;
 mod namespace;
 mod path;

@@ -312,6 +312,12 @@ pub fn control(bytes: &[u8]) -> String {
         16 | 17 => {
             w.u8("flags");
         }
+        20 => {
+            w.varint("pipe");
+            w.varint("upto");
+        }
+        21 => {}
+        kind @ 22..=30 => file(&mut w, kind),
         15 => {
             w.varint("first");
             for _ in 0..w.varint("names") {
@@ -326,5 +332,58 @@ pub fn control(bytes: &[u8]) -> String {
         }
         other => panic!("no kind {other}"),
     }
+    w.end()
+}
+
+fn file(w: &mut Walk<'_>, kind: u64) {
+    w.varint("id");
+    match kind {
+        22 => {
+            w.text("path");
+            w.varint("held");
+            w.varint("size");
+            w.varint("modified, us");
+        }
+        23 => {
+            w.varint("offset");
+            w.varint("size");
+            w.varint("modified, us");
+            w.u8("flags");
+        }
+        24 => {
+            w.text("path");
+            w.varint("size");
+            w.varint("modified, us");
+            w.u8("flags");
+        }
+        25 => {
+            w.varint("offset");
+        }
+        26 => w.blob("sha-256", 32),
+        27 => {
+            w.u8("outcome");
+            w.text("text");
+        }
+        29 => {
+            w.u8("flags");
+            for _ in 0..w.varint("entries") {
+                w.u8("  kind");
+                w.varint("  size");
+                w.varint("  modified, us");
+                w.text("  name");
+            }
+        }
+        _ => w.text("path"),
+    }
+}
+
+/// A chunk of the bulk lane.
+pub fn chunk(bytes: &[u8]) -> String {
+    let mut w = Walk::new(bytes);
+    w.u16("seq");
+    w.u8("flags");
+    w.varint("pipe");
+    w.varint("offset");
+    w.rest("bytes");
     w.end()
 }

@@ -11,6 +11,7 @@
 //!   -> on_coded -> Ledger::on_coded, Outbox::push -> [pacer] -> Datagram wishes -> feedback -> confirm | repair | revert
 //! ```
 
+mod bulk;
 mod cadence;
 mod input;
 mod outbox;
@@ -22,6 +23,7 @@ mod sound;
 pub use input::{InputGate, LEASE, TOO_OLD};
 pub(crate) use receive::{ANSWER_INPUT, ANSWER_LETTING_GO};
 
+use crate::bulk::{Bulk, ChunkTag};
 use crate::clip::Clip;
 use crate::clock_map::ClockEstimate;
 use crate::film::{Film, FilmPace};
@@ -78,6 +80,7 @@ pub struct Host {
     shapes_told: BTreeSet<u32>,
     shape: Option<CursorShape>,
     clip: Clip,
+    bulk: Bulk<HostClock>,
     next_job: u64,
     last_epoch: Epoch,
     /// Bytes that may still be made up to complete a probe.
@@ -208,6 +211,7 @@ enum Carried {
     Cursor(u32),
     /// The frame of sound with this number.
     Sound(u32),
+    Chunk(ChunkTag),
     Other,
 }
 
@@ -288,6 +292,7 @@ impl Host {
             shapes_told: BTreeSet::new(),
             shape: None,
             clip: Clip::default(),
+            bulk: Bulk::default(),
             next_job: 1,
             last_epoch: Epoch(0),
             filler: 0,
@@ -339,6 +344,7 @@ impl Host {
             self.clock = old.clock;
             self.forget_pastes();
         }
+        self.bulk.on_link_lost();
         let same = held.iter().find(|h| h.surface == SURFACE).copied();
         let resumes = same.filter(|h| self.surface.as_ref().is_some_and(|s| s.resumes_at(*h)));
         // Only a viewer that holds what was sent is surely the one whose clock is known.
@@ -373,6 +379,7 @@ impl Host {
         self.release_held();
         self.forget_pastes();
         self.set_sound();
+        self.bulk.on_link_lost();
     }
 
     fn forget_pastes(&mut self) {

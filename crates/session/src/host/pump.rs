@@ -44,6 +44,7 @@ impl Host {
         self.send_cursor();
         self.send_lone_again(alarm);
         self.send_shards(alarm);
+        self.send_bulk(alarm);
         self.send_feedback(alarm);
         self.ask_viewer(alarm);
         self.tell_budget();
@@ -164,7 +165,7 @@ impl Host {
         }
         let (mut ahead, mut film_ahead) = (false, false);
         while let Some((r, len, repair)) = surface.outbox.peek() {
-            let at = link.next_send_at(now, len + Shard::HEADER);
+            let at = link.next_send_past(now, len + Shard::HEADER, self.bulk.in_flight());
             if at > now {
                 alarm.set(at, Wake::Pacing);
                 // The next job takes so long that the path would run dry behind the last slice: it is coded meanwhile.
@@ -201,7 +202,7 @@ impl Host {
             return;
         }
         let shard = self.max_datagram.max(LEAST_DATAGRAM / 2).saturating_sub(Shard::HEADER);
-        let at = link.next_send_at(now, shard);
+        let at = link.next_send_past(now, shard, self.bulk.in_flight());
         if at > now && !ahead && !film_ahead {
             alarm.set(at, Wake::Pacing);
             return;
@@ -276,7 +277,8 @@ impl Host {
     fn send_filler(&mut self, alarm: &mut Alarm<HostClock>) {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
-        while link.pacer.probing().is_some() {
+        // A probe made of chunks needs no filler.
+        while link.pacer.probing().is_some() && !self.bulk.is_probing() {
             if self.filler == 0 {
                 link.pacer.end_probe();
                 return;

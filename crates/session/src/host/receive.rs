@@ -6,7 +6,7 @@ use crate::arrivals::{Answer, DELAY};
 use crate::output::HostOutput;
 use crate::viewer::patience;
 use telepane_model::{BudgetWhy, HostClock, InputEvent, Note, Point, Span, Stamp, UpdateId};
-use telepane_protocol::{Control, Datagram, Fault, Feedback, InputBatch, SurfaceReport};
+use telepane_protocol::{Control, Datagram, Fault, Feedback, FileWord, InputBatch, SurfaceReport};
 
 /// The viewer's feedback is answered after this long when nothing else wants an answer: it tells the viewer its round
 /// trip and that it was heard. The first ones are answered sooner, a give-up at once.
@@ -62,6 +62,11 @@ impl Host {
             false => ANSWER_FEEDBACK,
         };
         link.arrivals.hurry(at + answer);
+        for carried in &settled.arrived {
+            if let Carried::Chunk(tag) = carried {
+                self.bulk.on_settled(*tag, true);
+            }
+        }
         if let Some(surface) = &mut self.surface {
             let epoch = surface.ledger.epoch();
             for carried in settled.arrived {
@@ -96,6 +101,7 @@ impl Host {
                 // A place that was left meanwhile is not worth sending again.
                 Carried::Cursor(serial) => self.cursor_dirty |= serial == self.cursor_serial,
                 Carried::Sound(number) => self.on_sound_lost(number),
+                Carried::Chunk(tag) => self.bulk.on_settled(tag, false),
                 Carried::Other => {}
             }
         }
@@ -227,6 +233,9 @@ impl Host {
                 let wish = self.clip.on_control(m)?;
                 self.out.extend(wish.map(HostOutput::Clip));
             }
+            Control::BulkMore { pipe, upto } => self.bulk.on_more(pipe, upto),
+            Control::File(FileWord::Attach) => return Err(Fault::Unexpected),
+            Control::File(word) => self.out.push_back(HostOutput::File(word)),
             Control::CacheOffer { first, hashes } => self.out.push_back(HostOutput::CacheOffer { first, hashes }),
             Control::PolicyWish(wish) => self.on_wish(wish),
             Control::SoundWish { listens, speaks } => self.on_sound_wish(listens, speaks),

@@ -2,11 +2,13 @@
 //! input across. It outlives its connection as the host's mind does.
 
 mod assemble;
+mod bulk;
 mod input;
 mod policy;
 mod sound;
 
 use crate::arrivals::{Answer, DELAY};
+use crate::bulk::{Bulk, ChunkTag};
 use crate::clip::Clip;
 use crate::host::ANSWER_INPUT;
 use crate::link::{LONE_AGAIN, Link};
@@ -45,6 +47,7 @@ pub struct Viewer {
     host_near: Stamp<HostClock>,
     input: Outgoing,
     clip: Clip,
+    bulk: Bulk<ViewerClock>,
     /// Since silence was noticed: when it was said last.
     silent: Option<Stamp<ViewerClock>>,
     ask_at: Option<Stamp<ViewerClock>>,
@@ -95,6 +98,7 @@ enum Carried {
     GaveUp(UpdateId),
     /// The frame of sound with this number.
     Sound(u32),
+    Chunk(ChunkTag),
     Other,
 }
 
@@ -158,6 +162,7 @@ impl Viewer {
             host_near: Stamp::ZERO,
             input: Outgoing::new(),
             clip: Clip::default(),
+            bulk: Bulk::default(),
             silent: None,
             ask_at: None,
             reconnect_at: None,
@@ -201,6 +206,7 @@ impl Viewer {
         if self.link.is_some() {
             self.forget_pastes();
         }
+        self.bulk.on_link_lost();
         let link = Link::new(now, self.begin_policy());
         self.link.insert(link).clock.hear(host_now);
         self.woke = false;
@@ -231,6 +237,7 @@ impl Viewer {
         self.reconnect_at = Some(now);
         self.forget_pastes();
         self.set_sound();
+        self.bulk.on_link_lost();
     }
 
     fn forget_pastes(&mut self) {
@@ -515,6 +522,11 @@ impl Viewer {
         let Some(link) = &mut self.link else { return Ok(()) };
         let settled = link.on_feedback(at, f)?;
         self.woke = false;
+        for carried in &settled.arrived {
+            if let Carried::Chunk(tag) = carried {
+                self.bulk.on_settled(*tag, true);
+            }
+        }
         settled.lost.iter().for_each(|c| self.on_lost(*c));
         let ignored = self.assembler.ignored();
         self.told |= settled.arrived.iter().any(|c| matches!(c, Carried::GaveUp(id) if *id == ignored));
@@ -538,6 +550,8 @@ impl Viewer {
                 let wish = self.clip.on_control(m)?;
                 self.out.extend(wish.map(ViewerOutput::Clip));
             }
+            Control::BulkMore { pipe, upto } => self.bulk.on_more(pipe, upto),
+            Control::File(word) => self.out.push_back(ViewerOutput::File(word)),
             _ => return Err(Fault::Unexpected),
         }
         Ok(())
@@ -548,6 +562,7 @@ impl Viewer {
         self.show_parts(alarm);
         self.send_input(alarm);
         self.watch_silence(alarm);
+        self.send_bulk(alarm);
         self.send_feedback(alarm);
     }
 
@@ -608,8 +623,11 @@ impl Viewer {
     }
 
     fn on_lost(&mut self, carried: Carried) {
-        if let Carried::Sound(number) = carried {
-            self.on_sound_lost(number);
+        match carried {
+            Carried::Sound(number) => self.on_sound_lost(number),
+            // QUIC repairs bulk.
+            Carried::Chunk(tag) => self.bulk.on_settled(tag, false),
+            _ => {}
         }
     }
 

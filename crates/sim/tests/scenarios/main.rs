@@ -3,6 +3,7 @@
 //! Every scenario prints what it measured (`-- --nocapture`); every failure prints the last of its journal and the
 //! command that plays it again.
 
+mod bulk;
 mod cache;
 mod film;
 mod first;

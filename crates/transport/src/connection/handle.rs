@@ -1,11 +1,11 @@
 //! Sending on a connection from any thread, without a hop: quinn's connection is shared, so a datagram is queued by the
 //! caller and only the network thread's wake-up lies between it and the socket.
 
-use super::{CLOSE_TEXT, CONTROL_QUEUE, Conn, LINGER, Shared, Write, lock};
-use crate::Lanes;
+use super::{BULK_QUEUE, CLOSE_TEXT, CONTROL_QUEUE, Conn, LINGER, Shared, Write, lock};
 use crate::config::STREAM_WINDOW;
 use crate::event::{ConnId, Fault, LinkStats, SendError};
 use crate::frame::{MAX_CONTROL, framed};
+use crate::{Lanes, MAX_CHUNK_BYTES};
 use bytes::Bytes;
 use quinn::VarInt;
 use std::sync::atomic::Ordering;
@@ -114,6 +114,19 @@ impl Lanes for Handle {
             return Err(SendError::Full);
         }
         conn.writes.send(Write::Message(bytes)).map_err(|_| SendError::Gone)
+    }
+
+    fn send_chunk(&self, conn: ConnId, chunk: Vec<u8>) -> Result<(), SendError> {
+        let conn = self.usable(conn)?;
+        if chunk.len() > MAX_CHUNK_BYTES {
+            return Err(SendError::TooLarge { max: MAX_CHUNK_BYTES });
+        }
+        let len = chunk.len();
+        if conn.bulk_queued.fetch_add(len, Ordering::Relaxed).saturating_add(len) > BULK_QUEUE {
+            conn.bulk_queued.fetch_sub(len, Ordering::Relaxed);
+            return Err(SendError::Full);
+        }
+        conn.chunks.send(chunk).map_err(|_| SendError::Gone)
     }
 
     fn close(&self, conn: ConnId, code: u32, text: &str) {

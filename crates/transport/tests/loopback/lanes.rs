@@ -93,6 +93,35 @@ fn a_close_carries_its_code_text_and_what_was_queued() {
     assert!(host.connections().is_empty());
 }
 
+// spec: B-1, B-3
+#[test]
+fn chunks_go_both_ways_each_on_its_own_and_only_once_the_peer_is_proven() {
+    let pair = Pair::direct();
+    let (up, down) = (pair.viewer.handle(), pair.host.server.handle());
+    let longest: Vec<u8> = (0..telepane_transport::MAX_CHUNK_BYTES).map(|i| (i * 7) as u8).collect();
+    let chunk = |events: &crate::world::Events| {
+        events.wait("a chunk", |e| if let Event::Chunk { bytes, .. } = e { Some(bytes) } else { None })
+    };
+    for _ in 0..300 {
+        up.send_chunk(pair.conn, longest.clone()).unwrap();
+        assert_eq!(chunk(&pair.host.events), longest);
+    }
+    down.send_chunk(pair.host_conn, b"down".to_vec()).unwrap();
+    assert_eq!(chunk(&pair.viewer.events), b"down");
+    let too_long = vec![0; telepane_transport::MAX_CHUNK_BYTES + 1];
+    assert!(matches!(up.send_chunk(pair.conn, too_long), Err(SendError::TooLarge { .. })));
+
+    // A viewer that has proven nothing waits for leave, and nothing of it is delivered.
+    let host = Host::start(&Identity::new().leaf(), Options::default());
+    let viewer = Viewer::start(host.addr(), HostExpectation::Any);
+    let (conn, _) = viewer.events.connected();
+    let (host_conn, _) = host.events.connected();
+    viewer.handle().send_chunk(conn, b"early".to_vec()).unwrap();
+    assert!(!host.events.rest(100).iter().any(|e| matches!(e, Event::Chunk { .. })));
+    host.server.handle().authenticated(host_conn);
+    assert_eq!(chunk(&host.events), b"early");
+}
+
 // spec: L-10
 #[test]
 fn a_shutdown_tells_the_client() {

@@ -1,0 +1,75 @@
+//! Files that travel, on disk: a directory that nothing leads out of, contents that are read with their hash, and contents
+//! that come under a temporary name until they are whole and proven.
+//!
+//! Nothing here knows the network. Both shells use it: the agent for the directory it gives out, the client for the
+//! directory it downloads into. Names come from the other side and are checked before any of them reaches the system.
+
+#![deny(unsafe_code)]
+
+mod give;
+mod root;
+mod take;
+
+pub use give::Giving;
+pub use root::{Root, Stat};
+pub use take::Taking;
+
+use std::io::ErrorKind;
+use telepane_protocol::Outcome;
+use thiserror::Error;
+
+/// Why a file cannot be had or put.
+#[derive(Debug, Error)]
+pub enum FilesError {
+    /// The path is not one that may be used.
+    #[error("the path {0:?} cannot be used: it is absolute, climbs, or has an impossible name")]
+    BadName(String),
+    /// A directory where a file was meant, or the other way round; a link, a device, a pipe.
+    #[error("{0:?} is not of the right kind")]
+    WrongKind(String),
+    /// It changed while it was read.
+    #[error("{0:?} changed while it was read; try again when it rests")]
+    Changed(String),
+    /// What came is not what was sent.
+    #[error("{0:?} arrived damaged and was thrown away; try again")]
+    Corrupt(String),
+    /// Too large, or too many.
+    #[error("{0:?} is larger than allowed")]
+    TooLarge(String),
+    /// The system says no.
+    #[error("{path:?}: {why}")]
+    Io {
+        /// What.
+        path: String,
+        /// The system's word.
+        why: std::io::Error,
+    },
+}
+
+impl FilesError {
+    /// What the other side is told.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::BadName(_) => Outcome::BadName,
+            Self::WrongKind(_) => Outcome::WrongKind,
+            Self::Changed(_) => Outcome::Changed,
+            Self::Corrupt(_) => Outcome::Corrupt,
+            Self::TooLarge(_) => Outcome::TooLarge,
+            Self::Io { why, .. } => match why.kind() {
+                ErrorKind::NotFound => Outcome::Missing,
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Outcome::Denied,
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Outcome::Full,
+                ErrorKind::IsADirectory | ErrorKind::NotADirectory => Outcome::WrongKind,
+                ErrorKind::InvalidFilename => Outcome::BadName,
+                _ => Outcome::Other,
+            },
+        }
+    }
+
+    fn io(path: &str) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |why| Self::Io { path: path.to_owned(), why }
+    }
+}
+
+#[cfg(test)]
+mod tests;

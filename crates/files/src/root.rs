@@ -1,0 +1,187 @@
+//! A directory that is given out, or downloaded into, and everything below it.
+//!
+//! Where the system can (`openat2` with `RESOLVE_BENEATH`), it keeps every step below the directory itself, whatever is
+//! renamed or linked meanwhile. Elsewhere each step is opened by itself from the one before, and none may be a link. A link
+//! is never followed, not even one that stays inside: what may be reached is what can be seen.
+
+use crate::FilesError;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use telepane_protocol::path::{self, System};
+use telepane_protocol::{Entry, EntryKind};
+
+/// Entries told of one directory at most.
+// spec: X-6
+const MOST_ENTRIES: usize = 100_000;
+
+/// See the module. Cheap to clone: it is one descriptor.
+#[derive(Debug)]
+pub struct Root {
+    dir: OwnedFd,
+    /// The system lacks `openat2`, or this forbids it.
+    walks: AtomicBool,
+}
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes.
+    pub size: u64,
+    /// When it was changed last, in microseconds since 1970.
+    pub modified: u64,
+    /// It may be run as a program.
+    pub executable: bool,
+}
+
+impl Root {
+    /// The directory at `path`, which must exist.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        Ok(Self { dir: rustix::fs::openat(CWD, path, flags, Mode::empty())?, walks: AtomicBool::new(false) })
+    }
+
+    /// The same, but as where the system offers no help.
+    #[cfg(test)]
+    pub(crate) fn open_walking(path: &Path) -> io::Result<Self> {
+        let root = Self::open(path)?;
+        root.walks.store(true, Ordering::Relaxed);
+        Ok(root)
+    }
+
+    /// What is at `path`.
+    pub fn stat(&self, path: &str) -> Result<Stat, FilesError> {
+        let (dir, name) = self.parent(path)?;
+        let Some(name) = name else {
+            return Ok(Stat { kind: EntryKind::Directory, size: 0, modified: 0, executable: false });
+        };
+        let found = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(wrong(path))?;
+        Ok(stat_of(&found))
+    }
+
+    /// Opens a file for reading.
+    pub fn read(&self, path: &str) -> Result<(File, Stat), FilesError> {
+        // Without NONBLOCK a pipe would be waited for.
+        let fd = self.reach(path, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let stat = stat_of(&rustix::fs::fstat(&fd).map_err(wrong(path))?);
+        if stat.kind != EntryKind::File {
+            return Err(FilesError::WrongKind(path.to_owned()));
+        }
+        Ok((File::from(fd), stat))
+    }
+
+    /// What a directory holds, or the one file that is named, in the order of names. What has a name that may not travel is
+    /// left out.
+    pub fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError> {
+        let stat = self.stat(path)?;
+        if stat.kind != EntryKind::Directory {
+            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+            return Ok(vec![Entry { name, kind: stat.kind, size: stat.size, modified: stat.modified }]);
+        }
+        let dir = self.reach(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut entries = Vec::new();
+        for found in Dir::read_from(&dir).map_err(wrong(path))? {
+            let found = found.map_err(wrong(path))?;
+            let Ok(name) = found.file_name().to_str() else { continue };
+            if !path::is_name(name, System::Wire) || crate::take::is_temporary(name) {
+                continue;
+            }
+            let Ok(found) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let stat = stat_of(&found);
+            if entries.len() >= MOST_ENTRIES {
+                return Err(FilesError::TooLarge(path.to_owned()));
+            }
+            entries.push(Entry { name: name.to_owned(), kind: stat.kind, size: stat.size, modified: stat.modified });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Makes a directory; one that is there is fine.
+    pub fn make_dir(&self, path: &str) -> Result<(), FilesError> {
+        let (dir, Some(name)) = self.parent(path)? else { return Ok(()) };
+        match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o777)) {
+            Err(Errno::EXIST) if self.stat(path)?.kind == EntryKind::Directory => Ok(()),
+            Err(Errno::EXIST) => Err(FilesError::WrongKind(path.to_owned())),
+            other => other.map_err(wrong(path)),
+        }
+    }
+
+    /// The directory that holds what `path` names, and its name there; no name for the root itself.
+    pub(crate) fn parent<'p>(&self, path: &'p str) -> Result<(OwnedFd, Option<&'p str>), FilesError> {
+        let mut names = names(path)?;
+        let last = names.pop();
+        Ok((self.directory(path, &names)?, last))
+    }
+
+    fn reach(&self, path: &str, flags: OFlags) -> Result<OwnedFd, FilesError> {
+        let (dir, name) = self.parent(path)?;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&dir, name.unwrap_or("."), flags, Mode::empty()).map_err(wrong(path))
+    }
+
+    fn directory(&self, path: &str, names: &[&str]) -> Result<OwnedFd, FilesError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        if names.is_empty() {
+            return self.dir.try_clone().map_err(FilesError::io(path));
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if !self.walks.load(Ordering::Relaxed) {
+            let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            match rustix::fs::openat2(&self.dir, names.join("/"), flags, Mode::empty(), how) {
+                // An older system, or a filter that forbids it.
+                Err(Errno::NOSYS | Errno::PERM) => self.walks.store(true, Ordering::Relaxed),
+                // Something was renamed just then.
+                Err(Errno::AGAIN) => return self.walk(path, names, flags),
+                other => return other.map_err(wrong(path)),
+            }
+        }
+        self.walk(path, names, flags)
+    }
+
+    fn walk(&self, path: &str, names: &[&str], flags: OFlags) -> Result<OwnedFd, FilesError> {
+        let mut at = self.dir.as_fd().try_clone_to_owned().map_err(FilesError::io(path))?;
+        for name in names {
+            at = rustix::fs::openat(&at, *name, flags, Mode::empty()).map_err(wrong(path))?;
+        }
+        Ok(at)
+    }
+}
+
+/// The names of a path, if this system takes each of them.
+// spec
+fn names(path: &str) -> Result<Vec<&str>, FilesError> {
+    let names = path::names(path, System::HERE).map_err(|_| FilesError::BadName(path.to_owned()))?;
+    // What is on its way is nobody's to name.
+    if names.iter().any(|n| crate::take::is_temporary(n)) {
+        return Err(FilesError::BadName(path.to_owned()));
+    }
+    Ok(names)
+}
+
+/// A link in the way is said to be of the wrong kind.
+pub(crate) fn wrong(path: &str) -> impl FnOnce(Errno) -> FilesError + '_ {
+    move |errno| match errno {
+        Errno::LOOP | Errno::XDEV | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO => {
+            FilesError::WrongKind(path.to_owned())
+        }
+        other => FilesError::Io { path: path.to_owned(), why: other.into() },
+    }
+}
+
+pub(crate) fn stat_of(s: &rustix::fs::Stat) -> Stat {
+    let kind = match FileType::from_raw_mode(s.st_mode) {
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Directory,
+        _ => EntryKind::Other,
+    };
+    let modified = u64::try_from(s.st_mtime).unwrap_or(0).saturating_mul(1_000_000) + s.st_mtime_nsec as u64 / 1_000;
+    let size = if kind == EntryKind::File { u64::try_from(s.st_size).unwrap_or(0) } else { 0 };
+    Stat { kind, size, modified, executable: s.st_mode & 0o100 != 0 }
+}

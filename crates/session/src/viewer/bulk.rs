@@ -1,0 +1,83 @@
+//! The viewer's side of bulk: pipes, chunks and messages about files.
+
+use super::{Carried, Viewer};
+use crate::output::{Alarm, Incoming, ViewerOutput};
+use telepane_model::{Note, Stamp, ViewerClock};
+use telepane_protocol::{Chunk, Control, Fault, FileWord};
+
+impl Viewer {
+    /// A chunk came on the bulk lane.
+    pub fn on_chunk(&mut self, incoming: &Incoming<ViewerClock>) {
+        self.now = self.now.max(incoming.arrived);
+        if let Err(fault) = self.read_chunk(&incoming.bytes, incoming.arrived) {
+            self.out.push_back(ViewerOutput::Note(Note::Rejected { fault: fault.name() }));
+        }
+    }
+
+    // spec: B-7
+    fn read_chunk(&mut self, bytes: &[u8], at: Stamp<ViewerClock>) -> Result<(), Fault> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let (low, chunk) = Chunk::decode(bytes)?;
+        let fresh = link.arrivals.on_datagram(low, at, crate::arrivals::Answer::Within(crate::arrivals::DELAY));
+        link.on_heard(at);
+        if fresh.is_none() {
+            return Ok(());
+        }
+        self.bulk.on_chunk(chunk)
+    }
+
+    /// Says something about files.
+    pub fn on_file_word(&mut self, now: Stamp<ViewerClock>, word: FileWord) {
+        self.advance(now);
+        self.send_control(Control::File(word));
+    }
+
+    /// Data may come in this pipe; before the message that asks the host.
+    pub fn on_bulk_expected(&mut self, now: Stamp<ViewerClock>, pipe: u32) {
+        self.advance(now);
+        self.bulk.expect(pipe);
+    }
+
+    /// The host has opened this pipe.
+    pub fn on_bulk_offered(&mut self, now: Stamp<ViewerClock>, pipe: u32) {
+        self.advance(now);
+        self.bulk.offer(pipe);
+    }
+
+    /// The answer to [`crate::BulkWish::Fill`].
+    pub fn on_bulk_data(&mut self, now: Stamp<ViewerClock>, pipe: u32, bytes: Vec<u8>, last: bool) {
+        self.advance(now);
+        self.bulk.on_data(pipe, bytes, last);
+    }
+
+    /// So many bytes of [`crate::BulkWish::Data`] were put away.
+    pub fn on_bulk_used(&mut self, now: Stamp<ViewerClock>, pipe: u32, bytes: u64) {
+        self.advance(now);
+        self.bulk.on_used(pipe, bytes);
+    }
+
+    /// Nothing more goes or comes in this pipe.
+    pub fn on_bulk_dropped(&mut self, now: Stamp<ViewerClock>, pipe: u32) {
+        self.advance(now);
+        self.bulk.drop_pipe(pipe);
+    }
+
+    /// How far the host has this pipe for certain, while it is open.
+    pub fn bulk_acknowledged(&self, pipe: u32) -> Option<u64> {
+        self.bulk.acknowledged(pipe)
+    }
+
+    pub(super) fn send_bulk(&mut self, alarm: &mut Alarm<ViewerClock>) {
+        if let Some(link) = &mut self.link {
+            let out = &mut self.out;
+            self.bulk.pump(self.now, link, false, Carried::Chunk, alarm, |b| out.push_back(ViewerOutput::Chunk(b)));
+        }
+        // Input goes at once, so nothing ever waits before bulk.
+        while let Some(word) = self.bulk.word() {
+            self.send_control(word);
+        }
+        while let Some(wish) = self.bulk.wish() {
+            self.out.push_back(ViewerOutput::Bulk(wish));
+        }
+    }
+}

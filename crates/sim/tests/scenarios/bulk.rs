@@ -1,0 +1,117 @@
+//! Files and large pastes beside the work: they take what is left, and nobody notices.
+
+use crate::kit::{busy, link, play, press};
+use telepane_model::{Size, Span};
+use telepane_sim::{Canvas, Direction, LinkModel, World, WorldOptions};
+
+const SIZE: Size<telepane_model::Surf> = Size::new(400, 300);
+
+/// Typing for `secs` seconds from `from` ms on, about eight keys a second at uneven times.
+fn typing(w: &mut World, from: u64, secs: u64) {
+    for i in 0..secs * 8 {
+        press(w, from + i * 125 + i * 37 % 61, 16 + (i % 20) as u16, 40);
+    }
+}
+
+fn p(times: &mut [Span], part: usize) -> f64 {
+    times.sort_unstable();
+    times.get((times.len() * part / 100).min(times.len() - 1)).expect("keys were shown").as_millis_f64()
+}
+
+fn quiet(seed: u64, link: LinkModel) -> World {
+    World::new(WorldOptions { journal: false, ..WorldOptions::new(seed, link, Box::new(Canvas::still(SIZE, seed))) })
+}
+
+/// DESIGN's row: 100 MB up and down while typing over 20 Mbit/s and 40 ms; the typing's p95 grows by less than 5 ms.
+// spec: B-8
+#[test]
+fn a_hundred_megabytes_each_way_are_not_felt_by_a_typist() {
+    const LOAD: u64 = 100_000_000;
+    play("bulk::a_hundred_megabytes_each_way_are_not_felt_by_a_typist", quiet(71, link(20, 40)), |w| {
+        w.run(Span::secs(1));
+        typing(w, 1_000, 10);
+        w.run_to(11_500_000);
+        let mut before = std::mem::take(&mut w.key_times);
+        w.load(Direction::Down, 2, LOAD);
+        w.load(Direction::Up, 2, LOAD);
+        let began = w.now();
+        typing(w, 11_600, 40);
+        w.run_to(51_700_000);
+        let mut beside = std::mem::take(&mut w.key_times);
+        while w.bulk.iter().any(|b| b.done.is_empty()) {
+            assert!(w.now() - began < 120_000_000, "{:?}", w.bulk.clone().map(|b| b.came));
+            w.run(Span::millis(100));
+        }
+        let loads = w.bulk.clone();
+        let took = |i: usize| loads[i].done.get(&2).map_or(0.0, |at| (at - began) as f64 / 1e6);
+        let rate = |i: usize| LOAD as f64 * 8.0 / took(i) / 1e6;
+        let queues = [Direction::Down, Direction::Up].map(|d| w.path(d).worst_queue as f64 / 1e3);
+        println!(
+            "typing p50/p95 {:.1}/{:.1} ms alone, {:.1}/{:.1} ms beside 100 MB down in {:.1} s ({:.1} Mbit/s) and up in {:.1} s ({:.1} Mbit/s); longest queue {:.1} ms down, {:.1} ms up",
+            p(&mut before, 50),
+            p(&mut before, 95),
+            p(&mut beside, 50),
+            p(&mut beside, 95),
+            took(0),
+            rate(0),
+            took(1),
+            rate(1),
+            queues[0],
+            queues[1]
+        );
+        assert!(beside.len() >= 300, "{} keys were shown", beside.len());
+        assert!(p(&mut beside, 95) < p(&mut before, 95) + 5.0);
+        assert!(rate(0) > 12.0 && rate(1) > 12.0, "what nobody wants is used");
+        assert!(w.faults.is_empty(), "{:?}", w.faults);
+    });
+}
+
+/// A film-like change takes the link; bulk falls to its twentieth and comes back when it is over.
+// spec: B-8
+#[test]
+fn bulk_yields_to_the_screen_and_comes_back() {
+    let w = World::new(WorldOptions {
+        journal: false,
+        ..WorldOptions::new(72, link(20, 40), Box::new(busy(72, (400, 300), 6_000)))
+    });
+    play("bulk::bulk_yields_to_the_screen_and_comes_back", w, |w| {
+        w.load(Direction::Down, 2, 40_000_000);
+        w.run_to(6_000_000);
+        let beside = w.bulk[0].came.get(&2).copied().unwrap_or(0);
+        let mut ages = std::mem::take(&mut w.ages);
+        w.run_to(8_000_000);
+        let alone = w.bulk[0].came.get(&2).copied().unwrap_or(0) - beside;
+        println!(
+            "6 s beside 30 changes a second: {:.2} Mbit/s of bulk, ages p50/p95 {:.1}/{:.1} ms; 2 s after: {:.2} Mbit/s",
+            beside as f64 * 8.0 / 6e6,
+            p(&mut ages, 50),
+            p(&mut ages, 95),
+            alone as f64 * 8.0 / 2e6
+        );
+        assert!(alone as f64 * 8.0 / 2e6 > 12.0);
+        assert!(w.faults.is_empty(), "{:?}", w.faults);
+    });
+}
+
+/// Loss each way: everything arrives, in order, and once.
+// spec: B-5, B-7
+#[test]
+fn losses_delay_bulk_and_lose_nothing() {
+    play("bulk::losses_delay_bulk_and_lose_nothing", quiet(73, link(20, 60).losing(3)), |w| {
+        w.load(Direction::Down, 2, 5_000_000);
+        w.load(Direction::Down, 3, 1_000_000);
+        w.load(Direction::Up, 2, 5_000_000);
+        typing(w, 500, 5);
+        w.run(Span::secs(40));
+        let done = |i: usize, pipe: u32| w.bulk[i].done.get(&pipe).map_or(f64::MAX, |at| *at as f64 / 1e6);
+        println!(
+            "3 % lost: 5 MB down in {:.1} s, 1 MB of clipboard in {:.1} s, 5 MB up in {:.1} s",
+            done(0, 2),
+            done(0, 3),
+            done(1, 2)
+        );
+        assert_eq!((w.bulk[0].came[&2], w.bulk[0].came[&3], w.bulk[1].came[&2]), (5_000_000, 1_000_000, 5_000_000));
+        assert!(done(0, 3) < done(0, 2), "the clipboard goes first");
+        assert!(w.faults.is_empty(), "{:?}", w.faults);
+    });
+}
