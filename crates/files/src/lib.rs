@@ -34,7 +34,7 @@ pub enum FilesError {
     #[error("{0:?} arrived damaged and was thrown away; try again")]
     Corrupt(String),
     /// Too large, or too many.
-    #[error("{0:?} is larger than allowed")]
+    #[error("{0:?} is larger, or holds more, than can be sent; pack it into an archive")]
     TooLarge(String),
     /// The system says no.
     #[error("{path:?}: {why}")]

@@ -15,9 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use telepane_protocol::path::{self, System};
 use telepane_protocol::{Entry, EntryKind};
 
-/// Entries told of one directory at most.
+/// Bytes that the entries told of one directory take at most: the control stream's queue holds 1 MiB, and what goes beside
+/// them must have room.
 // spec: X-6
-const MOST_ENTRIES: usize = 100_000;
+const MOST_LISTED: usize = 512 << 10;
+/// Bytes of an entry beside its name, at most: kind, size, time, the name's length.
+const ENTRY: usize = 24;
 
 /// See the module. Cheap to clone: it is one descriptor.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ impl Root {
             return Ok(vec![Entry { name, kind: stat.kind, size: stat.size, modified: stat.modified }]);
         }
         let dir = self.reach(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut entries = Vec::new();
+        let (mut entries, mut listed) = (Vec::new(), 0);
         for found in Dir::read_from(&dir).map_err(wrong(path))? {
             let found = found.map_err(wrong(path))?;
             let Ok(name) = found.file_name().to_str() else { continue };
@@ -94,7 +97,8 @@ impl Root {
             }
             let Ok(found) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             let stat = stat_of(&found);
-            if entries.len() >= MOST_ENTRIES {
+            listed += name.len() + ENTRY;
+            if listed > MOST_LISTED {
                 return Err(FilesError::TooLarge(path.to_owned()));
             }
             entries.push(Entry { name: name.to_owned(), kind: stat.kind, size: stat.size, modified: stat.modified });
@@ -181,7 +185,9 @@ pub(crate) fn stat_of(s: &rustix::fs::Stat) -> Stat {
         FileType::Directory => EntryKind::Directory,
         _ => EntryKind::Other,
     };
-    let modified = u64::try_from(s.st_mtime).unwrap_or(0).saturating_mul(1_000_000) + s.st_mtime_nsec as u64 / 1_000;
+    #[allow(clippy::unnecessary_cast, reason = "its type differs between systems")]
+    let nanos = s.st_mtime_nsec as u64;
+    let modified = u64::try_from(s.st_mtime).unwrap_or(0).saturating_mul(1_000_000) + nanos / 1_000;
     let size = if kind == EntryKind::File { u64::try_from(s.st_size).unwrap_or(0) } else { 0 };
     Stat { kind, size, modified, executable: s.st_mode & 0o100 != 0 }
 }

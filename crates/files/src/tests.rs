@@ -282,3 +282,19 @@ fn a_file_that_changes_between_list_and_read_is_found_out() {
     assert_eq!(giving.read(100).unwrap(), b"than before");
     assert_eq!(giving.sum().unwrap(), sum(b"longer than before"));
 }
+
+// spec: X-6
+#[test]
+fn a_directory_too_long_to_be_told_is_refused_whole() {
+    let place = Place::new("long");
+    let many = place.root().join("many");
+    fs::create_dir(&many).unwrap();
+    // 2,340 entries of 200 bytes and 24 are the most.
+    for n in 0..2_340 {
+        fs::write(many.join(format!("{n:0200}")), "").unwrap();
+    }
+    let [root, _] = place.roots();
+    assert_eq!(root.list("many").unwrap().len(), 2_340);
+    fs::write(many.join(format!("{:0200}", 9_999)), "").unwrap();
+    assert_eq!(root.list("many").unwrap_err().outcome(), Outcome::TooLarge);
+}

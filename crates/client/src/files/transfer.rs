@@ -32,7 +32,7 @@ pub struct Active {
 /// By kind.
 pub enum Transfer {
     /// From here.
-    Giving(Giving, u64, Option<[u8; 32]>),
+    Giving(Box<Giving>, u64, Option<[u8; 32]>),
     /// To here: before the host has said what comes, the data that came already, and whether it ended.
     Awaiting(Box<Root>, Vec<u8>, bool),
     /// To here.
@@ -66,7 +66,7 @@ impl Active {
                 let giving = Giving::open_local(from).map_err(|e| failed(&ask, e))?;
                 let Stat { size, modified, executable, .. } = giving.stat();
                 wishes.push_back(Wish::Say(FileWord::Put { id, path: to.clone(), size, modified, executable }));
-                Transfer::Giving(giving, 0, None)
+                Transfer::Giving(Box::new(giving), 0, None)
             }
             Ask::Download { from, root, to, left: (held, size, modified) } => {
                 let root = Root::open(root)

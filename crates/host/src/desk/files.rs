@@ -73,13 +73,13 @@ impl Desk {
 
     pub(super) fn on_file_word(&mut self, state: &mut State, seat: u64, word: FileWord) {
         let Some(at) = state.seats.get_mut(&seat) else { return };
-        match &self.files {
-            Some(files) => files.on_word(seat, at.may(), word),
-            None => {
-                let (id, outcome, text) = (word.id(), Outcome::Denied, NO_FILES.into());
-                at.host.on_file_word(self.clock.now(), FileWord::End { id, outcome, text });
-            }
-        }
+        let id = word.id();
+        let (outcome, text) = match &self.files {
+            Some(files) if files.on_word(seat, at.may(), word) => return,
+            Some(_) => (Outcome::TooLarge, "too many requests at a time".into()),
+            None => (Outcome::Denied, NO_FILES.into()),
+        };
+        at.host.on_file_word(self.clock.now(), FileWord::End { id, outcome, text });
     }
 
     pub(super) fn on_bulk_wish(&mut self, state: &State, seat: u64, wish: BulkWish) {

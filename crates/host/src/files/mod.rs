@@ -6,6 +6,8 @@ mod serve;
 use serve::Shelf;
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use telepane_files::Root;
 use telepane_protocol::FileWord;
@@ -15,7 +17,13 @@ use telepane_session::BulkWish;
 pub struct Files {
     jobs: Sender<Job>,
     done: Receiver<Done>,
+    /// Messages that wait for the thread. What pipes carry is bounded by their windows.
+    waiting: Arc<AtomicUsize>,
 }
+
+/// Messages that wait at most: sixteen requests of each of the sessions there can be.
+// spec: X-12
+const MOST_WAITING: usize = 256;
 
 /// What somebody may do with the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +78,16 @@ impl Files {
         let mut shelf = Shelf::new(Root::open(path)?);
         let (jobs, to_do) = channel();
         let (send, done) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = Arc::clone(&waiting);
         std::thread::Builder::new().name("telepane-files".into()).spawn(move || {
             while let Ok(job) = to_do.recv() {
                 let mut out = VecDeque::new();
                 match job {
-                    Job::Word(seat, may, word) => shelf.on_word(seat, may, word, &mut out),
+                    Job::Word(seat, may, word) => {
+                        taken.fetch_sub(1, Ordering::Relaxed);
+                        shelf.on_word(seat, may, word, &mut out);
+                    }
                     Job::Bulk(seat, may, wish) => shelf.on_bulk(seat, may, wish, &mut out),
                     Job::Gone(seat) => shelf.on_gone(seat),
                 }
@@ -87,13 +100,18 @@ impl Files {
                 }
             }
         })?;
-        Ok(Self { jobs, done })
+        Ok(Self { jobs, done, waiting })
     }
 
-    /// A seat's viewer said something.
-    pub fn on_word(&self, seat: u64, may: May, word: FileWord) {
+    /// A seat's viewer said something. False, and it is not taken, while too much waits.
+    pub fn on_word(&self, seat: u64, may: May, word: FileWord) -> bool {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
         // The thread ends only with this value.
         let _ = self.jobs.send(Job::Word(seat, may, word));
+        true
     }
 
     /// A seat's pipe wants something.

@@ -61,7 +61,7 @@ impl Shelf {
                 let same = (size, modified) == (stat.size, stat.modified) && held <= size;
                 let offset = if same { held } else { 0 };
                 giving.skip_to(offset).map_err(told)?;
-                tracing::info!(seat, path, size = stat.size, offset, "download");
+                tracing::debug!(seat, path, size = stat.size, offset, "download");
                 let (size, modified, executable) = (stat.size, stat.modified, stat.executable);
                 out.push_back(Done::Say(seat, FileWord::Info { id, offset, size, modified, executable }));
                 out.push_back(Done::Offer(seat, file_pipe(id)));
@@ -74,7 +74,7 @@ impl Shelf {
                 self.stop_others(&path, key, out);
                 let taking = Taking::begin(&self.root, &path, size, modified, executable).map_err(told)?;
                 let offset = taking.at();
-                tracing::info!(seat, path, size, offset, "upload");
+                tracing::debug!(seat, path, size, offset, "upload");
                 out.push_back(Done::Expect(seat, file_pipe(id)));
                 out.push_back(Done::Say(seat, FileWord::Take { id, offset }));
                 self.open.insert(key, Open::Taking { taking, ended: false, sum: None });
@@ -187,7 +187,7 @@ impl Shelf {
 
     fn end(&mut self, seat: u64, id: u32, outcome: Outcome, text: String, out: &mut Out) {
         if outcome != Outcome::Fine {
-            tracing::info!(seat, id, ?outcome, text, "a request for files failed");
+            tracing::debug!(seat, id, ?outcome, text, "a request for files failed");
         }
         self.open.remove(&(seat, id));
         out.push_back(Done::Drop(seat, file_pipe(id)));

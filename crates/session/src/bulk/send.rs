@@ -133,7 +133,7 @@ impl<C: Clock> Bulk<C> {
             let class = if self.probing { SendClass::Probe } else { SendClass::Bulk };
             let cost = Link::<C, P, T>::cost(chunk.bytes.len() + Chunk::HEADER);
             let bytes = link.send_chunk(now, &chunk, tag(ChunkTag { pipe, upto, cost }), class);
-            self.in_flight = self.in_flight + cost;
+            self.in_flight += cost;
             send(bytes);
             self.last = pipe;
             if over {
