@@ -117,6 +117,12 @@ impl Root {
         }
     }
 
+    /// Makes the directories above what `path` names; none of them when one of its names cannot be used.
+    pub fn make_parents(&self, path: &str) -> Result<(), FilesError> {
+        names(path)?;
+        path.match_indices('/').try_for_each(|(end, _)| self.make_dir(path.get(..end).unwrap_or(path)))
+    }
+
     /// The directory that holds what `path` names, and its name there; no name for the root itself.
     pub(crate) fn parent<'p>(&self, path: &'p str) -> Result<(OwnedFd, Option<&'p str>), FilesError> {
         let mut names = names(path)?;

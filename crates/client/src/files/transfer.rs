@@ -71,9 +71,7 @@ impl Active {
             Ask::Download { from, root, to, left: (held, size, modified) } => {
                 let root = Root::open(root)
                     .map_err(|why| failed(&ask, FilesError::Io { path: root.display().to_string(), why }))?;
-                if let Some((parent, _)) = to.rsplit_once('/') {
-                    make_dirs(&root, parent).map_err(|e| failed(&ask, e))?;
-                }
+                root.make_parents(to).map_err(|e| failed(&ask, e))?;
                 let (held, size, modified) = (*held, *size, *modified);
                 // The pipe is open before anything can come.
                 wishes.push_back(Wish::Expect(file_pipe(id)));
@@ -245,15 +243,6 @@ impl Active {
             Some(fail(self.ask.clone(), outcome, text))
         })
     }
-}
-
-/// The directories above a file that is downloaded.
-fn make_dirs(root: &Root, path: &str) -> std::result::Result<(), FilesError> {
-    let ends = path.match_indices('/').map(|(i, _)| i).chain([path.len()]);
-    for end in ends {
-        root.make_dir(path.get(..end).unwrap_or(path))?;
-    }
-    Ok(())
 }
 
 fn fail(ask: Ask, outcome: Outcome, text: String) -> Result {
