@@ -298,28 +298,6 @@ mod tests {
         assert_eq!(b.get(5, 5), Some([0, 0, 0]));
     }
 
-    /// `cargo test --release -p telepane-capture -- --ignored --nocapture absorb_speed`
-    #[test]
-    #[ignore = "prints a measurement"]
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
-    fn absorb_speed() {
-        let (size, stride) = (Size::new(1920, 1080), 1920 * 4);
-        let mut held = Held::new(size);
-        let frames = [vec![1u8; stride * 1080], vec![2u8; stride * 1080]];
-        for what in ["changed", "unchanged"] {
-            let mut best = u128::MAX;
-            for round in 0..40 {
-                let frame = &frames[if what == "changed" { round % 2 } else { 0 }];
-                let from = std::time::Instant::now();
-                held.absorb(frame, stride, size.rect(), &mut Vec::new());
-                if round > 1 {
-                    best = best.min(from.elapsed().as_micros());
-                }
-            }
-            println!("a whole {size} frame, {what}: {best} us at best");
-        }
-    }
-
     #[test]
     fn a_single_pixel_gives_a_single_pixel() {
         let mut held = Held::new(Size::new(1920, 1080));

@@ -3,6 +3,5 @@
 mod failures;
 mod lanes;
 mod links;
-mod measure;
 mod proof;
 mod world;

@@ -1,4 +1,11 @@
-//! Figures, not checks: `cargo test -p telepane-transport --test loopback -- --ignored --nocapture --test-threads=1`.
+//! What the shells around quinn cost, between two ends on the loopback interface: round trips, an idle connection (two
+//! minutes), and how soon the first datagram comes after a blackout.
+//!
+//! `cargo run --release -p telepane-transport --example measure`
+
+#[path = "../tests/loopback/world.rs"]
+#[allow(dead_code, reason = "the tests use what is not used here")]
+mod world;
 
 use crate::world::{Host, Identity, Pair, loopback, pause};
 use bytes::Bytes;
@@ -27,8 +34,6 @@ fn round_trips(name: &str, pair: &Pair, count: usize) {
     quantiles(name, times);
 }
 
-#[test]
-#[ignore = "prints figures"]
 fn round_trip_through_both_shells() {
     round_trips("direct", &Pair::direct(), 2000);
     for ms in [0, 10] {
@@ -41,8 +46,6 @@ fn round_trip_through_both_shells() {
     }
 }
 
-#[test]
-#[ignore = "prints figures"]
 fn what_an_idle_connection_costs() {
     let identity = Identity::new();
     let host = Host::start(&identity.leaf(), Options::default());
@@ -61,8 +64,6 @@ fn what_an_idle_connection_costs() {
     }
 }
 
-#[test]
-#[ignore = "prints figures"]
 fn from_the_end_of_a_blackout_to_the_first_datagram() {
     for dark_ms in [1_000, 3_000] {
         let identity = Identity::new();
@@ -96,4 +97,10 @@ fn from_the_end_of_a_blackout_to_the_first_datagram() {
         }
         println!("after {dark_ms} ms of darkness: up, down heard after {heard:?} us");
     }
+}
+
+fn main() {
+    round_trip_through_both_shells();
+    from_the_end_of_a_blackout_to_the_first_datagram();
+    what_an_idle_connection_costs();
 }
