@@ -90,11 +90,11 @@ pub struct Connect {
     #[arg(long, default_value = "fit")]
     pub scaling: Scaling,
     /// Keep to one of PCoIP's profiles: A (fast network, exact) to E (600 kbit/s, 8 frames a second).
-    #[arg(long, value_name = "A..E", value_parser = crate::policy::preset)]
+    #[arg(long, value_name = "A..E")]
     pub preset: Option<Preset>,
     /// Wish for one of limit, target, floor, min-quality, initial-quality, max-quality, max-fps, build-to-lossless, sharpness;
     /// may be given several times. Of this and what the host allows the stricter holds.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = crate::policy::pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = telepane_model::policy::pair)]
     pub policy: Vec<(String, String)>,
     /// What the configuration file's [policy] table says.
     #[arg(skip)]

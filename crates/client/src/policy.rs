@@ -4,40 +4,13 @@ use crate::cli::Connect;
 use telepane_model::policy::BadSetting;
 use telepane_model::{Knob, Preset, SessionPolicy};
 
-/// `NAME=VALUE`, as `--policy` takes it.
-///
-/// # Errors
-/// When there is no `=`.
-pub fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE, such as max-fps=24")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
-
-/// A preset's letter.
-///
-/// # Errors
-/// When there is no such preset.
-pub fn preset(text: &str) -> Result<Preset, String> {
-    Preset::named(text).ok_or_else(|| "give one of A, B, C, D and E".into())
-}
-
 /// The `[policy]` table of a configuration file.
 ///
 /// # Errors
 /// When an entry is not known or its value is impossible.
 pub fn of_table(table: &toml::Table) -> Result<SessionPolicy, BadSetting> {
-    let texts: Vec<(&str, String)> = table
-        .iter()
-        .map(|(name, value)| {
-            let text = match value {
-                toml::Value::String(text) => text.clone(),
-                toml::Value::Boolean(true) => "on".into(),
-                toml::Value::Boolean(false) => "off".into(),
-                other => other.to_string(),
-            };
-            (name.as_str(), text)
-        })
-        .collect();
+    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let texts: Vec<(&str, String)> = table.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
     SessionPolicy::NONE.after(texts.iter().map(|(name, text)| (*name, text.as_str())))
 }
 
@@ -64,6 +37,7 @@ const STEP: i64 = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use telepane_model::policy::pair;
 
     #[test]
     fn the_line_beats_the_file_and_the_key_moves_the_slider_to_its_ends() {
@@ -77,6 +51,6 @@ mod tests {
         let all = wish(&connect).expect("valid");
         assert_eq!((all.max_fps(), all.sharpness(), all.value(Knob::Limit)), (Some(9), 95, Some(600_000)));
         assert_eq!([1, -1, -20].map(|n| sharpened(all, n).sharpness()), [100, 85, 0]);
-        assert!(pair("max-fps").is_err() && preset("F").is_err() && preset("b") == Ok(Preset::B));
+        assert!(pair("max-fps").is_err() && "F".parse::<Preset>().is_err() && "b".parse() == Ok(Preset::B));
     }
 }

@@ -127,7 +127,7 @@ pub enum SessionCommand {
         /// Its number.
         id: u64,
         /// What to set; `none` takes a setting back.
-        #[arg(value_name = "NAME=VALUE", required = true, value_parser = crate::policy::pair)]
+        #[arg(value_name = "NAME=VALUE", required = true, value_parser = telepane_model::policy::pair)]
         settings: Vec<(String, String)>,
         /// Print what then holds as JSON.
         #[arg(long)]
@@ -213,11 +213,11 @@ pub struct Serve {
     #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
     pub floor: Option<BitRate>,
     /// Keep to one of PCoIP's profiles: A (fast network, exact) to E (600 kbit/s, 8 frames a second).
-    #[arg(long, value_name = "A..E", value_parser = crate::policy::preset)]
+    #[arg(long, value_name = "A..E")]
     pub preset: Option<Preset>,
     /// Set one of limit, target, floor, min-quality, initial-quality, max-quality, max-fps, build-to-lossless, sharpness;
     /// may be given several times.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = crate::policy::pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = telepane_model::policy::pair)]
     pub policy: Vec<(String, String)>,
     /// What the configuration file's [policy] table says.
     #[arg(skip)]

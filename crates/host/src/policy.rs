@@ -3,40 +3,13 @@
 use telepane_model::policy::BadSetting;
 use telepane_model::{BitRate, Knob, Preset, SessionPolicy};
 
-/// `NAME=VALUE`, as `--policy` takes it.
-///
-/// # Errors
-/// When there is no `=`.
-pub fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE, such as max-fps=24")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
-
-/// A preset's letter.
-///
-/// # Errors
-/// When there is no such preset.
-pub fn preset(text: &str) -> Result<Preset, String> {
-    Preset::named(text).ok_or_else(|| "give one of A, B, C, D and E".into())
-}
-
 /// The `[policy]` table of a configuration file.
 ///
 /// # Errors
 /// When an entry is not known or its value is impossible.
 pub fn of_table(table: &toml::Table) -> Result<SessionPolicy, BadSetting> {
-    let texts: Vec<(&str, String)> = table
-        .iter()
-        .map(|(name, value)| {
-            let text = match value {
-                toml::Value::String(text) => text.clone(),
-                toml::Value::Boolean(true) => "on".into(),
-                toml::Value::Boolean(false) => "off".into(),
-                other => other.to_string(),
-            };
-            (name.as_str(), text)
-        })
-        .collect();
+    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let texts: Vec<(&str, String)> = table.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
     SessionPolicy::NONE.after(texts.iter().map(|(name, text)| (*name, text.as_str())))
 }
 
@@ -64,6 +37,7 @@ pub fn of_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use telepane_model::policy::pair;
 
     #[test]
     fn flags_beat_pairs_beat_the_preset_and_tables_hold_numbers_and_words() {

@@ -111,6 +111,15 @@ impl Knob {
     }
 }
 
+/// A setting as people write it, `NAME=VALUE`: its name and its value, not looked at further.
+///
+/// # Errors
+/// When there is no `=`; what to write instead.
+pub fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE, such as max-fps=24")?;
+    Ok((name.trim().into(), value.trim().into()))
+}
+
 /// A setting that cannot be understood: which, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadSetting {
@@ -351,6 +360,14 @@ pub enum Preset {
     D,
     /// 600 kbit/s, 8 frames a second.
     E,
+}
+
+impl core::str::FromStr for Preset {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::named(text).ok_or("give one of A, B, C, D and E")
+    }
 }
 
 impl Preset {
