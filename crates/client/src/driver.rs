@@ -1,9 +1,11 @@
 //! What drives the viewer's mind: connections, decoder, statistics. The window and the headless loop call it; it never
 //! calls them.
 
+mod reach;
+
 use crate::clipboard::{ClipFact, ClipOrder, LocalClipboard};
-use crate::clock::{Clock, unix_secs};
-use crate::entry::{CACHE_BYTES, Entry, Offer, Step, attach};
+use crate::clock::Clock;
+use crate::entry::CACHE_BYTES;
 use crate::files::{Transfers, Wish};
 use crate::overlay;
 use crate::policy;
@@ -14,26 +16,24 @@ use crate::tiles::Tiles;
 use crate::traffic::{Counted, Traffic};
 use crate::ui::Overlay;
 use bytes::Bytes;
+use reach::Line;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use telepane_auth::{KnownHosts, load_or_create_client_key};
+use telepane_auth::KnownHosts;
 use telepane_codec::{Decoder, TileCache};
 use telepane_model::{
     CursorShape, CursorState, Epoch, InputEvent, Journey, Pixels, Region, SessionPolicy, Size, Span, Stamp, Surf,
     ViewerClock,
 };
 use telepane_protocol::control::MAX_OFFER;
-use telepane_protocol::{Capability, Control, FileWord, Goodbye};
+use telepane_protocol::{Capability, Control, Goodbye};
 use telepane_rate::Policy;
-use telepane_session::{ClipWish, DecodeJob, Incoming, Viewer, ViewerOutput};
-use telepane_transport::{
-    Client, CloseReason, ConnFacts, ConnId, ConnectFailure, Event as NetEvent, Fault, Handle, HostExpectation, Lanes,
-    LinkStats, Options, Sink,
-};
+use telepane_session::{ClipWish, DecodeJob, Viewer, ViewerOutput};
+use telepane_transport::{Event as NetEvent, Lanes, LinkStats, Sink};
 use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
 
 /// What other threads tell the driver.
@@ -211,14 +211,6 @@ pub struct Driver {
     tiles: Option<Tiles>,
     /// The longest round trip so far.
     rtt_max: Span,
-}
-
-struct Line {
-    client: Client,
-    entry: Option<Entry>,
-    facts: Option<ConnFacts>,
-    /// The host was asked for the session: it may have moved there, whatever the line before still carries.
-    attaches: bool,
 }
 
 /// The machine's sleep is looked for this often while connected.
@@ -545,238 +537,6 @@ impl Driver {
         }
     }
 
-    fn dial(&mut self) {
-        let expect = self.key_pinned.map_or(HostExpectation::Any, |f| HostExpectation::Pinned(f.0));
-        let clock = self.clock;
-        let micros = Arc::new(move || clock.micros());
-        let client =
-            Client::connect(self.target.addresses.clone(), expect, micros, self.sink.clone(), Options::default());
-        self.candidate = Some(Line { client, entry: None, facts: None, attaches: false });
-    }
-
-    /// The old connection answers again: the one that was coming about beside it is not needed.
-    fn call_off(&mut self) {
-        if self.line.is_some()
-            && let Some(line) = self.candidate.take_if(|l| !l.attaches)
-        {
-            line.client.retire();
-        }
-    }
-
-    fn redial(&mut self) {
-        if self.candidate.is_none() {
-            tracing::info!("trying a new connection");
-            if let Some(line) = &self.line
-                && let Err(error) = line.client.rebind()
-            {
-                tracing::debug!(%error, "no new socket for the old connection");
-            }
-            self.dial();
-        }
-    }
-
-    fn on_net(&mut self, event: NetEvent) {
-        match event {
-            NetEvent::Connected { conn, facts } => self.on_connected(conn, facts),
-            NetEvent::Datagram { conn, bytes, arrived_us }
-                if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) =>
-            {
-                let arrived = Stamp::from_micros(arrived_us);
-                self.traffic.on_datagram(arrived, bytes.len());
-                self.viewer.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
-            }
-            NetEvent::Chunk { conn, bytes, arrived_us, .. }
-                if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) =>
-            {
-                self.viewer.on_chunk(&Incoming { bytes, arrived: Stamp::from_micros(arrived_us) });
-            }
-            NetEvent::Control { conn, message, .. } => self.on_control(conn, &message),
-            NetEvent::ConnectFailed { attempt, why } => self.on_connect_failed(attempt, &why),
-            NetEvent::PathChanged { conn, .. } if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) => {
-                self.viewer.on_path_changed(self.clock.now());
-            }
-            NetEvent::Closed { conn, reason } => self.on_closed(conn, &reason),
-            _ => {}
-        }
-    }
-
-    fn on_connected(&mut self, conn: ConnId, facts: ConnFacts) {
-        let Some(line) = self.candidate.as_mut().filter(|l| l.client.conn() == conn) else { return };
-        line.facts = Some(facts.clone());
-        let fingerprint = Fingerprint(facts.host_fingerprint);
-        let key = match load_or_create_client_key(&self.target.state) {
-            Ok(key) => key,
-            Err(error) => {
-                self.over(exit::NOT_TRUSTED, error.to_string());
-                return;
-            }
-        };
-        let pinned = self.key_pinned == Some(fingerprint) || (self.key_pinned.is_none() && self.target.trust_new);
-        let offer =
-            Offer { key, code: self.target.code.clone(), user: self.target.user.clone(), name: local_name(), pinned };
-        let (entry, step) = Entry::begin(&facts, offer);
-        line.entry = Some(entry);
-        self.follow(step);
-    }
-
-    fn follow(&mut self, step: Step) {
-        let Some(line) = &mut self.candidate else { return };
-        match step {
-            Step::Send(messages) => messages.iter().for_each(|m| line.say(m)),
-            Step::Code(why) => {
-                if self.line.is_some() || self.session != [0; 16] {
-                    // A session that resumes asks nothing; without its key it cannot be had back.
-                    self.over(exit::NOT_TRUSTED, "the host no longer knows this client; connect again with a code");
-                } else {
-                    self.ask_for_code(why);
-                }
-            }
-            Step::In { proven_by_code } => {
-                let fingerprint = line.entry.as_ref().map(|e| e.fingerprint);
-                if let Some(handle) = line.handle() {
-                    handle.authenticated(line.client.conn());
-                }
-                line.attaches = true;
-                match self.target.files_only {
-                    true => line.say(&Control::File(FileWord::Attach)),
-                    false => line.say(&attach(self.session, self.target.want, self.target.scale, self.viewer.held())),
-                }
-                if let Some(fingerprint) = fingerprint
-                    && (proven_by_code || self.target.trust_new)
-                {
-                    self.pin(fingerprint);
-                }
-            }
-            Step::Refused(text) => self.over(exit::NOT_TRUSTED, text),
-        }
-    }
-
-    fn ask_for_code(&mut self, why: CodeWanted) {
-        match (&self.target.ask, &self.target.code) {
-            (Ask::Nobody, Some(_)) => {
-                let text = match why {
-                    CodeWanted::Throttled => "too many wrong access codes; wait a minute and try again",
-                    _ => {
-                        "the host refused the access code; check the file, or ask the host's owner for the present code"
-                    }
-                };
-                self.over(exit::NOT_TRUSTED, text);
-            }
-            (Ask::Nobody, None) => {
-                let text =
-                    "the host asks for its access code; give it with --access-code-file FILE, or run in a terminal";
-                self.over(exit::NOT_TRUSTED, text);
-            }
-            (Ask::Terminal(ask), _) => {
-                ask(code_prompt(why, self.notice.take().as_deref()));
-                self.phase = Phase::NeedCode(why);
-            }
-            (Ask::Window, _) => self.phase = Phase::NeedCode(why),
-        }
-    }
-
-    fn pin(&mut self, fingerprint: Fingerprint) {
-        self.key_pinned = Some(fingerprint);
-        let added = KnownHosts::open(&self.target.state).map_err(anyhow::Error::from).and_then(|mut pins| {
-            let (host, port) = (self.target.host.as_str(), self.target.port);
-            if self.target.fingerprint == Some(fingerprint) && pins.pinned(host, port) != Some(fingerprint) {
-                // The person has named the host's new identity.
-                pins.forget(host, port)?;
-            }
-            Ok(pins.add(host, port, &fingerprint, unix_secs())?)
-        });
-        if let Err(error) = added {
-            tracing::warn!(%error, "the host could not be remembered; it will be asked about again");
-        }
-    }
-
-    fn on_control(&mut self, conn: ConnId, message: &[u8]) {
-        let now = self.clock.now();
-        let message = match Control::decode(message) {
-            Ok(message) => message,
-            Err(fault) => {
-                tracing::warn!(fault = fault.name(), "control message");
-                return;
-            }
-        };
-        if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) {
-            self.viewer.on_control(now, message);
-            return;
-        }
-        let Some(line) = self.candidate.as_mut().filter(|l| l.client.conn() == conn) else { return };
-        match message {
-            Control::Welcome { session, resumed, now: host_now, resizable, host, .. } => {
-                tracing::info!(host, resumed, "welcome");
-                (self.session, self.host_name, self.resizable) = (session, host, resizable);
-                let before = std::mem::replace(&mut self.line, self.candidate.take());
-                retire(before);
-                self.agree(resumed);
-                self.sound.reset();
-                self.viewer.on_attached(now, host_now);
-                self.files.on_linked();
-                self.phase = Phase::Live;
-                self.silent = None;
-                self.redraw_all = true;
-            }
-            Control::Bye { text, .. } => self.over(exit::SESSION, text),
-            message => {
-                if let Some(entry) = &mut line.entry {
-                    let step = entry.on_message(message);
-                    self.follow(step);
-                }
-            }
-        }
-    }
-
-    fn on_connect_failed(&mut self, attempt: ConnId, why: &ConnectFailure) {
-        if self.candidate.as_ref().is_none_or(|l| l.client.conn() != attempt) {
-            return;
-        }
-        retire(self.candidate.take());
-        if let ConnectFailure::HostChanged { seen } = why {
-            let seen = Fingerprint(*seen);
-            let was = self.key_pinned.map_or_else(String::new, |f| f.to_string());
-            let text = format!(
-                "the host's identity has changed, so somebody may be between you and it.\n  known: {was}\n  now:   {seen}\n\
-                 If the host was set up anew, compare with what `telepane-host fingerprint` prints there and connect with --fingerprint {seen}"
-            );
-            self.over(exit::NOT_TRUSTED, text);
-        } else if self.session == [0; 16] {
-            self.over(exit::CANNOT_CONNECT, format!("cannot connect to {}: {why}", self.target.host));
-        } else {
-            tracing::info!(%why, "no new connection yet");
-            self.viewer.on_reconnect_failed(self.clock.now());
-        }
-    }
-
-    fn on_closed(&mut self, conn: ConnId, reason: &CloseReason) {
-        let now = self.clock.now();
-        if self.candidate.as_ref().is_some_and(|l| l.client.conn() == conn) {
-            retire(self.candidate.take());
-            if self.session == [0; 16] {
-                self.over(exit::CANNOT_CONNECT, closed_by_host(reason));
-            } else {
-                self.viewer.on_reconnect_failed(now);
-            }
-        } else if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) {
-            tracing::info!(%reason, "connection lost");
-            retire(self.line.take());
-            self.viewer.on_link_lost(now);
-        }
-    }
-
-    fn on_goodbye(&mut self, reason: Goodbye, text: &str) {
-        match reason {
-            // The agent may be restarting; the session is tried again as after any loss.
-            Goodbye::Stopping => {
-                retire(self.line.take());
-                self.viewer.on_link_lost(self.clock.now());
-            }
-            Goodbye::Left => self.over(exit::FINE, text),
-            _ => self.over(exit::SESSION, format!("the session ended: {text}")),
-        }
-    }
-
     fn send_datagrams(&self, together: &mut Vec<Bytes>) {
         let datagrams = std::mem::take(together);
         let Some(line) = self.line.as_ref().filter(|_| !datagrams.is_empty()) else { return };
@@ -929,42 +689,4 @@ pub fn code_prompt(why: CodeWanted, notice: Option<&str>) -> String {
         CodeWanted::Throttled => "Too many wrong codes; wait a little. Access code",
     };
     notice.map_or_else(|| prompt.into(), |n| format!("{n}. {prompt}"))
-}
-
-impl Line {
-    fn handle(&self) -> Option<Handle> {
-        self.client.handle()
-    }
-
-    fn say(&self, message: &Control) {
-        if let Some(handle) = self.handle()
-            && let Err(error) = handle.send_control(self.client.conn(), &message.encode())
-        {
-            tracing::debug!(%error, "control message not sent");
-        }
-    }
-}
-
-/// Why there is no session, in a person's words.
-fn closed_by_host(reason: &CloseReason) -> String {
-    let fault = match reason {
-        CloseReason::PeerClosed { code, .. } => Fault::from_code(*code),
-        _ => None,
-    };
-    match fault {
-        Some(Fault::ShuttingDown) => "the agent was stopped; connect again when it runs".into(),
-        Some(Fault::UnprovenTooLong) => "the agent waited too long for an access code; connect again".into(),
-        _ => format!("the host closed the connection: {reason}; connect again"),
-    }
-}
-
-/// Waiting for a connection's end would hold up the picture of the one that takes its place.
-fn retire(line: Option<Line>) {
-    if let Some(line) = line {
-        line.client.retire();
-    }
-}
-
-fn local_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "telepane".into(), |n| n.trim().to_owned())
 }

@@ -1,5 +1,8 @@
 //! The world: a host, a viewer and a path each way, stepped from deadline to deadline.
 
+mod handles;
+mod ways;
+
 use crate::cost::{CostTable, Work};
 use crate::link::{LinkModel, Path};
 use crate::oracle::Oracle;
@@ -10,15 +13,15 @@ use crate::streams::Streams;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap, TileCache};
+use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap};
 use telepane_model::{
-    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality, Rect,
-    SessionPolicy, Size, Span, Stamp, Surf, UpdateId, Version, ViewerClock,
+    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality, Rect, Span,
+    Stamp, Surf, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_rate::Policy;
-use telepane_session::{BulkWish, DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
+use telepane_session::{DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,11 +206,6 @@ const MOST_KEPT: usize = 8;
 /// A step that does not advance time this often is a loop in a mind.
 const MOST_TURNS: u32 = 100_000;
 
-/// The byte that stands at `at` of a pipe.
-const fn place(at: u64) -> u8 {
-    (at ^ at >> 8 ^ at >> 16) as u8
-}
-
 impl World {
     /// A world in which host and viewer are connected from the start.
     pub fn new(options: WorldOptions) -> Self {
@@ -277,225 +275,6 @@ impl World {
         };
         world.attach(&[]);
         world
-    }
-
-    /// Microseconds since the world began.
-    pub const fn now(&self) -> u64 {
-        self.now
-    }
-
-    /// Everything that happened, one line each.
-    pub fn journal(&self) -> &str {
-        &self.journal
-    }
-
-    /// A direction's path, to change its model or read its counters.
-    pub const fn path(&mut self, direction: Direction) -> &mut Path {
-        match direction {
-            Direction::Down => &mut self.down,
-            Direction::Up => &mut self.up,
-        }
-    }
-
-    /// Nothing passes either way, or everything again.
-    pub fn blackout(&mut self, on: bool) {
-        self.down.model.blackout = on;
-        self.up.model.blackout = on;
-        self.mark_cut();
-        self.note("world", format_args!("blackout {on}"));
-    }
-
-    /// Packets of one direction are made to vanish, or pass again.
-    pub fn cut_way(&mut self, direction: Direction, on: bool) {
-        self.path(direction).model.blackout = on;
-        self.mark_cut();
-        self.note("world", format_args!("{direction:?} cut {on}"));
-    }
-
-    fn mark_cut(&mut self) {
-        let cut = self.asleep || self.down.model.blackout || self.up.model.blackout;
-        self.attach_passes &= !cut;
-        self.cut_since = if cut { self.cut_since.or(Some(self.now)) } else { None };
-    }
-
-    /// Another link from now on, both ways.
-    pub fn set_link(&mut self, down: LinkModel, up: LinkModel) {
-        let (d, u) = (self.down.model.blackout, self.up.model.blackout);
-        self.down.model = LinkModel { blackout: d, ..down };
-        self.up.model = LinkModel { blackout: u, ..up };
-        self.note("world", format_args!("another link"));
-    }
-
-    /// The agent is killed and started again: a new mind that knows nothing. The viewer's connection is reset.
-    pub fn restart_host(&mut self) {
-        self.note("world", format_args!("the agent is started again"));
-        self.host = Host::new(self.host_now(), self.host_options.clone());
-        self.encoder = None;
-        self.offers.clear();
-        self.to_code.clear();
-        self.coding = None;
-        self.looking = None;
-        self.controls.clear();
-        self.dead = true;
-        self.up.cut();
-        self.down.cut();
-        self.screen.tell_again();
-        self.viewer.on_link_lost(self.viewer_now());
-        (self.host_wake, self.viewer_wake) = (Some(self.now), Some(self.now));
-    }
-
-    /// The viewer loses what its slots held, as none should.
-    pub fn lose_cache(&mut self) {
-        if let Some((_, decoder)) = &mut self.decoder {
-            *decoder.cache_mut() = TileCache::default();
-        }
-    }
-
-    /// The person wants another size of the desktop.
-    pub fn ask_size(&mut self, size: Size<Surf>) {
-        self.viewer.on_resize(self.viewer_now(), size, 100);
-        self.viewer_wake = Some(self.now);
-    }
-
-    /// A control message that nobody sent reaches one side.
-    pub fn inject_control(&mut self, direction: Direction, message: Control) {
-        self.control_count += 1;
-        self.controls.insert((self.now, self.control_count), (direction, message));
-    }
-
-    /// The viewer's machine sleeps, or wakes: asleep, it does nothing, and its clock goes on.
-    pub fn sleep(&mut self, on: bool) {
-        self.asleep = on;
-        self.mark_cut();
-        self.note("world", format_args!("sleep {on}"));
-        if on {
-            self.down.cut();
-        } else {
-            self.viewer.on_woke(self.viewer_now());
-            self.viewer_wake = Some(self.now);
-        }
-    }
-
-    /// The person wants to hear the desktop, which can be heard, with ends that understand sound.
-    pub fn listen(&mut self) {
-        let host = Capabilities::default()
-            .with(Capability::Clipboard, 1)
-            .with(Capability::Sound, 1)
-            .with(Capability::ReceiveBuffer, 4 << 20);
-        self.viewer.on_capabilities(&host);
-        self.host.on_sound_rights(self.host_now(), true, true);
-        self.viewer.on_sound_wish(self.viewer_now(), true, false);
-        (self.host_wake, self.viewer_wake) = (Some(self.now), Some(self.now));
-    }
-
-    /// Applications on the host begin to play, or end.
-    pub fn play_sound(&mut self, on: bool) {
-        self.sound.set_playing(self.now, on);
-    }
-
-    /// No journal from now on: hours of it do not fit into memory.
-    pub fn forget_journal(&mut self) {
-        (self.journal_on, self.journal) = (false, String::new());
-    }
-
-    /// An input event happens at `at` microseconds.
-    pub fn input_at(&mut self, at: u64, event: InputEvent) {
-        self.key_count += 1;
-        self.keys.insert((at, self.key_count), event);
-    }
-
-    /// The host's desktop changes its size now.
-    pub fn resize(&mut self, size: Size<Surf>) {
-        self.screen.resize(size);
-        self.host_wake = Some(self.now);
-    }
-
-    /// Runs for `span`.
-    pub fn run(&mut self, span: Span) {
-        let end = self.now + span.as_micros();
-        self.run_to(end);
-    }
-
-    /// Runs to `end`, in microseconds since the world began.
-    pub fn run_to(&mut self, end: u64) {
-        let mut turns = 0;
-        while let Some(at) = self.next_at().filter(|at| *at <= end) {
-            turns = if at > self.now { 0 } else { turns + 1 };
-            assert!(turns < MOST_TURNS, "time stands still at {} us, woken for {:?}", self.now, self.why);
-            self.now = self.now.max(at);
-            self.step();
-            if self.judged {
-                self.host.verify();
-                self.viewer.verify();
-            }
-        }
-        self.now = self.now.max(end);
-    }
-
-    /// Bytes that one direction has carried: datagrams, control messages, acknowledgements and pings, with the headers
-    /// of IP, UDP and QUIC.
-    pub const fn bytes(&self, direction: Direction) -> u64 {
-        let (path, quic) = match direction {
-            Direction::Down => (&self.down, &self.quic[0]),
-            Direction::Up => (&self.up, &self.quic[1]),
-        };
-        path.offered + quic.control_bytes + quic.lone_bytes
-    }
-
-    /// Packets that one direction has carried, without control messages.
-    pub const fn packets(&self, direction: Direction) -> u64 {
-        match direction {
-            Direction::Down => self.down.packets + self.quic[0].lone_packets,
-            Direction::Up => self.up.packets + self.quic[1].lone_packets,
-        }
-    }
-
-    /// Whether the viewer holds exactly the host's newest pixels.
-    pub fn is_exact(&self) -> bool {
-        self.decoder.as_ref().is_some_and(|(_, d)| d.pixels() == &*self.screen.pixels())
-    }
-
-    /// The viewer's picture and the host's newest, once there is one at the viewer.
-    pub fn pictures(&self) -> Option<(&Pixels, Arc<Pixels>)> {
-        self.decoder.as_ref().map(|(_, d)| (d.pixels(), self.screen.pixels()))
-    }
-
-    /// The person at the viewer wishes the session to keep to this.
-    pub fn wish(&mut self, policy: SessionPolicy) {
-        self.viewer.set_wish(self.viewer_now(), policy);
-        self.viewer_wake = Some(self.now);
-    }
-
-    /// The host's owner allows this from now on.
-    pub fn allow(&mut self, policy: SessionPolicy) {
-        self.host.set_policy(self.host_now(), policy);
-        self.host_wake = Some(self.now);
-    }
-
-    /// What holds, as the host has it and as the viewer was told.
-    pub const fn policies(&self) -> (&SessionPolicy, &SessionPolicy) {
-        (self.host.policy(), self.viewer.holds())
-    }
-
-    /// What the host's controller allows now.
-    pub fn budget(&self) -> Option<telepane_model::Budget<HostClock>> {
-        self.host.budget()
-    }
-
-    /// Whether the host knows that it does.
-    pub fn is_confirmed(&self) -> bool {
-        self.host.is_exact()
-    }
-
-    /// Input events that were never delivered, as the viewer tells it.
-    pub fn dropped_input(&self) -> u32 {
-        self.viewer.dropped_input()
-    }
-
-    /// The last lines of the journal.
-    pub fn last_lines(&self, n: usize) -> String {
-        let lines: Vec<&str> = self.journal.lines().collect();
-        lines[lines.len().saturating_sub(n)..].join("\n")
     }
 
     fn host_now(&self) -> Stamp<HostClock> {
@@ -618,107 +397,6 @@ impl World {
         } else {
             self.step_viewer();
         }
-    }
-
-    /// Begins to send `bytes` bytes one way, in a pipe of this number.
-    pub fn load(&mut self, direction: Direction, pipe: u32, bytes: u64) {
-        let (h, v) = (self.host_now(), self.viewer_now());
-        self.bulk[usize::from(direction == Direction::Up)].give.insert(pipe, (bytes, 0));
-        match direction {
-            Direction::Down => {
-                self.viewer.on_bulk_expected(v, pipe);
-                self.host.on_bulk_offered(h, pipe);
-            }
-            Direction::Up => {
-                self.host.on_bulk_expected(h, pipe);
-                self.viewer.on_bulk_offered(v, pipe);
-            }
-        }
-        (self.host_wake, self.viewer_wake) = (Some(self.now), Some(self.now));
-    }
-
-    /// What the shell of the side that sends (a fill) or receives (data) does.
-    fn on_bulk(&mut self, side: Direction, wish: BulkWish) {
-        let (h, v) = (self.host_now(), self.viewer_now());
-        let host = side == Direction::Down;
-        match wish {
-            BulkWish::Fill { pipe, room } => {
-                let Some((all, given)) = self.bulk[usize::from(!host)].give.get_mut(&pipe) else { return };
-                let n = (room as u64).min(*all - *given);
-                let bytes = (*given..*given + n).map(place).collect();
-                *given += n;
-                let last = given == all;
-                match host {
-                    true => self.host.on_bulk_data(h, pipe, bytes, last),
-                    false => self.viewer.on_bulk_data(v, pipe, bytes, last),
-                }
-            }
-            BulkWish::Data { pipe, bytes, last } => {
-                let loads = &mut self.bulk[usize::from(host)];
-                let came = loads.came.entry(pipe).or_default();
-                assert!(bytes.iter().zip(*came..).all(|(b, at)| *b == place(at)), "bulk comes as it was sent");
-                *came += bytes.len() as u64;
-                if last {
-                    loads.done.insert(pipe, self.now);
-                }
-                let n = bytes.len() as u64;
-                match host {
-                    true => self.host.on_bulk_used(h, pipe, n),
-                    false => self.viewer.on_bulk_used(v, pipe, n),
-                }
-            }
-        }
-    }
-
-    fn send_chunk(&mut self, direction: Direction, chunk: Vec<u8>) {
-        if !self.dead {
-            let way = usize::from(direction == Direction::Up);
-            for packet in self.streams[way].send(chunk) {
-                self.push_stream(direction, packet);
-            }
-        }
-    }
-
-    fn push_stream(&mut self, direction: Direction, packet: Vec<u8>) {
-        let rtt = self.down.model.delay.as_micros() + self.up.model.delay.as_micros();
-        let (now, way) = (self.now, usize::from(direction == Direction::Up));
-        if !self.path(direction).push(now, packet.clone()) {
-            self.streams[way].lost(&packet, now + rtt * 9 / 8 + 1_000);
-        }
-    }
-
-    /// Packets of streams that were lost go again.
-    fn send_again(&mut self) {
-        for direction in [Direction::Down, Direction::Up] {
-            while let Some(packet) = self.streams[usize::from(direction == Direction::Up)].due(self.now) {
-                self.push_stream(direction, packet);
-            }
-        }
-    }
-
-    fn deliver_controls(&mut self) {
-        while let Some(entry) = self.controls.first_entry().filter(|e| e.key().0 <= self.now) {
-            let (direction, message) = entry.remove();
-            match direction {
-                Direction::Down => self.viewer.on_control(self.viewer_now(), message),
-                Direction::Up => self.host.on_control(self.host_now(), message),
-            }
-        }
-    }
-
-    /// A stream: in order, never lost, late by what the path's faults cost it.
-    fn send_control(&mut self, direction: Direction, message: Control) {
-        if self.dead {
-            return;
-        }
-        let path = self.path(direction);
-        let late = if path.model.blackout { 1_000_000 } else { path.model.jitter.as_micros() };
-        let at = self.now + self.path(direction).model.delay.as_micros() + late;
-        let way = usize::from(direction == Direction::Up);
-        self.control_free[way] = self.control_free[way].max(at);
-        self.control_count += 1;
-        self.quic[way].on_control(self.now, message.encode().len() as u64);
-        self.controls.insert((self.control_free[way], self.control_count), (direction, message));
     }
 
     fn step_host(&mut self) {
