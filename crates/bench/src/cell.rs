@@ -164,6 +164,24 @@ impl Cell {
         self.viewer.iter_mut().try_for_each(Process::check)
     }
 
+    /// The host's processes, the viewer's, the stimulus's.
+    pub fn processes(&self) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+        let host = self.server.processes.iter().map(Process::id).collect();
+        (host, self.viewer.iter().map(Process::id).collect(), vec![self.stimulus.id()])
+    }
+
+    /// The cell's own directory.
+    pub fn dir(&self) -> &Path {
+        &self.stage.dir
+    }
+
+    /// From here on the link's changes count.
+    pub fn begin_schedule(&self) {
+        if let Some(link) = self.net().link() {
+            link.begin();
+        }
+    }
+
     /// The network between the two ends.
     pub fn net(&self) -> &Net {
         &self.stage.net

@@ -38,7 +38,7 @@ pub fn idle(options: &Idle) -> Result<()> {
 
 fn compare(command: &str, common: &Common, works: &[Kind], amount: Amount) -> Result<()> {
     let programs = programs(common.bin_dir.as_deref())?;
-    stack::provide(&common.stack, &programs, common.install)?;
+    stack::install::provide(&common.stack, &programs, common.install)?;
     let amount = match &common.link {
         Some(link) => amount.for_link(link),
         None => amount,

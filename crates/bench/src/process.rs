@@ -147,6 +147,39 @@ pub fn threads(roots: &[u32]) -> usize {
     tree(roots).iter().filter_map(|id| std::fs::read_dir(format!("/proc/{id}/task")).ok()).map(Iterator::count).sum()
 }
 
+/// Keeps these trees, with all their threads, on one core.
+///
+/// # Errors
+/// When there is no such core.
+pub fn pin(roots: &[u32], core: usize) -> Result<()> {
+    // SAFETY: the set is plain data, for which zero is a value; the macros' bounds are the set's own.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut set);
+        set
+    };
+    for id in tree(roots) {
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+        for thread in threads.filter_map(|t| t.file_name().to_str()?.parse::<i32>().ok()) {
+            // SAFETY: reads the set, whose size is given. A thread that has ended meanwhile is no matter.
+            let done = unsafe { libc::sched_setaffinity(thread, size_of_val(&set), &raw const set) };
+            let error = std::io::Error::last_os_error();
+            if done != 0 && error.raw_os_error() != Some(libc::ESRCH) {
+                return Err(error).with_context(|| format!("cannot keep process {id} on core {core}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sends a signal to these trees.
+pub fn signal(roots: &[u32], signal: i32) {
+    for id in tree(roots) {
+        // SAFETY: a signal to a process of ours or one that ours started.
+        unsafe { libc::kill(id as i32, signal) };
+    }
+}
+
 /// These processes, their children and the members of their groups.
 fn tree(roots: &[u32]) -> BTreeSet<u32> {
     let mut found: BTreeSet<u32> = roots.iter().copied().collect();

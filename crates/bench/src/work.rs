@@ -83,7 +83,7 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
         press_one(cell, kind, &font, letter(&mut chance))?;
     }
     let drawn_before = cell.shared.word(Word::Steps);
-    begin_schedule(cell);
+    cell.begin_schedule();
     let before = cell.meters();
     let begun = clock::now();
     for _ in 0..presses {
@@ -131,7 +131,7 @@ fn switch(cell: &mut Cell, amount: Amount) -> Result<Measured> {
     let mut chance = Chance::new(SEED);
     let (mut never_exact, mut unseen) = (0_u32, 0_u32);
     let mut bytes: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
-    begin_schedule(cell);
+    cell.begin_schedule();
     let before = cell.meters();
     let begun = clock::now();
     let mut presses = 0_usize;
@@ -174,13 +174,6 @@ fn switch(cell: &mut Cell, amount: Amount) -> Result<Measured> {
     }
     let ticks = ticks(cell, begun);
     Ok(Measured { samples, figures, shown: Vec::new(), ticks, begun, difference, spent })
-}
-
-/// From here on the link's changes count.
-fn begin_schedule(cell: &Cell) {
-    if let Some(link) = cell.net().link() {
-        link.begin();
-    }
 }
 
 fn ticks(cell: &Cell, begun: u64) -> Vec<Tick> {
@@ -238,7 +231,7 @@ fn press_until(cell: &Cell, target: &Target, letter: char, step: usize, most: u6
 fn moves(cell: &mut Cell, kind: Kind, seconds: u64) -> Result<Measured> {
     cell.shared.set(Word::Run, 1);
     rest(WARM_UP_SCROLL_US)?;
-    begin_schedule(cell);
+    cell.begin_schedule();
     let before = cell.meters();
     let first = cell.shared.word(Word::Steps) as usize;
     let begun = clock::now();

@@ -527,6 +527,7 @@ impl Driver {
             map.insert("rtt_us".into(), line.map(|s| s.rtt_us).into());
             map.insert("sound".into(), self.sound.readings().json(self.viewer.figures().sound));
             map.insert("slow".into(), slow::sentence(&readings.moments).into());
+            map.insert("slow_who".into(), slow::judge(&readings.moments).name().into());
         }
         value
     }

@@ -60,6 +60,24 @@ pub enum Slow {
     Viewer,
 }
 
+impl Slow {
+    /// In one word, for scripts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Idle => "idle",
+            Self::Silent => "silent",
+            Self::Line => "line",
+            Self::Loss => "loss",
+            Self::Distance => "distance",
+            Self::Wireless => "wireless",
+            Self::Host => "host",
+            Self::Application => "application",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
 /// A part that takes no longer than this is not slow: half a frame at 60 Hz, below what anybody sees.
 pub const UNNOTICED: Span = Span::millis(8);
 /// An application may take a frame at 30 Hz to draw before it is called slow.

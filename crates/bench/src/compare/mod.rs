@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Stacks, in the order in which they take turns. `null` runs once a work, without a network.
-    #[arg(long, value_delimiter = ',', default_value = "null,telepane,tigervnc,xrdp,freerdp-shadow")]
+    #[arg(long, value_delimiter = ',', default_value = "null,telepane,tigervnc,xrdp,freerdp-shadow,selkies")]
     pub stack: Vec<Name>,
     /// Works.
     #[arg(long, value_delimiter = ',', default_value = "key,typing,scroll,drag,switch,film")]
@@ -94,7 +94,7 @@ pub fn run(options: &Options) -> Result<()> {
         State::load(&path)?
     } else {
         let programs = glass::programs(options.bin_dir.as_deref())?;
-        stack::provide(&options.stack, &programs, options.install)?;
+        stack::install::provide(&options.stack, &programs, options.install)?;
         let mut state = State::open(&path, options, &programs)?;
         measure(&mut state, options, &programs)?;
         state
@@ -216,7 +216,8 @@ impl State {
     fn open(path: &Path, options: &Options, programs: &Path) -> Result<Self> {
         let plan = plan(options);
         if path.is_file() {
-            let state = Self::load(path)?;
+            let mut state = Self::load(path)?;
+            state.join(options, programs);
             ensure!(
                 state.value["plan"] == plan,
                 "{} was measured by another plan; give --name for a new file, or delete it\n there: {}\n now: {plan}",
@@ -225,10 +226,7 @@ impl State {
             );
             return Ok(state);
         }
-        let described = options.stack.iter().map(|s| {
-            let s = s.stack();
-            json!({ "stack": s.name(), "version": s.version(programs), "settings": s.settings() })
-        });
+        let described = options.stack.iter().map(|s| described(*s, programs));
         let value = json!({
             "version": VERSION,
             "date": clock::today(),
@@ -239,6 +237,26 @@ impl State {
             "cells": [],
         });
         Ok(Self { path: path.into(), value })
+    }
+
+    /// Stacks may join a run that has begun. They take no turns with the others, so the file says who they are.
+    fn join(&mut self, options: &Options, programs: &Path) {
+        let names = |value: &Value| value.as_array().into_iter().flatten().cloned().collect::<Vec<_>>();
+        let there = names(&self.value["plan"]["stacks"]);
+        let wanted = names(&plan(options)["stacks"]);
+        if !there.iter().all(|name| wanted.contains(name)) {
+            return;
+        }
+        for name in options.stack.iter().filter(|s| !there.contains(&s.stack().name().into())) {
+            for (list, value) in
+                [("stacks", described(*name, programs)), ("joined_later", Value::from(name.stack().name()))]
+            {
+                let mut all = names(&self.value[list]);
+                all.push(value);
+                self.value[list] = all.into();
+            }
+        }
+        self.value["plan"]["stacks"] = wanted.into();
     }
 
     fn has(&self, key: &Key, options: &Options) -> bool {
@@ -274,7 +292,12 @@ impl State {
     }
 }
 
-/// What must be the same for a run to go on.
+fn described(name: Name, programs: &Path) -> Value {
+    let stack = name.stack();
+    json!({ "stack": stack.name(), "version": stack.version(programs), "settings": stack.settings() })
+}
+
+/// What must be the same for a run to go on, but for stacks that join it.
 fn plan(options: &Options) -> Value {
     json!({
         "stacks": options.stack.iter().map(|s| s.stack().name()).collect::<Vec<_>>(),
@@ -323,8 +346,8 @@ mod tests {
     #[test]
     fn the_default_set_is_the_one_agreed_on() {
         let keys = keys(&options(&[]));
-        // Four stacks at six works over five networks, twice, and the floor.
-        assert_eq!(keys.len(), 2 * (4 * 6 * 5 + 6));
+        // Five stacks at six works over five networks, twice, and the floor.
+        assert_eq!(keys.len(), 2 * (5 * 6 * 5 + 6));
         assert!(keys.iter().all(|k| (k.name == Name::Null) == k.network.is_none()));
     }
 
@@ -348,6 +371,12 @@ mod tests {
         assert_eq!(open(&State::load(&path).unwrap()), []);
         let other = Options { rounds: 2, ..options.clone() };
         assert!(State::open(&path, &other, Path::new(".")).is_err(), "another plan");
+        let more = Options { stack: vec![Name::Telepane, Name::Xrdp], ..options.clone() };
+        let joined = State::open(&path, &more, Path::new(".")).unwrap();
+        assert_eq!(joined.value["joined_later"], json!(["xrdp"]));
+        assert!(keys(&more).iter().all(|k| joined.has(k, &more) == (k.name == Name::Telepane)));
+        let fewer = Options { stack: vec![Name::Xrdp], ..options.clone() };
+        assert!(State::open(&path, &fewer, Path::new(".")).is_err(), "a stack left");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -178,6 +178,9 @@ pub fn markdown(cells: &Cells) -> String {
     for stack in head["stacks"].as_array().into_iter().flatten() {
         let _ = writeln!(out, "- {}: {}. {}", text(&stack["stack"]), text(&stack["version"]), text(&stack["settings"]));
     }
+    for stack in head["joined_later"].as_array().into_iter().flatten() {
+        let _ = writeln!(out, "- {} was measured after the others, not in turn with them.", text(stack));
+    }
     let _ = writeln!(out);
     for n in head["networks"].as_array().into_iter().flatten() {
         let rtt = n["rtt_ms"].as_f64().map_or_else(|| "-".into(), |v| format!("{v:.1}"));

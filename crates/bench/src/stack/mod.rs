@@ -3,7 +3,9 @@
 //! person would use.
 
 pub mod freerdp_shadow;
+pub mod install;
 pub mod null;
+pub mod selkies;
 pub mod telepane;
 pub mod tigervnc;
 pub mod x11vnc;
@@ -14,8 +16,8 @@ pub mod xtigervnc;
 use crate::clock;
 use crate::display::Display;
 use crate::link::{End, Net};
-use crate::process::{Process, find};
-use anyhow::{Context, Result, bail, ensure};
+use crate::process::Process;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,10 @@ pub enum Name {
     Xtigervnc,
     /// xpra shadow and xpra attach.
     Xpra,
+    /// selkies over a WebSocket, and Chromium.
+    Selkies,
+    /// selkies over WebRTC, and Chromium.
+    SelkiesWebrtc,
 }
 
 impl Name {
@@ -54,6 +60,8 @@ impl Name {
             Self::X11vnc => &x11vnc::X11vnc,
             Self::Xtigervnc => &xtigervnc::Xtigervnc,
             Self::Xpra => &xpra::Xpra,
+            Self::Selkies => &selkies::WEBSOCKET,
+            Self::SelkiesWebrtc => &selkies::WEBRTC,
         }
     }
 }
@@ -120,6 +128,11 @@ pub trait Stack: Sync {
         &[]
     }
 
+    /// The Python programs it needs, and what pip installs for each.
+    fn needs_python(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// What was chosen and why, in one line, for the report.
     fn settings(&self) -> &'static str;
 
@@ -169,47 +182,6 @@ pub trait Stack: Sync {
         let _ = stage;
         None
     }
-}
-
-/// Checks that what the stacks need is there; with `install` asks the system's package manager for what is not.
-///
-/// # Errors
-/// With what is missing and what to do about it.
-pub fn provide(stacks: &[Name], programs: &Path, install: bool) -> Result<()> {
-    let mut missing: Vec<(&str, &str, &str)> = Vec::new();
-    for stack in stacks.iter().map(|s| s.stack()) {
-        let needs = stack.needs().iter().filter(|(program, _)| find(program).is_none());
-        missing.extend(needs.map(|(program, package)| (stack.name(), *program, *package)));
-        let lacks = |p: &&&str| crate::machine::package_version(p) == "-";
-        missing.extend(stack.needs_packages().iter().filter(lacks).map(|p| (stack.name(), *p, *p)));
-    }
-    if stacks.contains(&Name::Telepane) {
-        for program in ["telepane-host", "telepane"] {
-            let path = programs.join(program);
-            let packages = "cargo build --release -p telepane-host -p telepane-client";
-            ensure!(path.is_file(), "{} is not there; build it with `{packages}`", path.display());
-        }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let mut packages: Vec<&str> = missing.iter().map(|(_, _, package)| *package).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    if !install {
-        let list: Vec<String> =
-            missing.iter().map(|(s, program, package)| format!("{s}: {program} ({package})")).collect();
-        bail!(
-            "not installed: {}; give --install to run `apt-get install {}`, or name other stacks with --stack",
-            list.join(", "),
-            packages.join(" ")
-        );
-    }
-    let mut command = std::process::Command::new("apt-get");
-    command.args(["install", "-y", "--no-install-recommends"]).args(&packages).env("DEBIAN_FRONTEND", "noninteractive");
-    let status = command.status().context("cannot start apt-get")?;
-    ensure!(status.success(), "apt-get could not install {}", packages.join(" "));
-    provide(stacks, programs, false)
 }
 
 /// What xfreerdp leaves in shared memory when it is ended by a signal.
