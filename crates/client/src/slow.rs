@@ -11,6 +11,8 @@ use telepane_model::Span;
 pub struct Moments {
     /// Updates shown in them; with none there is nothing to judge but silence.
     pub shown: u32,
+    /// Parts of frames shown before the rest came. Frames that are replaced before they are whole leave nothing else.
+    pub parts: u32,
     /// From the capture to the plan: work waits for room on the line, or for the coder.
     pub wait: Span,
     /// Coding.
@@ -93,7 +95,11 @@ pub fn judge(m: &Moments) -> Slow {
         return Slow::Silent;
     }
     if m.shown == 0 {
-        return if m.lost_permille >= LOSS_PERMILLE { Slow::Loss } else { Slow::Idle };
+        return match m.parts {
+            0 if m.lost_permille < LOSS_PERMILLE => Slow::Idle,
+            0 => Slow::Loss,
+            _ => Slow::Line,
+        };
     }
     let over = |span: Span, unnoticed: Span| span.saturating_sub(unnoticed);
     // What waits for room waits for the line: only while the coder is slow itself is the waiting the coder's.
@@ -127,6 +133,7 @@ pub fn sentence(m: &Moments) -> String {
         Slow::Nobody => "nothing is slow now".into(),
         Slow::Idle => "nothing changes now".into(),
         Slow::Silent => format!("slow now: the host has not answered for {}", ms(m.silent.unwrap_or_default())),
+        Slow::Line if m.shown == 0 => "slow now: the line, of each picture only parts come in time".into(),
         Slow::Line => format!("slow now: the line, packets wait {} for room", ms(m.queue + m.pace + m.wait)),
         Slow::Loss => format!("slow now: the line, it loses {:.1} % of the packets", f64::from(m.lost_permille) / 10.0),
         Slow::Distance => format!("slow now: the distance alone takes {} one way", ms(m.distance)),
@@ -147,6 +154,7 @@ mod tests {
 
     const CALM: Moments = Moments {
         shown: 30,
+        parts: 0,
         wait: Span::millis(1),
         code: Span::millis(2),
         pace: Span::ZERO,
@@ -166,11 +174,12 @@ mod tests {
 
     #[test]
     fn each_has_its_day() {
-        let days: [(Moments, Slow, &str); 12] = [
+        let days: [(Moments, Slow, &str); 13] = [
             (CALM, Slow::Nobody, "nothing is slow"),
             (Moments { shown: 0, ..CALM }, Slow::Idle, "nothing changes"),
             (Moments { silent: Some(ms(900)), ..CALM }, Slow::Silent, "900 ms"),
             (Moments { queue: ms(45), ..CALM }, Slow::Line, "the line"),
+            (Moments { shown: 0, parts: 9, ..CALM }, Slow::Line, "only parts"),
             (Moments { wait: ms(60), ..CALM }, Slow::Line, "61 ms"),
             (Moments { pace: ms(20), spread: ms(20), ..CALM }, Slow::Line, "the line"),
             (Moments { lost_permille: 35, ..CALM }, Slow::Loss, "3.5 %"),

@@ -25,6 +25,8 @@ pub struct Stats {
     pub pixels: u64,
     decoding: Span,
     recent: VecDeque<Row>,
+    /// When parts of frames were shown whose rest had not come.
+    parts: VecDeque<Stamp<ViewerClock>>,
     /// The shortest way through the network in each of the last seconds, by the second.
     base: VecDeque<(u64, Span)>,
 }
@@ -62,6 +64,10 @@ impl Stats {
         self.shown += 1;
         // A part of a frame that was shown early has no story of its own.
         if j.host.sent.as_micros() == 0 {
+            if self.parts.len() == RECENT {
+                self.parts.pop_front();
+            }
+            self.parts.push_back(j.shown);
             return;
         }
         let across = |at| map.map(|m| m.to_viewer(at));
@@ -142,6 +148,7 @@ impl Stats {
         let slowest = network.get((network.len() * 95).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
         Moments {
             shown: rows().count() as u32,
+            parts: self.parts.iter().filter(|at| now.since(**at) <= MOMENTS).count() as u32,
             wait: stage(0),
             code: stage(1),
             pace: stage(2),
@@ -240,5 +247,10 @@ mod tests {
         assert_eq!((m.decode, m.show, m.spread), (Span::micros(1_500), Span::micros(500), Span::ZERO));
         assert_eq!(crate::slow::judge(&m), crate::slow::Slow::Line);
         assert_eq!(s.moments(Stamp::from_micros(20_000_000)).shown, 0);
+        // Frames of which only parts ever come are no rest.
+        let part = Journey { host: telepane_model::journey::HostJourney::default(), ..update(20_000_000, 15_000) };
+        s.on_shown(&part, None, map);
+        let m = s.moments(Stamp::from_micros(20_000_000));
+        assert_eq!((m.shown, m.parts, crate::slow::judge(&m)), (0, 1, crate::slow::Slow::Line));
     }
 }
