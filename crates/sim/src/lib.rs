@@ -3,9 +3,12 @@
 //! A [`World`] holds a host, a viewer and a link each way. Each step goes to the earliest deadline; ties are broken by
 //! a fixed order, so the same seed gives the same journal, byte for byte. An [`oracle`] that knows nothing of the minds'
 //! insides watches what the viewer shows.
+//!
+//! [`bottleneck`] is a smaller box: one link and the rate controller alone, beside the controllers of others.
 
 #![forbid(unsafe_code)]
 
+pub mod bottleneck;
 pub mod cost;
 pub mod link;
 pub mod oracle;

@@ -232,23 +232,26 @@ fn escape(text: &str) -> String {
 
 /// The panels from the top: a title and the figures drawn in it.
 const DRAWN: &[(&str, &[&str])] = &[
-    ("kbit/s: slices sent, the path's capacity as the controller takes it (pace), the coder's share", RATE),
+    (
+        "kbit/s: slices sent, the path's capacity as the controller takes it (pace), the coder's share; in a model also the true capacity",
+        RATE,
+    ),
     ("the path's queue, ms", &["queue"]),
     ("a frame's age when shown, ms", &["frame"]),
     ("an input's age when injected, ms", &["input"]),
     ("slice, bytes", &["bytes"]),
 ];
-const RATE: &[&str] = &["sent", "pace", "share", "capacity"];
+const RATE: &[&str] = &["sent", "pace", "share", "capacity", "rival"];
 /// What was sent is drawn by so many seconds.
 const BIN: f64 = 0.1;
 
 /// Kinds that come with every packet.
-const USUAL: &[&str] = &["Budget", "SliceSent", "Applied", "Injected", "Shown"];
+const USUAL: &[&str] = &["Budget", "Path", "Rival", "Sent", "SliceSent", "Applied", "Injected", "Shown"];
 
 const LEFT: f64 = 140.0;
 const WIDTH: f64 = 900.0;
 const PANEL: f64 = 120.0;
-const COLOURS: &[&str] = &["#2166ac", "#b2182b", "#4d9221"];
+const COLOURS: &[&str] = &["#2166ac", "#b2182b", "#4d9221", "#555555", "#e08214"];
 
 #[cfg(test)]
 mod tests {

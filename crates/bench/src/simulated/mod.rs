@@ -6,6 +6,7 @@
 
 pub mod again;
 pub mod baseline;
+pub mod controllers;
 pub mod costs;
 pub mod desk;
 pub mod measure;
@@ -46,6 +47,12 @@ pub struct Options {
     /// Keep each scenario's journal here, to be drawn with `cargo xtask plot`.
     #[arg(long, value_name = "DIR")]
     pub journals: Option<PathBuf>,
+    /// The rate controller beside others', over one modelled bottleneck each: a table.
+    #[arg(long, conflicts_with_all = ["check", "bless", "day"])]
+    pub controllers: bool,
+    /// Write that table here too, as Markdown.
+    #[arg(long, value_name = "FILE", requires = "controllers")]
+    pub markdown: Option<PathBuf>,
     /// The whole working day of eight hours: minutes of computing.
     #[arg(long, conflicts_with_all = ["scenario", "check"])]
     pub day: bool,
@@ -76,6 +83,9 @@ pub struct CostOptions {
 /// # Errors
 /// When a name is unknown, a file cannot be read or written, or `--check` finds a difference.
 pub fn run(options: &Options) -> Result<()> {
+    if options.controllers {
+        return controllers::run(options);
+    }
     if options.list {
         ALL.iter().for_each(|s| println!("{:<12} {}", s.name, s.about));
         return Ok(());

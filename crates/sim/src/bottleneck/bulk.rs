@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+/// See the module.
 pub struct Bulk {
     end: u64,
     window: f64,
@@ -13,12 +14,12 @@ pub struct Bulk {
     flying: BTreeMap<u64, u64>,
     smoothed: f64,
     heard: u64,
-    /// (second, bytes)
+    /// (second, bytes) of what arrived.
     pub arrived: Vec<(f64, u64)>,
 }
 
 impl Bulk {
-    pub fn new(end: u64) -> Self {
+    pub(super) fn new(end: u64) -> Self {
         Self {
             end,
             window: 10.0,
@@ -42,7 +43,7 @@ impl Bulk {
         self.epoch = now;
     }
 
-    pub fn on_ack(&mut self, now: u64, seq: u64) {
+    pub(super) fn on_ack(&mut self, now: u64, seq: u64) {
         self.heard = now;
         let Some(sent) = self.flying.remove(&seq) else { return };
         self.smoothed += 0.125 * ((now - sent) as f64 / 1e9 - self.smoothed);
@@ -68,7 +69,7 @@ impl Bulk {
     }
 
     /// Packets to send now.
-    pub fn pump(&mut self, now: u64) -> Vec<u64> {
+    pub(super) fn pump(&mut self, now: u64) -> Vec<u64> {
         if now >= self.end {
             return Vec::new();
         }

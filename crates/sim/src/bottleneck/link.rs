@@ -1,47 +1,9 @@
-//! A discrete-event model of one bottleneck in virtual time: a drop-tail FIFO with a rate trace, a propagation delay,
-//! random loss on both ways, and jitter on the way back. Over it run any number of our flows, each a controller, a pacer
-//! and an application that draws frames, and at most one bulk flow with a CUBIC window.
-//!
-//! Times are nanoseconds inside and seconds in what is told. A packet is 1,200 bytes, headers included.
+//! The events of one bottleneck: what enters it, leaves it, is dropped, arrives and is reported.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
-mod bulk;
-mod flow;
-pub mod runs;
-
-pub use bulk::Bulk;
-pub use flow::{App, Flow, Work};
-
+use super::{App, Bulk, Flow, PACKET, Path, SECOND, quantile};
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
 use telepane_model::Rng;
-
-pub const PACKET: u64 = 1_200;
-const SECOND: f64 = 1e9;
-
-/// The bottleneck and the way around it.
-#[derive(Clone, Debug)]
-pub struct Path {
-    /// (from this second, Mbit/s), in order; the first from 0.
-    pub rates: Vec<(f64, f64)>,
-    /// Round trip without queue, seconds.
-    pub rtt: f64,
-    /// Bytes the queue holds.
-    pub buffer: u64,
-    /// Packets lost per million, each way.
-    pub loss_ppm: u32,
-    /// Mean extra delay of feedback, seconds; feedback is not reordered.
-    pub reverse_jitter: f64,
-    /// From this second on the round trip is this, seconds.
-    pub detour: Option<(f64, f64)>,
-    /// A token bucket in front of the bottleneck drops what exceeds it: Mbit/s and bytes at once.
-    pub policer: Option<(f64, u64)>,
-    /// The queue is managed by CoDel (RFC 8289: 5 ms, 100 ms).
-    pub codel: bool,
-    /// A radio that aggregates: it gets a turn every so many seconds, evenly between half and one and a half of it, and
-    /// then delivers all that has left the bottleneck, at 300 Mbit/s.
-    pub turns: f64,
-}
 
 /// CoDel's state (RFC 8289 section 5).
 #[derive(Default)]
@@ -57,66 +19,19 @@ const CODEL_INTERVAL: u64 = 100_000_000;
 /// What a packet takes in the air, nanoseconds.
 const AIR: u64 = 32_000;
 
-impl Path {
-    /// A path of one rate with 100 ms of buffer.
-    pub fn steady(mbps: f64, rtt: f64) -> Self {
-        let buffer = (mbps * 1e6 / 8.0 * 0.1) as u64;
-        Self {
-            rates: vec![(0.0, mbps)],
-            rtt,
-            buffer,
-            loss_ppm: 0,
-            reverse_jitter: 0.0,
-            detour: None,
-            policer: None,
-            codel: false,
-            turns: 0.0,
-        }
-    }
-
-    /// Half the round trip without queue at `t` nanoseconds, in seconds.
-    fn way(&self, t: u64) -> f64 {
-        let rtt = self.detour.filter(|d| t as f64 >= d.0 * SECOND).map_or(self.rtt, |d| d.1);
-        rtt / 2.0
-    }
-
-    /// Mbit/s at `t` nanoseconds.
-    fn rate(&self, t: u64) -> f64 {
-        let s = t as f64 / SECOND;
-        self.rates.iter().take_while(|r| r.0 <= s).last().or(self.rates.first()).map_or(1.0, |r| r.1)
-    }
-
-    /// When `bytes` that begin to leave at `start` have left, following the trace.
-    fn leave(&self, start: u64, bytes: u64) -> u64 {
-        let mut t = start as f64;
-        let mut bits = bytes as f64 * 8.0;
-        loop {
-            let rate = self.rate(t as u64) * 1e6 / SECOND;
-            let end = self.rates.iter().map(|r| r.0 * SECOND).find(|&e| e > t + 1.0).unwrap_or(f64::INFINITY);
-            if rate > 0.0 && bits / rate <= end - t {
-                return (t + bits / rate).ceil() as u64;
-            }
-            bits -= rate * (end - t);
-            t = end;
-        }
-    }
-}
-
 /// A packet on the bottleneck.
 #[derive(Clone, Debug)]
-pub struct Packet {
+pub(super) struct Packet {
     pub flow: usize,
     pub seq: u64,
     pub bytes: u64,
-    /// The frame it belongs to; none is filler.
-    pub frame: Option<usize>,
     /// The last of its frame or train: reported at once.
     pub last: bool,
 }
 
 /// What one feedback message carries.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub(super) struct Report {
     pub flow: usize,
     /// (seq, arrival in the receiver's microseconds)
     pub arrivals: Vec<(u64, u64)>,
@@ -139,15 +54,16 @@ enum Event {
 
 /// What flows ask of the network.
 #[derive(Default)]
-pub struct Asks {
+pub(super) struct Asks {
     pub packets: Vec<Packet>,
     pub wake: Option<u64>,
     pub reports: Vec<Report>,
     pub report_due: Option<u64>,
 }
 
+/// The bottleneck and all that runs over it.
 pub struct Link {
-    pub now: u64,
+    now: u64,
     path: Path,
     events: BTreeMap<(u64, u64), Event>,
     count: u64,
@@ -158,16 +74,22 @@ pub struct Link {
     codel: Codel,
     /// The radio's present turn, and when its last packet was delivered.
     turn: (u64, u64),
+    /// Whether a bad time is under way.
+    bad: bool,
     rng: Rng,
     last_report: u64,
+    /// Our flows, in the order they were added.
     pub flows: Vec<Flow>,
+    /// The bulk flow, if there is one.
     pub bulk: Option<Bulk>,
     /// (second, milliseconds of queue), every millisecond.
     pub queues: Vec<(f64, f64)>,
+    /// Packets that the bottleneck dropped.
     pub dropped: u64,
 }
 
 impl Link {
+    /// An empty one.
     pub fn new(path: Path, seed: u64) -> Self {
         let mut link = Self {
             now: 0,
@@ -179,6 +101,7 @@ impl Link {
             tokens: (f64::MAX, 0),
             codel: Codel::default(),
             turn: (0, 0),
+            bad: false,
             rng: Rng::new(seed),
             last_report: 0,
             flows: Vec::new(),
@@ -197,7 +120,7 @@ impl Link {
         self.at(start, Event::Frame(self.flows.len() - 1));
     }
 
-    /// Adds the bulk flow.
+    /// Adds the bulk flow, from one second to another.
     pub fn add_bulk(&mut self, start: f64, end: f64) {
         self.bulk = Some(Bulk::new((end * SECOND) as u64));
         self.at((start * SECOND) as u64, Event::BulkWake);
@@ -208,6 +131,7 @@ impl Link {
         self.events.insert((t, self.count), event);
     }
 
+    /// Goes on until this second.
     pub fn run(&mut self, until: f64) {
         let until = (until * SECOND) as u64;
         while let Some(entry) = self.events.first_entry() {
@@ -278,7 +202,7 @@ impl Link {
     fn bulk_pump(&mut self) {
         let Some(b) = &mut self.bulk else { return };
         for seq in b.pump(self.now) {
-            self.enqueue(Packet { flow: usize::MAX, seq, bytes: PACKET, frame: None, last: false });
+            self.enqueue(Packet { flow: usize::MAX, seq, bytes: PACKET, last: false });
         }
     }
 
@@ -308,7 +232,7 @@ impl Link {
     fn left(&mut self) {
         let Some((p, _)) = self.queue.pop_front() else { return };
         self.queued -= p.bytes;
-        if !self.rng.chance_ppm(self.path.loss_ppm) {
+        if !self.is_lost() {
             let t = self.in_the_air(self.now) + (self.path.way(self.now) * SECOND) as u64;
             let t = self.flows.get(p.flow).map_or(t, |f| f.read_at(t));
             self.at(t, Event::Arrive(p));
@@ -320,6 +244,18 @@ impl Link {
             let t = self.path.leave(self.now, next.bytes);
             self.at(t, Event::Left);
         }
+    }
+
+    /// Whether a packet that has left is lost on its way.
+    fn is_lost(&mut self) -> bool {
+        if let Some(g) = self.path.bursts {
+            let turns = if self.bad { g.betters_ppm } else { g.worsens_ppm };
+            self.bad ^= self.rng.chance_ppm(turns);
+            if self.bad && self.rng.chance_ppm(g.loss_ppm) {
+                return true;
+            }
+        }
+        self.rng.chance_ppm(self.path.loss_ppm)
     }
 
     /// When the radio has delivered what reaches it at `t`.
@@ -396,17 +332,54 @@ impl Link {
         }
         last_above - from
     }
+
+    /// What happened, in the manner of a session's journal: `cargo xtask plot` draws it. Of flows, the first.
+    pub fn journal(&self) -> String {
+        let mut lines: Vec<(f64, String)> = Vec::new();
+        let mut line = |at: f64, text: String| lines.push((at, text));
+        for &(at, ms) in self.queues.iter().step_by(STEP) {
+            let capacity = (self.path.rate((at * SECOND) as u64) * 1e3) as u64;
+            line(at, format!("Path {{ capacity: {capacity}kbit/s, queue: {ms:.3}ms }}"));
+        }
+        if let Some(flow) = self.flows.first() {
+            let mut next = 0.0;
+            for &(at, _, pace, share) in flow.estimates.iter() {
+                if at >= next {
+                    line(at, format!("Budget {{ pace: {pace}kbit/s, share: {share}kbit/s }}"));
+                    next = at + STEP as f64 / 1e3;
+                }
+            }
+            for (bin, bytes) in by_tenths(&flow.sent_at) {
+                line(bin, format!("Sent {{ sent: {}kbit/s }}", bytes * 8 / 100));
+            }
+            for (start, done) in flow.frames.iter().filter_map(|f| Some((f.start, f.done?))) {
+                line(done, format!("Shown {{ age: {:.3}ms }}", (done - start) * 1e3));
+            }
+        }
+        let others = self.bulk.iter().map(|b| &b.arrived).chain(self.flows.iter().skip(1).map(|f| &f.arrived));
+        for other in others {
+            for (bin, bytes) in by_tenths(other) {
+                line(bin, format!("Rival {{ rival: {}kbit/s }}", bytes * 8 / 100));
+            }
+        }
+        lines.sort_by(|a, b| a.0.total_cmp(&b.0));
+        lines.iter().fold("telepane-notes 1 bottleneck\n".to_owned(), |mut text, (at, line)| {
+            let _ = writeln!(text, "{at:.6} {line}");
+            text
+        })
+    }
 }
 
-/// The value at quantile `p`, NaN of nothing.
-pub fn quantile(mut values: Vec<f64>, p: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let i = (values.len().saturating_sub(1) as f64 * p).round() as usize;
-    values.get(i).copied().unwrap_or(f64::NAN)
+/// Bytes by the tenth of a second, gaps as zeros.
+fn by_tenths(of: &[(f64, u64)]) -> impl Iterator<Item = (f64, u64)> {
+    let mut bins: BTreeMap<u64, u64> = BTreeMap::new();
+    for (at, bytes) in of {
+        *bins.entry((at * 10.0) as u64).or_default() += bytes;
+    }
+    let ends = bins.first_key_value().map(|b| *b.0).zip(bins.last_key_value().map(|b| *b.0));
+    let (first, last) = ends.map_or((1, 0), |(first, last)| (first, last + 1));
+    (first..=last).map(move |bin| (bin as f64 / 10.0, bins.get(&bin).copied().unwrap_or(0)))
 }
 
-/// Mbit/s of (second, bytes) between two seconds.
-pub fn mbps(arrived: &[(f64, u64)], from: f64, to: f64) -> f64 {
-    let bytes: u64 = arrived.iter().filter(|a| a.0 >= from && a.0 < to).map(|a| a.1).sum();
-    bytes as f64 * 8e-6 / (to - from)
-}
+/// Milliseconds between two points of a journal's curves.
+const STEP: usize = 10;

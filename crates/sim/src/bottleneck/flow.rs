@@ -1,21 +1,20 @@
-//! One of our flows: application, queue, pacer and controller on one side, the feedback writer on the other.
+//! One flow: application, queue, pacer and controller on one side, the feedback writer on the other.
 
-use super::{Asks, PACKET, Packet, Report};
+use super::link::{Asks, Packet, Report};
+use super::{Kind, PACKET, SECOND, Steer};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use telepane_model::{Arrival, Bytes, HostClock, Rng, SentPacket, Span, Stamp, ViewerClock};
-use telepane_rate::{Controller, FeedbackFacts, Pacer, Policy, SendClass, SendFacts};
-
-const SECOND: f64 = 1e9;
-/// Feedback: every eight packets or 5 ms, at once on a gap or a frame's end.
-const REPORT_EVERY: usize = 8;
-const REPORT_AFTER: u64 = 5_000_000;
+use telepane_rate::{FeedbackFacts, Pacer, Policy, SendClass, SendFacts};
 
 /// What the application does from some second on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Work {
+    /// Nothing.
     Idle,
     /// One update of 2 to 6 kB every 120 to 270 ms, each after an input event.
     Typing,
+    /// A film that wants 9.6 Mbit/s whatever the demand says, as text that scrolls does.
+    Scroll,
     /// As much as the budget and the demand allow, at the frame rate.
     Film,
     /// So many bytes at once, after an input event.
@@ -25,20 +24,28 @@ pub enum Work {
 /// An application over time.
 #[derive(Clone, Debug)]
 pub struct App {
+    /// (from this second, what), in order.
     pub work: Vec<(f64, Work)>,
-    /// Mbit/s.
+    /// Mbit/s that a film wants.
     pub demand: f64,
+    /// Frames a second.
     pub fps: u32,
     /// How much faster the receiver's clock runs, parts per million.
     pub drift_ppm: i64,
     /// The receiver's thread looks at its socket this often, seconds: arrivals bunch. Zero: at once.
     pub receive_grain: f64,
+    /// What a person allows.
     pub policy: Policy,
+    /// Who steers.
+    pub kind: Kind,
+    /// Frames are mended by parity where the controller says so.
+    pub parity: bool,
     /// Input events at these seconds, besides those that `work` implies.
     pub inputs: Vec<f64>,
 }
 
 impl App {
+    /// An application steered by the production controller, without parity.
     pub fn new(work: &[(f64, Work)]) -> Self {
         Self {
             work: work.to_vec(),
@@ -47,29 +54,53 @@ impl App {
             drift_ppm: 0,
             receive_grain: 0.0,
             policy: Policy::default(),
+            kind: Kind::Ours,
+            parity: false,
             inputs: Vec::new(),
         }
     }
 }
 
+/// A frame that was drawn.
 pub struct Frame {
-    /// Seconds.
+    /// When, in seconds.
     pub start: f64,
+    /// Its size without parity.
     pub bytes: u64,
-    left: BTreeSet<u64>,
+    /// What it was.
+    pub work: Work,
+    /// When the last packet that was needed arrived.
     pub done: Option<f64>,
+    groups: Vec<Group>,
+}
+
+/// Packets of a frame of which `need` suffice.
+struct Group {
+    need: usize,
+    /// Those that wait or are on the way.
+    out: usize,
+    came: BTreeSet<u64>,
+}
+
+impl Group {
+    fn is_whole(&self) -> bool {
+        self.came.len() >= self.need
+    }
 }
 
 #[derive(Clone)]
 struct Segment {
     frame: Option<usize>,
+    group: usize,
     part: u64,
     bytes: u64,
     last: bool,
 }
 
+/// See the module.
 pub struct Flow {
-    pub controller: Controller<HostClock, ViewerClock>,
+    /// The controller.
+    pub controller: Box<dyn Steer>,
     pacer: Pacer<HostClock>,
     app: App,
     rng: Rng,
@@ -80,7 +111,7 @@ pub struct Flow {
     filler_packet: u64,
     next: u64,
     sent: BTreeMap<u64, Segment>,
-    pub wakes: u64,
+    pub(super) wakes: u64,
     typed: f64,
     burst: usize,
     // the other side
@@ -89,25 +120,27 @@ pub struct Flow {
     missing: BTreeSet<u64>,
     expected: u64,
     newest_at: u64,
-    pub reports: u64,
+    pub(super) reports: u64,
     armed: bool,
-    // what came of it
+    /// What was drawn.
     pub frames: Vec<Frame>,
-    /// (second, bytes)
+    /// (second, bytes) of what arrived.
     pub arrived: Vec<(f64, u64)>,
+    /// (second, bytes) of what was sent.
     pub sent_at: Vec<(f64, u64)>,
-    pub filler_sent: u64,
+    /// Bytes of filler and of parity.
+    pub extra: u64,
+    /// Frames left out because too much waited.
     pub skipped: u64,
-    /// (second, milliseconds) as the controller has it.
-    pub estimates: Vec<(f64, f64)>,
-    pub lost_told: u64,
+    /// (second, milliseconds of queue, pace and share in kbit/s) as the controller has them.
+    pub estimates: Vec<(f64, f64, u64, u64)>,
 }
 
 impl Flow {
-    pub fn new(start: u64, app: App, seed: u64) -> Self {
+    pub(super) fn new(start: u64, app: App, seed: u64) -> Self {
         let now = stamp(start);
         Self {
-            controller: Controller::new(now, app.policy),
+            controller: app.kind.begin(now, app.policy),
             pacer: Pacer::new(),
             app,
             rng: Rng::new(seed),
@@ -131,25 +164,24 @@ impl Flow {
             frames: Vec::new(),
             arrived: Vec::new(),
             sent_at: Vec::new(),
-            filler_sent: 0,
+            extra: 0,
             skipped: 0,
             estimates: Vec::new(),
-            lost_told: 0,
         }
     }
 
     /// When the receiver's thread reads what is there at `now`.
-    pub fn read_at(&self, now: u64) -> u64 {
+    pub(super) fn read_at(&self, now: u64) -> u64 {
         let grain = (self.app.receive_grain * SECOND) as u64;
         if grain == 0 { now } else { now.div_ceil(grain) * grain }
     }
 
-    pub fn interval(&self) -> u64 {
+    pub(super) fn interval(&self) -> u64 {
         1_000_000_000 / u64::from(self.app.fps)
     }
 
     /// The application's clock ticks: input, then perhaps an update.
-    pub fn frame(&mut self, now: u64, asks: &mut Asks) {
+    pub(super) fn frame(&mut self, now: u64, asks: &mut Asks) {
         let t = now as f64 / SECOND;
         let at = stamp(now);
         while self.app.inputs.first().is_some_and(|&i| i <= t) {
@@ -165,13 +197,14 @@ impl Flow {
                     self.typed = t;
                     self.controller.on_active(at);
                     let bytes = 2_000 + self.rng.below(4_000);
-                    self.draw(now, bytes);
+                    self.draw(now, work, bytes);
                 }
             }
-            Work::Film => {
+            Work::Film | Work::Scroll => {
                 let budget = self.controller.budget(at);
                 let share = self.controller.frame_budget(at, self.app.fps).0 as f64;
-                let per_frame = self.app.demand * 1e6 / 8.0 / f64::from(self.app.fps);
+                let demand = if work == Work::Scroll { SCROLL } else { self.app.demand };
+                let per_frame = demand * 1e6 / 8.0 / f64::from(self.app.fps);
                 let drain = (budget.pace.as_bps() as f64 / 8.0).min(1.5 * share * f64::from(self.app.fps)).max(1e3);
                 if self.backlog as f64 / drain > 1.5 / f64::from(self.app.fps) {
                     self.skipped += 1;
@@ -179,14 +212,14 @@ impl Flow {
                     // The encoder misses its aim by about 12 %.
                     let miss = 1.0 + 0.12 * (0..12).map(|_| self.unit() - 0.5).sum::<f64>();
                     self.controller.on_limited(at, share < per_frame);
-                    self.draw(now, (share.min(per_frame) * miss.clamp(0.6, 1.5)) as u64);
+                    self.draw(now, work, (share.min(per_frame) * miss.clamp(0.6, 1.5)) as u64);
                 }
             }
             Work::Burst(bytes) => {
                 if self.burst != index {
                     self.burst = index;
                     self.controller.on_active(at);
-                    self.draw(now, bytes);
+                    self.draw(now, work, bytes);
                 }
             }
         }
@@ -197,20 +230,31 @@ impl Flow {
         self.rng.below(1 << 24) as f64 / (1u64 << 24) as f64
     }
 
-    fn draw(&mut self, now: u64, bytes: u64) {
+    fn draw(&mut self, now: u64, work: Work, bytes: u64) {
         let bytes = bytes.max(300);
         let parts = bytes.div_ceil(PACKET);
         let frame = Some(self.frames.len());
-        self.frames.push(Frame { start: now as f64 / SECOND, bytes, left: (0..parts).collect(), done: None });
-        for part in 0..parts {
-            let bytes = if part + 1 == parts { bytes - PACKET * (parts - 1) } else { PACKET };
-            self.queue.push_back(Segment { frame, part, bytes, last: part + 1 == parts });
-            self.backlog += bytes;
+        let mut groups = Vec::new();
+        for first in (0..parts).step_by(GROUP) {
+            let data = (parts - first).min(GROUP as u64);
+            let parity = if self.app.parity { u64::from(self.controller.parity(data as u8)) } else { 0 };
+            for part in first..first + data + parity {
+                let last_data = part + 1 == parts;
+                let bytes = if last_data && parity == 0 { bytes - PACKET * (parts - 1) } else { PACKET };
+                // Parity takes numbers above every frame's data.
+                let number = if part < first + data { part } else { PARITY + first + part };
+                let last = first + data == parts && part + 1 == first + data + parity;
+                self.queue.push_back(Segment { frame, group: groups.len(), part: number, bytes, last });
+                self.backlog += bytes;
+            }
+            self.extra += parity * PACKET;
+            groups.push(Group { need: data as usize, out: (data + parity) as usize, came: BTreeSet::new() });
         }
+        self.frames.push(Frame { start: now as f64 / SECOND, bytes, work, done: None, groups });
         self.controller.on_backlog(stamp(now), Bytes(self.backlog));
     }
 
-    pub fn wake(&mut self, now: u64, n: u64, asks: &mut Asks) {
+    pub(super) fn wake(&mut self, now: u64, n: u64, asks: &mut Asks) {
         if n == self.wakes {
             self.controller.on_time(stamp(now));
             self.pump(now, asks);
@@ -221,9 +265,16 @@ impl Flow {
     fn pump(&mut self, now: u64, asks: &mut Asks) {
         let at = stamp(now);
         for lost in self.controller.lost() {
-            self.lost_told += 1;
-            let Some(segment) = self.sent.remove(&lost.seq) else { continue };
-            if segment.frame.is_some_and(|f| self.frames[f].left.contains(&segment.part)) {
+            let Some(segment) = self.sent.get(&lost.seq).cloned() else { continue };
+            let Some(f) = segment.frame else { continue };
+            let group = &mut self.frames[f].groups[segment.group];
+            if group.came.contains(&segment.part) {
+                continue;
+            }
+            group.out = group.out.saturating_sub(1);
+            // What is still to come may be enough.
+            if group.came.len() + group.out < group.need {
+                group.out += 1;
                 self.backlog += segment.bytes;
                 self.again.push_back(segment);
             }
@@ -262,8 +313,8 @@ impl Flow {
                 }
                 None => {
                     self.filler = self.filler.saturating_sub(self.filler_packet);
-                    self.filler_sent += self.filler_packet;
-                    Segment { frame: None, part: 0, bytes, last: false }
+                    self.extra += self.filler_packet;
+                    Segment { frame: None, group: 0, part: 0, bytes, last: false }
                 }
             };
             self.pacer.on_sent(at, Bytes(bytes));
@@ -274,14 +325,14 @@ impl Flow {
                 SendFacts { backlog: Bytes(self.backlog), class },
             );
             self.sent_at.push((now as f64 / SECOND, bytes));
-            asks.packets.push(Packet { flow: 0, seq: self.next, bytes, frame: segment.frame, last: segment.last });
+            asks.packets.push(Packet { flow: 0, seq: self.next, bytes, last: segment.last });
             self.sent.insert(self.next, segment);
             self.next += 1;
         }
         asks.wake = wake.map(|w| (w.as_micros() * 1_000).max(now + 1_000));
     }
 
-    pub fn on_report(&mut self, now: u64, report: &Report, asks: &mut Asks) {
+    pub(super) fn on_report(&mut self, now: u64, report: &Report, asks: &mut Asks) {
         let arrivals: Vec<Arrival<ViewerClock>> =
             report.arrivals.iter().map(|&(seq, at)| Arrival { seq, at: Stamp::from_micros(at) }).collect();
         self.controller.on_feedback(&FeedbackFacts {
@@ -290,8 +341,10 @@ impl Flow {
             arrivals: &arrivals,
             missing: &report.missing,
         });
-        let queue = self.controller.budget(stamp(now)).queue;
-        self.estimates.push((now as f64 / SECOND, queue.as_millis_f64()));
+        let budget = self.controller.budget(stamp(now));
+        let kbps = |rate: telepane_model::BitRate| rate.as_bps() / 1_000;
+        let queue = budget.queue.as_millis_f64();
+        self.estimates.push((now as f64 / SECOND, queue, kbps(budget.pace), kbps(budget.share)));
         self.pump(now, asks);
     }
 
@@ -302,15 +355,18 @@ impl Flow {
         (77_000_000_000 + us + us * self.app.drift_ppm / 1_000_000) as u64
     }
 
-    pub fn arrive(&mut self, now: u64, p: &Packet, asks: &mut Asks) {
+    pub(super) fn arrive(&mut self, now: u64, p: &Packet, asks: &mut Asks) {
         let t = now as f64 / SECOND;
         self.arrived.push((t, p.bytes));
         if let Some(segment) = self.sent.get(&p.seq)
             && let Some(f) = segment.frame
         {
             let frame = &mut self.frames[f];
-            frame.left.remove(&segment.part);
-            if frame.left.is_empty() && frame.done.is_none() {
+            let group = &mut frame.groups[segment.group];
+            if group.came.insert(segment.part) {
+                group.out = group.out.saturating_sub(1);
+            }
+            if frame.done.is_none() && frame.groups.iter().all(Group::is_whole) {
                 frame.done = Some(t);
             }
         }
@@ -320,15 +376,16 @@ impl Flow {
         self.expected = self.expected.max(p.seq + 1);
         self.newest_at = now;
         self.fresh.push((p.seq, self.their_clock(now)));
-        if self.fresh.len() >= REPORT_EVERY || gap || p.last {
+        let wanted = self.controller.reporting();
+        if self.fresh.len() >= wanted.every || wanted.at_once && (gap || p.last) {
             self.send_report(now, asks);
         } else if !self.armed {
             self.armed = true;
-            asks.report_due = Some(now + REPORT_AFTER);
+            asks.report_due = Some(now + wanted.after);
         }
     }
 
-    pub fn report_due(&mut self, now: u64, n: u64, asks: &mut Asks) {
+    pub(super) fn report_due(&mut self, now: u64, n: u64, asks: &mut Asks) {
         if n == self.reports && !self.fresh.is_empty() {
             self.send_report(now, asks);
         }
@@ -362,6 +419,11 @@ impl Flow {
     }
 }
 
-pub fn stamp(ns: u64) -> Stamp<HostClock> {
+pub(super) fn stamp(ns: u64) -> Stamp<HostClock> {
     Stamp::from_micros(ns / 1_000)
 }
+
+/// Mbit/s of text that scrolls; data packets of a group at most (spec: D-12); numbers of parity.
+const SCROLL: f64 = 9.6;
+const GROUP: usize = 8;
+const PARITY: u64 = 1 << 40;
