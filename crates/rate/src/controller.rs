@@ -9,7 +9,7 @@ mod budget;
 
 use crate::compete::{Compete, Seen, Turn};
 use crate::delay::{Delay, Sample};
-use crate::facts::{FeedbackFacts, LostBy, LostPacket, Policy, Probe, SendClass, SendFacts};
+use crate::facts::{FeedbackFacts, Followed, LostBy, LostPacket, Policy, Probe, SendClass, SendFacts};
 use crate::flight::{Flight, Flown, Landed};
 use crate::loss::Loss;
 use crate::policer::{Policer, Told};
@@ -51,6 +51,8 @@ struct Silence {
 /// See the module. `S` is the clock of the side that sends the packets, `R` of the side that reports them.
 pub struct Controller<S: Clock, R: Clock> {
     policy: Policy,
+    /// Another congestion control rules, for comparison.
+    followed: Option<Followed>,
     epoch: Stamp<S>,
     peer_epoch: Option<Stamp<R>>,
     now: f64,
@@ -89,6 +91,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             capacity,
             delay: Delay::new(policy.initial_rtt.as_secs_f64().clamp(0.001, 3.0)),
             policy,
+            followed: None,
             flight: Flight::default(),
             loss: Loss::default(),
             compete: Compete::new(),
@@ -110,6 +113,12 @@ impl<S: Clock, R: Clock> Controller<S, R> {
     /// Replaces what a person allows; what was measured stays.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
+    }
+
+    /// Another congestion control rules from now on, as long as it is told: budgets are what its window lets through, as QUIC
+    /// stacks pace it, and nothing is probed. Measuring and finding losses go on. For comparison only.
+    pub fn follow(&mut self, followed: Followed) {
+        self.followed = Some(followed);
     }
 
     /// A packet left. Numbers must rise; a number at or below an earlier one is ignored.
@@ -225,7 +234,8 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         let capacity = self.capacity.rate();
         let limit = self.policy.limit.map(bytes_per_second);
         // What a token bucket lets pass at once would be taken for what it lets pass over time.
-        if self.is_silent(now) || self.compete.is_on() || self.policer.ceiling(now).is_some() {
+        if self.followed.is_some() || self.is_silent(now) || self.compete.is_on() || self.policer.ceiling(now).is_some()
+        {
             return None;
         }
         let floor = if now - self.feedback_at > 0.2 { 0.0 } else { self.delay.floor() };

@@ -77,6 +77,15 @@ impl Default for Policy {
     }
 }
 
+/// What another congestion control allows, where that rules instead: see [`Controller::follow`](crate::Controller::follow).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// Its window.
+    pub window: Bytes,
+    /// The smoothed round trip as it knows it.
+    pub rtt: Span,
+}
+
 /// The path's round trip, without the time the receiver held its report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RttFacts {

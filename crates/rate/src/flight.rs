@@ -85,6 +85,7 @@ impl Flight {
     }
 
     /// The peer reports an arrival. None: never sent, or told before.
+    // spec: T-1
     pub(crate) fn arrived(&mut self, seq: u64) -> Option<Landed> {
         if self.newest_sent.is_none_or(|n| seq > n) {
             return None;
@@ -258,6 +259,7 @@ mod tests {
         assert_eq!(lost(&mut f), [0, 1]);
     }
 
+    // spec: T-1
     #[test]
     fn unsent_numbers_and_repeats_change_nothing() {
         let mut f = flight(3);

@@ -13,7 +13,7 @@
 //! to [`Pacer::begin`]); for the packet at the head of its queues it asks [`Pacer::next_send_at`] with a fresh
 //! [`Controller::budget`], sends if that is now, and tells both ([`Controller::on_sent`], [`Pacer::on_sent`]); it sleeps
 //! until the earlier of that instant and [`Controller::next_wake`], then calls [`Controller::on_time`].
-//! `tests/link/flow.rs` is a whole session in this sense.
+//! `sim::bottleneck` has a whole flow in this sense, over modelled links.
 //!
 //! A peer can lie in its feedback. That can make its own picture slow or its own link full, up to the ceiling of
 //! [`Policy`]; it cannot make this crate panic, hang or grow.
@@ -36,7 +36,7 @@ mod trains;
 mod windowed;
 
 pub use controller::Controller;
-pub use facts::{FeedbackFacts, LostBy, LostPacket, Policy, Probe, RttFacts, SendClass, SendFacts};
+pub use facts::{FeedbackFacts, Followed, LostBy, LostPacket, Policy, Probe, RttFacts, SendClass, SendFacts};
 pub use pacer::Pacer;
 pub use scavenger::{Scavenged, Scavenger, Turn};
 

@@ -4,7 +4,7 @@
 //! is late, without any call in between (`research` sections 5.2, 5.5 and 5.8).
 
 use super::{Controller, QUEUE_AIM};
-use crate::facts::RttFacts;
+use crate::facts::{Followed, RttFacts};
 use crate::{PACKET, bytes_per_second, rate_of};
 use telepane_model::time::Clock;
 use telepane_model::{BitRate, Budget, BudgetWhy, Bytes, Span, Stamp};
@@ -19,6 +19,9 @@ const BUDGET_LIFE: Span = Span::millis(100);
 impl<S: Clock, R: Clock> Controller<S, R> {
     /// What may be sent, and how.
     pub fn budget(&self, now: Stamp<S>) -> Budget<S> {
+        if let Some(followed) = self.followed {
+            return follow(now, followed);
+        }
         let t = self.seconds(now);
         let queue = self.queue(t);
         let floor = bytes_per_second(self.policy.floor);
@@ -53,6 +56,9 @@ impl<S: Clock, R: Clock> Controller<S, R> {
     /// What one frame of a film may weigh, in bytes, at `fps` frames a second: the share, less what drains the queue
     /// beyond 8 ms within 100 ms, never under a tenth of the share.
     pub fn frame_budget(&self, now: Stamp<S>, fps: u32) -> Bytes {
+        if let Some(followed) = self.followed {
+            return Bytes(follow(now, followed).share.as_bps() / 8 / u64::from(fps.max(1)));
+        }
         let t = self.seconds(now);
         let share = self.allowed_share(t);
         let rate = if self.compete.is_on() {
@@ -199,5 +205,21 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         let (at, times) = self.silence.as_ref().map_or((0.0, 0), |s| (s.at, s.times));
         let wait = self.delay.silence() * f64::from(1u32 << times.min(5));
         Some(oldest.max(heard).max(at) + wait.min(self.delay.silence().max(2.0)))
+    }
+}
+
+/// What a QUIC stack's window lets through: paced at 1.25 windows a round trip; nine tenths of it for the encoder.
+fn follow<S: Clock>(now: Stamp<S>, Followed { window, rtt }: Followed) -> Budget<S> {
+    let rate = window.0 as f64 / rtt.as_secs_f64().max(0.001);
+    Budget {
+        at: now,
+        until: now + BUDGET_LIFE,
+        pace: rate_of(1.25 * rate),
+        share: rate_of(0.9 * rate),
+        // As quinn's pacer: 2 ms, ten packets at least.
+        burst: Bytes((0.002 * 1.25 * rate).max(10.0 * PACKET) as u64),
+        in_flight_cap: window,
+        queue: Span::ZERO,
+        why: BudgetWhy::Limit,
     }
 }
