@@ -30,6 +30,7 @@ pub fn all() -> Vec<SeedInput> {
     add("protocol_datagram", datagrams());
     add("protocol_control", controls());
     add("protocol_fec", groups());
+    add("session_feedback", lies());
     add("protocol_chunk", chunks());
     add("codec_decode", slices());
     add("codec_picture", pictures());
@@ -47,6 +48,24 @@ fn chunks() -> Vec<(&'static str, Vec<u8>)> {
         ("middle", chunk.encode(70_000)),
         ("end", Chunk { last: true, ..chunk.clone() }.encode(1)),
         ("nothing-more", Chunk { last: true, bytes: vec![], ..chunk }.encode(2)),
+    ]
+}
+
+/// Programs for `session::fuzzing::feedback`: the limit, then lies between spans of time.
+fn lies() -> Vec<(&'static str, Vec<u8>)> {
+    // Each step: 20 ms pass (operation 0), then what is given.
+    let told = |limit: u8, lie: &[u8]| {
+        let steps = std::iter::repeat_n([&[0, 19], lie].concat(), 60);
+        [vec![limit, 8], steps.flatten().collect()].concat()
+    };
+    vec![
+        ("all-at-once", told(2, &[2])),
+        ("confirms", told(1, &[6, 200])),
+        ("from-the-future", told(2, &[7, 0, 0, 9])),
+        ("gives-up", told(0, &[135, 1, 0, 3, 0, 0, 5])),
+        ("huge-ranges", told(3, &[3, 1, 0, 0, 0, 63, 255, 255, 0, 0, 9, 2, 60, 255, 255, 0, 0, 0, 40, 1, 1, 0, 0, 0])),
+        ("replayed", told(1, &[2, 4, 4, 4])),
+        ("later-epoch", told(2, &[5, 7, 0, 9])),
     ]
 }
 

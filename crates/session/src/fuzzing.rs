@@ -4,6 +4,10 @@
 //! finished jobs), so that the fuzzer gets past the first gate. After each fact the mind is drained: it must come to rest
 //! within a bounded number of wishes, and what always holds must hold.
 
+mod feedback;
+
+pub use feedback::feedback;
+
 use crate::sound::{CEILING, Playout, SoundFrame};
 use crate::{Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 use telepane_model::{
@@ -53,21 +57,24 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A coder without pixels: every tile wanted takes [`TILE_BYTES`] and becomes exact, until the room is used up.
-fn code(job: &EncodeJob, newest: Version) -> EncodedSlices {
+/// A coder without pixels: every tile wanted takes `tile_bytes`, [`TILE_BYTES`] at least, and becomes exact, until the
+/// room is used up.
+fn code(job: &EncodeJob, newest: Version, tile_bytes: usize) -> EncodedSlices {
     let grid = Grid::new(job.size);
     let mut tiles: Vec<_> = job.items.iter().flat_map(|i| grid.touching(i.rect)).collect();
     tiles.sort_unstable();
     tiles.dedup();
-    let in_slice = (job.slice_bytes.0 as usize / TILE_BYTES).max(1);
-    let in_job = (job.max_bytes.0 as usize / TILE_BYTES).max(1);
+    let in_slice = (job.slice_bytes.0 as usize / tile_bytes).max(1);
+    let in_job = (job.max_bytes.0 as usize / tile_bytes).max(1);
     let left = tiles.split_off(in_job.min(tiles.len()));
     let mut done = EncodedSlices { job: job.id, version: newest, ..EncodedSlices::default() };
     let (mut base, mut id) = (job.base, job.first);
     for some in tiles.chunks(in_slice) {
         let state = |at| TileState { at, version: newest, quality: Quality::EXACT, class: TileClass::Text };
         let place = |at: &telepane_model::TileAt| [at.col.to_le_bytes(), at.row.to_le_bytes()].concat();
-        let bytes = some.iter().flat_map(|at| [place(at), newest.0.to_le_bytes().to_vec()].concat()).collect();
+        let mut bytes: Vec<u8> =
+            some.iter().flat_map(|at| [place(at), newest.0.to_le_bytes().to_vec()].concat()).collect();
+        bytes.resize(some.len() * tile_bytes, 0);
         done.slices.push(EncodedSlice { id, base, tiles: some.iter().copied().map(state).collect(), bytes });
         (base, id) = (id, id.next());
     }
@@ -123,7 +130,7 @@ pub fn host(bytes: &[u8]) {
                 match op / 12 {
                     0 => mind.on_base_gone(now, job.id),
                     1 => mind.on_coded(now, EncodedSlices { job: job.id, ..EncodedSlices::default() }),
-                    _ => mind.on_coded(now, code(&job, Version(frame.0))),
+                    _ => mind.on_coded(now, code(&job, Version(frame.0), TILE_BYTES)),
                 }
             }
             7 => {
@@ -438,7 +445,7 @@ mod tests {
                 self.after_fact();
             }
             for job in std::mem::take(&mut self.jobs) {
-                self.host.on_coded(self.host_now(), code(&job, Version(self.frame)));
+                self.host.on_coded(self.host_now(), code(&job, Version(self.frame), TILE_BYTES));
                 self.after_fact();
             }
             for (epoch, id) in std::mem::take(&mut self.decoded) {

@@ -43,7 +43,7 @@ use telepane_model::{
 };
 use telepane_protocol::control::Held as HeldSurface;
 use telepane_protocol::{Capabilities, Capability, Control, Fault, Goodbye, SliceBody};
-use telepane_rate::Policy;
+use telepane_rate::{Followed, Policy};
 
 /// What a person can set.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,8 @@ pub struct HostOptions {
     pub film: bool,
     /// The most that sound may take.
     pub sound_limit: Option<BitRate>,
+    /// The transport's own congestion control says how much may be sent ([`Host::on_window`]), for comparison only.
+    pub follows_transport: bool,
 }
 
 /// See the module.
@@ -255,6 +257,8 @@ const ANSWERS: Span = Span::secs(1);
 const PRESSES: usize = 16;
 /// A viewer that claims to hold a later epoch than this is not believed: the numbers would run out.
 const LAST_EPOCH: u32 = u32::MAX / 2;
+/// Bytes of slices that are kept for a viewer until it confirms them, whatever it says it takes: what ours holds.
+const MOST_PENDING: u64 = 4 << 20;
 
 impl Surface {
     /// Whether the viewer's framebuffer is a state that can be coded against.
@@ -317,7 +321,9 @@ impl Host {
         let value = |c| capabilities.value(c);
         self.peer = Peer {
             in_flight: Bytes(value(Capability::ReceiveBuffer) / 2),
-            pending: value(Capability::PendingBytes),
+            // What may wait there is also kept here, until it is confirmed.
+            // spec: T-2
+            pending: value(Capability::PendingBytes).min(MOST_PENDING),
             film: value(Capability::Chroma) & 1 != 0 && value(Capability::Ops) & FILM_OP != 0,
             clipboard: value(Capability::Clipboard) & 1 != 0,
             // spec: D-13
@@ -693,6 +699,24 @@ impl Host {
         if let Some(s) = &self.surface {
             s.ledger.verify();
         }
+    }
+
+    /// The transport's own congestion control allows this; with [`HostOptions::follows_transport`].
+    pub fn on_window(&mut self, now: Stamp<HostClock>, followed: Followed) {
+        self.advance(now);
+        if let Some(link) = self.link.as_mut().filter(|_| self.options.follows_transport) {
+            link.rate.follow(followed);
+        }
+    }
+
+    /// Whether [`Host::on_window`] is to be told.
+    pub const fn follows_transport(&self) -> bool {
+        self.options.follows_transport
+    }
+
+    /// Bytes of slices that are kept for the viewer until it confirms them.
+    pub fn kept_bytes(&self) -> u64 {
+        self.surface.as_ref().map_or(0, |s| s.outbox.waiting_bytes())
     }
 
     fn advance(&mut self, now: Stamp<HostClock>) {

@@ -96,6 +96,7 @@ impl Host {
         }
     }
 
+    // spec: T-3
     fn in_flight_max(&self) -> Bytes {
         self.options.policy.in_flight_max.min(self.peer.in_flight)
     }
