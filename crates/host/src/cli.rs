@@ -14,6 +14,24 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The QUIC stack's own congestion controls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum QuicCongestion {
+    /// CUBIC, the stack's default.
+    Cubic,
+    /// BBR, which the stack calls experimental.
+    Bbr,
+}
+
+impl From<QuicCongestion> for telepane_transport::Congestion {
+    fn from(of: QuicCongestion) -> Self {
+        match of {
+            QuicCongestion::Cubic => Self::Cubic,
+            QuicCongestion::Bbr => Self::Bbr,
+        }
+    }
+}
+
 /// The agent's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -228,6 +246,9 @@ pub struct Serve {
     /// The most that the desktop's sound may take, e.g. 64k (bits per second). Default: 128k.
     #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
     pub sound_limit: Option<BitRate>,
+    /// Let the QUIC stack's own congestion control rule instead of ours, to compare them. Not for work.
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub quic_congestion: Option<QuicCongestion>,
     /// Take the access code from this file instead of printing a fresh one.
     #[arg(long, value_name = "FILE")]
     pub access_code_file: Option<PathBuf>,

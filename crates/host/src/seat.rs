@@ -9,9 +9,10 @@ use crate::notes::Notes;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use telepane_model::policy::BadSetting;
-use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Stamp, ViewerClock};
+use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Span, Stamp, ViewerClock};
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Control, FileWord, MAX_CONTROL};
+use telepane_rate::Followed;
 use telepane_session::sound::{SoundArrival, SoundCoding};
 use telepane_session::{BulkWish, ClipWish, Host, HostOptions, HostOutput};
 use telepane_transport::{ConnId, Handle, Lanes, SendError};
@@ -69,7 +70,9 @@ pub enum Wish {
 /// Datagrams that are handed to the transport at once: a slice is at most eight, and feedback rides along.
 const MOST_TOGETHER: usize = 9;
 /// The QUIC window is refreshed this often while something flows; the transport falls back after a second without.
-const WINDOW_EVERY: telepane_model::Span = telepane_model::Span::millis(200);
+const WINDOW_EVERY: Span = Span::millis(200);
+/// A window that is followed is asked for this often: several times a round trip.
+const FOLLOW_EVERY: Span = Span::millis(4);
 
 impl Seat {
     /// A seat nobody has taken yet.
@@ -345,12 +348,27 @@ impl Seat {
     }
 
     fn tell_window(&mut self, now: Stamp<HostClock>, net: &Handle) {
+        if self.host.follows_transport() {
+            self.follow_window(now, net);
+            return;
+        }
         if let (Some(conn), Some(budget)) = (self.conn, self.host.budget())
             && now.since(self.window_told) >= WINDOW_EVERY
         {
             self.window_told = now;
             // Twice what the pacer lets out, and room for control messages: QUIC's window never binds.
             net.set_window(conn, budget.in_flight_cap.0 * 2 + 64 * 1024);
+        }
+    }
+
+    /// The other way round: the QUIC stack's window is what the mind may send.
+    fn follow_window(&mut self, now: Stamp<HostClock>, net: &Handle) {
+        if now.since(self.window_told) >= FOLLOW_EVERY
+            && let Some(stats) = self.conn.and_then(|conn| net.stats(conn))
+        {
+            self.window_told = now;
+            let followed = Followed { window: telepane_model::Bytes(stats.cwnd), rtt: Span::micros(stats.rtt_us) };
+            self.host.on_window(now, followed);
         }
     }
 }

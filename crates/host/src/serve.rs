@@ -28,7 +28,7 @@ use telepane_auth::{HostIdentity, Paths, TlsCredentials};
 use telepane_model::{BitRate, Bytes};
 use telepane_rate::Policy;
 use telepane_session::HostOptions;
-use telepane_transport::{Event as NetEvent, Listen, Options, Server, ServerCredentials, Sink};
+use telepane_transport::{Congestion, Event as NetEvent, Listen, Options, Server, ServerCredentials, Sink};
 
 /// UDP port (DESIGN §3.1).
 pub const PORT: u16 = 8443;
@@ -87,7 +87,8 @@ pub fn run(serve: Serve) -> Result<()> {
     });
     let tls = identity.mint_leaf(unix_secs(), LEAF_LIFETIME)?;
     let listen = serve.listen.map_or(Listen::DualStack(PORT), Listen::Exact);
-    let options = Options { reset_secret: Some(identity.reset_secret()), ..Options::default() };
+    let congestion = serve.quic_congestion.map_or(Congestion::Session, Into::into);
+    let options = Options { reset_secret: Some(identity.reset_secret()), congestion, ..Options::default() };
     let server = Arc::new(Server::bind(listen, &credentials(&tls), Arc::new(move || clock.micros()), sink, options)?);
 
     let files = serve.files.as_deref().map(|dir| give_out(dir, &poller)).transpose()?;
@@ -131,7 +132,13 @@ pub fn run(serve: Serve) -> Result<()> {
         files,
         notes,
         shared: serve.shared,
-        options: HostOptions { policy, session, film: true, sound_limit: serve.sound_limit },
+        options: HostOptions {
+            policy,
+            session,
+            film: true,
+            sound_limit: serve.sound_limit,
+            follows_transport: congestion != Congestion::Session,
+        },
         sound,
         stop,
         host_name: host_name(),

@@ -3,6 +3,7 @@
 use crate::ClockFn;
 use crate::frame::MAX_CONTROL;
 use crate::window::{SafetyNetFactory, Window};
+use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use quinn_proto::{HashedConnectionIdGenerator, RandomConnectionIdGenerator};
 use std::sync::Arc;
@@ -40,6 +41,28 @@ impl Default for Limits {
     }
 }
 
+/// Who says how much may be on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Congestion {
+    /// The session, with [`Window`] as the net under it.
+    #[default]
+    Session,
+    /// The QUIC stack's CUBIC, for comparison only.
+    Cubic,
+    /// The QUIC stack's BBR, for comparison only.
+    Bbr,
+}
+
+impl Congestion {
+    fn factory(self, window: &Arc<Window>) -> Arc<dyn ControllerFactory + Send + Sync> {
+        match self {
+            Self::Session => Arc::new(SafetyNetFactory(window.clone())),
+            Self::Cubic => Arc::new(CubicConfig::default()),
+            Self::Bbr => Arc::new(BbrConfig::default()),
+        }
+    }
+}
+
 /// What a shell may choose.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -54,6 +77,8 @@ pub struct Options {
     /// Server: a secret from which connection ids and reset tokens are derived. With the same secret a restarted agent
     /// tells its old clients at once that their connection is gone; `None` is a fresh one.
     pub reset_secret: Option<[u8; 32]>,
+    /// Who says how much may be on the way.
+    pub congestion: Congestion,
 }
 
 impl Default for Options {
@@ -65,6 +90,7 @@ impl Default for Options {
             connect_within: Duration::from_millis(2_600),
             limits: Limits::default(),
             reset_secret: None,
+            congestion: Congestion::Session,
         }
     }
 }
@@ -113,7 +139,7 @@ pub(crate) fn transport(options: &Options, side: LinkSide, clock: ClockFn) -> (T
             LinkSide::Host => 1,
             LinkSide::Viewer => 0,
         }))
-        .congestion_controller_factory(Arc::new(SafetyNetFactory(window.clone())));
+        .congestion_controller_factory(options.congestion.factory(&window));
     // spec: L-7
     if side == LinkSide::Viewer {
         config.keep_alive_interval(Some(options.keep_alive));

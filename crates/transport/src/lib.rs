@@ -26,7 +26,7 @@ mod tls;
 mod window;
 
 pub use client::Client;
-pub use config::{Limits, Options};
+pub use config::{Congestion, Limits, Options};
 pub use connection::Handle;
 pub use event::{BindError, CloseReason, ConnFacts, ConnId, ConnectFailure, Event, Fault, Hold, LinkStats, SendError};
 pub use frame::{MAX_CONTROL, MAX_CONTROL_UNPROVEN};

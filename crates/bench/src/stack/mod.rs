@@ -30,6 +30,10 @@ pub enum Name {
     Null,
     /// Ours.
     Telepane,
+    /// Ours with the QUIC stack's CUBIC in charge of what is sent.
+    TelepaneCubic,
+    /// Ours with the QUIC stack's BBR in charge of what is sent.
+    TelepaneBbr,
     /// X0tigervnc and xtigervncviewer.
     Tigervnc,
     /// xrdp with xorgxrdp, and xfreerdp.
@@ -53,7 +57,9 @@ impl Name {
     pub fn stack(self) -> &'static dyn Stack {
         match self {
             Self::Null => &null::Null,
-            Self::Telepane => &telepane::Telepane,
+            Self::Telepane => &telepane::Telepane::OURS,
+            Self::TelepaneCubic => &telepane::Telepane::CUBIC,
+            Self::TelepaneBbr => &telepane::Telepane::BBR,
             Self::Tigervnc => &tigervnc::TigerVnc,
             Self::Xrdp => &xrdp::Xrdp,
             Self::FreerdpShadow => &freerdp_shadow::FreerdpShadow,

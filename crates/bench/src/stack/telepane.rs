@@ -7,11 +7,37 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Telepane.
-pub struct Telepane;
+pub struct Telepane {
+    name: &'static str,
+    settings: &'static str,
+    /// Who says how much may be sent; none is the session.
+    congestion: Option<&'static str>,
+}
+
+impl Telepane {
+    /// As everybody uses it.
+    pub const OURS: Self = Self {
+        name: "telepane",
+        settings: "telepane-host serve --display :H --listen ADDR:0; telepane connect --fullscreen; defaults otherwise",
+        congestion: None,
+    };
+    /// With quinn's CUBIC.
+    pub const CUBIC: Self = Self {
+        name: "telepane-cubic",
+        settings: "telepane, with serve --quic-congestion cubic: quinn's CUBIC says how much may be sent",
+        congestion: Some("cubic"),
+    };
+    /// With quinn's BBR.
+    pub const BBR: Self = Self {
+        name: "telepane-bbr",
+        settings: "telepane, with serve --quic-congestion bbr: quinn's BBR says how much may be sent",
+        congestion: Some("bbr"),
+    };
+}
 
 impl Stack for Telepane {
     fn name(&self) -> &'static str {
-        "telepane"
+        self.name
     }
 
     fn needs(&self) -> &'static [(&'static str, &'static str)] {
@@ -19,7 +45,7 @@ impl Stack for Telepane {
     }
 
     fn settings(&self) -> &'static str {
-        "telepane-host serve --display :H --listen ADDR:0; telepane connect --fullscreen; defaults otherwise"
+        self.settings
     }
 
     fn is_udp(&self) -> bool {
@@ -37,6 +63,7 @@ impl Stack for Telepane {
         write_code(&stage.dir)?;
         let mut command = host(&stage.programs, &stage.dir, &stage.address());
         command.args(["--display", &stage.host]);
+        command.args(self.congestion.iter().flat_map(|name| ["--quic-congestion", name]));
         let mut process = stage.on_host(&mut command, "telepane-host")?;
         let port = ready(&mut process)?;
         Ok(Server { processes: vec![process], port: Some(port) })
