@@ -57,6 +57,7 @@ pub struct Cell {
     stage: Stage,
     relay: Option<Relay>,
     kind: Kind,
+    films: bool,
     /// What the stimulus shares.
     pub shared: Shared,
     statistics: Option<PathBuf>,
@@ -134,6 +135,7 @@ impl Cell {
             stage,
             relay,
             kind,
+            films: stack.films(),
             shared,
             statistics,
             leftover,
@@ -242,6 +244,7 @@ impl Cell {
         let patience = if self.net().link().is_some() { CONNECT_LINK_US } else { CONNECT_US };
         let until = begun + patience;
         let lossy = if self.kind == Kind::Drag || self.net().link().is_some() { LOSSY_MUCH } else { LOSSY };
+        let (w, h) = self.stage.size;
         let mut before: Option<(u64, watch::Difference)> = None;
         loop {
             let exact = watch::wait_exact(&self.shared, self.screen()?, until.min(clock::now() + 500_000))?;
@@ -257,7 +260,10 @@ impl Cell {
             // Some viewers are left with a lossy picture for good: what has not changed for long counts as shown.
             match before {
                 // Some code the same pixels again and again, a little otherwise each time.
-                Some((at, same)) if d.largest <= lossy && d.pixels.abs_diff(same.pixels) * 100 <= same.pixels => {
+                Some((at, same))
+                    if (d.largest <= lossy || self.films && d.total <= FILMED * (w * h) as u64)
+                        && d.pixels.abs_diff(same.pixels) * 100 <= same.pixels =>
+                {
                     if clock::now() > at + LOSSY_US {
                         self.notes
                             .push(format!("first picture not exact: {} pixels off by up to {}", d.pixels, d.largest));
@@ -387,6 +393,8 @@ const CONNECT_LINK_US: u64 = 45_000_000;
 const LOSSY: u32 = 16;
 /// The same for a photo, and over a link, where viewers choose a lower quality.
 const LOSSY_MUCH: u32 = 64;
+/// The mean error of a channel in a picture that is coded as film, whose colours have half the resolution.
+const FILMED: u64 = 8;
 /// For how long such a picture must stay as it is.
 const LOSSY_US: u64 = 3_000_000;
 /// And how long the picture must then stay.

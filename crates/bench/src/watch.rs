@@ -133,6 +133,8 @@ pub struct Difference {
     pub pixels: usize,
     /// The largest difference of a colour channel.
     pub largest: u32,
+    /// The sum over all pixels of the largest difference of each one's channels.
+    pub total: u64,
     /// The first pixel that differs.
     pub first: (usize, usize),
 }
@@ -155,9 +157,11 @@ pub fn difference(truth: &Shared, screen: &Framebuffer) -> Option<Difference> {
                 continue;
             }
             let channels = e.to_be_bytes().into_iter().zip(s.to_be_bytes()).map(|(a, b)| u32::from(a.abs_diff(b)));
-            let d = found.get_or_insert(Difference { pixels: 0, largest: 0, first: (x, y) });
+            let d = found.get_or_insert(Difference { pixels: 0, largest: 0, total: 0, first: (x, y) });
+            let most = channels.max().unwrap_or(0);
             d.pixels += 1;
-            d.largest = d.largest.max(channels.max().unwrap_or(0));
+            d.largest = d.largest.max(most);
+            d.total += u64::from(most);
         }
     }
     found

@@ -177,6 +177,11 @@ pub trait Stack: Sync {
         false
     }
 
+    /// Whether everything is coded as film, so that coloured text is never near to what was drawn.
+    fn films(&self) -> bool {
+        false
+    }
+
     /// A file outside the cell's directory that the viewer with this process id leaves behind, to be removed.
     fn leaves_behind(&self, viewer: u32) -> Option<PathBuf> {
         let _ = viewer;

@@ -33,9 +33,9 @@ impl Stack for Selkies {
 
     fn settings(&self) -> &'static str {
         if self.webrtc {
-            "selkies --mode=webrtc --congestion-control=true; chromium --kiosk; defaults otherwise"
+            "selkies --mode=webrtc --congestion-control=true, without sound and sidebar; chromium --kiosk; defaults otherwise"
         } else {
-            "selkies (WebSocket, H.264 by pixelflux); chromium --kiosk; defaults otherwise"
+            "selkies (WebSocket, H.264 by pixelflux), without sound and sidebar; chromium --kiosk; defaults otherwise"
         }
     }
 
@@ -43,11 +43,19 @@ impl Stack for Selkies {
         format!("{REQUIREMENT}, chromium {}", crate::machine::package_version("chromium"))
     }
 
+    fn films(&self) -> bool {
+        true
+    }
+
     fn start_server(&self, stage: &Stage) -> Result<Server> {
         let port = free_port()?;
+        let (w, h) = stage.size;
         let mut command = Command::new(python_program("selkies").context("selkies is not installed")?);
         command
             .args([&format!("--addr={}", stage.address()), &format!("--port={port}"), "--enable-basic-auth=false"])
+            .args(["--manual-resolution=true", &format!("--manual-width={w}"), &format!("--manual-height={h}")])
+            // What the page draws over the picture.
+            .args(["--ui-show-sidebar=false", "--ui-show-connection-indicator=false", "--audio-enabled=false"])
             .env("DISPLAY", &stage.host)
             .env("HOME", &stage.dir)
             .env("XDG_RUNTIME_DIR", &stage.dir);
@@ -68,7 +76,8 @@ impl Stack for Selkies {
             // Decoders of film and the clipboard are for secure origins only, and this one has no certificate.
             .args(["--kiosk", "--no-sandbox", &format!("--unsafely-treat-insecure-origin-as-secure={origin}")])
             .args(["--no-first-run", "--disable-infobars", "--autoplay-policy=no-user-gesture-required"])
-            .args([&format!("--window-size={w},{h}"), "--window-position=0,0"])
+            // Without a window manager Chromium leaves a pixel at each edge.
+            .args([&format!("--window-size={},{}", w + 2, h + 2), "--window-position=-1,-1"])
             .arg(format!("--user-data-dir={}", stage.dir.join("chromium").display()))
             .arg(format!("{origin}/"))
             .env("DISPLAY", &stage.client)
