@@ -10,6 +10,7 @@ use telepane_model::{
     Button, Bytes, CursorShape, CursorState, EncodeItem, EncodeJob, Epoch, InputEvent, InputSeq, KeyCode, KeyMove,
     Pixels, Point, Quality, Rect, Rng, Size, Span, Stamp, Surf, SurfaceId, UpdateId, Version,
 };
+use telepane_protocol::bundle::Head;
 use telepane_protocol::control::Held;
 use telepane_protocol::{
     Capabilities, Capability, Chunk, Control, Datagram, Entry, EntryKind, Feedback, FileWord, Goodbye, InputBatch,
@@ -32,6 +33,7 @@ pub fn all() -> Vec<SeedInput> {
     add("protocol_fec", groups());
     add("session_feedback", lies());
     add("protocol_chunk", chunks());
+    add("protocol_bundle", bundles());
     add("codec_decode", slices());
     add("codec_picture", pictures());
     add("codec_roundtrip", programs());
@@ -40,6 +42,14 @@ pub fn all() -> Vec<SeedInput> {
     add("trust_handshake_host", streams());
     add("trust_permissions", permission_files());
     seeds
+}
+
+fn bundles() -> Vec<(&'static str, Vec<u8>)> {
+    let file = Head::File { path: "d/a b".into(), size: 5, modified: 1 << 50, executable: true }.encode();
+    let directory = Head::Directory { path: "d".into() }.encode();
+    let whole = [directory.clone(), file.clone(), b"hello".to_vec(), vec![7; 32], Head::End.encode()].concat();
+    let out = Head::Directory { path: "../d".into() }.encode();
+    vec![("whole", whole), ("cut", [directory, file].concat()), ("out", out)]
 }
 
 fn chunks() -> Vec<(&'static str, Vec<u8>)> {

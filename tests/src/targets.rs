@@ -12,6 +12,7 @@ pub const TARGETS: &[Target] = &[
     ("protocol_control", telepane_protocol::fuzzing::control),
     ("protocol_datagram", telepane_protocol::fuzzing::datagram),
     ("protocol_fec", telepane_protocol::fuzzing::fec),
+    ("protocol_bundle", telepane_protocol::fuzzing::bundle),
     ("protocol_chunk", telepane_protocol::fuzzing::chunk),
     ("session_feedback", telepane_session::fuzzing::feedback),
     ("session_host", telepane_session::fuzzing::host),

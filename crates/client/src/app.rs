@@ -127,6 +127,9 @@ impl Model for App {
 
     fn turn(&mut self) -> Turn {
         let mut wake_in = self.driver.turn();
+        if let Some(text) = self.driver.said.take() {
+            self.said = Some(((self.micros)(), text));
+        }
         if let Some((size, scale, since)) = self.resize {
             let steady = (self.micros)() - since;
             if steady >= STEADY_US {
@@ -192,6 +195,8 @@ impl Model for App {
                 self.driver.toggle_microphone();
                 self.said = Some(((self.micros)(), self.driver.sound.hint().into()));
             }
+            WindowFact::PasteAsKeys => self.driver.paste_as_keys(),
+            WindowFact::Dropped(path) => self.driver.on_dropped(path),
             WindowFact::Renderer(name) => self.renderer = name,
         }
     }
@@ -238,7 +243,8 @@ impl Model for App {
             Phase::Live => format!("{} – Telepane", self.driver.host_name),
             _ => "Telepane".into(),
         };
-        format!("{speaks}{title}")
+        let uploading = self.driver.uploading().map(|p| format!("{p} % uploaded – ")).unwrap_or_default();
+        format!("{speaks}{uploading}{title}")
     }
 
     fn overlay(&self) -> Option<Overlay> {

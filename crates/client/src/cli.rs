@@ -22,6 +22,7 @@ const KEYS: &str = "Keys of the window (Alt is the left one):
                   rather sharper pictures, or smoother motion, where there is not room for both
   Ctrl+Alt+S      hear the desktop no longer, or again
   Ctrl+Alt+M      turn the microphone on (it begins off; the title says while it is on), or off
+  Ctrl+Alt+V      type the clipboard's text, for login screens where nothing can be pasted
   Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free";
 
 /// What a copy's sides mean, for people.
@@ -102,6 +103,9 @@ pub struct Connect {
     /// Show statistics over the picture (Ctrl+Alt+O).
     #[arg(long)]
     pub overlay: bool,
+    /// Share X11's second selection too: what is selected here is pasted there with the middle button, and the other way.
+    #[arg(long)]
+    pub primary_selection: bool,
     /// No sound, in neither direction.
     #[arg(long, conflicts_with_all = ["microphone", "sound_level", "sound_device", "microphone_device"])]
     pub no_sound: bool,

@@ -15,6 +15,7 @@ struct File {
     overlay: Option<bool>,
     fullscreen: Option<bool>,
     policy: Option<toml::Table>,
+    primary_selection: Option<bool>,
     sound: Option<bool>,
     sound_level: Option<u16>,
     sound_device: Option<String>,
@@ -63,6 +64,7 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
     if file.sound_level.is_some_and(|l| l > 200) {
         return Err(invalid("sound-level: give 0 to 200 percent".into()));
     }
+    connect.primary_selection |= file.primary_selection.unwrap_or(false);
     connect.no_sound |= file.sound == Some(false);
     connect.sound_level = connect.sound_level.or(file.sound_level);
     connect.sound_device = connect.sound_device.or(file.sound_device);

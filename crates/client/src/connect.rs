@@ -81,6 +81,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         want: options.size.map(|s| Size::new(s.w, s.h)),
         scale: 100,
         files_only: false,
+        primary: options.primary_selection,
         ask: Ask::Nobody,
         sound: SoundOptions {
             off: options.no_sound,

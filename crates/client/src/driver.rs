@@ -1,10 +1,12 @@
 //! What drives the viewer's mind: connections, decoder, statistics. The window and the headless loop call it; it never
 //! calls them.
 
+mod clip;
 mod reach;
 
-use crate::clipboard::{ClipFact, ClipOrder, LocalClipboard};
+use crate::clipboard::{ClipFact, LocalClipboard};
 use crate::clock::Clock;
+use crate::drops::Drops;
 use crate::entry::CACHE_BYTES;
 use crate::files::{Transfers, Wish};
 use crate::overlay;
@@ -32,7 +34,7 @@ use telepane_model::{
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
 use telepane_rate::Policy;
-use telepane_session::{ClipWish, DecodeJob, Viewer, ViewerOutput};
+use telepane_session::{DecodeJob, Viewer, ViewerOutput};
 use telepane_transport::{Event as NetEvent, Lanes, LinkStats, Sink};
 use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
 
@@ -131,6 +133,8 @@ pub struct Target {
     pub wish: SessionPolicy,
     /// For files alone: beside whoever works there.
     pub files_only: bool,
+    /// X11's second selection is shared too.
+    pub primary: bool,
     /// Who is asked for a code.
     pub ask: Ask,
     /// What is heard and said.
@@ -192,6 +196,7 @@ pub struct Driver {
     slept: Option<(u64, Duration)>,
     /// Files on their way.
     pub files: Transfers,
+    drops: Drops,
     /// Figures.
     pub stats: Stats,
     /// What the person should see.
@@ -202,6 +207,8 @@ pub struct Driver {
     pub resizable: bool,
     /// A sentence from the host.
     pub notice: Option<String>,
+    /// What came of something the person asked for, to be shown for a while.
+    pub said: Option<String>,
     wake_at: Option<Stamp<ViewerClock>>,
     window_told: u64,
     /// What the transport said last.
@@ -236,7 +243,8 @@ impl Driver {
         let to_loop = wake.clone();
         let sink: Sink = Arc::new(move |event| to_loop(Wake::Net(event)));
         let sound = Sound::start(&target.sound, clock, wake.clone());
-        let start = || LocalClipboard::start(move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
+        let primary = target.primary;
+        let start = || LocalClipboard::start(primary, move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
         let clipboard = match target.files_only {
             true => None,
             false => start().inspect_err(|error| tracing::info!(%error, "no clipboard here")).ok(),
@@ -267,11 +275,13 @@ impl Driver {
             notes,
             slept: None,
             files: Transfers::default(),
+            drops: Drops::default(),
             stats: Stats::default(),
             phase: Phase::Connecting,
             host_name: String::new(),
             resizable: false,
             notice: None,
+            said: None,
             wake_at: None,
             window_told: 0,
             link_stats: None,
@@ -561,8 +571,36 @@ impl Driver {
         }
     }
 
+    /// Files were dropped onto the window.
+    pub fn on_dropped(&mut self, path: PathBuf) {
+        let entry = self.line.as_ref().and_then(|line| line.entry.as_ref());
+        let host = entry.map(|e| &e.host_capabilities).filter(|_| self.phase == Phase::Live);
+        if let Err(why) = self.drops.on_dropped(path, host, &mut self.files) {
+            self.said = Some(why);
+        }
+    }
+
+    /// How much of what was dropped is on the host, in percent, while it is on its way.
+    pub fn uploading(&self) -> Option<u64> {
+        self.drops.progress(&self.files)
+    }
+
+    fn take_drops(&mut self) {
+        // Otherwise what comes of transfers is for whoever asked for them.
+        if self.target.files_only {
+            return;
+        }
+        while let Some(result) = self.files.result() {
+            if let Some(text) = self.drops.on_result(result, &mut self.files) {
+                tracing::info!(text, "dropped files");
+                self.said = Some(text);
+            }
+        }
+    }
+
     /// Does what the transfers want done.
     fn move_files(&mut self, now: Stamp<ViewerClock>) {
+        self.take_drops();
         while let Some(wish) = self.files.wish() {
             match wish {
                 Wish::Say(word) => self.viewer.on_file_word(now, word),
@@ -655,28 +693,6 @@ impl Driver {
         if self.phase == Phase::Live && self.clock.slept(&mut self.slept) > SLEPT {
             tracing::info!("the machine slept");
             self.viewer.on_woke(now);
-        }
-    }
-
-    fn on_clip(&mut self, fact: ClipFact) {
-        let now = self.clock.now();
-        match fact {
-            ClipFact::Changed(text) => self.viewer.on_clip_changed(now, text),
-            ClipFact::Wanted { asker } => self.viewer.on_clip_wanted(now, asker),
-            ClipFact::Text { id, text } => self.viewer.on_clip_text(now, id, text.as_deref()),
-        }
-    }
-
-    fn on_clip_wish(&mut self, wish: ClipWish) {
-        let order = match wish {
-            ClipWish::Offered(text) => ClipOrder::Offer(text),
-            ClipWish::Fetch { id } => ClipOrder::Fetch { id },
-            ClipWish::Paste { id, text } => ClipOrder::Paste { asker: id, text },
-        };
-        match (&self.clipboard, order) {
-            (Some(clipboard), order) => clipboard.order(order),
-            (None, ClipOrder::Fetch { id }) => self.viewer.on_clip_text(self.clock.now(), id, None),
-            (None, _) => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use telepane_auth::random;
 use telepane_model::{Size, Surf};
+use telepane_protocol::clip::taken;
 use telepane_protocol::control::{Control, Held};
 use telepane_protocol::{Capabilities, Capability, OLDEST_VERSION, VERSION, agree_version};
 use telepane_transport::ConnFacts;
@@ -15,6 +16,7 @@ pub struct Entry {
     auth: Option<ViewerAuth>,
     waiting: Option<NeedCode>,
     recv_buffer: usize,
+    primary: bool,
     /// What the host said it can do.
     pub host_capabilities: Capabilities,
     /// Who the host proved to be.
@@ -48,6 +50,8 @@ pub struct Offer {
     pub name: String,
     /// The host's identity is trusted already.
     pub pinned: bool,
+    /// X11's second selection is shared too.
+    pub primary: bool,
 }
 
 impl Entry {
@@ -56,7 +60,8 @@ impl Entry {
         let fingerprint = Fingerprint(facts.host_fingerprint);
         let recv_buffer = facts.recv_buffer;
         let host_capabilities = Capabilities::default();
-        let mut entry = Self { auth: None, waiting: None, recv_buffer, host_capabilities, fingerprint };
+        let primary = offer.primary;
+        let mut entry = Self { auth: None, waiting: None, recv_buffer, primary, host_capabilities, fingerprint };
         let seed = match random::seed() {
             Ok(seed) => seed,
             Err(error) => return (entry, Step::Refused(error.to_string())),
@@ -74,7 +79,7 @@ impl Entry {
         let first = entry.follow(ViewerAuth::begin(offer));
         let step = match first {
             Step::Send(mut messages) => {
-                messages.insert(0, hello(entry.recv_buffer));
+                messages.insert(0, hello(entry.recv_buffer, entry.primary));
                 Step::Send(messages)
             }
             other => other,
@@ -108,7 +113,7 @@ impl Entry {
                 let first = waiting.why == CodeWanted::FirstContact;
                 match self.follow(waiting.with_code(code)) {
                     Step::Send(mut messages) if first => {
-                        messages.insert(0, hello(self.recv_buffer));
+                        messages.insert(0, hello(self.recv_buffer, self.primary));
                         Step::Send(messages)
                     }
                     step => step,
@@ -140,12 +145,12 @@ pub const CACHE_BYTES: u64 = 64 << 20;
 /// A slice may change this many pixels: an 8K screen.
 const SLICE_PIXELS: u64 = 7680 * 4320;
 
-fn hello(recv_buffer: usize) -> Control {
+fn hello(recv_buffer: usize, primary: bool) -> Control {
     let capabilities = Capabilities::default()
         .with(Capability::Ops, telepane_codec::wire::kind::CODED)
         .with(Capability::CacheBytes, CACHE_BYTES)
         .with(Capability::SlicePixels, SLICE_PIXELS)
-        .with(Capability::Clipboard, 1)
+        .with(Capability::Clipboard, taken(primary))
         .with(Capability::Fec, 1)
         .with(Capability::Sound, 1)
         .with(Capability::ReceiveBuffer, recv_buffer as u64);

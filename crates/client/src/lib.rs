@@ -11,6 +11,7 @@ pub mod config;
 pub mod connect;
 pub mod cp;
 pub mod driver;
+pub mod drops;
 pub mod entry;
 pub mod files;
 pub mod headless;

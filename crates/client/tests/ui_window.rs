@@ -43,6 +43,7 @@ mod x11 {
     };
     use x11rb::protocol::xtest::ConnectionExt as _;
     use x11rb::rust_connection::RustConnection;
+    use x11rb::wrapper::ConnectionExt as _;
 
     /// How long anything may take on a loaded machine before the test gives up.
     const PATIENCE: Duration = Duration::from_secs(40);
@@ -140,6 +141,16 @@ mod x11 {
             }
         }
         s.wait_for_screen(&picture);
+
+        // The clipboard is typed by a chord, and files are dropped.
+        s.key(29, true);
+        s.key(56, true);
+        s.tap(47);
+        s.key(56, false);
+        s.key(29, false);
+        s.expect_line("PasteAsKeys");
+        s.drop_file("file:///tmp/a%20b.txt\r\n");
+        s.expect_line("Dropped(\"/tmp/a b.txt\")");
 
         // Without the focus: held keys end in `Blur`; a click brings it back.
         s.key(30, true);
@@ -302,6 +313,48 @@ mod x11 {
         fn click(&self, button: u8) {
             self.fake(BUTTON_PRESS_EVENT, button, 0, 0);
             self.fake(BUTTON_RELEASE_EVENT, button, 0, 0);
+        }
+
+        /// What a file manager does when a file is dropped onto the window (XDND, version 5).
+        fn drop_file(&self, list: &str) {
+            let atom = |name: &str| self.x.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom;
+            let (aware, uri_list) = (atom("XdndAware"), atom("text/uri-list"));
+            let aware = |w: &Window| {
+                let has = self.x.get_property(false, *w, aware, AtomEnum::ATOM, 0, 1).unwrap().reply().unwrap();
+                has.type_ != x11rb::NONE
+            };
+            let windows = self.x.query_tree(self.root).unwrap().reply().unwrap().children;
+            let to = windows.into_iter().find(aware).expect("a window that takes drops");
+            let from = self.x.generate_id().unwrap();
+            let class = x11rb::protocol::xproto::WindowClass::INPUT_ONLY;
+            self.x.create_window(0, from, self.root, 0, 0, 1, 1, 0, class, 0, &Default::default()).unwrap();
+            self.x.set_selection_owner(from, atom("XdndSelection"), x11rb::CURRENT_TIME).unwrap();
+            let say = |name: &str, data: [u32; 5]| {
+                let event = ClientMessageEvent::new(32, to, atom(name), data);
+                self.x.send_event(false, to, EventMask::NO_EVENT, event).unwrap();
+                self.x.flush().unwrap();
+            };
+            say("XdndEnter", [from, 5 << 24, uri_list, 0, 0]);
+            say("XdndPosition", [from, 0, 100 << 16 | 100, x11rb::CURRENT_TIME, atom("XdndActionCopy")]);
+            let asked = loop {
+                if let x11rb::protocol::Event::SelectionRequest(e) = self.x.wait_for_event().unwrap() {
+                    break e;
+                }
+            };
+            assert_eq!(asked.target, uri_list);
+            let mode = x11rb::protocol::xproto::PropMode::REPLACE;
+            self.x.change_property8(mode, asked.requestor, asked.property, uri_list, list.as_bytes()).unwrap();
+            let given = x11rb::protocol::xproto::SelectionNotifyEvent {
+                response_type: x11rb::protocol::xproto::SELECTION_NOTIFY_EVENT,
+                sequence: 0,
+                time: asked.time,
+                requestor: asked.requestor,
+                selection: asked.selection,
+                target: asked.target,
+                property: asked.property,
+            };
+            self.x.send_event(false, asked.requestor, EventMask::NO_EVENT, given).unwrap();
+            say("XdndDrop", [from, 0, x11rb::CURRENT_TIME, 0, 0]);
         }
 
         fn screen(&self) -> Pixels {

@@ -6,6 +6,8 @@
 
 #![deny(unsafe_code)]
 
+pub mod bundle;
+pub mod courier;
 mod give;
 mod root;
 mod take;

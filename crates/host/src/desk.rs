@@ -2,6 +2,7 @@
 //! act, and waits for whatever comes first: a frame, a packet, a job done, an alarm.
 
 mod asked;
+mod clip;
 mod files;
 
 use crate::ask::Ask;
@@ -22,12 +23,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use telepane_capture::Event as CaptureEvent;
-use telepane_input::clipboard::{ClipEvent, FetchId, PasteId};
-use telepane_model::{CursorShape, CursorState, Damage, FrameFacts, HostClock, Span, Stamp, Version};
+use telepane_input::clipboard::Clipboard;
+use telepane_model::{ClipOffer, CursorShape, CursorState, Damage, FrameFacts, HostClock, Span, Stamp, Version};
 use telepane_protocol::{Control, FileWord, Goodbye, RefuseReason, VERSION};
-use telepane_session::{ClipWish, HostOptions, Incoming};
+use telepane_session::{HostOptions, Incoming};
 use telepane_transport::{ConnFacts, ConnId, Event as NetEvent, Handle, Lanes};
-use telepane_trust::Feature;
 
 /// Everything the loop owns.
 pub struct Desk {
@@ -74,9 +74,12 @@ struct State {
     last_frame: Option<FrameFacts>,
     cursor: Option<CursorState>,
     shape: Option<CursorShape>,
-    /// Descriptors the poller watches: capture, clipboard.
-    watched: [Option<i32>; 2],
-    clip_has_text: bool,
+    /// Descriptors the poller watches: capture, clipboard, the second selection.
+    watched: [Option<i32>; 3],
+    /// What the desktop's selections hold that was copied there.
+    clips: [ClipOffer; 2],
+    /// Whose offer each of them was last.
+    clip_from: [Option<u64>; 2],
     fetches: BTreeMap<u64, (u64, u32)>,
     next_fetch: u64,
     renew_at: Stamp<HostClock>,
@@ -99,6 +102,7 @@ const RIGHTS_EVERY: Span = Span::secs(1);
 const HOUR: Span = Span::secs(3_600);
 const CAPTURE: usize = 0;
 const CLIPBOARD: usize = 1;
+const PRIMARY: usize = 2;
 
 impl Desk {
     /// Runs until a signal asks it to stop, or the desktop is gone for good.
@@ -308,9 +312,8 @@ impl Desk {
         self.coders.agreed(id, peer);
         seat.attach(now, conn, max_datagram, held, guest, peer);
         seat.on_sound(now, self.sound.has());
-        if state.clip_has_text {
-            seat.on_clip_changed(now, true);
-        }
+        state.clips.iter().filter(|c| !c.formats.is_empty()).for_each(|c| seat.on_clip_changed(now, *c));
+        self.open_primary(state);
         tracing::info!(seat = id, resumed, "attached");
     }
 
@@ -360,6 +363,7 @@ impl Desk {
                     }
                     if self.desktop.injector.is_none() && self.desktop.display.is_some() {
                         self.reopen_hands();
+                        self.open_primary(state);
                     }
                     state.last_frame = Some(facts);
                 }
@@ -374,7 +378,7 @@ impl Desk {
                 CaptureEvent::Gone => {
                     tracing::warn!("the display is gone; waiting for it to come back");
                     self.desktop.injector = None;
-                    self.desktop.clipboard = None;
+                    (self.desktop.clipboard, self.desktop.primary) = (None, None);
                     if let Some(why) = self.desktop.running.as_mut().and_then(|r| r.server_ended()) {
                         tracing::warn!(why, "the virtual desktop's server ended");
                     }
@@ -504,81 +508,14 @@ impl Desk {
         }
     }
 
-    fn poll_clipboard(&mut self, state: &mut State) {
-        loop {
-            let now = self.clock.now();
-            let Some(clipboard) = &mut self.desktop.clipboard else { return };
-            let event = match clipboard.poll(now) {
-                Ok(Some(event)) => event,
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "the clipboard is gone");
-                    self.desktop.clipboard = None;
-                    return;
-                }
-            };
-            match event {
-                ClipEvent::OwnerChanged | ClipEvent::Emptied => {
-                    state.clip_has_text = event == ClipEvent::OwnerChanged;
-                    let has_text = state.clip_has_text;
-                    viewers(state).for_each(|s| s.on_clip_changed(now, has_text));
-                }
-                ClipEvent::Wanted { id } => {
-                    // Who offered last answers; a seat without a connection refuses by itself.
-                    match state
-                        .seats
-                        .values_mut()
-                        .find(|s| s.conn.is_some() && !s.files_only && s.guest.rights.has(Feature::ClipboardPaste))
-                    {
-                        Some(seat) => seat.host.on_clip_wanted(now, id.0 as u32),
-                        None => {
-                            // The display's end shows at the next poll.
-                            let _ = clipboard.refuse(id);
-                        }
-                    }
-                }
-                ClipEvent::Fetched { id, text } => {
-                    let Some((seat, request)) = state.fetches.remove(&id.0) else { continue };
-                    if let Some(seat) = state.seats.get_mut(&seat) {
-                        seat.host.on_clip_text(now, request, text.ok().as_deref());
-                    }
-                }
-            }
-        }
-    }
-
-    fn on_clip_wish(&mut self, state: &mut State, seat: u64, wish: ClipWish) {
-        let now = self.clock.now();
-        let Some(clipboard) = &mut self.desktop.clipboard else {
-            if let (ClipWish::Fetch { id }, Some(seat)) = (wish, state.seats.get_mut(&seat)) {
-                seat.host.on_clip_text(now, id, None);
-            }
-            return;
-        };
-        let result = match wish {
-            ClipWish::Offered(true) => clipboard.offer(),
-            ClipWish::Offered(false) => clipboard.withdraw(),
-            ClipWish::Fetch { id } => {
-                let fetch = state.next_fetch;
-                state.next_fetch += 1;
-                state.fetches.insert(fetch, (seat, id));
-                clipboard.fetch(FetchId(fetch))
-            }
-            ClipWish::Paste { id, text: Some(text) } => clipboard.provide(PasteId(u64::from(id)), &text),
-            ClipWish::Paste { id, text: None } => clipboard.refuse(PasteId(u64::from(id))),
-        };
-        if let Err(error) = result {
-            tracing::warn!(%error, "the clipboard is gone");
-            self.desktop.clipboard = None;
-        }
-    }
-
     fn wait(&mut self, state: &mut State, wake: Option<Stamp<HostClock>>, happened: &mut Events) -> anyhow::Result<()> {
         let source = self.desktop.source.wake();
-        let clipboard = self.desktop.clipboard.as_ref();
-        let clip_at = clipboard.and_then(telepane_input::clipboard::Clipboard::deadline);
+        let clipboards = [self.desktop.clipboard.as_ref(), self.desktop.primary.as_ref()];
+        let clip_at = clipboards.into_iter().flatten().filter_map(Clipboard::deadline).min();
+        let [clipboard, primary] = clipboards.map(|c| c.map(|c| c.as_fd().as_raw_fd()));
         self.watch(state, CAPTURE, source.fd)?;
-        self.watch(state, CLIPBOARD, self.desktop.clipboard.as_ref().map(|c| c.as_fd().as_raw_fd()))?;
+        self.watch(state, CLIPBOARD, clipboard)?;
+        self.watch(state, PRIMARY, primary)?;
         let at = [wake, source.at, clip_at].into_iter().flatten().min();
         let now = self.clock.now();
         if now >= state.renew_at {

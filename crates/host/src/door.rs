@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use telepane_auth::{Enrolled, code_file, random};
 use telepane_model::{HostClock, Stamp};
+use telepane_protocol::clip::taken;
 use telepane_protocol::control::Control;
 use telepane_protocol::{Capabilities, Capability, OLDEST_VERSION, RefuseReason, VERSION, agree_version};
 use telepane_trust::{
@@ -214,7 +215,7 @@ fn hello(recv_buffer: usize, files: bool) -> Control {
     let capabilities = Capabilities::default()
         .with(Capability::Ops, telepane_codec::wire::kind::CODED)
         .with(Capability::CacheBytes, crate::coders::CACHE_BYTES)
-        .with(Capability::Clipboard, 1)
+        .with(Capability::Clipboard, taken(true))
         .with(Capability::Sound, 1)
         .with(Capability::Files, if files { 3 } else { 0 })
         .with(Capability::ReceiveBuffer, recv_buffer as u64);

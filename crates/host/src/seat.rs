@@ -178,10 +178,17 @@ impl Seat {
                     wish(Wish::ReleaseAll);
                 }
                 HostOutput::Resize { size, scale } => wish(Wish::Resize(size, scale)),
-                HostOutput::Clip(ClipWish::Fetch { id }) if !self.guest.rights.has(Feature::ClipboardCopy) => {
-                    self.host.on_clip_text(now, id, None);
+                HostOutput::Clip(ClipWish::Fetch { id, format, .. }) if !self.may_copy(format) => {
+                    self.host.on_clip_data(now, id, None);
                 }
-                HostOutput::Clip(ClipWish::Offered(true)) if !self.guest.rights.has(Feature::ClipboardPaste) => {}
+                HostOutput::Clip(ClipWish::Offered(mut offer)) => {
+                    let had = !offer.formats.is_empty();
+                    offer.formats = offer.formats.iter().filter(|format| self.may_paste(*format)).collect();
+                    // What may not be pasted does not take the place of what was copied on the desktop.
+                    if !had || !offer.formats.is_empty() {
+                        wish(Wish::Clip(ClipWish::Offered(offer)));
+                    }
+                }
                 HostOutput::Clip(clip) => wish(Wish::Clip(clip)),
                 HostOutput::SoundCoding(coding) => self.coding = coding,
                 HostOutput::Sound(packet) => wish(Wish::Microphone(packet)),
@@ -215,11 +222,6 @@ impl Seat {
         if self.guest.rights.has(Feature::Pointer) {
             self.host.on_cursor_shape(now, shape.clone());
         }
-    }
-
-    /// Whether the desktop's clipboard holds text; it is offered only to who may copy it.
-    pub fn on_clip_changed(&mut self, now: Stamp<HostClock>, has_text: bool) {
-        self.host.on_clip_changed(now, has_text && self.guest.rights.has(Feature::ClipboardCopy));
     }
 
     /// Whether the desktop can be heard at all and a microphone has a place to go; each only for who may.

@@ -10,7 +10,7 @@ use telepane_capture::virtual_desktop::{self, VirtualDesktop};
 use telepane_capture::{Backend, Options, Reconnect, SessionKind, Source, What, session_kind};
 use telepane_input::Injector;
 use telepane_input::clipboard::Clipboard;
-use telepane_model::{Size, Surf};
+use telepane_model::{Selection, Size, Surf};
 
 /// A source with its hands.
 pub struct Desktop {
@@ -20,6 +20,8 @@ pub struct Desktop {
     pub injector: Option<Box<dyn Injector>>,
     /// The clipboard; none for recordings.
     pub clipboard: Option<Clipboard>,
+    /// X11's second selection, where a viewer wants it.
+    pub primary: Option<Clipboard>,
     /// The X display, to open input anew after the server restarted.
     pub display: Option<(Option<String>, Option<PathBuf>)>,
     /// Kept running while it is shown.
@@ -66,7 +68,7 @@ pub fn open(serve: &Serve) -> Result<Desktop> {
 
 fn without_hands(what: What) -> Result<Desktop> {
     let source = telepane_capture::open(&Options { backend: Backend::X11, what })?;
-    Ok(Desktop { source, injector: None, clipboard: None, display: None, running: None, sound: None })
+    Ok(Desktop { source, injector: None, clipboard: None, primary: None, display: None, running: None, sound: None })
 }
 
 fn x_display(backend: Backend, name: Option<String>, xauthority: Option<PathBuf>) -> Result<Desktop> {
@@ -77,6 +79,7 @@ fn x_display(backend: Backend, name: Option<String>, xauthority: Option<PathBuf>
         source,
         injector: None,
         clipboard: None,
+        primary: None,
         display: Some((name, xauthority)),
         running: None,
         sound: None,
@@ -99,7 +102,8 @@ fn virtual_display(serve: &Serve, heads: Vec<Size<Surf>>) -> Result<Desktop> {
     );
     let source = running.source()?;
     let display = Some((Some(running.display().to_owned()), Some(running.xauthority())));
-    let mut desktop = Desktop { source, injector: None, clipboard: None, display, running: Some(running), sound };
+    let mut desktop =
+        Desktop { source, injector: None, clipboard: None, primary: None, display, running: Some(running), sound };
     desktop.open_hands()?;
     Ok(desktop)
 }
@@ -110,13 +114,19 @@ impl Desktop {
         let Some((name, xauthority)) = &self.display else { return Ok(()) };
         let (name, xauthority) = (name.as_deref(), xauthority.as_deref());
         self.injector = Some(telepane_input::open_x11(name, xauthority).context("input")?);
-        self.clipboard = match Clipboard::open(name, xauthority) {
-            Ok(clipboard) => Some(clipboard),
-            Err(error) => {
-                tracing::warn!(%error, "the clipboard is not shared");
-                None
-            }
-        };
+        self.clipboard = self.open_selection(Selection::Clipboard);
+        self.primary = None;
         Ok(())
+    }
+
+    /// Opens the second selection.
+    pub fn open_primary(&mut self) {
+        self.primary = self.open_selection(Selection::Primary);
+    }
+
+    fn open_selection(&self, selection: Selection) -> Option<Clipboard> {
+        let (name, xauthority) = self.display.as_ref()?;
+        let opened = Clipboard::open(name.as_deref(), xauthority.as_deref(), selection);
+        opened.inspect_err(|error| tracing::warn!(%error, ?selection, "the clipboard is not shared")).ok()
     }
 }

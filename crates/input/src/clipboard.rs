@@ -1,17 +1,24 @@
-//! The host's clipboard (the CLIPBOARD selection), plain text both ways, fetched only when somebody pastes.
+//! A selection of the display (CLIPBOARD, or PRIMARY where that is wanted): several kinds of contents both ways, fetched only
+//! when somebody pastes.
 //!
-//! Nothing is copied ahead of need: that somebody copied is told as [`ClipEvent::OwnerChanged`] and the text is fetched
-//! when the viewer pastes; what the viewer copied is offered by [`Clipboard::offer`] and asked for by
-//! [`ClipEvent::Wanted`] when an application on the host pastes. Both ways are ICCCM 2's selections with INCR for what
-//! is larger than a request, bounded by [`LIMIT`] bytes each. Taking the selection ourselves is never reported as a
-//! change of owner, so two clipboards that follow each other come to rest.
+//! Nothing is copied ahead of need: that somebody copied is told as [`ClipEvent::Changed`] with the kinds there are, and
+//! one of them is fetched when the other side pastes; what was copied there is offered by [`Clipboard::offer`] and asked for
+//! by [`ClipEvent::Wanted`] when an application here pastes. Both ways are ICCCM 2's selections with INCR for what is
+//! larger than a request, bounded by [`LIMIT`] bytes each. Taking the selection ourselves is never reported as a change, so
+//! two clipboards that follow each other come to rest.
 //!
-//! Spoken: UTF8_STRING, TEXT, STRING (Latin-1, `?` for what it lacks), text/plain, TARGETS, TIMESTAMP. Not spoken: MULTIPLE,
-//! which single-format requestors do not use, and COMPOUND_TEXT.
+//! Spoken: UTF8_STRING, TEXT, STRING (Latin-1, `?` for what it lacks), text/plain, text/html, text/rtf and its other names,
+//! image/png, text/uri-list and x-special/gnome-copied-files, TARGETS, TIMESTAMP. Not spoken: MULTIPLE, which
+//! single-format requestors do not use, and COMPOUND_TEXT.
+//!
+//! What an owner has marked as secret is told so and given out with the same mark. It is given only while a person is at
+//! work: within two seconds of a key or button of this display, so that a program which reads every new clipboard gets
+//! nothing. A display that cannot tell that gives it only a second after it was offered, when such programs have asked.
 //!
 //! The object has no thread and no clock: [`Clipboard::poll`] when [`AsFd::as_fd`] is readable, after every other call, and
 //! at [`Clipboard::deadline`].
 
+pub mod files;
 mod give;
 mod take;
 
@@ -19,9 +26,11 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use telepane_model::clipboard::{ClipFormat, ClipFormats, ClipOffer, MAX_CLIP, SECRET_MARKS, Selection};
 use telepane_model::time::{HostClock, Span, Stamp};
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::protocol::Event;
+use x11rb::protocol::screensaver::{self, ConnectionExt as _};
 use x11rb::protocol::xfixes::{self, ConnectionExt as _, SelectionEventMask};
 use x11rb::protocol::xproto::{
     Atom, AtomEnum, ConnectionExt as _, CreateWindowAux, EventMask, PropMode, Property, Timestamp, Window, WindowClass,
@@ -34,8 +43,12 @@ use crate::{Gone, OpenError};
 use give::{Outgoing, Wanted};
 use take::{Ask, Conversion, Question};
 
-/// The longest text taken or given, in bytes. Larger is refused: it would stand in memory on both hosts and fill the link.
-pub const LIMIT: usize = 8 << 20;
+/// The longest contents taken or given, in bytes. Larger is refused: it would stand in memory on both hosts.
+pub const LIMIT: usize = MAX_CLIP;
+/// A person is at work so long after a key or button: the way through a menu to Paste.
+const AT_WORK: u32 = 2_000;
+/// Where the display cannot tell: programs that read every clipboard do so within this.
+const GREEDY: Span = Span::millis(1_000);
 
 /// A paste on the host, to be answered by [`Clipboard::provide`] or [`Clipboard::refuse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,36 +58,42 @@ pub struct PasteId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FetchId(pub u64);
 
-/// What happened on the host's clipboard.
+/// What happened to the selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClipEvent {
-    /// Somebody on the host copied text: it can be offered to the viewer. What we offered is over.
-    OwnerChanged,
-    /// There is no text on the host's clipboard any more (the owner ended, or copied something else).
-    Emptied,
-    /// An application on the host pastes what we offered.
+    /// Somebody here copied: this can be offered to the other side; without a kind, nothing can any more. What we offered is
+    /// over.
+    Changed(ClipOffer),
+    /// An application here pastes what we offered.
     Wanted {
         /// To answer with.
+        id: PasteId,
+        /// In this kind.
+        format: ClipFormat,
+    },
+    /// It waits no longer.
+    Unwanted {
+        /// Which.
         id: PasteId,
     },
     /// A fetch is over.
     Fetched {
         /// The one given to [`Clipboard::fetch`].
         id: FetchId,
-        /// The text, or why there is none.
-        text: Result<String, ClipError>,
+        /// The contents (text and HTML as UTF-8), or why there are none.
+        data: Result<Vec<u8>, ClipError>,
     },
 }
 
-/// Why there is no text.
+/// Why there are no contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClipError {
     /// Longer than [`LIMIT`].
-    #[error("the clipboard's text is longer than {} MiB; copy it as a file", LIMIT >> 20)]
+    #[error("the clipboard holds more than {} MiB; copy it as a file", LIMIT >> 20)]
     TooLarge,
-    /// Nobody owns the clipboard, or its owner has no text.
-    #[error("the clipboard holds no text")]
-    NoText,
+    /// Nobody owns the clipboard, or its owner has nothing of this kind.
+    #[error("the clipboard holds nothing of this kind")]
+    Nothing,
     /// The owner did not answer in time.
     #[error("the application that owns the clipboard does not answer; copy again")]
     TimedOut,
@@ -86,60 +105,106 @@ pub enum ClipError {
 /// The names that this module needs the server's numbers of.
 #[derive(Debug)]
 struct Atoms {
-    clipboard: Atom,
+    selection: Atom,
     targets: Atom,
     timestamp: Atom,
     incr: Atom,
     utf8: Atom,
     text: Atom,
     string: Atom,
-    plain: Atom,
-    plain_utf8: Atom,
+    copied_files: Atom,
+    /// The names of each kind, the best first.
+    names: [(ClipFormat, Vec<Atom>); 5],
+    /// The names that mark a secret; the first is ours to give.
+    marks: [Atom; SECRET_MARKS.len()],
     /// A property of ours whose change tells the server's time.
     stamp: Atom,
-    /// Properties of ours for incoming text, used in turn so that a late answer cannot be taken for the present one.
+    /// Properties of ours for incoming contents, used in turn so that a late answer cannot be taken for the present one.
     slots: [Atom; 8],
 }
 
 impl Atoms {
-    fn read(conn: &RustConnection) -> Result<Self, Gone> {
+    fn read(conn: &RustConnection, selection: Selection) -> Result<Self, Gone> {
         let atom = |name: &str| -> Result<Atom, Gone> { Ok(conn.intern_atom(false, name.as_bytes())?.reply()?.atom) };
         let mut slots = [x11rb::NONE; 8];
         for (i, slot) in slots.iter_mut().enumerate() {
             *slot = atom(&format!("TELEPANE_TEXT_{i}"))?;
         }
+        let mut marks = [x11rb::NONE; SECRET_MARKS.len()];
+        for (mark, name) in marks.iter_mut().zip(SECRET_MARKS) {
+            *mark = atom(name)?;
+        }
+        let mut names = ClipFormat::ALL.map(|format| (format, Vec::new()));
+        for (format, list) in &mut names {
+            for name in names_of(*format) {
+                list.push(atom(name)?);
+            }
+        }
         Ok(Self {
-            clipboard: atom("CLIPBOARD")?,
+            selection: match selection {
+                Selection::Clipboard => atom("CLIPBOARD")?,
+                Selection::Primary => AtomEnum::PRIMARY.into(),
+            },
             targets: atom("TARGETS")?,
             timestamp: atom("TIMESTAMP")?,
             incr: atom("INCR")?,
             utf8: atom("UTF8_STRING")?,
             text: atom("TEXT")?,
             string: AtomEnum::STRING.into(),
-            plain: atom("text/plain")?,
-            plain_utf8: atom("text/plain;charset=utf-8")?,
+            copied_files: atom("x-special/gnome-copied-files")?,
+            names,
+            marks,
             stamp: atom("TELEPANE_TIME")?,
             slots,
         })
     }
 
+    fn names(&self, format: ClipFormat) -> &[Atom] {
+        self.names.iter().find(|(f, _)| *f == format).map_or(&[], |(_, names)| names)
+    }
+
+    fn format(&self, target: Atom) -> Option<ClipFormat> {
+        self.names.iter().find(|(_, names)| names.contains(&target)).map(|(format, _)| *format)
+    }
+
     fn is_text(&self, target: Atom) -> bool {
-        [self.utf8, self.text, self.string, self.plain, self.plain_utf8].contains(&target)
+        self.format(target) == Some(ClipFormat::Text)
     }
 }
 
-/// The host's clipboard.
+/// What X11 programs call this kind, the best first.
+const fn names_of(format: ClipFormat) -> &'static [&'static str] {
+    match format {
+        ClipFormat::Text => &["UTF8_STRING", "text/plain;charset=utf-8", "TEXT", "STRING", "text/plain"],
+        ClipFormat::Html => &["text/html"],
+        ClipFormat::Rtf => &["text/rtf", "application/rtf", "text/richtext"],
+        ClipFormat::Png => &["image/png"],
+        ClipFormat::Files => &["text/uri-list", "x-special/gnome-copied-files"],
+    }
+}
+
+/// One selection of a display.
 #[derive(Debug)]
 pub struct Clipboard {
     conn: RustConnection,
+    root: Window,
     window: Window,
+    selection: Selection,
     atoms: Atoms,
-    /// The server's time at which the selection became ours.
-    owned: Option<Timestamp>,
-    /// An offer waits for the server's time.
+    /// The time of the last poll.
+    now: Stamp<HostClock>,
+    /// The display can tell when a person last did something.
+    sees_hands: bool,
+    /// The server's time at which the selection became ours, and ours.
+    owned: Option<(Timestamp, Stamp<HostClock>)>,
+    /// What we offer, once the selection is ours.
+    given: ClipOffer,
+    /// The offer waits for the server's time.
     offering: bool,
-    /// The last thing told was that there is text.
+    /// The last thing told was that there is something.
     announced: bool,
+    /// What the owner has, by its own names.
+    theirs: Vec<Atom>,
     events: VecDeque<ClipEvent>,
     asks: VecDeque<Ask>,
     active: Option<Conversion>,
@@ -150,22 +215,23 @@ pub struct Clipboard {
 }
 
 impl Clipboard {
-    /// Opens the clipboard of a display (`None`: from the environment). If somebody owns text already, the first event
+    /// Opens a selection of a display (`None`: from the environment). If somebody has copied already, the first event
     /// says so.
     ///
     /// # Errors
     /// [`OpenError`] when there is no connection, or XFIXES is missing.
-    pub fn open(display: Option<&str>, xauthority: Option<&Path>) -> Result<Self, OpenError> {
+    pub fn open(display: Option<&str>, xauthority: Option<&Path>, selection: Selection) -> Result<Self, OpenError> {
         let (conn, screen) = connect(display, xauthority)?;
         if conn.extension_information(xfixes::X11_EXTENSION_NAME).map_err(Gone::from)?.is_none() {
             return Err(OpenError::Extension("XFIXES"));
         }
-        Ok(Self::set_up(conn, screen)?)
+        Ok(Self::set_up(conn, screen, selection)?)
     }
 
-    fn set_up(conn: RustConnection, screen: usize) -> Result<Self, Gone> {
+    fn set_up(conn: RustConnection, screen: usize, selection: Selection) -> Result<Self, Gone> {
         conn.xfixes_query_version(5, 0)?.reply()?;
-        let atoms = Atoms::read(&conn)?;
+        let sees_hands = conn.extension_information(screensaver::X11_EXTENSION_NAME)?.is_some();
+        let atoms = Atoms::read(&conn, selection)?;
         let root = conn.setup().roots.get(screen).map(|s| s.root).ok_or_else(|| Gone("no such screen".into()))?;
         let window = conn.generate_id().map_err(|e| Gone(e.to_string()))?;
         let aux = CreateWindowAux::new().event_mask(EventMask::PROPERTY_CHANGE);
@@ -173,15 +239,21 @@ impl Clipboard {
         let every = SelectionEventMask::SET_SELECTION_OWNER
             | SelectionEventMask::SELECTION_WINDOW_DESTROY
             | SelectionEventMask::SELECTION_CLIENT_CLOSE;
-        conn.xfixes_select_selection_input(window, atoms.clipboard, every)?;
-        let owner = conn.get_selection_owner(atoms.clipboard)?.reply()?.owner;
+        conn.xfixes_select_selection_input(window, atoms.selection, every)?;
+        let owner = conn.get_selection_owner(atoms.selection)?.reply()?.owner;
         let mut clipboard = Self {
             conn,
+            root,
             window,
+            selection,
             atoms,
+            now: Stamp::ZERO,
+            sees_hands,
             owned: None,
+            given: ClipOffer::default(),
             offering: false,
             announced: false,
+            theirs: Vec::new(),
             events: VecDeque::new(),
             asks: VecDeque::new(),
             active: None,
@@ -202,6 +274,7 @@ impl Clipboard {
     /// # Errors
     /// [`Gone`] when the display went away.
     pub fn poll(&mut self, now: Stamp<HostClock>) -> Result<Option<ClipEvent>, Gone> {
+        self.now = now;
         while let Some(event) = self.conn.poll_for_event()? {
             self.handle(event)?;
         }
@@ -218,47 +291,53 @@ impl Clipboard {
         wanted.chain(outgoing).chain(active).filter_map(|patience| patience.until).min()
     }
 
-    /// Offers the viewer's text: from now on pastes on the host are [`ClipEvent::Wanted`]. To be called anew whenever the
-    /// viewer has copied.
+    /// Offers what the other side has, in these kinds: from now on pastes here are [`ClipEvent::Wanted`]. To be called anew
+    /// whenever somebody has copied there.
     ///
     /// # Errors
     /// [`Gone`] when the display went away.
-    pub fn offer(&mut self) -> Result<(), Gone> {
+    pub fn offer(&mut self, formats: ClipFormats, secret: bool) -> Result<(), Gone> {
+        self.given = ClipOffer { selection: self.selection, formats, secret };
         // ICCCM 2.1 wants a real time for the ownership: a property's change brings one.
         self.offering = true;
         self.conn.change_property8(PropMode::APPEND, self.window, self.atoms.stamp, self.atoms.string, &[])?;
         Ok(self.conn.flush()?)
     }
 
-    /// Ends our offer, if it still stands: the viewer has no text any more.
+    /// Ends our offer, if it still stands: the other side has nothing any more.
     ///
     /// # Errors
     /// [`Gone`] when the display went away.
     pub fn withdraw(&mut self) -> Result<(), Gone> {
         self.offering = false;
-        if let Some(time) = self.owned.take() {
-            self.conn.set_selection_owner(x11rb::NONE, self.atoms.clipboard, time)?;
+        if let Some((time, _)) = self.owned.take() {
+            self.conn.set_selection_owner(x11rb::NONE, self.atoms.selection, time)?;
         }
         Ok(self.conn.flush()?)
     }
 
-    /// Whether the host's clipboard is the viewer's.
+    /// Which selection this is.
+    pub const fn selection(&self) -> Selection {
+        self.selection
+    }
+
+    /// Whether the selection is ours, for the other side.
     pub fn is_ours(&self) -> bool {
         self.owned.is_some()
     }
 
     fn handle(&mut self, event: Event) -> Result<(), Gone> {
         match event {
-            Event::XfixesSelectionNotify(e) if e.selection == self.atoms.clipboard => {
+            Event::XfixesSelectionNotify(e) if e.selection == self.atoms.selection => {
                 if e.owner == self.window {
-                    self.owned = Some(e.selection_timestamp);
+                    self.owned = Some((e.selection_timestamp, self.now));
                     self.announced = false;
                 } else {
                     self.owned = None;
                     self.owner_changed(e.owner)?;
                 }
             }
-            Event::SelectionClear(e) if e.selection == self.atoms.clipboard => self.owned = None,
+            Event::SelectionClear(e) if e.selection == self.atoms.selection => self.owned = None,
             Event::SelectionRequest(e) => self.requested(&e)?,
             Event::SelectionNotify(e) if e.requestor == self.window => self.answered(&e)?,
             Event::PropertyNotify(e) if e.window == self.window && e.state == Property::NEW_VALUE => {
@@ -279,18 +358,19 @@ impl Clipboard {
 
     fn take_ownership(&mut self, time: Timestamp) -> Result<(), Gone> {
         if std::mem::take(&mut self.offering) {
-            self.conn.set_selection_owner(self.window, self.atoms.clipboard, time)?;
+            self.conn.set_selection_owner(self.window, self.atoms.selection, time)?;
             // Known at once, not only when XFIXES says so: a request may come before.
-            if self.conn.get_selection_owner(self.atoms.clipboard)?.reply()?.owner == self.window {
-                self.owned = Some(time);
+            if self.conn.get_selection_owner(self.atoms.selection)?.reply()?.owner == self.window {
+                self.owned = Some((time, self.now));
                 self.announced = false;
             }
         }
         Ok(())
     }
 
-    /// Somebody else owns the selection, or nobody: finds out whether there is text before telling.
+    /// Somebody else owns the selection, or nobody: finds out what there is before telling.
     fn owner_changed(&mut self, owner: Window) -> Result<(), Gone> {
+        self.theirs.clear();
         // An older question about what is offered is void.
         self.asks.retain(|ask| ask.question != Question::Offers);
         if owner == x11rb::NONE {
@@ -301,9 +381,18 @@ impl Clipboard {
         self.next_ask()
     }
 
+    /// Whether a person may be behind a paste.
+    fn is_at_work(&self) -> Result<bool, Gone> {
+        if !self.sees_hands {
+            return Ok(self.owned.is_some_and(|(_, at)| self.now.since(at) >= GREEDY));
+        }
+        Ok(self.conn.screensaver_query_info(self.root)?.reply()?.ms_since_user_input < AT_WORK)
+    }
+
     fn emptied(&mut self) {
         if std::mem::take(&mut self.announced) {
-            self.events.push_back(ClipEvent::Emptied);
+            let nothing = ClipOffer { selection: self.selection, ..ClipOffer::default() };
+            self.events.push_back(ClipEvent::Changed(nothing));
         }
     }
 
@@ -317,6 +406,7 @@ impl Clipboard {
         }
         for id in late {
             self.refuse(id)?;
+            self.events.push_back(ClipEvent::Unwanted { id });
         }
         self.outgoing.retain_mut(|outgoing| !outgoing.patience.over(now));
         if self.active.as_mut().is_some_and(|active| active.patience.over(now) | active.life.over(now)) {

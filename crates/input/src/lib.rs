@@ -3,7 +3,7 @@
 //! This crate only touches the world. What may be injected, when, in which order and for how long a key may be held is
 //! decided by `session`; an [`Injector`] does what it is told, at once, and knows what it holds. On Linux it speaks to an
 //! X server through XTEST ([`open_x11`]); a small process ([`guard`]) outlives a killed agent and puts the display back
-//! as it was. [`clipboard`] carries plain text both ways, fetched only when somebody pastes. Elsewhere `enigo` stands
+//! as it was. [`clipboard`] carries what is copied, both ways, fetched only when somebody pastes. Elsewhere `enigo` stands
 //! behind the same trait.
 //!
 //! An agent's `main` calls [`guard::run_if_asked`] before anything else; without that call there is no guard.

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod budget;
+pub mod clipboard;
 pub mod coding;
 pub mod cursor;
 pub mod frame;
@@ -26,6 +27,7 @@ pub mod time;
 pub mod units;
 
 pub use budget::{Budget, BudgetWhy};
+pub use clipboard::{ClipFormat, ClipFormats, ClipOffer, Selection};
 pub use coding::{Base, EncodeItem, EncodeJob, EncodedSlice, EncodedSlices, JobId, TileClass, TileState, UpdateId};
 pub use cursor::{CursorShape, CursorState};
 pub use frame::{Damage, Frame, FrameFacts, FrameId, Move, Trust};

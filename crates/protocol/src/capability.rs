@@ -21,7 +21,8 @@ pub enum Capability {
     SlicePixels = 5,
     /// The most bytes of slices waiting for their turn. Default 4 MiB.
     PendingBytes = 6,
-    /// Bit set of clipboard formats: bit 0 is plain text. Default 0.
+    /// Bit set of what is taken of the clipboard: bits 0 to 4 the kinds of [`telepane_model::ClipFormat`], bit 16
+    /// [`crate::clip::RICH`], bit 17 [`crate::clip::PRIMARY`]. Default 0.
     Clipboard = 7,
     /// Socket receive buffer in bytes, as the system granted it. Default 212,992 (Linux's usual default).
     ReceiveBuffer = 8,

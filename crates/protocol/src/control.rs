@@ -4,6 +4,7 @@
 //! both are how the protocol grows.
 
 use crate::capability::Capabilities;
+use crate::clip::ClipWord;
 use crate::fault::Fault;
 use crate::files::{self, FileWord};
 use crate::policy;
@@ -142,6 +143,8 @@ pub enum Control {
     },
     /// A message about files.
     File(FileWord),
+    /// Both ways: about a clipboard of more than text.
+    Clip(ClipWord),
     /// Both ways: the end, said aloud.
     Bye {
         /// Why.
@@ -345,6 +348,7 @@ impl Control {
                 out.varint(*upto);
             }
             Self::File(word) => word.encode(&mut out),
+            Self::Clip(word) => word.encode(&mut out),
             Self::CacheOffer { first, hashes } => {
                 out.varint(15);
                 out.varint(u64::from(*first));
@@ -446,6 +450,7 @@ impl Control {
                 Self::SoundState { offers: bits & 1 != 0, takes: bits & 2 != 0 }
             }
             20 => Self::BulkMore { pipe: r.var()?, upto: r.varint()? },
+            kind if ClipWord::KINDS.contains(&kind) => Self::Clip(ClipWord::decode(kind, &mut r)?),
             kind if files::KINDS.contains(&kind) => Self::File(FileWord::decode(kind, &mut r)?),
             _ => return Err(Fault::UnknownControl),
         })
@@ -559,7 +564,7 @@ mod tests {
     use super::*;
     use crate::capability::Capability;
     use proptest::prelude::*;
-    use telepane_model::Preset;
+    use telepane_model::{ClipFormat, ClipFormats, ClipOffer, Preset, Selection};
 
     fn every() -> Vec<Control> {
         let mut bgra = vec![0; 8 * 8 * 4];
@@ -599,6 +604,18 @@ mod tests {
             Control::ClipRequest { serial: 5, id: 2 },
             Control::ClipChunk { id: 2, last: true, bytes: b"hello".to_vec() },
             Control::ClipRefuse { id: 2 },
+            Control::Clip(ClipWord::Offer {
+                serial: 300,
+                offer: ClipOffer { selection: Selection::Primary, formats: ClipFormats::ALL, secret: true },
+            }),
+            Control::Clip(ClipWord::Request {
+                serial: 300,
+                id: 7,
+                selection: Selection::Primary,
+                format: ClipFormat::Png,
+            }),
+            Control::Clip(ClipWord::Size { id: 7, size: 1 << 40 }),
+            Control::Clip(ClipWord::Cancel { id: 7 }),
             Control::Notice("hello".into()),
             Control::Bye { reason: Goodbye::TakenOver, text: "another client".into() },
             Control::CacheOffer { first: 1024, hashes: vec![0, u128::MAX, 5 << 64] },

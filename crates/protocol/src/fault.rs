@@ -89,6 +89,10 @@ faults! {
     UnaskedBulk = "bulk data that was not asked for",
     /// Bulk data beyond what the receiver allowed.
     TooMuchBulk = "more bulk data than the receiver allowed",
+    /// A kind of clipboard contents that nobody knows.
+    BadFormat = "an unknown kind of clipboard contents",
+    /// Clipboard contents that are not what their kind says, or that may act on their own.
+    BadContents = "clipboard contents are not what their kind says",
 }
 
 #[cfg(test)]

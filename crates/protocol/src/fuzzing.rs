@@ -1,6 +1,7 @@
 //! Entry points for the fuzz targets: any bytes are understood and say the same again, or are refused.
 
 use crate::bulk::Chunk;
+use crate::bundle::{Part, Unbundle};
 use crate::control::Control;
 use crate::datagram::Datagram;
 use crate::fec;
@@ -19,6 +20,22 @@ pub fn chunk(bytes: &[u8]) {
     if let Ok((seq, chunk)) = Chunk::decode(bytes) {
         assert_eq!(Chunk::decode(&chunk.encode(u64::from(seq))), Ok((seq, chunk)));
     }
+}
+
+/// Reads `bytes` as files of a clipboard, at once and byte by byte: either way the same comes of it.
+pub fn bundle(bytes: &[u8]) {
+    let contents = |parts: Vec<Part>| {
+        let bytes = |part| if let Part::Bytes(bytes) = part { bytes } else { Vec::new() };
+        parts.into_iter().flat_map(bytes).collect::<Vec<u8>>()
+    };
+    let (mut whole, mut slow) = (Unbundle::default(), Unbundle::default());
+    let at_once = whole.push(bytes).map(contents);
+    let by_bytes = bytes.iter().try_fold(Vec::new(), |mut all, byte| {
+        all.extend(slow.push(&[*byte])?);
+        Ok(all)
+    });
+    assert_eq!(at_once, by_bytes.map(contents));
+    assert_eq!(whole.is_over(), slow.is_over());
 }
 
 /// Reads `bytes` as a control message, and as a slice's body.

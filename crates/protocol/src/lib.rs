@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod bulk;
+pub mod bundle;
 pub mod capability;
+pub mod clip;
 pub mod control;
 pub mod datagram;
 pub mod fault;
@@ -22,6 +24,7 @@ pub mod wire;
 
 pub use bulk::{Chunk, MAX_CHUNK};
 pub use capability::{Capabilities, Capability, agree_version};
+pub use clip::ClipWord;
 pub use control::{Control, Goodbye, RefuseReason};
 pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport, expand_seq, lets_go};
 pub use fault::Fault;

@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Button, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Point, Preset, SessionPolicy,
-    Size, Span, Stamp, SurfaceId, UpdateId,
+    Button, ClipFormat, ClipOffer, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Point,
+    Preset, Selection, SessionPolicy, Size, Span, Stamp, SurfaceId, UpdateId,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Chunk, Control, Datagram, Entry, EntryKind, Fault, Feedback, FileWord, Goodbye,
+    Capabilities, Capability, Chunk, ClipWord, Control, Datagram, Entry, EntryKind, Fault, Feedback, FileWord, Goodbye,
     InputBatch, InputReport, Outcome, RefuseReason, Shard, SliceBody, SoundPacket, SurfaceReport, fec,
 };
 
@@ -352,6 +352,34 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
             Control::ClipChunk { id: 2, last: true, bytes: b"hello".to_vec() },
         ),
         ("115-clip-refuse", "Request 2 gets nothing.", Control::ClipRefuse { id: 2 }),
+        (
+            "160-clip-offer-rich",
+            "Offer 7: text, HTML and an image, marked secret.",
+            Control::Clip(ClipWord::Offer {
+                serial: 7,
+                offer: ClipOffer {
+                    selection: Selection::Clipboard,
+                    formats: [ClipFormat::Text, ClipFormat::Html, ClipFormat::Png].into_iter().collect(),
+                    secret: true,
+                },
+            }),
+        ),
+        (
+            "161-clip-request-rich",
+            "Request 3 asks for what the second selection has, as RTF.",
+            Control::Clip(ClipWord::Request {
+                serial: 8,
+                id: 3,
+                selection: Selection::Primary,
+                format: ClipFormat::Rtf,
+            }),
+        ),
+        (
+            "162-clip-size",
+            "The answer to request 3 has 70,000 bytes and comes in pipe 7.",
+            Control::Clip(ClipWord::Size { id: 3, size: 70_000 }),
+        ),
+        ("163-clip-cancel", "Nobody waits for request 3 any more.", Control::Clip(ClipWord::Cancel { id: 3 })),
         ("116-notice", "A sentence for the person.", Control::Notice("hello".into())),
         (
             "117-bye",

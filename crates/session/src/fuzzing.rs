@@ -9,12 +9,13 @@ mod feedback;
 pub use feedback::feedback;
 
 use crate::sound::{CEILING, Playout, SoundFrame};
-use crate::{Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
+use crate::{ClipWish, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 use telepane_model::{
-    CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, FrameId, Grid, HostClock,
-    InputEvent, InputSeq, Journey, KeyCode, KeyMove, Point, Quality, Rect, Region, Size, Span, Stamp, SurfaceId,
-    TileClass, TileState, UpdateId, Version, ViewerClock,
+    ClipFormat, ClipFormats, ClipOffer, CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts,
+    FrameId, Grid, HostClock, InputEvent, InputSeq, Journey, KeyCode, KeyMove, Point, Quality, Rect, Region, Selection,
+    Size, Span, Stamp, SurfaceId, TileClass, TileState, UpdateId, Version, ViewerClock,
 };
+use telepane_protocol::clip::taken;
 use telepane_protocol::control::Held;
 use telepane_protocol::{
     Capabilities, Capability, Control, Datagram, Feedback, InputBatch, InputReport, Shard, SoundPacket, SurfaceReport,
@@ -82,6 +83,13 @@ fn code(job: &EncodeJob, newest: Version, tile_bytes: usize) -> EncodedSlices {
     done
 }
 
+/// Something to paste.
+fn clip(s: &mut Source<'_>) -> ClipOffer {
+    let bits = s.small();
+    let selection = if bits & 1 != 0 { Selection::Primary } else { Selection::Clipboard };
+    ClipOffer { selection, formats: ClipFormats::from_bits(bits as u32 >> 2), secret: bits & 2 != 0 }
+}
+
 /// A packet of sound whose frames have a first byte that passes; the rest is anything.
 fn sound(s: &mut Source<'_>) -> Datagram {
     let frame = |s: &mut Source<'_>| [&[0xf4], s.bytes()].concat();
@@ -144,7 +152,7 @@ pub fn host(bytes: &[u8]) {
                 sent = 0;
             }
             8 if op > 200 => mind.on_link_lost(now),
-            8 => match s.small() % 5 {
+            8 => match s.small() % 8 {
                 0 => mind.on_capabilities(&Capabilities::default().with(Capability::Sound, 1)),
                 1 => mind.on_sound_rights(now, s.small() % 2 == 0, s.small() % 3 > 0),
                 2 => {
@@ -153,6 +161,13 @@ pub fn host(bytes: &[u8]) {
                 3 => {
                     let captured = Stamp::from_micros(s.any());
                     mind.on_sound(now, SoundFrame { captured, bytes: s.bytes().to_vec(), last: op > 100 });
+                }
+                4 => mind.on_capabilities(&Capabilities::default().with(Capability::Clipboard, taken(op > 100))),
+                5 => mind.on_clip_changed(now, clip(&mut s)),
+                6 => {
+                    let ClipOffer { selection, formats, .. } = clip(&mut s);
+                    let format = formats.iter().next().unwrap_or(ClipFormat::Files);
+                    mind.on_clip_wanted(now, s.small() as u32, selection, format);
                 }
                 _ => {
                     seq += 1;
@@ -210,6 +225,12 @@ pub fn host(bytes: &[u8]) {
                     break;
                 }
                 HostOutput::Encode(job) => jobs.push(job),
+                HostOutput::Clip(ClipWish::Fetch { id, format, .. }) => match format {
+                    ClipFormat::Files => {
+                        mind.on_clip_stream(now, id, 7);
+                    }
+                    _ => mind.on_clip_data(now, id, (id % 3 > 0).then(|| vec![7; (id as usize % 4) * 40_000])),
+                },
                 HostOutput::Datagram(bytes) => {
                     sent += 1;
                     assert!(bytes.len() <= 1_300, "datagrams fit a path");
@@ -303,7 +324,17 @@ pub fn viewer(bytes: &[u8]) {
                     let captured = Stamp::from_micros(s.any());
                     mind.on_microphone(now, SoundFrame { captured, bytes: s.bytes().to_vec(), last: op > 210 });
                 }
-                18 => {
+                18 => match s.small() % 4 {
+                    0 => mind.on_capabilities(&Capabilities::default().with(Capability::Clipboard, taken(op > 222))),
+                    1 => mind.on_clip_changed(now, clip(&mut s)),
+                    2 => mind.on_chunk(&Incoming { bytes: s.bytes().to_vec(), arrived: now }),
+                    _ => {
+                        let ClipOffer { selection, formats, .. } = clip(&mut s);
+                        let format = formats.iter().next().unwrap_or(ClipFormat::Files);
+                        mind.on_clip_wanted(now, s.small() as u32, selection, format);
+                    }
+                },
+                19 => {
                     seq += 1;
                     mind.on_datagram(&Incoming { bytes: sound(&mut s).encode(seq), arrived: now });
                 }
@@ -323,6 +354,7 @@ pub fn viewer(bytes: &[u8]) {
                     decoding = Some((job.epoch, job.id));
                 }
                 ViewerOutput::Sound(packet) => playout.on_packet(now, packet),
+                ViewerOutput::Clip(ClipWish::Fetch { id, .. }) => mind.on_clip_data(now, id, Some(vec![7; 70_000])),
                 _ => {}
             }
         }

@@ -20,7 +20,6 @@ pub mod sound;
 mod viewer;
 
 pub use bulk::{BulkWish, clip_pipe, file_pipe};
-pub use clip::MAX_CLIP;
 pub use film::Film;
 pub use host::{Host, HostOptions, LEASE, Stages, TOO_OLD};
 pub use ledger::Ledger;

@@ -3,8 +3,8 @@
 use crate::bulk::BulkWish;
 use crate::sound::{SoundArrival, SoundCoding};
 use telepane_model::{
-    Clock, CursorShape, CursorState, EncodeJob, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, Size, Span,
-    Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
+    ClipFormat, ClipOffer, Clock, CursorShape, CursorState, EncodeJob, Epoch, HostClock, InputEvent, InputSeq, Journey,
+    Note, Selection, Size, Span, Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
 };
 use telepane_protocol::{Control, FileWord, Goodbye};
 
@@ -26,6 +26,8 @@ pub enum Wake {
     Frame,
     /// The next chunk of bulk may leave.
     Bulk,
+    /// Something about the clipboard had to wait, or has waited too long.
+    Clip,
     /// Feedback is due.
     Feedback,
     /// Something may be lost.
@@ -192,22 +194,43 @@ pub struct DecodeJob {
     pub ops: Vec<u8>,
 }
 
-/// Clipboard wishes; the shell owns the selection.
+/// Clipboard wishes; the shell owns the selections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClipWish {
-    /// The peer has something to paste (or, `false`, no longer): own the clipboard in its name.
-    Offered(bool),
-    /// The peer pastes what is here: read it and answer with `on_clip_text`.
+    /// The peer has this to paste (or, without a kind, nothing any more): own the selection in its name.
+    Offered(ClipOffer),
+    /// The peer pastes what is here: read it and answer with `on_clip_data`, files with `on_clip_stream`.
     Fetch {
         /// The request's number.
         id: u32,
+        /// From here.
+        selection: Selection,
+        /// In this kind.
+        format: ClipFormat,
     },
     /// What was asked for with `on_clip_wanted`, or `None` if it cannot be had.
     Paste {
         /// The asker's number.
         id: u32,
-        /// The text.
-        text: Option<String>,
+        /// The contents, checked to be what their kind says.
+        data: Option<Vec<u8>>,
+    },
+    /// What was asked for is on its way.
+    Progress {
+        /// The asker's number.
+        id: u32,
+        /// Bytes that are here.
+        come: u64,
+        /// Bytes there will be; 0 where that is not known.
+        size: u64,
+    },
+    /// Files were asked for: what comes in this pipe ([`BulkWish::Data`]) is for the asker. The pipe's end is the paste's;
+    /// a [`ClipWish::Paste`] before it says that they do not come.
+    Opened {
+        /// The asker's number.
+        id: u32,
+        /// The pipe.
+        pipe: u32,
     },
 }
 

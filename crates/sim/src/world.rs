@@ -1,5 +1,6 @@
 //! The world: a host, a viewer and a path each way, stepped from deadline to deadline.
 
+mod clip;
 mod handles;
 mod ways;
 
@@ -10,6 +11,7 @@ use crate::quic::{PING_AFTER, Quic};
 use crate::screen::Screen;
 use crate::sound::Sounds;
 use crate::streams::Streams;
+use clip::Board;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -136,6 +138,8 @@ pub struct World {
     streams: [Streams; 2],
     /// What of bulk each side still has to give and what came: down, up.
     pub bulk: [Loads; 2],
+    /// The clipboards: the host's, the viewer's.
+    boards: [Board; 2],
     /// When a packet last left either side.
     last_packet: u64,
     presenting: Option<(u64, Journey)>,
@@ -234,6 +238,7 @@ impl World {
             quic: [Quic::default(); 2],
             streams: Default::default(),
             bulk: Default::default(),
+            boards: Default::default(),
             last_packet: 0,
             samples: Vec::new(),
             decoder: None,
@@ -309,7 +314,7 @@ impl World {
         self.control_free = [0; 2];
         // What our own client says, as far as it bears on the minds.
         let viewer = Capabilities::default()
-            .with(Capability::Clipboard, 1)
+            .with(Capability::Clipboard, telepane_protocol::clip::taken(false))
             .with(Capability::Fec, 1)
             .with(Capability::Sound, 1)
             .with(Capability::ReceiveBuffer, 4 << 20);
@@ -470,7 +475,7 @@ impl World {
                     self.looking = None;
                     self.look();
                 }
-                HostOutput::Clip(wish) => self.note("host", format_args!("{wish:?}")),
+                HostOutput::Clip(wish) => self.on_clip(Direction::Down, wish),
                 HostOutput::SoundCoding(coding) => {
                     self.sound.most_rate = self.sound.most_rate.max(coding.rate);
                     self.sound.coding = coding;
@@ -644,7 +649,7 @@ impl World {
                     self.presenting = Some((self.now + self.cost.present.as_micros(), journey));
                 }
                 ViewerOutput::Cursor(_) | ViewerOutput::CursorShape(_) => {}
-                ViewerOutput::Clip(wish) => self.note("viewer", format_args!("{wish:?}")),
+                ViewerOutput::Clip(wish) => self.on_clip(Direction::Up, wish),
                 ViewerOutput::Sound(packet) => self.sound.on_packet(self.now, now, packet),
                 ViewerOutput::SoundCoding(_) | ViewerOutput::SoundState { .. } => {}
                 ViewerOutput::Silent(silence) => {

@@ -1,8 +1,13 @@
-//! Text copied on one side is pasted on the other, with the tools people script.
+//! What is copied on one side is pasted on the other, with the tools people script.
 
-use super::process::{PATIENCE, Running, have, until};
+use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
 use super::screen::Screen;
 use super::stage::Stage;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use telepane_input::clipboard::{ClipEvent, Clipboard};
+use telepane_model::{BitRate, ClipFormats, Selection, Span, Stamp};
+use telepane_transport::relay::LinkModel;
 
 #[test]
 fn text_goes_both_ways() {
@@ -38,4 +43,192 @@ fn paste(stage: &Stage, screen: &Screen) -> String {
     let mut run = screen.run("xclip", &home, &["timeout", "5", "xclip", "-selection", "clipboard", "-out"]);
     run.exit_code(PATIENCE);
     run.all_out()
+}
+
+/// Runs xclip, and gives what it wrote.
+fn xclip(stage: &Stage, screen: &Screen, args: &[&str]) -> Vec<u8> {
+    let (home, file) = (stage.dir.join(""), stage.dir.join("pasted"));
+    let _ = std::fs::remove_file(&file);
+    let line = format!("exec timeout 10 xclip {} > {}", args.join(" "), file.display());
+    let mut run = screen.run("xclip", &home, &["sh", "-c", &line]);
+    run.exit_code(PATIENCE);
+    std::fs::read(&file).unwrap_or_default()
+}
+
+/// An owner of `selection` in one kind, as long as it lives.
+fn own(stage: &Stage, screen: &Screen, selection: &str, name: &str, contents: &[u8]) -> Running {
+    let (home, file) = (stage.dir.join(""), stage.dir.join("copied"));
+    std::fs::write(&file, contents).expect("a file");
+    let file = file.display().to_string();
+    let owner = screen.run("xclip", &home, &["xclip", "-selection", selection, "-t", name, "-quiet", "-in", &file]);
+    until("xclip owns it", PATIENCE, || xclip(stage, screen, &["-selection", selection, "-o", "-t", name]) == contents);
+    owner
+}
+
+// spec: K-50, K-53
+#[test]
+fn every_kind_goes_both_ways_as_it_was() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let mut picture = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x02\0\0\0\x02\0\x08\x06\0\0\0".to_vec();
+    picture.extend((0..4_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8));
+    let kinds: [(&str, &[u8]); 3] = [
+        ("text/html", "<p>fett: <b>ä€</b></p>".as_bytes()),
+        ("text/rtf", b"{\\rtf1\\ansi {\\b bold}}"),
+        ("image/png", &picture),
+    ];
+    for (from, to, way) in
+        [(&stage.here, &stage.there, "host to client"), (&stage.there, &stage.here, "client to host")]
+    {
+        for (name, contents) in kinds {
+            let _owner = own(&stage, from, "clipboard", name, contents);
+            let pasted = || xclip(&stage, to, &["-selection", "clipboard", "-o", "-t", name]);
+            let took = until("it can be pasted on the other side", PATIENCE, || pasted() == contents);
+            let targets = xclip(&stage, to, &["-selection", "clipboard", "-o", "-t", "TARGETS"]);
+            let targets = String::from_utf8_lossy(&targets).into_owned();
+            assert!(targets.contains(name) && !targets.contains("UTF8_STRING"), "{targets}");
+            println!("clipboard: {} bytes of {name} {way} in {took:?}", contents.len());
+        }
+    }
+    // What might act on its own is pasted nowhere.
+    let _owner = own(&stage, &stage.here, "clipboard", "text/html", b"<script>alert(1)</script>");
+    pause(Duration::from_millis(500));
+    assert_eq!(xclip(&stage, &stage.there, &["-selection", "clipboard", "-o", "-t", "text/html"]), b"");
+}
+
+/// From the start of the pasting program to its end, beside the same on one machine.
+#[test]
+fn a_paste_takes_a_round_trip() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    const RTT: Duration = Duration::from_millis(40);
+    let link = LinkModel { delay: Span::millis(20), rate: Some(BitRate::mbps(20)), ..LinkModel::default() };
+    let stage = Stage::with(&[], &[], Some(link));
+    for (from, to, way) in
+        [(&stage.here, &stage.there, "host to client"), (&stage.there, &stage.here, "client to host")]
+    {
+        let text = format!("from {way}");
+        let _owner = copy(&stage, from, &text);
+        until("it is offered", PATIENCE, || paste(&stage, to) == text);
+        let took = |screen: &Screen| {
+            let mut times: Vec<Duration> = (0..11)
+                .map(|_| {
+                    let began = now();
+                    assert_eq!(paste(&stage, screen), text);
+                    began.elapsed()
+                })
+                .collect();
+            times.sort_unstable();
+            times[5]
+        };
+        let (near, far) = (took(from), took(to));
+        println!("clipboard: pasted {way} in {far:?}, on one machine in {near:?}, round trip {RTT:?}");
+    }
+}
+
+// spec: K-59
+#[test]
+fn each_direction_has_its_right() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    for (rights, down, up) in [("clipboard-copy", true, false), ("clipboard-paste", false, true)] {
+        let dir = Scratch::new();
+        let permissions = dir.join(".config/telepane-host/default.perm");
+        std::fs::create_dir_all(permissions.parent().expect("a directory")).expect("a directory");
+        let text = format!("[permissions]\n%owner% allow display {rights}\n");
+        std::fs::write(&permissions, text).expect("a file");
+        let stage = Stage::in_dir(dir, &[], &[], None);
+        for (from, to, may) in [(&stage.here, &stage.there, down), (&stage.there, &stage.here, up)] {
+            let _owner = copy(&stage, from, rights);
+            if may {
+                until("it can be pasted", PATIENCE, || paste(&stage, to) == rights);
+            } else {
+                pause(Duration::from_millis(700));
+                assert_ne!(paste(&stage, to), rights);
+            }
+        }
+    }
+}
+
+/// A password manager on the host: marked there, marked here, and given only to a hand.
+// spec: K-58
+#[test]
+fn a_secret_stays_one() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut manager = Clipboard::open(Some(&stage.here.name), None, Selection::Clipboard).expect("a display");
+            manager.offer(ClipFormats::TEXT, true).expect("alive");
+            let began = now();
+            while !over.load(Ordering::Relaxed) {
+                let at = Stamp::from_micros(began.elapsed().as_micros() as u64);
+                if let Some(ClipEvent::Wanted { id, .. }) = manager.poll(at).expect("alive") {
+                    manager.provide(id, b"hunter2").expect("alive");
+                }
+                pause(Duration::from_millis(2));
+            }
+        });
+        let ask = |name: &str| xclip(&stage, &stage.there, &["-selection", "clipboard", "-o", "-t", name]);
+        until("the mark is here", PATIENCE, || ask("x-kde-passwordManagerHint") == b"secret");
+        // No hand has been at work for a while: what reads now is a program.
+        pause(Duration::from_millis(2_500));
+        assert_eq!(ask("UTF8_STRING"), b"");
+        stage.there.click(300, 300);
+        let took = until("a hand gets it", PATIENCE, || {
+            stage.there.click(300, 300);
+            ask("UTF8_STRING") == b"hunter2"
+        });
+        println!("clipboard: a secret is pasted {took:?} after a click");
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+// spec: K-50
+#[test]
+fn the_second_selection_is_shared_where_it_is_wanted() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    for wanted in [true, false] {
+        let args: &[&str] = if wanted { &["--primary-selection"] } else { &[] };
+        let stage = Stage::with(&[], args, None);
+        for (from, to) in [(&stage.here, &stage.there), (&stage.there, &stage.here)] {
+            let _owner = own(&stage, from, "primary", "UTF8_STRING", b"selected");
+            let pasted = || xclip(&stage, to, &["-selection", "primary", "-o", "-t", "UTF8_STRING"]) == b"selected";
+            if wanted {
+                until("it can be pasted on the other side", PATIENCE, pasted);
+            } else {
+                pause(Duration::from_millis(700));
+                assert!(!pasted());
+            }
+        }
+    }
+}
+
+/// A login screen takes keys and no paste.
+#[test]
+fn the_clipboard_is_typed_on_demand() {
+    if !have("clipboard", &["Xvfb", "xclip", "xterm"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let file = stage.dir.join("typed");
+    let _xterm = stage.terminal(&format!("cat > {}", file.display()));
+    let _owner = copy(&stage, &stage.there, "käfer PASS-word 42\nnext line\n");
+    stage.there.click(200, 100);
+    stage.there.chord('v');
+    let typed = || std::fs::read_to_string(&file).unwrap_or_default();
+    let took = until("what was typed arrived", PATIENCE, || typed().lines().count() >= 2);
+    assert_eq!(typed(), "käfer PASS-word 42\nnext line\n");
+    println!("clipboard: typed after {took:?}");
+    // The chord's own keys are not stuck.
+    super::screen::no_key_held(&stage.here, PATIENCE);
 }

@@ -180,7 +180,11 @@ impl Stage {
 
     /// With more arguments for the agent and the client, and through a link that is the same both ways.
     pub fn with(agent_args: &[&str], client_args: &[&str], link: Option<LinkModel>) -> Self {
-        let dir = Scratch::new();
+        Self::in_dir(Scratch::new(), agent_args, client_args, link)
+    }
+
+    /// The same with what lies in `dir` already.
+    pub fn in_dir(dir: Scratch, agent_args: &[&str], client_args: &[&str], link: Option<LinkModel>) -> Self {
         let (here, there) = (Screen::start(SIZE.0, SIZE.1), Screen::start(SIZE.0, SIZE.1));
         here.paint_root(1);
         let agent = Agent::start(&dir, &[&["--display", &here.name], agent_args].concat());

@@ -92,8 +92,8 @@ impl Driver {
             }
         };
         let pinned = self.key_pinned == Some(fingerprint) || (self.key_pinned.is_none() && self.target.trust_new);
-        let offer =
-            Offer { key, code: self.target.code.clone(), user: self.target.user.clone(), name: local_name(), pinned };
+        let (code, user, primary) = (self.target.code.clone(), self.target.user.clone(), self.target.primary);
+        let offer = Offer { key, code, user, name: local_name(), pinned, primary };
         let (entry, step) = Entry::begin(&facts, offer);
         line.entry = Some(entry);
         self.follow(step);

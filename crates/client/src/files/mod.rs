@@ -74,6 +74,14 @@ pub struct Result {
     again: Option<Ask>,
 }
 
+impl Result {
+    /// One that went so, without a file.
+    #[cfg(test)]
+    pub(crate) const fn over(ask: Ask, outcome: Outcome, listed: Option<(Vec<Entry>, bool)>) -> Self {
+        Self { ask, outcome, text: String::new(), file: None, listed, again: None }
+    }
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Transfers {

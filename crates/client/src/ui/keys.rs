@@ -234,6 +234,7 @@ const O: KeyCode = KeyCode(24);
 const R: KeyCode = KeyCode(19);
 const S: KeyCode = KeyCode(31);
 const M: KeyCode = KeyCode(50);
+const V: KeyCode = KeyCode(47);
 const CONTROL_LEFT: KeyCode = KeyCode(29);
 const CONTROL_RIGHT: KeyCode = KeyCode(97);
 const SHIFT_LEFT: KeyCode = KeyCode(42);
@@ -259,6 +260,8 @@ pub(super) enum Stroke {
     Sound,
     /// Ctrl+Alt+M.
     Microphone,
+    /// Ctrl+Alt+V.
+    PasteAsKeys,
     /// Nobody hears of it.
     Swallow,
 }
@@ -307,6 +310,7 @@ impl Keyboard {
             PAGE_DOWN => Some(Stroke::Sharpen(-1)),
             S => Some(Stroke::Sound),
             M => Some(Stroke::Microphone),
+            V => Some(Stroke::PasteAsKeys),
             _ => None,
         };
         if let Some(own) = own.filter(|_| chord) {

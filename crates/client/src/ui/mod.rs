@@ -104,6 +104,10 @@ pub enum WindowFact {
     SoundToggled,
     /// Ctrl+Alt+M was pressed.
     MicrophoneToggled,
+    /// Ctrl+Alt+V was pressed.
+    PasteAsKeys,
+    /// Files were dropped onto it.
+    Dropped(std::path::PathBuf),
     /// The pointer is captured, or free again; `None`: the platform does not let it be captured.
     Captured(Option<bool>),
     /// This renderer presents from now on, for statistics: `softbuffer`, `pixels (Vulkan, adapter's name)`.

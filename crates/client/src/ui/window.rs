@@ -202,6 +202,7 @@ impl<M: Model> Shell<M> {
             Stroke::Sharpen(steps) => self.model.window(WindowFact::Sharpen(steps)),
             Stroke::Sound => self.model.window(WindowFact::SoundToggled),
             Stroke::Microphone => self.model.window(WindowFact::MicrophoneToggled),
+            Stroke::PasteAsKeys => self.model.window(WindowFact::PasteAsKeys),
             Stroke::Fullscreen => {
                 if let Some(live) = &mut self.live {
                     live.toggle_fullscreen();
@@ -454,6 +455,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
                 }
                 self.show(events, &Region::new(), true);
             }
+            WindowEvent::DroppedFile(path) => self.model.window(WindowFact::Dropped(path)),
             WindowEvent::Occluded(occluded) => self.model.window(WindowFact::Occluded(occluded)),
             WindowEvent::Focused(focused) => self.focus(focused),
             WindowEvent::KeyboardInput { event, is_synthetic, .. } => self.key(&event, is_synthetic),

@@ -57,7 +57,7 @@ impl Desk {
                     if features != seat.guest.rights.features() {
                         tracing::info!(session = id, "other permissions hold now");
                         seat.guest.rights = Rights::new(features);
-                        seat.on_clip_changed(now, state.clip_has_text);
+                        state.clips.iter().for_each(|clip| seat.on_clip_changed(now, *clip));
                         seat.on_sound(now, self.sound.has());
                         // What is held was pressed under the old rights.
                         if let Some(injector) = &mut self.desktop.injector {

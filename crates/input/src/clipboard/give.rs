@@ -1,4 +1,6 @@
-//! Giving: an application on the host pastes what the viewer offered.
+//! Giving: an application here pastes what the other side offered.
+
+use std::path::PathBuf;
 
 use telepane_model::time::Span;
 use tracing::debug;
@@ -12,18 +14,18 @@ use x11rb::wrapper::ConnectionExt as _;
 use super::{ClipEvent, Clipboard, LIMIT, PasteId, Patience};
 use crate::Gone;
 
-/// Text up to this many bytes goes in one request; the core protocol allows 262,140 with its header.
+/// Contents up to this many bytes goes in one request; the core protocol allows 262,140 with its header.
 const DIRECT: usize = 128 << 10;
-/// Pastes that may wait for the viewer at once.
+/// Pastes that may wait for the other side at once.
 const MAX_WANTED: usize = 16;
-/// Large texts that may be on their way at once, each at most [`LIMIT`] bytes in memory.
+/// Large contents that may be on their way at once, each at most [`LIMIT`] bytes in memory.
 const MAX_OUTGOING: usize = 4;
-/// How long the viewer may take; an application that pastes is blocked meanwhile (GTK and Qt give up after 5 to 30 s).
+/// How long the other side may take, or leave between one part and the next; an application that pastes is blocked meanwhile (GTK and Qt give up after 5 to 30 s).
 const VIEWER: Span = Span::millis(10_000);
 /// How long a requestor may take for each piece.
 const REQUESTOR: Span = Span::millis(5_000);
 
-/// A paste that waits for the viewer's text.
+/// A paste that waits for the other side's contents.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) id: PasteId,
@@ -40,7 +42,7 @@ struct Reply {
     time: Timestamp,
 }
 
-/// A large text on its way, piece by piece (ICCCM 2.7.2).
+/// Large contents on their way, piece by piece (ICCCM 2.7.2).
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) requestor: Window,
@@ -52,21 +54,46 @@ pub(super) struct Outgoing {
 }
 
 impl Clipboard {
-    /// Answers a paste with the viewer's text. Text longer than [`LIMIT`] bytes is refused; an unknown or expired `id` is
+    /// Answers a paste with the other side's contents. Longer than [`LIMIT`] bytes is refused; an unknown or expired `id` is
     /// ignored.
     ///
     /// # Errors
     /// [`Gone`] when the display went away.
-    pub fn provide(&mut self, id: PasteId, text: &str) -> Result<(), Gone> {
+    pub fn provide(&mut self, id: PasteId, data: &[u8]) -> Result<(), Gone> {
         let Some(at) = self.wanted.iter().position(|wanted| wanted.id == id) else { return Ok(()) };
         let reply = self.wanted.remove(at).reply;
-        if text.len() > LIMIT {
-            debug!("a paste of {} bytes is refused", text.len());
+        let latin1 = reply.target == self.atoms.string;
+        let bytes = if latin1 { to_latin1(&String::from_utf8_lossy(data)) } else { data.to_vec() };
+        self.answer(reply, bytes)
+    }
+
+    /// Answers a paste of files with where they are now; as [`Clipboard::provide`] otherwise.
+    ///
+    /// # Errors
+    /// [`Gone`] when the display went away.
+    pub fn provide_files(&mut self, id: PasteId, paths: &[PathBuf]) -> Result<(), Gone> {
+        let Some(at) = self.wanted.iter().position(|wanted| wanted.id == id) else { return Ok(()) };
+        let reply = self.wanted.remove(at).reply;
+        let bytes = match reply.target == self.atoms.copied_files {
+            true => super::files::copied(paths),
+            false => super::files::uri_list(paths),
+        };
+        self.answer(reply, bytes)
+    }
+
+    /// What a paste waits for is on its way: it waits longer.
+    pub fn still(&mut self, id: PasteId) {
+        if let Some(wanted) = self.wanted.iter_mut().find(|wanted| wanted.id == id) {
+            wanted.patience.renew();
+        }
+    }
+
+    fn answer(&mut self, reply: Reply, bytes: Vec<u8>) -> Result<(), Gone> {
+        if bytes.len() > LIMIT {
+            debug!("a paste of {} bytes is refused", bytes.len());
             self.notify(reply, false)?;
             return Ok(self.conn.flush()?);
         }
-        let latin1 = reply.target == self.atoms.string;
-        let bytes = if latin1 { to_latin1(text) } else { text.as_bytes().to_vec() };
         let kind = if reply.target == self.atoms.text { self.atoms.utf8 } else { reply.target };
         let (requestor, property) = (reply.requestor, reply.property);
         // The same place asked again: the older answer has nowhere to go.
@@ -88,7 +115,7 @@ impl Clipboard {
         Ok(self.conn.flush()?)
     }
 
-    /// Answers a paste with nothing: the viewer is gone, may not, or has no text. An unknown `id` is ignored.
+    /// Answers a paste with nothing: the other side is gone, may not, or has nothing. An unknown `id` is ignored.
     ///
     /// # Errors
     /// [`Gone`] when the display went away.
@@ -105,22 +132,32 @@ impl Clipboard {
         // Clients older than ICCCM name no property: the target's name serves.
         let property = if e.property == x11rb::NONE { e.target } else { e.property };
         let reply = Reply { requestor: e.requestor, target: e.target, property, time: e.time };
-        let Some(since) = self.owned.filter(|_| e.selection == self.atoms.clipboard) else {
+        let Some((since, _)) = self.owned.filter(|_| e.selection == self.atoms.selection) else {
             return self.notify(reply, false);
         };
+        let format = self.atoms.format(e.target).filter(|f| self.given.formats.has(*f));
         if e.target == self.atoms.targets {
             let a = &self.atoms;
-            let all = [a.targets, a.timestamp, a.utf8, a.plain_utf8, a.text, a.string, a.plain];
+            let mut all = vec![a.targets, a.timestamp];
+            all.extend(self.given.formats.iter().flat_map(|f| a.names(f)));
+            all.extend(self.given.secret.then_some(a.marks[0]));
             self.conn.change_property32(PropMode::REPLACE, e.requestor, property, AtomEnum::ATOM, &all)?;
+            self.notify(reply, true)
+        } else if e.target == self.atoms.marks[0] && self.given.secret {
+            self.conn.change_property8(PropMode::REPLACE, e.requestor, property, e.target, b"secret")?;
             self.notify(reply, true)
         } else if e.target == self.atoms.timestamp {
             self.conn.change_property32(PropMode::REPLACE, e.requestor, property, AtomEnum::INTEGER, &[since])?;
             self.notify(reply, true)
-        } else if self.atoms.is_text(e.target) && self.wanted.len() < MAX_WANTED {
+        } else if let Some(format) = format.filter(|_| self.wanted.len() < MAX_WANTED) {
+            if self.given.secret && !self.is_at_work()? {
+                debug!("a secret is not given: nobody is at work here");
+                return self.notify(reply, false);
+            }
             self.next_paste += 1;
             let id = PasteId(self.next_paste);
             self.wanted.push(Wanted { id, patience: Patience::new(VIEWER), reply });
-            self.events.push_back(ClipEvent::Wanted { id });
+            self.events.push_back(ClipEvent::Wanted { id, format });
             Ok(())
         } else {
             self.notify(reply, false)
@@ -134,7 +171,7 @@ impl Clipboard {
             sequence: 0,
             time: reply.time,
             requestor: reply.requestor,
-            selection: self.atoms.clipboard,
+            selection: self.atoms.selection,
             target: reply.target,
             property: if done { reply.property } else { x11rb::NONE },
         };

@@ -1,10 +1,9 @@
-//! Taking: what somebody on the host copied, when the viewer pastes.
+//! Taking: what somebody here copied, when the other side pastes.
 
+use telepane_model::clipboard::{ClipFormat, ClipOffer};
 use telepane_model::time::Span;
 use x11rb::connection::Connection;
-use x11rb::protocol::xproto::{
-    Atom, AtomEnum, ConnectionExt as _, GetPropertyReply, GetPropertyType, SelectionNotifyEvent,
-};
+use x11rb::protocol::xproto::{Atom, ConnectionExt as _, GetPropertyReply, GetPropertyType, SelectionNotifyEvent};
 
 use super::{ClipError, ClipEvent, Clipboard, FetchId, LIMIT, Patience};
 use crate::Gone;
@@ -15,14 +14,16 @@ const MAX_ASKS: usize = 8;
 const OWNER: Span = Span::millis(5_000);
 /// How long a fetch may take altogether, however steadily pieces come.
 const LIFE: Span = Span::millis(60_000);
+/// Names of kinds that are read of an owner: what the best-equipped office program has is a few dozen.
+const MAX_TARGETS: usize = 4_096;
 
 /// What is to be asked of the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     /// Which formats it has.
     Offers,
-    /// Its text, for this fetch.
-    Text(FetchId),
+    /// Its contents in this kind, for this fetch.
+    Contents(FetchId, ClipFormat),
 }
 
 /// A question not asked yet.
@@ -39,22 +40,24 @@ pub(super) struct Conversion {
     question: Question,
     property: Atom,
     target: Atom,
+    /// Other names of the same kind that the owner may know.
+    others: Vec<Atom>,
     /// What has come, and its type, once the owner said that it comes in pieces.
     pieces: Option<(Vec<u8>, Atom)>,
 }
 
 impl Clipboard {
-    /// Fetches the host's text: later a [`ClipEvent::Fetched`] with the same `id` follows, in any case.
+    /// Fetches what is here in one kind: later a [`ClipEvent::Fetched`] with the same `id` follows, in any case.
     ///
     /// # Errors
     /// [`Gone`] when the display went away.
-    pub fn fetch(&mut self, id: FetchId) -> Result<(), Gone> {
+    pub fn fetch(&mut self, id: FetchId, format: ClipFormat) -> Result<(), Gone> {
         if self.is_ours() || self.asks.len() >= MAX_ASKS {
-            let why = if self.is_ours() { ClipError::NoText } else { ClipError::Busy };
-            self.events.push_back(ClipEvent::Fetched { id, text: Err(why) });
+            let why = if self.is_ours() { ClipError::Nothing } else { ClipError::Busy };
+            self.events.push_back(ClipEvent::Fetched { id, data: Err(why) });
             return Ok(());
         }
-        self.asks.push_back(Ask { question: Question::Text(id) });
+        self.asks.push_back(Ask { question: Question::Contents(id, format) });
         self.next_ask()?;
         Ok(self.conn.flush()?)
     }
@@ -65,21 +68,40 @@ impl Clipboard {
             return Ok(());
         }
         let Some(Ask { question }) = self.asks.pop_front() else { return Ok(()) };
-        let target = match question {
-            Question::Offers => self.atoms.targets,
-            Question::Text(_) => self.atoms.utf8,
+        let targets = match question {
+            Question::Offers => vec![self.atoms.targets],
+            Question::Contents(_, format) => self.candidates(format),
         };
-        self.convert(question, target, Patience::new(LIFE))
+        self.convert(question, targets, Patience::new(LIFE))
     }
 
-    fn convert(&mut self, question: Question, target: Atom, life: Patience) -> Result<(), Gone> {
+    /// The owner's names for this kind, the best first. Owners of text need not say so (ICCCM asks only for TARGETS).
+    fn candidates(&self, format: ClipFormat) -> Vec<Atom> {
+        let names = self.atoms.names(format).iter().copied();
+        let known: Vec<Atom> = names.filter(|name| self.theirs.contains(name)).collect();
+        match format {
+            ClipFormat::Text => vec![self.atoms.utf8, self.atoms.string],
+            _ => known,
+        }
+    }
+
+    fn convert(&mut self, question: Question, targets: Vec<Atom>, life: Patience) -> Result<(), Gone> {
+        let mut others = targets.into_iter();
+        let Some(target) = others.next() else {
+            let patience = Patience::new(OWNER);
+            let others = Vec::new();
+            let (property, target) = (x11rb::NONE, x11rb::NONE);
+            self.active = Some(Conversion { patience, life, question, property, target, others, pieces: None });
+            return self.finish(Err(ClipError::Nothing));
+        };
+        let others = others.collect();
         self.turn = self.turn.wrapping_add(1);
         let Some(&property) = self.atoms.slots.get(self.turn % self.atoms.slots.len()) else { return Ok(()) };
         self.conn.delete_property(self.window, property)?;
-        let clipboard = self.atoms.clipboard;
-        self.conn.convert_selection(self.window, clipboard, target, property, x11rb::CURRENT_TIME)?;
+        let selection = self.atoms.selection;
+        self.conn.convert_selection(self.window, selection, target, property, x11rb::CURRENT_TIME)?;
         let patience = Patience::new(OWNER);
-        self.active = Some(Conversion { patience, life, question, property, target, pieces: None });
+        self.active = Some(Conversion { patience, life, question, property, target, others, pieces: None });
         Ok(())
     }
 
@@ -90,46 +112,47 @@ impl Clipboard {
             return self.pass_over(e.property);
         };
         if e.property == x11rb::NONE {
-            let (question, target, life) = (active.question, active.target, active.life);
-            return match question {
-                Question::Text(_) if target == self.atoms.utf8 => self.convert(question, self.atoms.string, life),
-                _ => self.finish(Err(ClipError::NoText)),
-            };
+            let (question, others, life) = (active.question, std::mem::take(&mut active.others), active.life);
+            return self.convert(question, others, life);
         }
         if e.property != active.property {
             return self.pass_over(e.property);
         }
         active.patience.renew();
-        let reply = self.read(e.property, LIMIT)?;
-        if reply.type_ == self.atoms.incr {
+        let offers = active.question == Question::Offers;
+        let reply = self.read(e.property, if offers { MAX_TARGETS * 4 } else { LIMIT })?;
+        if reply.type_ == self.atoms.incr && !offers {
             if let Some(active) = self.active.as_mut() {
                 // Reading it has deleted it, which asks for the first piece.
                 active.pieces = Some((Vec::new(), self.atoms.utf8));
             }
             return Ok(());
         }
-        match self.active.as_ref().map(|active| active.question) {
-            Some(Question::Offers) => {
-                let found = reply.value32().is_some_and(|mut atoms| atoms.any(|atom| self.atoms.is_text(atom)));
-                self.finish(if found { Ok(String::new()) } else { Err(ClipError::NoText) })
+        match offers {
+            true => {
+                if reply.bytes_after > 0 {
+                    self.conn.delete_property(self.window, e.property)?;
+                }
+                self.theirs = reply.value32().map(|atoms| atoms.take(MAX_TARGETS).collect()).unwrap_or_default();
+                self.finish(if self.theirs.is_empty() { Err(ClipError::Nothing) } else { Ok(Vec::new()) })
             }
             _ if reply.bytes_after > 0 || reply.value.len() > LIMIT => {
                 self.conn.delete_property(self.window, e.property)?;
                 self.finish(Err(ClipError::TooLarge))
             }
             _ => {
-                let text = self.decode(reply.value, reply.type_);
-                self.finish(text)
+                let data = self.decode(reply.value, reply.type_);
+                self.finish(data)
             }
         }
     }
 
-    /// A property of ours got a new value: the next piece, or the rest of a text that was given up.
+    /// A property of ours got a new value: the next piece, or the rest of what was given up.
     pub(super) fn arrived(&mut self, property: Atom) -> Result<(), Gone> {
         let room = match &self.active {
             Some(active) if active.property == property => match &active.pieces {
                 Some((bytes, _)) => LIMIT.saturating_sub(bytes.len()),
-                // The whole text, of which the notice follows.
+                // The whole, of which the notice follows.
                 None => return Ok(()),
             },
             _ => return self.pass_over(property),
@@ -148,8 +171,8 @@ impl Clipboard {
             return Ok(());
         }
         let (bytes, kind) = (std::mem::take(bytes), *kind);
-        let text = self.decode(bytes, kind);
-        self.finish(text)
+        let data = self.decode(bytes, kind);
+        self.finish(data)
     }
 
     /// Reads and deletes a property, unless it is longer than `room` bytes: then part of it is read and it stays.
@@ -166,33 +189,83 @@ impl Clipboard {
         Ok(())
     }
 
-    fn decode(&self, bytes: Vec<u8>, kind: Atom) -> Result<String, ClipError> {
-        let latin1 = kind == Atom::from(AtomEnum::STRING);
-        let mut text = if latin1 {
-            bytes.into_iter().map(char::from).collect()
-        } else if kind == self.atoms.utf8 || self.atoms.is_text(kind) {
-            // What is not UTF-8 is shown as such rather than losing the whole paste.
-            String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
-        } else {
-            return Err(ClipError::NoText);
+    /// Contents as they travel.
+    fn decode(&self, mut bytes: Vec<u8>, kind: Atom) -> Result<Vec<u8>, ClipError> {
+        let Some(Question::Contents(_, format)) = self.active.as_ref().map(|active| active.question) else {
+            return Err(ClipError::Nothing);
+        };
+        let text = match format {
+            ClipFormat::Text if kind == self.atoms.string => bytes.into_iter().map(char::from).collect(),
+            ClipFormat::Text if self.atoms.is_text(kind) => lossy(bytes),
+            ClipFormat::Text => return Err(ClipError::Nothing),
+            ClipFormat::Html => html(bytes),
+            ClipFormat::Rtf | ClipFormat::Files => {
+                bytes.truncate(bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1));
+                return Ok(bytes);
+            }
+            ClipFormat::Png => return Ok(bytes),
         };
         // Some owners count C's terminator in.
-        text.truncate(text.trim_end_matches('\0').len());
-        if text.len() > LIMIT { Err(ClipError::TooLarge) } else { Ok(text) }
+        let text = text.trim_end_matches('\0');
+        if text.len() > LIMIT { Err(ClipError::TooLarge) } else { Ok(text.as_bytes().to_vec()) }
     }
 
     /// The open question is answered: tells, and asks the next.
-    pub(super) fn finish(&mut self, text: Result<String, ClipError>) -> Result<(), Gone> {
+    pub(super) fn finish(&mut self, data: Result<Vec<u8>, ClipError>) -> Result<(), Gone> {
         match self.active.take().map(|active| active.question) {
-            Some(Question::Text(id)) => self.events.push_back(ClipEvent::Fetched { id, text }),
+            Some(Question::Contents(id, _)) => self.events.push_back(ClipEvent::Fetched { id, data }),
             Some(Question::Offers) if self.is_ours() => {}
-            Some(Question::Offers) if text.is_ok() => {
-                self.announced = true;
-                self.events.push_back(ClipEvent::OwnerChanged);
-            }
-            Some(Question::Offers) => self.emptied(),
+            Some(Question::Offers) => self.announce(),
             None => {}
         }
         self.next_ask()
+    }
+
+    /// Tells what the owner has.
+    fn announce(&mut self) {
+        let has = |format: &ClipFormat| self.atoms.names(*format).iter().any(|name| self.theirs.contains(name));
+        let formats = ClipFormat::ALL.into_iter().filter(has).collect();
+        let secret = self.atoms.marks.iter().any(|mark| self.theirs.contains(mark));
+        let offer = ClipOffer { selection: self.selection, formats, secret };
+        if offer.formats.is_empty() {
+            return self.emptied();
+        }
+        self.announced = true;
+        self.events.push_back(ClipEvent::Changed(offer));
+    }
+}
+
+/// What is not UTF-8 is shown as such rather than losing the whole paste.
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+/// HTML as UTF-8; Firefox gives UTF-16 with its mark in front.
+fn html(bytes: Vec<u8>) -> String {
+    let wide = |of: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> =
+            bytes.chunks_exact(2).skip(1).filter_map(|pair| pair.first_chunk().copied()).map(of).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes.first_chunk() {
+        Some([0xff, 0xfe]) => wide(u16::from_le_bytes),
+        Some([0xfe, 0xff]) => wide(u16::from_be_bytes),
+        _ => lossy(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn html_of_any_width_is_read() {
+        let wide = |mark: [u8; 2], of: fn(u16) -> [u8; 2]| {
+            mark.into_iter().chain("<b>ä€</b>".encode_utf16().flat_map(of)).collect::<Vec<u8>>()
+        };
+        assert_eq!(html(wide([0xff, 0xfe], u16::to_le_bytes)), "<b>ä€</b>");
+        assert_eq!(html(wide([0xfe, 0xff], u16::to_be_bytes)), "<b>ä€</b>");
+        assert_eq!(html("<b>ä€</b>".into()), "<b>ä€</b>");
+        assert_eq!(html(vec![0xff, 0xfe, 0x3c]), "", "half a character");
     }
 }

@@ -324,6 +324,24 @@ pub fn control(bytes: &[u8]) -> String {
                 w.blob("  name", 16);
             }
         }
+        31 => {
+            w.varint("serial");
+            w.varint("formats");
+            w.varint("flags");
+        }
+        32 => {
+            w.varint("serial");
+            w.varint("id");
+            w.varint("flags");
+            w.u8("format");
+        }
+        33 => {
+            w.varint("id");
+            w.varint("size");
+        }
+        34 => {
+            w.varint("id");
+        }
         40 | 41 => {
             for _ in 0..w.varint("knobs") {
                 w.varint("  number");

@@ -1,6 +1,7 @@
 //! The host's side of bulk: pipes, chunks and messages about files.
 
 use super::{Carried, Host};
+use crate::bulk::BulkWish;
 use crate::output::{Alarm, HostOutput, Incoming};
 use telepane_model::{HostClock, Note, Stamp};
 use telepane_protocol::{Chunk, Control, Fault, FileWord};
@@ -64,15 +65,32 @@ impl Host {
 
     pub(super) fn send_bulk(&mut self, alarm: &mut Alarm<HostClock>) {
         let waiting = self.surface.as_mut().is_some_and(|s| s.job.is_some() || !s.outbox.is_idle());
-        if let Some(link) = &mut self.link {
-            let out = &mut self.out;
-            self.bulk.pump(self.now, link, waiting, Carried::Chunk, alarm, |b| out.push_back(HostOutput::Chunk(b)));
+        loop {
+            if let Some(link) = &mut self.link {
+                let out = &mut self.out;
+                self.bulk.pump(self.now, link, waiting, Carried::Chunk, alarm, |b| out.push_back(HostOutput::Chunk(b)));
+            }
+            if !self.take_bulk_wishes() {
+                break;
+            }
         }
         while let Some(word) = self.bulk.word() {
             self.send_control(word);
         }
+        self.send_clip(alarm);
+    }
+
+    /// Answers what the clipboard's pipes want and hands on the rest; whether something was answered, so that it can go.
+    fn take_bulk_wishes(&mut self) -> bool {
+        let mut filled = false;
         while let Some(wish) = self.bulk.wish() {
-            self.out.push_back(HostOutput::Bulk(wish));
+            let fill = matches!(wish, BulkWish::Fill { .. });
+            match self.clip.on_bulk(self.now, &mut self.bulk, wish) {
+                Ok(Some(wish)) => self.out.push_back(HostOutput::Bulk(wish)),
+                Ok(None) => filled |= fill,
+                Err(fault) => self.out.push_back(HostOutput::Note(Note::Rejected { fault: fault.name() })),
+            }
         }
+        filled
     }
 }

@@ -13,6 +13,7 @@
 
 mod bulk;
 mod cadence;
+mod clip;
 mod input;
 mod outbox;
 mod policy;
@@ -29,7 +30,7 @@ use crate::clock_map::ClockEstimate;
 use crate::film::{Film, FilmPace};
 use crate::ledger::Ledger;
 use crate::link::Link;
-use crate::output::{Alarm, ClipWish, HostOutput, Incoming};
+use crate::output::{Alarm, HostOutput, Incoming};
 use cadence::Cadence;
 use outbox::{Outbox, ShardRef, Whole};
 use policy::Agreed;
@@ -81,7 +82,7 @@ pub struct Host {
     cursor_dirty: bool,
     shapes_told: BTreeSet<u32>,
     shape: Option<CursorShape>,
-    clip: Clip,
+    clip: Clip<HostClock>,
     bulk: Bulk<HostClock>,
     next_job: u64,
     last_epoch: Epoch,
@@ -137,16 +138,13 @@ struct Peer {
     pending: u64,
     /// It shows 4:2:0 film.
     film: bool,
-    /// It takes text from the clipboard.
-    clipboard: bool,
     /// It understands parity shards.
     fec: bool,
 }
 
 impl Peer {
     /// A viewer that said nothing yet, which nothing is sent to either.
-    const UNKNOWN: Self =
-        Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, clipboard: true, fec: false };
+    const UNKNOWN: Self = Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, fec: false };
 }
 
 /// The op kind of FILM, as capability 1 counts it (`protocol-spec/codec.md` C-7).
@@ -325,10 +323,10 @@ impl Host {
             // spec: T-2
             pending: value(Capability::PendingBytes).min(MOST_PENDING),
             film: value(Capability::Chroma) & 1 != 0 && value(Capability::Ops) & FILM_OP != 0,
-            clipboard: value(Capability::Clipboard) & 1 != 0,
             // spec: D-13
             fec: value(Capability::Fec) & 1 != 0,
         };
+        self.clip.on_capabilities(capabilities);
         // spec: S-5
         self.sound.understood = value(Capability::Sound) & 1 != 0;
         if !self.films()
@@ -351,6 +349,7 @@ impl Host {
             self.forget_pastes();
         }
         self.bulk.on_link_lost();
+        self.clip.on_attached();
         let same = held.iter().find(|h| h.surface == SURFACE).copied();
         let resumes = same.filter(|h| self.surface.as_ref().is_some_and(|s| s.resumes_at(*h)));
         // Only a viewer that holds what was sent is surely the one whose clock is known.
@@ -389,8 +388,10 @@ impl Host {
     }
 
     fn forget_pastes(&mut self) {
-        let wishes = self.clip.on_link_lost();
-        self.out.extend(wishes.into_iter().map(HostOutput::Clip));
+        self.clip.on_link_lost();
+        while let Some(wish) = self.clip.wish() {
+            self.out.push_back(HostOutput::Clip(wish));
+        }
     }
 
     /// The packets take another path (an address changed): delays are measured anew.
@@ -593,33 +594,6 @@ impl Host {
         self.advance(now);
         self.cursor_dirty = true;
         self.shape = Some(fitting(shape));
-    }
-
-    /// The desktop's clipboard has (or no longer has) text.
-    pub fn on_clip_changed(&mut self, now: Stamp<HostClock>, has_text: bool) {
-        self.advance(now);
-        let offer = self.clip.on_local_change(has_text);
-        if self.peer.clipboard {
-            self.send_control(offer);
-        }
-    }
-
-    /// An application on the desktop pastes what the viewer offered.
-    pub fn on_clip_wanted(&mut self, now: Stamp<HostClock>, asker: u32) {
-        self.advance(now);
-        match self.clip.on_wanted(asker) {
-            Ok(request) if self.link.is_some() => self.send_control(request),
-            Ok(_) => self.out.push_back(HostOutput::Clip(ClipWish::Paste { id: asker, text: None })),
-            Err(wish) => self.out.push_back(HostOutput::Clip(wish)),
-        }
-    }
-
-    /// The answer to [`ClipWish::Fetch`].
-    pub fn on_clip_text(&mut self, now: Stamp<HostClock>, id: u32, text: Option<&str>) {
-        self.advance(now);
-        for chunk in self.clip.on_local_text(id, text) {
-            self.send_control(chunk);
-        }
     }
 
     /// A datagram came.

@@ -37,6 +37,7 @@ impl Host {
             self.take_frame(&facts);
         }
         alarm.set_if(self.cadence.wake(), Wake::Frame);
+        self.send_clip(alarm);
         let Some(link) = &mut self.link else { return };
         let lost = link.on_time(now);
         alarm.set_if(link.rate.next_wake(), Wake::Repair);

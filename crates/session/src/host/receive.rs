@@ -229,10 +229,8 @@ impl Host {
             m @ (Control::ClipOffer { .. }
             | Control::ClipRequest { .. }
             | Control::ClipChunk { .. }
-            | Control::ClipRefuse { .. }) => {
-                let wish = self.clip.on_control(m)?;
-                self.out.extend(wish.map(HostOutput::Clip));
-            }
+            | Control::ClipRefuse { .. }
+            | Control::Clip(_)) => self.clip.on_control(self.now, &mut self.bulk, m)?,
             Control::BulkMore { pipe, upto } => self.bulk.on_more(pipe, upto),
             Control::File(FileWord::Attach) => return Err(Fault::Unexpected),
             Control::File(word) => self.out.push_back(HostOutput::File(word)),

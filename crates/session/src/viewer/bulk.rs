@@ -1,6 +1,7 @@
 //! The viewer's side of bulk: pipes, chunks and messages about files.
 
 use super::{Carried, Viewer};
+use crate::bulk::BulkWish;
 use crate::output::{Alarm, Incoming, ViewerOutput};
 use telepane_model::{Note, Stamp, ViewerClock};
 use telepane_protocol::{Chunk, Control, Fault, FileWord};
@@ -68,16 +69,33 @@ impl Viewer {
     }
 
     pub(super) fn send_bulk(&mut self, alarm: &mut Alarm<ViewerClock>) {
-        if let Some(link) = &mut self.link {
-            let out = &mut self.out;
-            self.bulk.pump(self.now, link, false, Carried::Chunk, alarm, |b| out.push_back(ViewerOutput::Chunk(b)));
-        }
         // Input goes at once, so nothing ever waits before bulk.
+        loop {
+            if let Some(link) = &mut self.link {
+                let out = &mut self.out;
+                self.bulk.pump(self.now, link, false, Carried::Chunk, alarm, |b| out.push_back(ViewerOutput::Chunk(b)));
+            }
+            if !self.take_bulk_wishes() {
+                break;
+            }
+        }
         while let Some(word) = self.bulk.word() {
             self.send_control(word);
         }
+        self.send_clip(alarm);
+    }
+
+    /// Answers what the clipboard's pipes want and hands on the rest; whether something was answered, so that it can go.
+    fn take_bulk_wishes(&mut self) -> bool {
+        let mut filled = false;
         while let Some(wish) = self.bulk.wish() {
-            self.out.push_back(ViewerOutput::Bulk(wish));
+            let fill = matches!(wish, BulkWish::Fill { .. });
+            match self.clip.on_bulk(self.now, &mut self.bulk, wish) {
+                Ok(Some(wish)) => self.out.push_back(ViewerOutput::Bulk(wish)),
+                Ok(None) => filled |= fill,
+                Err(fault) => self.out.push_back(ViewerOutput::Note(Note::Rejected { fault: fault.name() })),
+            }
         }
+        filled
     }
 }

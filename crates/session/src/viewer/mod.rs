@@ -3,6 +3,7 @@
 
 mod assemble;
 mod bulk;
+mod clip;
 mod input;
 mod policy;
 mod sound;
@@ -12,7 +13,7 @@ use crate::bulk::{Bulk, ChunkTag};
 use crate::clip::Clip;
 use crate::host::ANSWER_INPUT;
 use crate::link::{LONE_AGAIN, Link};
-use crate::output::{Alarm, ClipWish, DecodeJob, Incoming, ViewerOutput, Wake};
+use crate::output::{Alarm, DecodeJob, Incoming, ViewerOutput, Wake};
 use assemble::{Assembler, Ready};
 pub use assemble::{SHARD_COST, SLICE_COST};
 use input::Outgoing;
@@ -32,8 +33,6 @@ pub struct Viewer {
     policy: Policy,
     /// What the host's capabilities leave of the policy's.
     in_flight_max: Bytes,
-    /// The host takes text from the clipboard.
-    host_clipboard: bool,
     out: VecDeque<ViewerOutput>,
     link: Option<Link<ViewerClock, HostClock, Carried>>,
     assembler: Assembler,
@@ -46,7 +45,7 @@ pub struct Viewer {
     unshown: Option<(UpdateId, Journey, Stamp<ViewerClock>)>,
     host_near: Stamp<HostClock>,
     input: Outgoing,
-    clip: Clip,
+    clip: Clip<ViewerClock>,
     bulk: Bulk<ViewerClock>,
     /// Since silence was noticed: when it was said last.
     silent: Option<Stamp<ViewerClock>>,
@@ -151,7 +150,6 @@ impl Viewer {
             now,
             policy,
             in_flight_max: policy.in_flight_max,
-            host_clipboard: true,
             out: VecDeque::new(),
             link: None,
             assembler: Assembler::new(SURFACE),
@@ -194,7 +192,7 @@ impl Viewer {
     pub fn on_capabilities(&mut self, capabilities: &Capabilities) {
         let half = Bytes(capabilities.value(Capability::ReceiveBuffer) / 2);
         self.in_flight_max = self.policy.in_flight_max.min(half);
-        self.host_clipboard = capabilities.value(Capability::Clipboard) & 1 != 0;
+        self.clip.on_capabilities(capabilities);
         // spec: S-5
         self.sound.understood = capabilities.value(Capability::Sound) & 1 != 0;
     }
@@ -207,6 +205,7 @@ impl Viewer {
             self.forget_pastes();
         }
         self.bulk.on_link_lost();
+        self.clip.on_attached();
         let link = Link::new(now, self.begin_policy());
         self.link.insert(link).clock.hear(host_now);
         self.woke = false;
@@ -241,8 +240,10 @@ impl Viewer {
     }
 
     fn forget_pastes(&mut self) {
-        let wishes = self.clip.on_link_lost();
-        self.out.extend(wishes.into_iter().map(ViewerOutput::Clip));
+        self.clip.on_link_lost();
+        while let Some(wish) = self.clip.wish() {
+            self.out.push_back(ViewerOutput::Clip(wish));
+        }
     }
 
     /// The packets take another path (an address changed): delays are measured anew.
@@ -285,33 +286,6 @@ impl Viewer {
     pub fn on_resize(&mut self, now: Stamp<ViewerClock>, size: Size<Surf>, scale: u16) {
         self.advance(now);
         self.send_control(Control::Resize { size, scale });
-    }
-
-    /// The local clipboard has (or no longer has) text.
-    pub fn on_clip_changed(&mut self, now: Stamp<ViewerClock>, has_text: bool) {
-        self.advance(now);
-        let offer = self.clip.on_local_change(has_text);
-        if self.host_clipboard {
-            self.send_control(offer);
-        }
-    }
-
-    /// An application here pastes what the host offered.
-    pub fn on_clip_wanted(&mut self, now: Stamp<ViewerClock>, asker: u32) {
-        self.advance(now);
-        match self.clip.on_wanted(asker) {
-            Ok(request) if self.link.is_some() => self.send_control(request),
-            Ok(_) => self.out.push_back(ViewerOutput::Clip(ClipWish::Paste { id: asker, text: None })),
-            Err(wish) => self.out.push_back(ViewerOutput::Clip(wish)),
-        }
-    }
-
-    /// The answer to [`ClipWish::Fetch`].
-    pub fn on_clip_text(&mut self, now: Stamp<ViewerClock>, id: u32, text: Option<&str>) {
-        self.advance(now);
-        for chunk in self.clip.on_local_text(id, text) {
-            self.send_control(chunk);
-        }
     }
 
     /// A datagram came.
@@ -546,10 +520,8 @@ impl Viewer {
             m @ (Control::ClipOffer { .. }
             | Control::ClipRequest { .. }
             | Control::ClipChunk { .. }
-            | Control::ClipRefuse { .. }) => {
-                let wish = self.clip.on_control(m)?;
-                self.out.extend(wish.map(ViewerOutput::Clip));
-            }
+            | Control::ClipRefuse { .. }
+            | Control::Clip(_)) => self.clip.on_control(self.now, &mut self.bulk, m)?,
             Control::BulkMore { pipe, upto } => self.bulk.on_more(pipe, upto),
             Control::File(word) => self.out.push_back(ViewerOutput::File(word)),
             _ => return Err(Fault::Unexpected),
@@ -562,6 +534,7 @@ impl Viewer {
         self.show_parts(alarm);
         self.send_input(alarm);
         self.watch_silence(alarm);
+        self.send_clip(alarm);
         self.send_bulk(alarm);
         self.send_feedback(alarm);
     }

@@ -2,7 +2,7 @@
 
 use crate::SIZE;
 use crate::host::HostBench;
-use telepane_model::{Bytes, EncodedSlices, Grid, Quality, Size, TileClass, TileState};
+use telepane_model::{Bytes, ClipFormats, ClipOffer, EncodedSlices, Grid, Quality, Size, TileClass, TileState};
 use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_session::{Host, HostOptions, HostOutput};
 
@@ -60,7 +60,8 @@ fn a_viewer_that_takes_no_clipboard_is_offered_none() {
         let mut b = HostBench::new();
         b.host.on_capabilities(&with(Capability::Clipboard, bits));
         b.attach(&[]);
-        b.host.on_clip_changed(b.now, true);
+        let offer = ClipOffer { formats: ClipFormats::TEXT, ..ClipOffer::default() };
+        b.host.on_clip_changed(b.now, offer);
         b.drain();
         let offered = b.rest.iter().filter(|o| matches!(o, HostOutput::Control(Control::ClipOffer { .. }))).count();
         assert_eq!(offered, offers);

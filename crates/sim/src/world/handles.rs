@@ -109,7 +109,7 @@ impl World {
     /// The person wants to hear the desktop, which can be heard, with ends that understand sound.
     pub fn listen(&mut self) {
         let host = Capabilities::default()
-            .with(Capability::Clipboard, 1)
+            .with(Capability::Clipboard, telepane_protocol::clip::taken(false))
             .with(Capability::Sound, 1)
             .with(Capability::ReceiveBuffer, 4 << 20);
         self.viewer.on_capabilities(&host);

@@ -5,6 +5,7 @@
 
 mod bulk;
 mod cache;
+mod clipboard;
 mod film;
 mod first;
 mod hostile;
