@@ -2,12 +2,17 @@
 //! lives on a thread of its own, because its connections have to be answered while the window is busy.
 
 use polling::{Event as PollEvent, Events, Poller};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+use telepane_files::courier::{Courier, Done, Order};
+use telepane_input::clipboard::files::paths;
 use telepane_input::clipboard::{ClipEvent, Clipboard, FetchId, PasteId};
 use telepane_model::{ClipFormat, ClipOffer, Selection, Stamp};
+use telepane_session::{BulkWish, clip_pipe};
 
 /// What happened locally.
 #[derive(Clone, Debug)]
@@ -34,6 +39,29 @@ pub enum ClipFact {
         id: u32,
         /// The contents, if there are any.
         data: Option<Vec<u8>>,
+    },
+    /// Of files that someone here copied so many bytes are ready.
+    Packed {
+        /// The request's number.
+        id: u32,
+        /// Bytes.
+        size: u64,
+    },
+    /// The next bytes of them, and whether they are the last.
+    Filled {
+        /// The request's pipe.
+        pipe: u32,
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// Whether they are the last.
+        last: bool,
+    },
+    /// So many bytes of the host's files are put away.
+    Used {
+        /// The pipe.
+        pipe: u32,
+        /// Bytes.
+        bytes: u64,
     },
     /// What [`ClipOrder::Read`] asked for.
     Text(Option<Vec<u8>>),
@@ -67,6 +95,15 @@ pub enum ClipOrder {
         /// The asker's number.
         asker: u32,
     },
+    /// The host's files will come in this pipe.
+    Unpack {
+        /// The asker's number.
+        asker: u32,
+        /// The pipe.
+        pipe: u32,
+    },
+    /// A pipe of files wants something.
+    Bulk(BulkWish),
 }
 
 /// The number under which the clipboard is read for this machine itself: no request of the host's has it.
@@ -79,9 +116,11 @@ pub struct LocalClipboard {
 }
 
 impl LocalClipboard {
-    /// Starts, on the display of the environment, with the second selection if `primary` says so. `micros` is the client's clock; `tell` is called on the thread.
+    /// Starts, on the display of the environment, with the second selection if `primary` says so. The host's files are put below
+    /// `pasted`. `micros` is the client's clock; `tell` is called on the thread.
     pub fn start(
         primary: bool,
+        pasted: &Path,
         micros: impl Fn() -> u64 + Send + 'static,
         tell: impl Fn(ClipFact) + Send + 'static,
     ) -> anyhow::Result<Self> {
@@ -96,10 +135,19 @@ impl LocalClipboard {
             unsafe { poller.add_with_mode(&clipboard.as_fd(), PollEvent::readable(key), polling::PollMode::Level)? };
         }
         let (orders, received) = channel();
+        let (send, done) = channel();
+        let wake = poller.clone();
+        let files = Courier::start(pasted, move |answer| {
+            if send.send(answer).is_ok() {
+                let _ = wake.notify();
+            }
+        })?;
         let waits = poller.clone();
-        std::thread::Builder::new()
-            .name("telepane-clip".into())
-            .spawn(move || run(clipboards, &waits, &received, &micros, &tell))?;
+        std::thread::Builder::new().name("telepane-clip".into()).spawn(move || {
+            let mut near =
+                Near { clipboards, files, done, packing: BTreeSet::new(), unpacking: BTreeMap::new(), unpacked: None };
+            near.run(&waits, &received, &micros, &tell);
+        })?;
         Ok(Self { orders, poller })
     }
 
@@ -120,87 +168,210 @@ impl Drop for LocalClipboard {
     }
 }
 
-fn run(
-    mut clipboards: Vec<Clipboard>,
-    poller: &Poller,
-    orders: &Receiver<ClipOrder>,
-    micros: &dyn Fn() -> u64,
-    tell: &dyn Fn(ClipFact),
-) {
-    let mut events = Events::new();
-    loop {
+/// What the thread has.
+struct Near {
+    clipboards: Vec<Clipboard>,
+    /// The thread that packs and unpacks files.
+    files: Sender<Order>,
+    done: Receiver<Done>,
+    /// Requests for which files are being read from the clipboard.
+    packing: BTreeSet<u32>,
+    /// Pastes for which files come, by their pipe.
+    unpacking: BTreeMap<u32, u32>,
+    /// What was unpacked last, of the offer that stands: who pastes again has it at once.
+    unpacked: Option<(Selection, Vec<PathBuf>)>,
+}
+
+/// The courier's number for a pipe: the ways have numbers of their own.
+const fn key(pipe: u32, out: bool) -> u64 {
+    (out as u64) << 32 | pipe as u64
+}
+
+impl Near {
+    fn run(
+        &mut self,
+        poller: &Poller,
+        orders: &Receiver<ClipOrder>,
+        micros: &dyn Fn() -> u64,
+        tell: &dyn Fn(ClipFact),
+    ) {
+        let mut events = Events::new();
         loop {
-            let order = match orders.try_recv() {
-                Ok(order) => order,
-                Err(std::sync::mpsc::TryRecvError::Empty) => break,
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
-            };
-            if let Err(error) = carry_out(&mut clipboards, order, tell) {
-                tracing::warn!(%error, "the clipboard is gone");
+            let turned = self.turn(orders, micros, tell);
+            let deadline = self.clipboards.iter().filter_map(Clipboard::deadline).min();
+            match turned {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the clipboard is gone");
+                    return;
+                }
+            }
+            let timeout = deadline.map(|at| Duration::from_micros(at.as_micros().saturating_sub(micros())));
+            events.clear();
+            if let Err(error) = poller.wait(&mut events, timeout) {
+                tracing::warn!(%error, "the clipboard cannot be waited for");
                 return;
             }
         }
-        for clipboard in &mut clipboards {
-            loop {
-                match clipboard.poll(Stamp::from_micros(micros())) {
-                    Ok(Some(event)) => tell(fact(clipboard.selection(), event)),
-                    Ok(None) => break,
-                    Err(error) => {
-                        tracing::warn!(%error, "the clipboard is gone");
-                        return;
-                    }
+    }
+
+    /// Does what there is to do; false when nobody wants it any more.
+    fn turn(
+        &mut self,
+        orders: &Receiver<ClipOrder>,
+        micros: &dyn Fn() -> u64,
+        tell: &dyn Fn(ClipFact),
+    ) -> Result<bool, telepane_input::Gone> {
+        loop {
+            match orders.try_recv() {
+                Ok(order) => self.carry_out(order, tell)?,
+                Err(std::sync::mpsc::TryRecvError::Empty) => break,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return Ok(false),
+            }
+        }
+        while let Ok(done) = self.done.try_recv() {
+            self.on_done(done, tell)?;
+        }
+        for n in 0..self.clipboards.len() {
+            while let Some(clipboard) = self.clipboards.get_mut(n)
+                && let Some(event) = clipboard.poll(Stamp::from_micros(micros()))?
+            {
+                let selection = clipboard.selection();
+                self.on_event(selection, event, tell)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn selection(&mut self, selection: Selection) -> Option<&mut Clipboard> {
+        self.clipboards.iter_mut().find(|c| c.selection() == selection)
+    }
+
+    fn order(&self, order: Order) {
+        // A thread that ended packs nothing; the other side's patience ends it.
+        let _ = self.files.send(order);
+    }
+
+    fn carry_out(&mut self, order: ClipOrder, tell: &dyn Fn(ClipFact)) -> Result<(), telepane_input::Gone> {
+        match order {
+            ClipOrder::Offer(offer) => {
+                self.unpacked.take_if(|(selection, _)| *selection == offer.selection);
+                match self.selection(offer.selection) {
+                    Some(clipboard) if offer.formats.is_empty() => clipboard.withdraw()?,
+                    Some(clipboard) => clipboard.offer(offer.formats, offer.secret)?,
+                    None => {}
+                }
+            }
+            ClipOrder::Fetch { id, selection, format } => {
+                if format == ClipFormat::Files {
+                    self.packing.insert(id);
+                }
+                match self.selection(selection) {
+                    Some(clipboard) => clipboard.fetch(FetchId(u64::from(id)), format)?,
+                    // Nobody here wants this selection.
+                    None => tell(ClipFact::Data { id, data: None }),
+                }
+            }
+            ClipOrder::Read => {
+                if let Some(clipboard) = self.selection(Selection::Clipboard) {
+                    clipboard.fetch(OWN, ClipFormat::Text)?;
+                }
+            }
+            ClipOrder::Paste { asker, data } => {
+                let (selection, id) = paste(asker);
+                let gone: Vec<u32> = self.unpacking.iter().filter(|(_, a)| **a == asker).map(|(p, _)| *p).collect();
+                for pipe in gone {
+                    self.unpacking.remove(&pipe);
+                    self.order(Order::Forget(key(pipe, false)));
+                }
+                match (self.selection(selection), data) {
+                    (Some(clipboard), Some(data)) => clipboard.provide(id, &data)?,
+                    (Some(clipboard), None) => clipboard.refuse(id)?,
+                    (None, _) => {}
+                }
+            }
+            ClipOrder::Still { asker } => self.still(asker),
+            ClipOrder::Unpack { asker, pipe } => {
+                self.unpacking.insert(pipe, asker);
+                self.order(Order::Unpack(key(pipe, false)));
+            }
+            ClipOrder::Bulk(BulkWish::Fill { pipe, room }) => self.order(Order::Fill(key(pipe, true), room)),
+            ClipOrder::Bulk(BulkWish::Data { pipe, bytes, last }) => {
+                if let Some(asker) = self.unpacking.get(&pipe) {
+                    self.still(*asker);
+                    self.order(Order::Put(key(pipe, false), bytes, last));
                 }
             }
         }
-        let deadline = clipboards.iter().filter_map(Clipboard::deadline).min();
-        let timeout = deadline.map(|at| Duration::from_micros(at.as_micros().saturating_sub(micros())));
-        events.clear();
-        if let Err(error) = poller.wait(&mut events, timeout) {
-            tracing::warn!(%error, "the clipboard cannot be waited for");
-            return;
+        Ok(())
+    }
+
+    fn still(&mut self, asker: u32) {
+        let (selection, id) = paste(asker);
+        if let Some(clipboard) = self.selection(selection) {
+            clipboard.still(id);
         }
     }
-}
 
-fn carry_out(
-    clipboards: &mut [Clipboard],
-    order: ClipOrder,
-    tell: &dyn Fn(ClipFact),
-) -> Result<(), telepane_input::Gone> {
-    let selection = match &order {
-        ClipOrder::Offer(offer) => offer.selection,
-        ClipOrder::Fetch { selection, .. } => *selection,
-        ClipOrder::Read => Selection::Clipboard,
-        ClipOrder::Paste { asker, .. } | ClipOrder::Still { asker } => paste(*asker).0,
-    };
-    let Some(clipboard) = clipboards.iter_mut().find(|c| c.selection() == selection) else {
-        // Nobody here wants this selection.
-        if let ClipOrder::Fetch { id, .. } = order {
-            tell(ClipFact::Data { id, data: None });
+    fn on_event(
+        &mut self,
+        selection: Selection,
+        event: ClipEvent,
+        tell: &dyn Fn(ClipFact),
+    ) -> Result<(), telepane_input::Gone> {
+        match event {
+            ClipEvent::Changed(offer) => tell(ClipFact::Changed(offer)),
+            ClipEvent::Wanted { id, format } => {
+                let again = self.unpacked.clone().filter(|(s, _)| *s == selection && format == ClipFormat::Files);
+                match (again, self.selection(selection)) {
+                    (Some((_, paths)), Some(clipboard)) => clipboard.provide_files(id, &paths)?,
+                    _ => tell(ClipFact::Wanted { asker: asker(selection, id), selection, format }),
+                }
+            }
+            // Files go on: whoever pastes again has them at once.
+            ClipEvent::Unwanted { id } if self.unpacking.values().any(|a| *a == asker(selection, id)) => {}
+            ClipEvent::Unwanted { id } => tell(ClipFact::Unwanted { asker: asker(selection, id) }),
+            ClipEvent::Fetched { id: OWN, data } => tell(ClipFact::Text(data.ok())),
+            ClipEvent::Fetched { id: FetchId(id), data } => {
+                let id = id as u32;
+                if !self.packing.remove(&id) {
+                    tell(ClipFact::Data { id, data: data.ok() });
+                    return Ok(());
+                }
+                match data.map(|list| paths(&list)).ok().filter(|files| !files.is_empty()) {
+                    Some(files) => self.order(Order::Pack(key(clip_pipe(id), true), files)),
+                    None => tell(ClipFact::Data { id, data: None }),
+                }
+            }
         }
-        return Ok(());
-    };
-    match order {
-        ClipOrder::Offer(offer) if offer.formats.is_empty() => clipboard.withdraw(),
-        ClipOrder::Offer(offer) => clipboard.offer(offer.formats, offer.secret),
-        ClipOrder::Fetch { id, format, .. } => clipboard.fetch(FetchId(u64::from(id)), format),
-        ClipOrder::Read => clipboard.fetch(OWN, ClipFormat::Text),
-        ClipOrder::Paste { asker, data: Some(data) } => clipboard.provide(paste(asker).1, &data),
-        ClipOrder::Paste { asker, data: None } => clipboard.refuse(paste(asker).1),
-        ClipOrder::Still { asker } => {
-            clipboard.still(paste(asker).1);
-            Ok(())
-        }
+        Ok(())
     }
-}
 
-fn fact(selection: Selection, event: ClipEvent) -> ClipFact {
-    match event {
-        ClipEvent::Changed(offer) => ClipFact::Changed(offer),
-        ClipEvent::Wanted { id, format } => ClipFact::Wanted { asker: asker(selection, id), selection, format },
-        ClipEvent::Unwanted { id } => ClipFact::Unwanted { asker: asker(selection, id) },
-        ClipEvent::Fetched { id: OWN, data } => ClipFact::Text(data.ok()),
-        ClipEvent::Fetched { id, data } => ClipFact::Data { id: id.0 as u32, data: data.ok() },
+    fn on_done(&mut self, done: Done, tell: &dyn Fn(ClipFact)) -> Result<(), telepane_input::Gone> {
+        let (Done::Packed(key, _) | Done::Filled(key, _) | Done::Used(key, _) | Done::Unpacked(key, _)) = &done;
+        let pipe = *key as u32;
+        let id = pipe >> 1;
+        match done {
+            Done::Packed(_, Some(size)) => tell(ClipFact::Packed { id, size }),
+            Done::Packed(_, None) | Done::Filled(_, None) => tell(ClipFact::Data { id, data: None }),
+            Done::Filled(_, Some((bytes, last))) => tell(ClipFact::Filled { pipe, bytes, last }),
+            Done::Used(_, bytes) => tell(ClipFact::Used { pipe, bytes }),
+            Done::Unpacked(_, files) => {
+                let Some(asker) = self.unpacking.remove(&pipe) else { return Ok(()) };
+                let (selection, id) = paste(asker);
+                match (self.selection(selection), &files) {
+                    (Some(clipboard), Some(paths)) => clipboard.provide_files(id, paths)?,
+                    (Some(clipboard), None) => clipboard.refuse(id)?,
+                    (None, _) => {}
+                }
+                match files {
+                    Some(paths) => self.unpacked = Some((selection, paths)),
+                    None => tell(ClipFact::Unwanted { asker }),
+                }
+            }
+        }
+        Ok(())
     }
 }
 

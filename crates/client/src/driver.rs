@@ -34,7 +34,7 @@ use telepane_model::{
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
 use telepane_rate::Policy;
-use telepane_session::{DecodeJob, Viewer, ViewerOutput};
+use telepane_session::{BulkWish, DecodeJob, Viewer, ViewerOutput};
 use telepane_transport::{Event as NetEvent, Lanes, LinkStats, Sink};
 use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
 
@@ -244,7 +244,9 @@ impl Driver {
         let sink: Sink = Arc::new(move |event| to_loop(Wake::Net(event)));
         let sound = Sound::start(&target.sound, clock, wake.clone());
         let primary = target.primary;
-        let start = || LocalClipboard::start(primary, move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
+        let pasted = target.state.join("pasted");
+        let start =
+            || LocalClipboard::start(primary, &pasted, move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
         let clipboard = match target.files_only {
             true => None,
             false => start().inspect_err(|error| tracing::info!(%error, "no clipboard here")).ok(),
@@ -393,6 +395,11 @@ impl Driver {
                     }
                 }
                 ViewerOutput::Chunk(bytes) => self.send_chunk(bytes),
+                ViewerOutput::Bulk(wish @ (BulkWish::Fill { pipe, .. } | BulkWish::Data { pipe, .. }))
+                    if pipe % 2 == 1 =>
+                {
+                    self.on_paste_wish(wish);
+                }
                 ViewerOutput::Bulk(wish) => {
                     self.files.on_bulk(wish);
                     self.move_files(now);

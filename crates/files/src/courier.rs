@@ -144,7 +144,7 @@ impl Nest {
             builder().recursive(true).create(&self.dir)?;
         }
         self.next += 1;
-        if let Some(old) = self.next.checked_sub(KEPT as u64 + 1) {
+        if let Some(old) = self.next.checked_sub(KEPT as u64) {
             let _ = std::fs::remove_dir_all(self.dir.join(old.to_string()));
         }
         let place = self.dir.join(self.next.to_string());

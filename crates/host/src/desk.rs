@@ -4,6 +4,7 @@
 mod asked;
 mod clip;
 mod files;
+mod paste;
 
 use crate::ask::Ask;
 use crate::clock::Clock;
@@ -29,6 +30,8 @@ use telepane_protocol::{Control, FileWord, Goodbye, RefuseReason, VERSION};
 use telepane_session::{HostOptions, Incoming};
 use telepane_transport::{ConnFacts, ConnId, Event as NetEvent, Handle, Lanes};
 
+pub use paste::Pastes;
+
 /// Everything the loop owns.
 pub struct Desk {
     /// The clock.
@@ -51,6 +54,8 @@ pub struct Desk {
     pub coders: Coders,
     /// The directory that is given out, if one is.
     pub files: Option<Files>,
+    /// Packs and unpacks files of the clipboard.
+    pub pastes: Option<Pastes>,
     /// Where notes go.
     pub notes: Notes,
     /// Several viewers at once.
@@ -80,7 +85,12 @@ struct State {
     clips: [ClipOffer; 2],
     /// Whose offer each of them was last.
     clip_from: [Option<u64>; 2],
-    fetches: BTreeMap<u64, (u64, u32)>,
+    /// What is being read for a seat's request, and whether that is files.
+    fetches: BTreeMap<u64, (u64, u32, bool)>,
+    /// What is unpacked for a paste, by the thread's number.
+    unpacking: BTreeMap<u64, u32>,
+    /// What was unpacked last, of whose offer.
+    unpacked: Option<paste::Unpacked>,
     next_fetch: u64,
     renew_at: Stamp<HostClock>,
     /// When the list of enrolled clients and the permissions are looked at next, if somebody is connected.
@@ -132,6 +142,7 @@ impl Desk {
             self.take_coded(&mut state);
             self.take_sound(&mut state);
             self.take_files(&mut state);
+            self.take_pastes(&mut state);
             let wake = self.drain_seats(&mut state);
             self.notes.flush();
             self.wait(&mut state, wake, &mut happened)?;

@@ -5,7 +5,7 @@ use crate::cli::Serve;
 use crate::clock::{Clock, unix_secs};
 use crate::coders::Coders;
 use crate::config;
-use crate::desk::Desk;
+use crate::desk::{Desk, Pastes};
 use crate::door::Doorkeeper;
 use crate::exit::Unusable;
 use crate::files::Files;
@@ -25,6 +25,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use telepane_auth::paths::Program;
 use telepane_auth::{HostIdentity, Paths, TlsCredentials};
+use telepane_files::courier::Courier;
 use telepane_model::{BitRate, Bytes};
 use telepane_rate::Policy;
 use telepane_session::HostOptions;
@@ -120,6 +121,7 @@ pub fn run(serve: Serve) -> Result<()> {
         Some,
     );
     announce(&server, &identity, &door, &desktop)?;
+    let pastes = pastes(&paths.state, &poller);
     let desk = Desk {
         clock,
         desktop,
@@ -130,6 +132,7 @@ pub fn run(serve: Serve) -> Result<()> {
         poller,
         coders: Coders::new(worker),
         files,
+        pastes,
         notes,
         shared: serve.shared,
         options: HostOptions {
@@ -150,6 +153,19 @@ pub fn run(serve: Serve) -> Result<()> {
         server.shutdown(GOODBYE);
     }
     result
+}
+
+/// What packs and unpacks files of the clipboard; none where there is no thread to be had.
+fn pastes(state: &Path, poller: &Arc<Poller>) -> Option<Pastes> {
+    let wake = poller.clone();
+    let (send, done) = channel();
+    let started = Courier::start(&state.join("pasted"), move |answer| {
+        if send.send(answer).is_ok() {
+            let _ = wake.notify();
+        }
+    });
+    let orders = started.inspect_err(|error| tracing::warn!(%error, "files on the clipboard are not shared")).ok()?;
+    Some(Pastes { orders, done })
 }
 
 /// The directory that clients may read from and write to.

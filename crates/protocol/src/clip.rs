@@ -12,7 +12,7 @@ pub const PRIMARY: u64 = 1 << 17;
 
 /// What this version takes, as capability 7 says it; the second selection only where it is wanted.
 pub const fn taken(primary: bool) -> u64 {
-    ClipFormats::ALL.without(ClipFormat::Files).bits() as u64 | RICH | if primary { PRIMARY } else { 0 }
+    ClipFormats::ALL.bits() as u64 | RICH | if primary { PRIMARY } else { 0 }
 }
 
 /// A message about the clipboard.

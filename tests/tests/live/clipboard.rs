@@ -5,6 +5,7 @@ use super::screen::Screen;
 use super::stage::Stage;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use telepane_input::clipboard::files::paths;
 use telepane_input::clipboard::{ClipEvent, Clipboard};
 use telepane_model::{BitRate, ClipFormats, Selection, Span, Stamp};
 use telepane_transport::relay::LinkModel;
@@ -231,4 +232,40 @@ fn the_clipboard_is_typed_on_demand() {
     println!("clipboard: typed after {took:?}");
     // The chord's own keys are not stuck.
     super::screen::no_key_held(&stage.here, PATIENCE);
+}
+
+// spec: K-60, K-61
+#[test]
+fn files_are_pasted_as_files() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let source = stage.dir.join("copied files");
+    std::fs::create_dir_all(source.join("tree/deep")).expect("directories");
+    let noise: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    std::fs::write(source.join("käse 1%.bin"), &noise).expect("a file");
+    std::fs::write(source.join("tree/deep/x"), "x").expect("a file");
+    std::os::unix::fs::symlink("/etc/passwd", source.join("tree/link")).expect("a link");
+    let address = |name: &str| format!("file://{}/{name}", source.display()).replace(' ', "%20");
+    let list = format!("{}\r\n{}\r\n", address("k%C3%A4se%201%25.bin"), address("tree"));
+    for (from, to, way) in
+        [(&stage.here, &stage.there, "host to client"), (&stage.there, &stage.here, "client to host")]
+    {
+        let _owner = own(&stage, from, "clipboard", "text/uri-list", list.as_bytes());
+        let ask = |name: &str| xclip(&stage, to, &["-selection", "clipboard", "-o", "-t", name]);
+        let mut copies = Vec::new();
+        let took = until("they can be pasted", PATIENCE, || {
+            copies = paths(&ask("text/uri-list"));
+            copies.len() == 2 && !copies[0].starts_with(&source)
+        });
+        println!("clipboard: files of {} bytes {way} in {took:?}", noise.len());
+        assert_eq!(copies[0].file_name().and_then(|n| n.to_str()), Some("käse 1%.bin"));
+        assert_eq!(std::fs::read(&copies[0]).expect("a copy"), noise);
+        assert_eq!(std::fs::read(copies[1].join("deep/x")).expect("a copy"), b"x");
+        assert!(copies[1].join("link").symlink_metadata().is_err(), "no link travels");
+        let again = ask("x-special/gnome-copied-files");
+        assert!(again.starts_with(b"copy\nfile://"), "{}", String::from_utf8_lossy(&again));
+        assert_eq!(paths(&again), copies, "pasted again, they are there already");
+    }
 }

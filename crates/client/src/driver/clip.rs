@@ -4,7 +4,7 @@ use super::{Driver, Phase};
 use crate::clipboard::{ClipFact, ClipOrder};
 use telepane_model::input::MAX_TEXT;
 use telepane_model::{InputEvent, KeyCode, KeyMove};
-use telepane_session::ClipWish;
+use telepane_session::{BulkWish, ClipWish};
 
 /// What is typed of a clipboard at most: a passphrase, a key, a page. More would take minutes and is a mistake.
 const MOST_TYPED: usize = 4_096;
@@ -23,6 +23,11 @@ impl Driver {
             }
             ClipFact::Unwanted { asker } => self.viewer.on_clip_unwanted(now, asker),
             ClipFact::Data { id, data } => self.viewer.on_clip_data(now, id, data),
+            ClipFact::Packed { id, size } => {
+                self.viewer.on_clip_stream(now, id, size);
+            }
+            ClipFact::Filled { pipe, bytes, last } => self.viewer.on_bulk_data(now, pipe, bytes, last),
+            ClipFact::Used { pipe, bytes } => self.viewer.on_bulk_used(now, pipe, bytes),
             ClipFact::Text(data) => self.type_text(data.as_deref()),
         }
     }
@@ -36,12 +41,19 @@ impl Driver {
                 tracing::debug!(come, size, "a paste is on its way");
                 ClipOrder::Still { asker: id }
             }
-            ClipWish::Opened { .. } => return,
+            ClipWish::Opened { id, pipe } => ClipOrder::Unpack { asker: id, pipe },
         };
         match (&self.clipboard, order) {
             (Some(clipboard), order) => clipboard.order(order),
             (None, ClipOrder::Fetch { id, .. }) => self.viewer.on_clip_data(self.clock.now(), id, None),
             (None, _) => {}
+        }
+    }
+
+    /// A pipe of the clipboard's files wants something.
+    pub(super) fn on_paste_wish(&mut self, wish: BulkWish) {
+        if let Some(clipboard) = &self.clipboard {
+            clipboard.order(ClipOrder::Bulk(wish));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The desk's part in the clipboard: carrying between the display's selections and the seats.
 
 use super::{Desk, State, viewers};
+use std::path::PathBuf;
 use telepane_input::clipboard::{ClipEvent, Clipboard, FetchId, PasteId};
 use telepane_model::{ClipFormat, ClipOffer, HostClock, Selection, Stamp};
 use telepane_session::ClipWish;
@@ -59,13 +60,19 @@ impl Desk {
                 }
                 ClipEvent::Wanted { id, format } => self.on_pasted(state, now, (selection, id), format),
                 ClipEvent::Unwanted { id } => {
-                    if let Some(seat) = state.clip_from[selection as usize].and_then(|s| state.seats.get_mut(&s)) {
-                        seat.host.on_clip_unwanted(now, asker(selection, id));
+                    let asker = asker(selection, id);
+                    // Files go on: whoever pastes again has them at once.
+                    if let Some(seat) = state.clip_from[selection as usize].and_then(|s| state.seats.get_mut(&s))
+                        && !state.unpacking.values().any(|a| *a == asker)
+                    {
+                        seat.host.on_clip_unwanted(now, asker);
                     }
                 }
                 ClipEvent::Fetched { id, data } => {
-                    let Some((seat, request)) = state.fetches.remove(&id.0) else { continue };
-                    if let Some(seat) = state.seats.get_mut(&seat) {
+                    let Some((seat, request, files)) = state.fetches.remove(&id.0) else { continue };
+                    if files {
+                        self.pack(state, seat, request, data.ok());
+                    } else if let Some(seat) = state.seats.get_mut(&seat) {
                         seat.host.on_clip_data(now, request, data.ok());
                     }
                 }
@@ -81,6 +88,15 @@ impl Desk {
         (selection, id): (Selection, PasteId),
         format: ClipFormat,
     ) {
+        if let Some((_, paths)) =
+            state.unpacked.as_ref().filter(|(s, _)| format == ClipFormat::Files && *s == selection)
+        {
+            if let Some(clipboard) = self.selection(selection) {
+                // The display's end shows at the next poll.
+                let _ = clipboard.provide_files(id, paths);
+            }
+            return;
+        }
         let from = state.clip_from[selection as usize].and_then(|seat| state.seats.get_mut(&seat));
         match from.filter(|s| s.conn.is_some() && s.may_paste(format)) {
             Some(seat) => seat.host.on_clip_wanted(now, asker(selection, id), selection, format),
@@ -91,6 +107,27 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// What an application waits for is on its way.
+    pub(super) fn still(&mut self, asker: u32) {
+        let (selection, id) = paste(asker);
+        if let Some(clipboard) = self.selection(selection) {
+            clipboard.still(id);
+        }
+    }
+
+    /// An application's paste is answered with files, or with none.
+    pub(super) fn give_files(&mut self, state: &mut State, asker: u32, files: Option<Vec<PathBuf>>) {
+        let (selection, id) = paste(asker);
+        if let Some(clipboard) = self.selection(selection) {
+            // The display's end shows at the next poll.
+            let _ = match &files {
+                Some(paths) => clipboard.provide_files(id, paths),
+                None => clipboard.refuse(id),
+            };
+        }
+        state.unpacked = files.map(|paths| (selection, paths)).or(state.unpacked.take());
     }
 
     pub(super) fn on_clip_wish(&mut self, state: &mut State, seat: u64, wish: ClipWish) {
@@ -110,6 +147,7 @@ impl Desk {
         let result = match wish {
             ClipWish::Offered(offer) if !offer.formats.is_empty() => {
                 *from = Some(seat);
+                state.unpacked.take_if(|(s, _)| *s == selection);
                 clipboard.offer(offer.formats, offer.secret)
             }
             // Somebody else's offer is not this seat's to take back.
@@ -118,17 +156,24 @@ impl Desk {
             ClipWish::Fetch { id, format, .. } => {
                 let fetch = state.next_fetch;
                 state.next_fetch += 1;
-                state.fetches.insert(fetch, (seat, id));
+                state.fetches.insert(fetch, (seat, id, format == ClipFormat::Files));
                 clipboard.fetch(FetchId(fetch), format)
             }
             ClipWish::Paste { id, data: Some(data) } => clipboard.provide(paste(id).1, &data),
-            ClipWish::Paste { id, data: None } => clipboard.refuse(paste(id).1),
+            ClipWish::Paste { id, data: None } => {
+                let refused = clipboard.refuse(paste(id).1);
+                self.forget_paste(state, id);
+                refused
+            }
             ClipWish::Progress { id, come, size } => {
                 tracing::debug!(seat, come, size, "a paste is on its way");
                 clipboard.still(paste(id).1);
                 Ok(())
             }
-            ClipWish::Opened { .. } => Ok(()),
+            ClipWish::Opened { id, pipe } => {
+                self.unpack(state, seat, id, pipe);
+                Ok(())
+            }
         };
         if let Err(error) = result {
             tracing::warn!(%error, "the clipboard is gone");

@@ -83,6 +83,10 @@ impl Desk {
     }
 
     pub(super) fn on_bulk_wish(&mut self, state: &State, seat: u64, wish: BulkWish) {
+        let (BulkWish::Fill { pipe, .. } | BulkWish::Data { pipe, .. }) = &wish;
+        if pipe % 2 == 1 {
+            return self.on_paste_wish(state, seat, wish);
+        }
         if let (Some(files), Some(at)) = (&self.files, state.seats.get(&seat)) {
             files.on_bulk(seat, at.may(), wish);
         }
