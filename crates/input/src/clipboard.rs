@@ -382,6 +382,7 @@ impl Clipboard {
     }
 
     /// Whether a person may be behind a paste.
+    // spec: K-58
     fn is_at_work(&self) -> Result<bool, Gone> {
         if !self.sees_hands {
             return Ok(self.owned.is_some_and(|(_, at)| self.now.since(at) >= GREEDY));

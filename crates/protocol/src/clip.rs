@@ -67,7 +67,7 @@ impl ClipWord {
                 out.varint(31);
                 out.varint(u64::from(*serial));
                 out.varint(u64::from(offer.formats.bits()));
-                out.varint(u64::from(second(&offer.selection) | u32::from(offer.secret) * SECRET));
+                out.varint(u64::from(second(&offer.selection) | (u32::from(offer.secret) * SECRET)));
             }
             Self::Request { serial, id, selection, format } => {
                 out.varint(32);

@@ -130,7 +130,7 @@ fn a_paste_takes_a_round_trip() {
     }
 }
 
-// spec: K-59
+// spec: K-59, K-62
 #[test]
 fn each_direction_has_its_right() {
     if !have("clipboard", &["Xvfb", "xclip"]) {
@@ -147,6 +147,11 @@ fn each_direction_has_its_right() {
             let _owner = copy(&stage, from, rights);
             if may {
                 until("it can be pasted", PATIENCE, || paste(&stage, to) == rights);
+                // Files want a right of their own.
+                let _owner = own(&stage, from, "clipboard", "text/uri-list", b"file:///etc/passwd\r\n");
+                pause(Duration::from_millis(500));
+                let list = xclip(&stage, to, &["-selection", "clipboard", "-o", "-t", "text/uri-list"]);
+                assert_eq!(String::from_utf8_lossy(&list), "");
             } else {
                 pause(Duration::from_millis(700));
                 assert_ne!(paste(&stage, to), rights);

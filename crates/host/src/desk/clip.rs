@@ -190,12 +190,14 @@ impl crate::seat::Seat {
     }
 
     /// Whether the desktop's clipboard may be read in this kind.
+    // spec: K-59, K-62
     pub fn may_copy(&self, format: ClipFormat) -> bool {
         let rights = &self.guest.rights;
         rights.has(Feature::ClipboardCopy) && (format != ClipFormat::Files || rights.has(Feature::FileDownload))
     }
 
     /// Whether the viewer's clipboard may be pasted in this kind.
+    // spec: K-59, K-62
     pub fn may_paste(&self, format: ClipFormat) -> bool {
         let rights = &self.guest.rights;
         rights.has(Feature::ClipboardPaste) && (format != ClipFormat::Files || rights.has(Feature::FileUpload))
