@@ -17,13 +17,14 @@ mod tiles;
 pub use slots::{SlotMap, SlotWas};
 
 use crate::exact::ExactCoder;
-use crate::film::{FINEST, FilmEncoder, FilmFrame};
+use crate::film::{FINEST, FilmEncoder, FilmTask};
 use crate::history::{History, Undo};
 use crate::picture::Layer;
 use crate::plan::{Dirty, Work, cut, plan};
 use crate::text::Lane;
 use crate::wire::{RECT_BYTES, kind, limits, op_len, put_op};
 use crate::{diff, fill, kernel};
+use film::Filming;
 use moves::Mover;
 use picture::Pictures;
 use std::collections::VecDeque;
@@ -52,6 +53,9 @@ pub struct EncoderOptions {
     pub film: bool,
     /// The finest quantiser of film, 1 to 51: how good it becomes where the link would carry more ([`FINEST`]).
     pub film_finest: u8,
+    /// A frame of film is only begun by the job that wants it: whoever owns the encoder has it coded
+    /// ([`Encoder::take_film`]) and asks again.
+    pub film_apart: bool,
     /// The ops that the viewer has, by their kinds' bits ([`kind`]). FILL, MOVE and EXACT are never left out.
     pub ops: u64,
     /// Bytes of tile cache that were agreed on; 0 is none.
@@ -68,6 +72,7 @@ impl Default for EncoderOptions {
             moves: true,
             film: true,
             film_finest: FINEST,
+            film_apart: false,
             ops: u64::MAX,
             cache: Bytes(64 << 20),
             slice_pixels: u64::MAX,
@@ -111,7 +116,9 @@ pub struct Encoder {
     exact: ExactCoder,
     film: FilmEncoder,
     /// A frame of which not everything is in slices.
-    filming: Option<FilmFrame>,
+    filming: Option<Filming>,
+    /// One that was begun and not fetched yet.
+    film_task: Option<FilmTask>,
     mover: Mover,
     pictures: Box<Pictures>,
     tiles: Tiles,
@@ -187,6 +194,7 @@ impl Encoder {
             exact: ExactCoder::default(),
             film: FilmEncoder::new(options.film_finest),
             filming: None,
+            film_task: None,
             mover: Mover::default(),
             pictures: Box::default(),
             tiles: Tiles::new(grid),
@@ -233,7 +241,7 @@ impl Encoder {
             }
             self.tiles.forget_shown();
             self.film.lost(job.base);
-            self.filming = None;
+            self.leave_frame();
             self.lane_lost = true;
         }
         let mut run = Run {
@@ -359,7 +367,7 @@ impl Encoder {
     /// pixels can follow.
     pub fn start_anew(&mut self) {
         self.film.begin_anew();
-        self.filming = None;
+        self.leave_frame();
         self.lane_lost = true;
         self.slots.forget();
     }
@@ -414,8 +422,12 @@ impl Encoder {
                 self.tiles.want(*at);
                 self.tiles.doubt(*at);
             }
-            if self.is_filming(rect) || !self.same(run.newest, rect) {
-                films.push((item, rect));
+            let same = !self.is_filming(rect) && self.same(run.newest, rect);
+            if !same {
+                let here = self.is_filming(rect) || self.codes_film_itself(rect);
+                if here || !self.begin_film(rect, run) {
+                    films.push((item, rect));
+                }
             } else {
                 let states: Vec<_> = tiles.into_iter().filter_map(|at| self.state(at, run, 0)).collect();
                 run.answer.same.extend(states);

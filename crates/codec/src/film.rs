@@ -7,7 +7,8 @@
 //!
 //! What a frame needs to look well it gets, and no more: the quantiser has a floor ([`FINEST`]), and the share of the link
 //! binds above it. After a loss the next frame refers to the last long-term reference that the viewer is known to have
-//! shown.
+//! shown. A frame can be coded on another thread than everything else ([`FilmTask`]): its stream goes along, and hears
+//! afterwards of what happened meanwhile.
 
 use crate::colour::{to_bgrx, to_i420};
 use crate::fault::CodecFault;
@@ -99,15 +100,61 @@ impl FilmFrame {
     }
 }
 
+/// A region's next frame, to be coded on whatever thread: it has its stream with it.
+pub struct FilmTask {
+    stream: Stream,
+    version: Version,
+    share: u64,
+    picture: I420,
+    padded: Vec<u8>,
+    /// The H.264 bytes, and whether they need no other frame; none before it has run, and when openh264 refuses.
+    coded: Option<(Vec<u8>, bool)>,
+}
+
+impl FilmTask {
+    /// Codes the frame from `newest`, the pixels that were newest when it was begun.
+    pub fn run(&mut self, newest: &Pixels) {
+        self.coded = to_i420(newest, self.stream.rect, &mut self.padded, &mut self.picture)
+            .then(|| self.stream.code(&mut self.picture, self.share))
+            .flatten();
+    }
+
+    /// The region.
+    pub const fn rect(&self) -> Rect<Surf> {
+        self.stream.rect
+    }
+}
+
+/// What came of a task.
+#[derive(Debug)]
+pub enum FilmDone {
+    /// A frame.
+    Coded(FilmFrame),
+    /// A frame that nobody wants any more: something happened meanwhile that the stream now knows.
+    Stale,
+    /// openh264 makes nothing of it.
+    Refused,
+}
+
 /// The host's streams.
 pub struct FilmEncoder {
     streams: Vec<Stream>,
+    /// A stream is with a task, and is told this when it comes back.
+    away: Option<Vec<Told>>,
     finest: u8,
     /// The finest and the coarsest quantiser of new frames.
     quantisers: (u8, u8),
     clock: u64,
     picture: I420,
     padded: Vec<u8>,
+}
+
+/// What happened while a stream was with a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Confirmed(UpdateId),
+    Lost(UpdateId),
+    Anew,
 }
 
 struct Stream {
@@ -131,6 +178,7 @@ impl FilmEncoder {
     pub fn new(finest: u8) -> Self {
         Self {
             streams: Vec::new(),
+            away: None,
             finest,
             quantisers: (finest, COARSEST),
             clock: 0,
@@ -151,21 +199,15 @@ impl FilmEncoder {
     /// Someone follows who has seen no frame: every stream begins anew.
     pub fn begin_anew(&mut self) {
         self.streams.iter_mut().for_each(|s| s.key = true);
+        self.tell(Told::Anew);
     }
 
     /// The viewer holds what slice `base` left, and no frame that ended later: each stream goes on from the last
     /// long-term reference that arrived, or begins anew.
     // spec: C-70
     pub fn lost(&mut self, base: UpdateId) {
-        for stream in &mut self.streams {
-            let Some((name, _)) = stream.began.filter(|(_, at)| *at <= base && !stream.key) else {
-                stream.key = true;
-                continue;
-            };
-            stream.confirm(base);
-            let marked = stream.marked.take().map(|(mark, _)| mark);
-            stream.encoder.lost(name, marked);
-        }
+        self.streams.iter_mut().for_each(|s| s.lost(base));
+        self.tell(Told::Lost(base));
     }
 
     /// The rest of a frame will not be sent: its stream begins anew.
@@ -173,9 +215,24 @@ impl FilmEncoder {
         self.streams.iter_mut().filter(|s| s.slot == frame.slot).for_each(|s| s.key = true);
     }
 
+    /// The frame that a task is coding will not be sent.
+    pub fn abandon_task(&mut self) {
+        self.tell(Told::Anew);
+    }
+
     /// The viewer has applied everything up to `applied`.
     pub fn confirm(&mut self, applied: UpdateId) {
         self.streams.iter_mut().for_each(|s| s.confirm(applied));
+        self.tell(Told::Confirmed(applied));
+    }
+
+    fn tell(&mut self, what: Told) {
+        let Some(told) = &mut self.away else { return };
+        match (told.last_mut(), what) {
+            (Some(Told::Confirmed(at)), Told::Confirmed(applied)) => *at = applied,
+            (Some(last), what) if *last == what => {}
+            _ => told.push(what),
+        }
     }
 
     /// Whether a region can be film.
@@ -193,23 +250,52 @@ impl FilmEncoder {
     /// Codes the next frame of `rect`, which lies inside `pixels`, so that frames like it take `share` bytes each over a
     /// second, thirty frames, or less if they are fine enough. None if openh264 refuses.
     pub fn code(&mut self, pixels: &Pixels, version: Version, rect: Rect<Surf>, share: u64) -> Option<FilmFrame> {
+        let mut task = self.task(version, rect, share)?;
+        task.run(pixels);
+        match self.done(task) {
+            FilmDone::Coded(frame) => Some(frame),
+            FilmDone::Stale | FilmDone::Refused => None,
+        }
+    }
+
+    /// The same in two steps: what codes the frame of capture `version`, to be brought back with [`FilmEncoder::done`].
+    /// There is one at a time. None if openh264 refuses.
+    pub fn task(&mut self, version: Version, rect: Rect<Surf>, share: u64) -> Option<FilmTask> {
+        if self.away.is_some() {
+            return None;
+        }
         self.clock += 1;
         let bounds = self.quantisers;
         self.streams.retain(|s| s.rect != rect || s.quantisers == bounds);
-        let at = match self.streams.iter().position(|s| s.rect == rect) {
-            Some(at) => at,
+        let mut stream = match self.streams.iter().position(|s| s.rect == rect) {
+            Some(at) => self.streams.swap_remove(at),
             None => self.begin(rect, share.saturating_mul(8 * HZ))?,
         };
-        let coded = to_i420(pixels, rect, &mut self.padded, &mut self.picture)
-            .then(|| self.streams.get_mut(at)?.code(&mut self.picture, share))
-            .flatten();
-        let Some((data, key)) = coded else {
-            self.streams.swap_remove(at);
-            return None;
-        };
-        let stream = self.streams.get_mut(at)?;
         stream.used = self.clock;
-        Some(FilmFrame { data, slot: stream.slot, key, rect, version, sent: 0 })
+        self.away = Some(Vec::new());
+        let (picture, padded) = (core::mem::take(&mut self.picture), core::mem::take(&mut self.padded));
+        Some(FilmTask { stream, version, share, picture, padded, coded: None })
+    }
+
+    /// A task comes back, having run.
+    pub fn done(&mut self, task: FilmTask) -> FilmDone {
+        let FilmTask { mut stream, version, picture, padded, coded, .. } = task;
+        (self.picture, self.padded) = (picture, padded);
+        let told = self.away.take().unwrap_or_default();
+        // A stream that makes nothing of a frame is not gone on with.
+        let Some((data, key)) = coded else { return FilmDone::Refused };
+        let frame = FilmFrame { data, slot: stream.slot, key, rect: stream.rect, version, sent: 0 };
+        let mut stale = false;
+        for told in told {
+            stale |= !matches!(told, Told::Confirmed(_));
+            match told {
+                Told::Confirmed(applied) => stream.confirm(applied),
+                Told::Lost(base) => stream.lost(base),
+                Told::Anew => stream.key = true,
+            }
+        }
+        self.streams.push(stream);
+        if stale { FilmDone::Stale } else { FilmDone::Coded(frame) }
     }
 
     /// Shows the frame that was coded last in its region's stream in `sent`, as the viewer will when it has applied slice
@@ -229,7 +315,7 @@ impl FilmEncoder {
 
     /// A new stream in a free slot, or in that of the stream which was not used for longest.
     // spec: C-61
-    fn begin(&mut self, rect: Rect<Surf>, bps: u64) -> Option<usize> {
+    fn begin(&mut self, rect: Rect<Surf>, bps: u64) -> Option<Stream> {
         let taken = |slot: u8| self.streams.iter().any(|s| s.slot == slot);
         let slot = match (0..limits::FILM_SLOTS).find(|slot| !taken(*slot)) {
             Some(slot) => slot,
@@ -243,19 +329,7 @@ impl FilmEncoder {
         let decoder = H264Decoder::new()?;
         let (used, began, marked) = (self.clock, None, None);
         let quantisers = self.quantisers;
-        self.streams.push(Stream {
-            slot,
-            rect,
-            quantisers,
-            encoder,
-            decoder,
-            key: true,
-            used,
-            bytes: 0,
-            began,
-            marked,
-        });
-        Some(self.streams.len() - 1)
+        Some(Stream { slot, rect, quantisers, encoder, decoder, key: true, used, bytes: 0, began, marked })
     }
 }
 
@@ -278,6 +352,17 @@ impl Stream {
             self.marked = Some((mark, None));
         }
         Some((data, key))
+    }
+
+    /// See [`FilmEncoder::lost`].
+    fn lost(&mut self, base: UpdateId) {
+        let Some((name, _)) = self.began.filter(|(_, at)| *at <= base && !self.key) else {
+            self.key = true;
+            return;
+        };
+        self.confirm(base);
+        let marked = self.marked.take().map(|(mark, _)| mark);
+        self.encoder.lost(name, marked);
     }
 
     fn confirm(&mut self, applied: UpdateId) {

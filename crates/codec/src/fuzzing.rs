@@ -31,9 +31,12 @@ pub fn roundtrip(bytes: &[u8]) {
     let size = Size::new(w + 1, h + 1);
     let mut screen = Pixels::new(size);
     let mut behind = screen.clone();
-    let mut encoder = Encoder::new(size, EncoderOptions::default());
+    // Film is coded at once, or beside everything else for as long as the bytes say.
+    let options = EncoderOptions { film_apart: w % 2 == 1, ..EncoderOptions::default() };
+    let mut encoder = Encoder::new(size, options);
     let mut decoder = Decoder::new(size);
     let (mut base, mut first) = (UpdateId::BLANK, 1);
+    let mut filming = None;
     while let (Some(op), Some(x), Some(y), Some(side), Some(seed)) = (next(), next(), next(), next(), next()) {
         let rect = Rect::new(x as i32, y as i32, side + 1, side / 2 + 1);
         match op % 4 {
@@ -60,8 +63,9 @@ pub fn roundtrip(bytes: &[u8]) {
             200..=229 => std::mem::swap(&mut screen, &mut behind),
             // The next epoch: what was applied last may not be known to be.
             230..=239 => {
-                let old = std::mem::replace(&mut encoder, Encoder::new(size, EncoderOptions::default()));
-                encoder = Encoder::with_slots(size, EncoderOptions::default(), old.into_slots());
+                let old = std::mem::replace(&mut encoder, Encoder::new(size, options));
+                encoder = Encoder::with_slots(size, options, old.into_slots());
+                filming = None;
                 decoder = Decoder::with_cache(size, decoder.take_cache());
                 (base, first) = (UpdateId::BLANK, 1);
             }
@@ -86,6 +90,16 @@ pub fn roundtrip(bytes: &[u8]) {
             pictures: Default::default(),
         };
         let answer = encoder.encode(&job, &screen, Version(1)).expect("nothing after the base was confirmed");
+        if let Some(task) = encoder.take_film() {
+            assert!(answer.awaits && filming.is_none(), "one frame at a time");
+            filming = Some((task, screen.clone()));
+        }
+        if seed % 3 != 0
+            && let Some((mut task, pixels)) = filming.take()
+        {
+            task.run(&pixels);
+            encoder.on_film(task);
+        }
         first += answer.slices.len() as u32;
         let arrive = if seed % 5 == 0 { x as usize % (answer.slices.len() + 1) } else { answer.slices.len() };
         for slice in answer.slices.iter().take(arrive) {

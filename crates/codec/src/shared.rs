@@ -9,6 +9,7 @@
 //! A slice's bytes do not contain its id, so a copy is the same for every viewer.
 
 use crate::encoder::{BaseGone, Encoder, SlotMap};
+use crate::film::FilmTask;
 use std::collections::{BTreeMap, VecDeque};
 use telepane_model::{EncodeJob, EncodedSlice, EncodedSlices, Move, Pixels, Rect, Size, Surf, UpdateId, Version};
 
@@ -105,9 +106,19 @@ impl Shared {
         self.members.get(&member).is_some_and(|c| c.tip() != self.tip)
     }
 
-    /// Whether a job for a frame of `rect` only goes on with one that is coded.
-    pub fn is_filming(&self, rect: Rect<Surf>) -> bool {
-        self.encoder.is_filming(rect)
+    /// Whether a job for a frame of `rect` codes it itself ([`Encoder::codes_film_itself`]).
+    pub fn codes_film_itself(&self, rect: Rect<Surf>) -> bool {
+        self.encoder.codes_film_itself(rect)
+    }
+
+    /// See [`Encoder::take_film`].
+    pub fn take_film(&mut self) -> Option<FilmTask> {
+        self.encoder.take_film()
+    }
+
+    /// See [`Encoder::on_film`].
+    pub fn on_film(&mut self, task: FilmTask) {
+        self.encoder.on_film(task);
     }
 
     /// The surface's size.

@@ -1,11 +1,12 @@
 //! The coders of all seats. Seats in step share one (`telepane_codec::shared`): what one has coded is copied to the
-//! others. Large pictures are coded by the worker; jobs for a coder that is away wait for it.
+//! others. Large pictures are coded by a worker; jobs for a coder that is away wait for it. Frames of film are coded by
+//! another, while their coder is here: a seat whose answer says that it awaits one is told when it is coded.
 //!
 //! A seat whose picture is exact joins others whose pictures are. Where something always moves nobody's is; there a seat
 //! that keeps up is brought to what the others hold at one moment, exactly, and gets copies from then on.
 
 use crate::clock::Clock;
-use crate::worker::{Done, Work, Worker};
+use crate::worker::{Done, Filmed, Job, Reel, Work, Worker};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use telepane_codec::shared::NotServed;
@@ -50,9 +51,21 @@ pub struct Answer {
     pub copied: bool,
 }
 
+/// A frame of film that a seat waited for is coded, or not worth waiting for any more.
+pub struct FilmCoded {
+    /// Whose.
+    pub seat: SeatId,
+    /// The job that was told to await it.
+    pub job: JobId,
+    /// How long coding took, for one of those who waited.
+    pub took: Option<Span>,
+}
+
 /// See the module.
 pub struct Coders {
-    worker: Worker,
+    worker: Worker<Job>,
+    filmer: Worker<Reel>,
+    filmed: Vec<FilmCoded>,
     groups: BTreeMap<u64, Group>,
     parts: BTreeMap<SeatId, Part>,
     viewers: BTreeMap<SeatId, Viewer>,
@@ -95,6 +108,8 @@ struct Group {
     /// What happened while the coder was away.
     told: Vec<Told>,
     waiting: VecDeque<(SeatId, EncodeJob)>,
+    /// Who awaits the frame of film that is being coded.
+    awaiting: Vec<(SeatId, JobId)>,
 }
 
 enum Coder {
@@ -107,6 +122,7 @@ enum Told {
     Confirmed(SeatId, UpdateId),
     Expected(SeatId),
     Left(SeatId),
+    Filmed(Box<Filmed>),
 }
 
 /// The newest pixels and their version.
@@ -119,14 +135,23 @@ fn coding_for(peer: &Capabilities) -> EncoderOptions {
         ops: peer.value(Capability::Ops),
         cache: Bytes(peer.value(Capability::CacheBytes).min(CACHE_BYTES)),
         slice_pixels: peer.value(Capability::SlicePixels),
+        film_apart: true,
         ..EncoderOptions::default()
     }
 }
 
 impl Coders {
-    /// No coders yet; `worker` codes what is large.
-    pub const fn new(worker: Worker) -> Self {
-        Self { worker, groups: BTreeMap::new(), parts: BTreeMap::new(), viewers: BTreeMap::new(), next: 0 }
+    /// No coders yet; `worker` codes what is large, `filmer` film.
+    pub const fn new(worker: Worker<Job>, filmer: Worker<Reel>) -> Self {
+        Self {
+            worker,
+            filmer,
+            filmed: Vec::new(),
+            groups: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            viewers: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// Has `job` coded for `seat`. Nothing, if the answer comes later from [`Coders::done`].
@@ -221,8 +246,14 @@ impl Coders {
         let Some(group) = self.groups.get_mut(&part.group) else { return };
         group.waiting.retain(|(s, _)| *s != seat);
         if !group.leave(seat) {
-            self.groups.remove(&part.group);
+            self.dissolve(part.group);
         }
+    }
+
+    /// A coder that nobody needs ends, and with it what it films.
+    fn dissolve(&mut self, group: u64) {
+        let awaiting = self.groups.remove(&group).map(|g| g.awaiting).unwrap_or_default();
+        self.filmed.extend(awaiting.into_iter().map(|(seat, job)| FilmCoded { seat, job, took: None }));
     }
 
     /// Forgets the seats that are not kept.
@@ -235,11 +266,16 @@ impl Coders {
     /// What the worker has done since, and what waited for it.
     pub fn done(&mut self, clock: &Clock, newest: Newest<'_>) -> Vec<Answer> {
         let mut answers = Vec::new();
-        while let Some(Done { group: id, shared, seat, job, result, took }) = self.worker.take() {
+        while let Some(filmed) = self.filmer.take() {
+            self.on_filmed(filmed);
+        }
+        while let Some(Done { group: id, shared, seat, job, pixels, result, took }) = self.worker.take() {
             let Some(group) = self.groups.get_mut(&id) else { continue };
             let mut shared = shared;
+            let mut film = None;
             for told in group.told.drain(..) {
                 match told {
+                    Told::Filmed(filmed) => film = Some(*filmed),
                     Told::Confirmed(seat, applied) => shared.confirm(seat, applied),
                     Told::Expected(seat) => {
                         let boarding = self.parts.get_mut(&seat).and_then(|p| p.boarding.as_mut());
@@ -253,12 +289,14 @@ impl Coders {
             let some = shared.members().next().is_some();
             let waiting = std::mem::take(&mut group.waiting);
             group.coder = Coder::Here(shared);
+            film.into_iter().for_each(|filmed| self.on_filmed(filmed));
             if !some {
-                self.groups.remove(&id);
+                self.dissolve(id);
             }
             self.offer(seat);
             match result {
                 Ok(mut slices) => {
+                    self.begin_film(clock, id, (seat, job.id), &slices, &pixels);
                     self.carry(seat, &job, &mut slices);
                     answers.push(Answer { seat, job: job.id, result: Ok(slices), took, copied: false });
                 }
@@ -273,6 +311,46 @@ impl Coders {
         answers
     }
 
+    /// What seats that awaited a frame of film are to be told.
+    pub fn film_coded(&mut self) -> Vec<FilmCoded> {
+        std::mem::take(&mut self.filmed)
+    }
+
+    /// After a job of `group` for a seat: has the frame of film coded that it began, and notes who awaits one.
+    fn begin_film(
+        &mut self,
+        clock: &Clock,
+        id: u64,
+        asked: (SeatId, JobId),
+        slices: &EncodedSlices,
+        pixels: &Arc<Pixels>,
+    ) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if slices.awaits {
+            group.awaiting.push(asked);
+        }
+        let Coder::Here(shared) = &mut group.coder else { return };
+        let Some(task) = shared.take_film() else { return };
+        if let Err(reel) = self.filmer.give(Reel { group: id, task, pixels: pixels.clone() }) {
+            tracing::error!("the filming thread has ended");
+            self.on_filmed(reel.run(clock));
+        }
+    }
+
+    /// A frame of film is coded. A coder that is away hears of it when it is back.
+    fn on_filmed(&mut self, filmed: Filmed) {
+        let Some(group) = self.groups.get_mut(&filmed.group) else { return };
+        match &mut group.coder {
+            Coder::Away => group.told.push(Told::Filmed(Box::new(filmed))),
+            Coder::Here(shared) => {
+                shared.on_film(filmed.task);
+                let took = std::iter::once(Some(filmed.took)).chain(std::iter::repeat(None));
+                let told = group.awaiting.drain(..).zip(took);
+                self.filmed.extend(told.map(|((seat, job), took)| FilmCoded { seat, job, took }));
+            }
+        }
+    }
+
     /// Lets `seat`, which was being brought to others, in with them, if its viewer has confirmed that it is there.
     /// Answers the job that waited for that.
     pub fn board(&mut self, clock: &Clock, seat: SeatId, newest: Newest<'_>) -> Option<Answer> {
@@ -285,12 +363,14 @@ impl Coders {
             return self.resume(clock, seat, own, newest);
         }
         let (target, pixels) = (boarding.group, boarding.pixels.clone()?);
-        let ready = |g: &Group| matches!(&g.coder, Coder::Here(shared) if shared.is_settled());
+        let ready = |g: &Group| matches!(&g.coder, Coder::Here(shared) if g.awaiting.is_empty() && shared.is_settled());
         let here = self.groups.get(&target).is_some_and(|g| matches!(g.coder, Coder::Here(_)));
         if !boarding.sent || !here || !self.groups.get(&own).is_some_and(ready) {
             return None;
         }
-        let Some(Group { coder: Coder::Here(mine), waiting, told }) = self.groups.remove(&own) else { return None };
+        let Some(Group { coder: Coder::Here(mine), waiting, told, awaiting }) = self.groups.remove(&own) else {
+            return None;
+        };
         let Some(Group { coder: Coder::Here(theirs), .. }) = self.groups.get_mut(&target) else { return None };
         match theirs.welcome(mine, &pixels) {
             Ok(()) => {
@@ -302,7 +382,7 @@ impl Coders {
                 self.run(clock, seat, job, newest)
             }
             Err(mine) => {
-                self.groups.insert(own, Group { coder: Coder::Here(mine), waiting, told });
+                self.groups.insert(own, Group { coder: Coder::Here(mine), waiting, told, awaiting });
                 self.stay(seat);
                 self.resume(clock, seat, own, newest)
             }
@@ -339,7 +419,7 @@ impl Coders {
         if let Some(group) = self.groups.get_mut(&boarding.group)
             && !group.leave(seat)
         {
-            self.groups.remove(&boarding.group);
+            self.dissolve(boarding.group);
         }
     }
 
@@ -434,17 +514,20 @@ impl Coders {
             group.wait(seat, job);
             return None;
         };
-        // The rest of a frame that is coded only has to be put into slices.
-        let works = |i: &&EncodeItem| i.quality != Quality::FILM || !shared.is_filming(i.rect);
+        // Film is coded elsewhere, and then only has to be put into slices.
+        let works = |i: &&EncodeItem| i.quality != Quality::FILM || shared.codes_film_itself(i.rect);
         let wanted: u64 = job.items.iter().filter(works).map(|i| i.rect.area()).sum();
         if wanted > INLINE_PIXELS && !shared.is_behind(seat) {
-            let work = Work { group: id, shared, seat, job, pixels, version };
+            let work = Job { group: id, shared, seat, job, pixels, version };
             match self.worker.give(work) {
                 Ok(()) => return None,
                 Err(work) => {
                     tracing::error!("the coding thread has ended");
                     let done = work.run(clock);
                     group.coder = Coder::Here(done.shared);
+                    if let Ok(slices) = &done.result {
+                        self.begin_film(clock, id, (seat, done.job.id), slices, &done.pixels);
+                    }
                     let answer = |result| Answer { seat, job: done.job.id, result, took: done.took, copied: false };
                     return match done.result {
                         Ok(slices) => Some(answer(Ok(slices))),
@@ -460,6 +543,7 @@ impl Coders {
         match result {
             Ok(mut slices) => {
                 let took = clock.now().since(began);
+                self.begin_film(clock, id, (seat, job.id), &slices, &pixels);
                 self.carry(seat, &job, &mut slices);
                 Some(Answer { seat, job: job.id, result: Ok(slices), took, copied })
             }
@@ -507,12 +591,13 @@ impl Default for Viewer {
 
 impl Group {
     const fn here(shared: Box<Shared>) -> Self {
-        Self { coder: Coder::Here(shared), told: Vec::new(), waiting: VecDeque::new() }
+        Self { coder: Coder::Here(shared), told: Vec::new(), waiting: VecDeque::new(), awaiting: Vec::new() }
     }
 
     /// Whether it is one seat's, and nothing is under way.
     fn is_idle_alone(&self) -> bool {
-        matches!(&self.coder, Coder::Here(shared) if self.waiting.is_empty() && shared.members().count() == 1)
+        let idle = self.waiting.is_empty() && self.awaiting.is_empty();
+        matches!(&self.coder, Coder::Here(shared) if idle && shared.members().count() == 1)
     }
 
     /// The seat's newest job waits.
@@ -562,9 +647,11 @@ mod tests {
         fn new() -> Self {
             let clock = Clock::new();
             let (done, heard) = channel();
-            let worker = Worker::start(clock, move || done.send(()).unwrap()).unwrap();
+            let filmed = done.clone();
+            let worker = Worker::start("code", clock, move || done.send(()).unwrap()).unwrap();
+            let filmer = Worker::start("film", clock, move || filmed.send(()).unwrap()).unwrap();
             let newest = Arc::new(Pixels::new(SIZE));
-            Self { clock, coders: Coders::new(worker), newest, version: 1, heard }
+            Self { clock, coders: Coders::new(worker, filmer), newest, version: 1, heard }
         }
 
         fn draw(&mut self, rect: Rect<Surf>, colour: [u8; 3]) {
@@ -706,5 +793,87 @@ mod tests {
         assert_eq!(desk.coders.count(), 2, "not so soon");
         desk.coders.join(desk.clock.now() + JOIN_AFTER, 2);
         assert_eq!(desk.coders.count(), 1);
+    }
+
+    /// A job that wants `rect` of the newest pixels.
+    fn wish(desk: &Desk, viewer: &mut Viewer, rect: Rect<Surf>, quality: Quality) -> EncodeJob {
+        viewer.job = JobId(viewer.job.0 + 1);
+        EncodeJob {
+            id: viewer.job,
+            base: viewer.tip,
+            first: viewer.tip.next(),
+            size: SIZE,
+            items: vec![EncodeItem { rect, version: Version(desk.version), quality }],
+            max_bytes: Bytes(1 << 20),
+            film_bytes: Bytes(9_000),
+            slice_bytes: Bytes(9_000),
+            pictures: Default::default(),
+            surface: Default::default(),
+            epoch: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_small_change_is_coded_while_a_frame_of_film_is() {
+        const FILM: Rect<Surf> = Rect::new(64, 64, 512, 384);
+        let mut desk = Desk::new();
+        let mut a = viewer(1);
+        let all = Capabilities::default()
+            .with(Capability::Ops, u64::MAX)
+            .with(Capability::CacheBytes, CACHE_BYTES)
+            .with(Capability::SlicePixels, u64::MAX);
+        desk.coders.agreed(1, &all);
+        let apply = |a: &mut Viewer, answer: Answer| {
+            let done = answer.result.unwrap();
+            for slice in &done.slices {
+                assert_eq!(slice.base, a.tip);
+                a.tip = slice.id;
+                a.decoder.apply(&slice.bytes).unwrap();
+            }
+            done
+        };
+        for n in 0..3u8 {
+            desk.draw(FILM, [n * 40, 200 - n, 17]);
+            desk.draw(Rect::new(64 + i32::from(n) * 8, 64, 200, 300), [3, n, 90]);
+            let job = wish(&desk, &mut a, FILM, Quality::FILM);
+            let begun = job.id;
+            let newest = (&desk.newest.clone(), Version(desk.version));
+            let answer = desk.coders.encode(&desk.clock, 1, job, newest).expect("at once");
+            let done = apply(&mut a, answer);
+            assert!(done.awaits && done.slices.is_empty());
+            // Whether the frame is coded by now or not, what answers a key does not wait to hear of it.
+            desk.draw(Rect::new(8, 8, 30, 30), [n, 255, n]);
+            let newest = (&desk.newest.clone(), Version(desk.version));
+            let job = wish(&desk, &mut a, Rect::new(8, 8, 30, 30), Quality::EXACT);
+            let answer = desk.coders.encode(&desk.clock, 1, job, newest).expect("at once");
+            assert!(!apply(&mut a, answer).slices.is_empty());
+            desk.heard.recv().unwrap();
+            assert!(desk.coders.done(&desk.clock, newest).is_empty());
+            let told: Vec<_> = desk.coders.film_coded().iter().map(|f| (f.seat, f.job, f.took.is_some())).collect();
+            assert_eq!(told, [(1, begun, true)]);
+            let job = wish(&desk, &mut a, FILM, Quality::FILM);
+            let answer = desk.coders.encode(&desk.clock, 1, job, newest).expect("at once");
+            let done = apply(&mut a, answer);
+            assert!(!done.awaits && done.left.is_empty() && !done.slices.is_empty());
+        }
+    }
+
+    #[test]
+    fn who_awaits_a_frame_is_told_when_its_coder_ends() {
+        let mut desk = Desk::new();
+        let mut a = viewer(1);
+        desk.draw(SIZE.rect(), [90, 8, 7]);
+        let job = wish(&desk, &mut a, SIZE.rect(), Quality::FILM);
+        let begun = job.id;
+        let ops = Capabilities::default().with(Capability::Ops, u64::MAX).with(Capability::SlicePixels, u64::MAX);
+        desk.coders.agreed(1, &ops);
+        let newest = (&desk.newest.clone(), Version(desk.version));
+        assert!(desk.coders.encode(&desk.clock, 1, job, newest).expect("at once").result.unwrap().awaits);
+        // It comes back as one that can do something else.
+        desk.coders.agreed(1, &ops.with(Capability::CacheBytes, 1 << 20));
+        let told: Vec<_> = desk.coders.film_coded().iter().map(|f| (f.job, f.took)).collect();
+        assert_eq!(told, [(begun, None)]);
+        desk.heard.recv().unwrap();
+        assert!(desk.coders.done(&desk.clock, newest).is_empty() && desk.coders.film_coded().is_empty());
     }
 }

@@ -414,6 +414,12 @@ impl Desk {
                 seat.on_answer(self.clock.now(), answer, &mut self.notes);
             }
         }
+        for film in self.coders.film_coded() {
+            film.took.iter().for_each(|took| self.notes.counts.encode.observe(*took));
+            if let Some(seat) = state.seats.get_mut(&film.seat) {
+                seat.host.on_film_coded(self.clock.now(), film.job);
+            }
+        }
     }
 
     fn take_sound(&mut self, state: &mut State) {

@@ -97,7 +97,11 @@ pub fn run(serve: Serve) -> Result<()> {
     let description = desktop.source.describe();
     tracing::info!(source = description.name, size = %description.size, "showing");
     let wake = poller.clone();
-    let worker = Worker::start(clock, move || {
+    let worker = Worker::start("telepane-code", clock, move || {
+        let _ = wake.notify();
+    })?;
+    let wake = poller.clone();
+    let filmer = Worker::start("telepane-film", clock, move || {
         let _ = wake.notify();
     })?;
     let session = policy::of_line(serve.preset, &serve.policy, serve.limit, serve.floor)?.or(&serve.policy_of_file);
@@ -130,7 +134,7 @@ pub fn run(serve: Serve) -> Result<()> {
         events,
         asks,
         poller,
-        coders: Coders::new(worker),
+        coders: Coders::new(worker, filmer),
         files,
         pastes,
         notes,

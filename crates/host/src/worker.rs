@@ -1,14 +1,24 @@
-//! Large pictures are coded on a thread of their own, so that input and small changes never wait for them.
+//! Large pictures are coded on a thread of their own, so that input and small changes never wait for them, and frames of
+//! film on another, so that nothing waits for those.
 
 use crate::clock::Clock;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use telepane_codec::Shared;
+use telepane_codec::film::FilmTask;
 use telepane_codec::shared::NotServed;
 use telepane_model::{EncodeJob, EncodedSlices, Pixels, Span, Version};
 
+/// What a thread does.
+pub trait Work: Send + 'static {
+    /// What comes of it.
+    type Done: Send + 'static;
+    /// Does it.
+    fn run(self, clock: &Clock) -> Self::Done;
+}
+
 /// A job with everything it needs.
-pub struct Work {
+pub struct Job {
     /// Of which seats the coder is.
     pub group: u64,
     /// The coder; it comes back with the answer.
@@ -33,36 +43,70 @@ pub struct Done {
     pub seat: u64,
     /// Which job.
     pub job: EncodeJob,
+    /// The pixels that were coded.
+    pub pixels: Arc<Pixels>,
     /// The answer.
     pub result: Result<EncodedSlices, NotServed>,
     /// How long it took.
     pub took: Span,
 }
 
-impl Work {
-    /// Does it.
-    pub fn run(self, clock: &Clock) -> Done {
+impl Work for Job {
+    type Done = Done;
+
+    fn run(self, clock: &Clock) -> Done {
         let Self { group, mut shared, seat, job, pixels, version } = self;
         let began = clock.now();
         let result = shared.encode(seat, &job, &pixels, version);
         let took = clock.now().since(began);
-        Done { group, shared, seat, job, result, took }
+        Done { group, shared, seat, job, pixels, result, took }
     }
 }
 
-/// The thread. It ends when this is dropped.
-pub struct Worker {
-    work: Sender<Work>,
-    done: Receiver<Done>,
+/// A frame of film with everything it needs.
+pub struct Reel {
+    /// Of which seats the coder is.
+    pub group: u64,
+    /// The frame.
+    pub task: FilmTask,
+    /// What it shows.
+    pub pixels: Arc<Pixels>,
 }
 
-impl Worker {
-    /// Starts the thread; `wake` is called after each job.
-    pub fn start(clock: Clock, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
-        let (work, jobs) = channel::<Work>();
+/// A frame of film that is coded.
+pub struct Filmed {
+    /// Of which seats the coder is.
+    pub group: u64,
+    /// The frame.
+    pub task: FilmTask,
+    /// How long it took.
+    pub took: Span,
+}
+
+impl Work for Reel {
+    type Done = Filmed;
+
+    fn run(self, clock: &Clock) -> Filmed {
+        let Self { group, mut task, pixels } = self;
+        let began = clock.now();
+        task.run(&pixels);
+        Filmed { group, task, took: clock.now().since(began) }
+    }
+}
+
+/// A thread that does such work, one piece after the other. It ends when this is dropped.
+pub struct Worker<W: Work> {
+    work: Sender<W>,
+    done: Receiver<W::Done>,
+}
+
+impl<W: Work> Worker<W> {
+    /// Starts the thread under this name; `wake` is called after each piece.
+    pub fn start(name: &str, clock: Clock, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let (work, pieces) = channel::<W>();
         let (answers, done) = channel();
-        std::thread::Builder::new().name("telepane-code".into()).spawn(move || {
-            for work in jobs {
+        std::thread::Builder::new().name(name.into()).spawn(move || {
+            for work in pieces {
                 if answers.send(work.run(&clock)).is_err() {
                     return;
                 }
@@ -72,13 +116,13 @@ impl Worker {
         Ok(Self { work, done })
     }
 
-    /// Hands over a job. When the thread is gone the job comes back.
-    pub fn give(&self, work: Work) -> Result<(), Box<Work>> {
+    /// Hands over a piece. When the thread is gone it comes back.
+    pub fn give(&self, work: W) -> Result<(), Box<W>> {
         self.work.send(work).map_err(|e| Box::new(e.0))
     }
 
-    /// A job that is done, if one is.
-    pub fn take(&self) -> Option<Done> {
+    /// A piece that is done, if one is.
+    pub fn take(&self) -> Option<W::Done> {
         self.done.try_recv().ok()
     }
 }

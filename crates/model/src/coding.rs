@@ -121,6 +121,9 @@ pub struct EncodedSlices {
     pub same: Vec<TileState>,
     /// What was wanted and is not coded, for lack of room. A picture of which a layer was coded is not among it.
     pub left: Vec<Rect<Surf>>,
+    /// A frame of film that is wanted is being coded beside everything else; it is among what is left. When it is coded,
+    /// which is said apart, a job that asks again puts it into slices.
+    pub awaits: bool,
     /// Moves that were found and used; a tile's exactness travels with its pixels.
     pub moved: Vec<Move>,
 }

@@ -2,7 +2,7 @@
 //! name. Scrolling never counts, because what a move explains is no motion (`Ledger::on_coded`).
 
 use crate::ledger::{Ledger, Tile};
-use telepane_model::{HostClock, Rect, Span, Stamp, Surf, TILE, TileClass};
+use telepane_model::{HostClock, JobId, Rect, Span, Stamp, Surf, TILE, TileClass};
 
 /// The film region of a surface, if there is one.
 #[derive(Debug, Default)]
@@ -87,14 +87,25 @@ impl Film {
 pub struct FilmPace {
     /// How long coding a frame took, smoothed; zero before the first.
     took: Span,
+    /// The frame that is being coded beside everything else.
+    coding: Option<Coding>,
     /// Bytes of the frame of which not everything is in slices.
     partly: Option<u64>,
     /// When a frame last was a train that measures the path.
     measured: Stamp<HostClock>,
 }
 
-/// Packets that make a frame a train by which the path is measured (`research/rate-control.md` §5.3), and so large a group
-/// that its parity is a fifth.
+/// A frame that is being coded beside everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Coding {
+    /// The job that began it.
+    job: JobId,
+    since: Stamp<HostClock>,
+    /// It is not wanted any more.
+    void: bool,
+}
+
+/// Packets that make a frame a train by which the path is measured (`research/rate-control.md` §5.3).
 const TRAIN: usize = 5;
 /// A film leaves in two or three packets a frame, which tell nothing of the path. So often one leaves as a train.
 const MEASURE: Span = Span::millis(500);
@@ -105,18 +116,42 @@ impl FilmPace {
         self.partly.is_some()
     }
 
+    /// A frame is being coded, and is not to be asked for before it is.
+    pub const fn is_coding(&self) -> bool {
+        self.coding.is_some()
+    }
+
+    /// Job `job` has begun a frame, which is being coded beside everything else.
+    pub fn on_begun(&mut self, job: JobId, since: Stamp<HostClock>) {
+        self.coding = self.coding.or(Some(Coding { job, since, void: false }));
+    }
+
+    /// The frame that job `job` began is coded. Answers whether it was waited for.
+    pub fn on_filmed(&mut self, now: Stamp<HostClock>, job: JobId) -> bool {
+        let Some(coding) = self.coding.take_if(|c| c.job == job) else { return false };
+        if !coding.void {
+            self.smooth(now.since(coding.since));
+            self.partly = Some(0);
+        }
+        true
+    }
+
+    fn smooth(&mut self, took: Span) {
+        self.took = if self.took == Span::ZERO { took } else { self.took.scaled(3, 4) + took.scaled(1, 4) };
+    }
+
     /// Whether a frame may be coded now although what takes `unsent` to leave waits: it is gone when the frame is coded, so
     /// never more than one frame waits.
     // spec: H-8
     pub fn codes_ahead(&self, unsent: Span) -> bool {
-        self.partly.is_none() && unsent < self.took
+        self.partly.is_none() && self.coding.is_none() && unsent < self.took
     }
 
-    /// How many shards a frame's slice has at least: with losses as many as can be mended by one more; else now and then
-    /// enough to see whether the path still carries what it did. No filler is spent on that.
+    /// How many shards a frame's slice has at least: now and then enough to see whether the path still carries what it did.
+    /// No filler is spent on that.
     // spec: H-6
-    pub fn least_shards(&mut self, now: Stamp<HostClock>, lossy: bool) -> usize {
-        if lossy || now.since(self.measured) >= MEASURE {
+    pub fn least_shards(&mut self, now: Stamp<HostClock>) -> usize {
+        if now.since(self.measured) >= MEASURE {
             self.measured = now;
             return TRAIN;
         }
@@ -127,7 +162,7 @@ impl FilmPace {
     pub fn on_coded(&mut self, took: Span, bytes: u64, rest: bool) -> u64 {
         let before = self.partly.take();
         if before.is_none() {
-            self.took = if self.took == Span::ZERO { took } else { self.took.scaled(3, 4) + took.scaled(1, 4) };
+            self.smooth(took);
         }
         let all = before.unwrap_or(0) + bytes;
         self.partly = rest.then_some(all);
@@ -137,6 +172,9 @@ impl FilmPace {
     /// The rest of the frame is not wanted any more.
     pub fn dropped(&mut self) {
         self.partly = None;
+        if let Some(coding) = &mut self.coding {
+            coding.void = true;
+        }
     }
 }
 
@@ -222,12 +260,34 @@ mod tests {
         assert_eq!(pace.on_coded(Span::micros(50), 1_000, false), 10_000);
         assert!(!pace.is_filming() && pace.codes_ahead(Span::millis(7)) && !pace.codes_ahead(Span::millis(8)));
         let at = |ms: u64| Stamp::ZERO + Span::millis(ms);
-        let trains = [500, 533, 999, 1_000].map(|ms| pace.least_shards(at(ms), false));
-        assert_eq!((trains, pace.least_shards(at(1_001), true)), ([TRAIN, 1, 1, TRAIN], TRAIN));
+        let trains = [500, 533, 999, 1_000].map(|ms| pace.least_shards(at(ms)));
+        assert_eq!(trains, [TRAIN, 1, 1, TRAIN]);
         pace.on_coded(Span::millis(4), 5_000, true);
         pace.dropped();
         assert_eq!(pace.on_coded(Span::millis(7), 100, false), 100);
         assert!(pace.codes_ahead(Span::millis(6)));
+    }
+
+    // spec: H-8
+    #[test]
+    fn a_frame_that_is_coded_elsewhere_is_waited_for_and_never_two() {
+        let at = |ms: u64| Stamp::ZERO + Span::millis(ms);
+        let mut pace = FilmPace::default();
+        pace.on_coded(Span::millis(10), 3_000, false);
+        pace.on_begun(JobId(4), at(100));
+        pace.on_begun(JobId(5), at(105));
+        assert!(pace.is_coding() && !pace.is_filming() && !pace.codes_ahead(Span::ZERO));
+        assert!(!pace.on_filmed(at(110), JobId(5)) && pace.is_coding(), "the first is the one");
+        assert!(pace.on_filmed(at(114), JobId(4)) && pace.is_filming() && !pace.is_coding());
+        assert_eq!(pace.on_coded(Span::micros(90), 3_000, false), 3_000);
+        assert!(
+            pace.codes_ahead(Span::micros(10_900)) && !pace.codes_ahead(Span::millis(11)),
+            "3/4 of 10 and 1/4 of 14"
+        );
+        pace.on_begun(JobId(6), at(200));
+        pace.dropped();
+        assert!(pace.is_coding(), "it has to come back");
+        assert!(pace.on_filmed(at(214), JobId(6)) && !pace.is_filming());
     }
 
     #[test]

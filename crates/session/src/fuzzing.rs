@@ -12,8 +12,8 @@ use crate::sound::{CEILING, Playout, SoundFrame};
 use crate::{ClipWish, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 use telepane_model::{
     ClipFormat, ClipFormats, ClipOffer, CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts,
-    FrameId, Grid, HostClock, InputEvent, InputSeq, Journey, KeyCode, KeyMove, Point, Quality, Rect, Region, Selection,
-    Size, Span, Stamp, SurfaceId, TileClass, TileState, UpdateId, Version, ViewerClock,
+    FrameId, Grid, HostClock, InputEvent, InputSeq, JobId, Journey, KeyCode, KeyMove, Point, Quality, Rect, Region,
+    Selection, Size, Span, Stamp, SurfaceId, TileClass, TileState, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::clip::taken;
 use telepane_protocol::control::Held;
@@ -111,6 +111,8 @@ pub fn host(bytes: &[u8]) {
     let mut now = Stamp::from_micros(1 << 33);
     let mut mind = Host::new(now, HostOptions { film: s.small() % 2 == 0, ..HostOptions::default() });
     let mut jobs: Vec<EncodeJob> = Vec::new();
+    // Jobs that were told to await a frame of film.
+    let mut filming: Vec<JobId> = Vec::new();
     let mut frame = FrameId(0);
     let mut size = Size::new(300, 200);
     let (mut sent, mut seq) = (0u64, 0u64);
@@ -133,10 +135,19 @@ pub fn host(bytes: &[u8]) {
                 let damage = Damage::exact(Region::from(rect.intersect(size.rect())));
                 mind.on_frame(now, &FrameFacts { id: frame, surface: SurfaceId(0), size, captured: now, damage });
             }
+            6 if op / 12 == 3 && !filming.is_empty() => mind.on_film_coded(now, filming.remove(0)),
             6 if !jobs.is_empty() => {
                 let job = jobs.remove(0);
                 match op / 12 {
                     0 => mind.on_base_gone(now, job.id),
+                    2 => {
+                        filming.push(job.id);
+                        let left = job.items.iter().map(|i| i.rect).collect();
+                        mind.on_coded(
+                            now,
+                            EncodedSlices { job: job.id, left, awaits: true, ..EncodedSlices::default() },
+                        );
+                    }
                     1 => mind.on_coded(now, EncodedSlices { job: job.id, ..EncodedSlices::default() }),
                     _ => mind.on_coded(now, code(&job, Version(frame.0), TILE_BYTES)),
                 }

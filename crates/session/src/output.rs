@@ -61,7 +61,8 @@ pub enum HostOutput {
     Bulk(BulkWish),
     /// A message about files.
     File(FileWord),
-    /// Code pixels; answered by [`crate::Host::on_coded`] or [`crate::Host::on_base_gone`].
+    /// Code pixels; answered by [`crate::Host::on_coded`] or [`crate::Host::on_base_gone`]. If the answer awaits a frame of
+    /// film, [`crate::Host::on_film_coded`] follows.
     Encode(EncodeJob),
     /// The viewer holds this slice: the coder may forget how to return behind it.
     Confirmed {

@@ -16,6 +16,8 @@ pub struct CostTable {
     pub capture_per_mpx: Span,
     /// Coding.
     pub encode: Prices,
+    /// For each megapixel of a coded frame of film that is put onto what the host keeps of the viewer's picture.
+    pub film_show_per_mpx: Span,
     /// Applying a slice.
     pub decode: Prices,
     /// From a present wish to the screen.
@@ -35,7 +37,7 @@ pub struct Prices {
     pub picture_per_kb: Span,
     /// For each kilobyte of what is packed without a model (EXACT).
     pub exact_per_kb: Span,
-    /// For each megapixel of film; its entropy coder and its colours are in this.
+    /// For each megapixel of film; its entropy coder and its colours are in this. The host pays it on a core of its own.
     pub film_per_mpx: Span,
 }
 
@@ -55,12 +57,11 @@ pub struct Work {
 }
 
 impl Work {
-    /// What a job asked for and what came of it.
+    /// What a job asked for and what came of it. Film is coded elsewhere.
     pub fn of_job(job: &EncodeJob, slices: &[EncodedSlice]) -> Self {
         let mut work = Self::default();
-        for item in &job.items {
-            *(if item.quality == Quality::FILM { &mut work.film } else { &mut work.pixels }) += item.rect.area();
-        }
+        let looked_at = job.items.iter().filter(|i| i.quality != Quality::FILM);
+        work.pixels = looked_at.map(|i| i.rect.area()).sum();
         slices.iter().for_each(|s| work.add_ops(&s.bytes, job.size));
         work
     }
@@ -123,8 +124,14 @@ impl CostTable {
             exact_per_kb: Span::micros(30),
             film_per_mpx: Span::millis(7),
         },
+        film_show_per_mpx: Span::millis(3),
         present: Span::micros(200),
     };
+
+    /// Coding a frame of film of so many pixels.
+    pub fn film(&self, pixels: u64) -> Span {
+        self.encode.base + self.encode.film_per_mpx.scaled(pixels, 1_000_000)
+    }
 
     /// Reading a frame of which `pixels` changed.
     pub fn capture(&self, pixels: u64) -> Span {

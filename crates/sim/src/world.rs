@@ -1,4 +1,7 @@
 //! The world: a host, a viewer and a path each way, stepped from deadline to deadline.
+//!
+//! The host has two cores: one codes its jobs one after the other, the other codes film. What else a desktop's machine
+//! does (the applications, the X server, reading the screen, sending) takes no time here but what the cost table says.
 
 mod clip;
 mod handles;
@@ -15,10 +18,11 @@ use clip::Board;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use telepane_codec::film::FilmTask;
 use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap};
 use telepane_model::{
-    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality, Rect, Span,
-    Stamp, Surf, UpdateId, Version, ViewerClock,
+    EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality,
+    Rect, Span, Stamp, Surf, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
@@ -99,6 +103,14 @@ pub struct Sample {
     pub pixels: u64,
 }
 
+/// A frame of film under way.
+struct Filming {
+    /// When it is coded.
+    at: u64,
+    epoch: Epoch,
+    task: FilmTask,
+}
+
 /// See the module.
 pub struct World {
     now: u64,
@@ -120,6 +132,10 @@ pub struct World {
     to_code: VecDeque<EncodeJob>,
     /// What comes of the job under way, at its end.
     coding: Option<(u64, Result<EncodedSlices, JobId>)>,
+    /// The frame of film that is being coded: when it is begun and when it is coded.
+    filming: Option<Filming>,
+    /// Who waits for it.
+    film_jobs: Vec<JobId>,
     /// Slices of film that were coded and not decoded yet.
     films: BTreeSet<(Epoch, UpdateId)>,
     decoder: Option<(Epoch, Decoder)>,
@@ -230,6 +246,8 @@ impl World {
             seen: Arc::default(),
             to_code: VecDeque::new(),
             coding: None,
+            filming: None,
+            film_jobs: Vec::new(),
             films: BTreeSet::new(),
             kept: BTreeMap::new(),
             journal_on: options.journal,
@@ -362,6 +380,7 @@ impl World {
             self.cut_since.filter(|_| !self.dead).map(|at| at + IDLE_TIMEOUT),
             screen,
             self.coding.as_ref().map(|(at, _)| *at),
+            self.filming.as_ref().map(|f| f.at),
             self.controls.first_key_value().map(|((at, _), _)| *at),
             self.attach_at,
             self.sound.next_at(),
@@ -431,6 +450,12 @@ impl World {
                 Err(job) => self.host.on_base_gone(now, job),
             }
             self.begin_coding();
+        }
+        if let Some(Filming { epoch, task, .. }) = self.filming.take_if(|f| f.at <= self.now) {
+            if let Some((_, encoder)) = self.encoder.as_mut().filter(|(e, _)| *e == epoch) {
+                encoder.on_film(task);
+            }
+            std::mem::take(&mut self.film_jobs).into_iter().for_each(|job| self.host.on_film_coded(now, job));
         }
         self.look();
         while let Some(frame) = self.sound.take_frame(self.now, now) {
@@ -544,22 +569,31 @@ impl World {
             return;
         }
         let Some(job) = self.to_code.pop_front() else { return };
-        // The rest of a frame of film only has to be put into slices.
-        let coded = self.encoder.as_ref().filter(|(epoch, _)| *epoch == job.epoch);
-        let goes_on = coded.is_some_and(|(_, e)| job.items.iter().any(|i| e.is_filming(i.rect)));
         let done = self.code(&job);
-        let mut work = Work::of_job(&job, done.as_ref().map_or(&[], |d| &d.slices));
-        if goes_on {
-            work.film = 0;
+        let slices = done.as_ref().map_or(&[][..], |d| &d.slices);
+        let mut cost = self.cost.encode.of(&Work::of_job(&job, slices));
+        let shows = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality == Quality::FILM);
+        let film = job.items.iter().find(|i| i.quality == Quality::FILM);
+        if let Some(item) = film.filter(|_| slices.iter().any(shows)) {
+            cost += self.cost.film_show_per_mpx.scaled(item.rect.area(), 1_000_000);
         }
-        let cost = self.cost.encode.of(&work);
-        self.coding = Some((self.now + cost.as_micros(), done));
+        let at = self.now + cost.as_micros();
+        if done.as_ref().is_ok_and(|d| d.awaits) {
+            self.film_jobs.push(job.id);
+        }
+        // The other core begins when the job that asks for it is done; what it codes was read when that began.
+        if let Some(mut task) = self.encoder.as_mut().and_then(|(_, e)| e.take_film()) {
+            task.run(&self.seen);
+            let takes = self.cost.film(task.rect().area());
+            self.filming = Some(Filming { at: at + takes.as_micros(), epoch: job.epoch, task });
+        }
+        self.coding = Some((at, done));
     }
 
     fn code(&mut self, job: &EncodeJob) -> Result<EncodedSlices, JobId> {
         let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
-            let options = EncoderOptions::default();
+            let options = EncoderOptions { film_apart: true, ..EncoderOptions::default() };
             // spec: C-155
             let spoilt = std::mem::take(&mut self.spoilt);
             let slots = self

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 use telepane_codec::{Decoder, Encoder, EncoderOptions, Stage, diff};
 use telepane_model::{
-    Bytes, EncodeItem, EncodeJob, Epoch, HostClock, InputEvent, JobId, KeyCode, KeyMove, Pixels, Quality, Rect, Span,
-    Stamp, Surf, SurfaceId, UpdateId, Version,
+    Bytes, EncodeItem, EncodeJob, EncodedSlices, Epoch, HostClock, InputEvent, JobId, KeyCode, KeyMove, Pixels,
+    Quality, Rect, Span, Stamp, Surf, SurfaceId, UpdateId, Version,
 };
 use telepane_sim::world::HOST_EPOCH;
 use telepane_sim::{CostTable, Prices, Screen, Work};
@@ -26,6 +26,9 @@ const PRESENT_US: u64 = 300;
 
 /// The figures of one side, as the file names them.
 const PRICES: [&str; 6] = ["base", "per_mpx", "text_per_mpx", "picture_per_kb", "exact_per_kb", "film_per_mpx"];
+
+/// What the host pays for a frame of film beside coding it, which happens on a core of its own.
+const FILM_SHOWN: &str = "film_show_per_mpx";
 
 /// The committed table.
 ///
@@ -49,6 +52,7 @@ pub fn committed() -> Result<CostTable> {
         capture_base: figure("capture", "base")?,
         capture_per_mpx: figure("capture", "per_mpx")?,
         encode: prices("encode")?,
+        film_show_per_mpx: figure("encode", FILM_SHOWN)?,
         decode: prices("decode")?,
         present: Span::micros(PRESENT_US),
     })
@@ -60,8 +64,8 @@ struct Job {
     /// Pixels that changed on the screen, only in the first job of a frame.
     changed: u64,
     capture: u64,
-    /// Looking, text, pictures, film.
-    stages: [u64; 4],
+    /// Looking, text, pictures, putting film into slices, coding film.
+    stages: [u64; 5],
     decode: u64,
     slices: u64,
     coded: Work,
@@ -86,7 +90,7 @@ struct Sum {
     slices: f64,
     capture: f64,
     changed: f64,
-    stages: [f64; 4],
+    stages: [f64; 5],
     decode: f64,
     coded: Work,
     decoded: Work,
@@ -110,7 +114,7 @@ impl Sum {
             slices: total(&|j| j.slices),
             capture: total(&|j| j.capture),
             changed: total(&|j| j.changed) / 1e6,
-            stages: [0, 1, 2, 3].map(|i| total(&|j| j.stages[i])),
+            stages: [0, 1, 2, 3, 4].map(|i| total(&|j| j.stages[i])),
             decode: total(&|j| j.decode),
             coded: work(&|j| j.coded),
             decoded: work(&|j| j.decoded),
@@ -150,7 +154,8 @@ pub fn run(to: Option<&Path>, times: u32) -> Result<()> {
         / mpx(letter.coded.text + scroll.coded.text + fresh.coded.text);
     encode[3] = photo.stages[2] / kb(photo.coded.picture);
     encode[4] = (noise.stages[2] + noise.stages[1]) / kb(noise.coded.exact);
-    encode[5] = film.encode() / mpx(film.coded.film);
+    encode[5] = film.stages[4] / mpx(film.coded.film);
+    let film_shown = film.stages[3] / mpx(film.coded.film);
 
     // Two scenes of one size, of which one has much more text: pixels written, and pixels of text.
     let mut decode = [0.0; 6];
@@ -178,15 +183,18 @@ pub fn run(to: Option<&Path>, times: u32) -> Result<()> {
     let side = |figures: &[f64]| -> Map<String, Value> {
         PRICES.iter().zip(figures).map(|(n, v)| ((*n).to_owned(), json!(v.round() as u64))).collect()
     };
+    let mut encoding = side(&encode);
+    encoding.insert(FILM_SHOWN.to_owned(), json!(film_shown.round() as u64));
     let all = json!({ "command": "cargo xtask bench costs --write benches/costs.json", "date": clock::today(),
         "machine": machine::describe(), "load": machine::load(),
         "clock": "the thread's processor time; of each job the least of so many", "times": times,
-        "microseconds": { "capture": side(&capture), "encode": side(&encode), "decode": side(&decode) } });
+        "microseconds": { "capture": side(&capture), "encode": encoding, "decode": side(&decode) } });
 
     println!(
         "| scene | jobs | Mpx | text Mpx | picture kB | exact kB | film Mpx | coded ms, by the table | decoded ms, by the table |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
+    let shown = |w: &Work| film_shown * mpx(w.film) / 1e3;
     let priced = |p: &[f64; 6], n: f64, w: &Work| {
         let drivers = [n, mpx(w.pixels), mpx(w.text), kb(w.picture), kb(w.exact), mpx(w.film)];
         p.iter().zip(drivers).map(|(price, n)| price * n).sum::<f64>() / 1e3
@@ -202,7 +210,7 @@ pub fn run(to: Option<&Path>, times: u32) -> Result<()> {
             kb(s.coded.exact),
             mpx(s.coded.film),
             s.encode() / 1e3,
-            priced(&encode, s.jobs, &s.coded),
+            priced(&encode, s.jobs, &s.coded) + shown(&s.coded),
             s.decode / 1e3,
             priced(&decode, s.slices, &s.decoded),
         );
@@ -243,7 +251,8 @@ fn scene(name: &'static str, frames: u64, kind: Kind, times: u32, make: &dyn Fn(
 }
 
 fn play(screen: &mut dyn Screen, frames: u64, kind: Kind) -> Result<Vec<Job>> {
-    let (mut encoder, mut decoder) = (Encoder::new(SIZE, EncoderOptions::default()), Decoder::new(SIZE));
+    let (mut encoder, mut decoder) =
+        (Encoder::new(SIZE, EncoderOptions { film_apart: true, ..EncoderOptions::default() }), Decoder::new(SIZE));
     let mut base = UpdateId::BLANK;
     let (mut before, mut rows, mut count) = (Pixels::new(SIZE), Vec::new(), 0);
     // The first frame fills the screen, and the second the caches.
@@ -306,6 +315,42 @@ fn wish(id: JobId, base: UpdateId, rects: Vec<Rect<Surf>>, version: Version, kin
 
 /// Codes a job and decodes it, with each part's time.
 fn code(wish: &EncodeJob, pixels: &Pixels, encoder: &mut Encoder, decoder: &mut Decoder, job: &mut Job) -> Result<()> {
+    let film = wish.items[0].quality == Quality::FILM;
+    let mut done = encode(wish, pixels, encoder, job)?;
+    if let Some(mut task) = encoder.take_film() {
+        let start = processor_us();
+        task.run(pixels);
+        job.stages[4] += processor_us() - start;
+        encoder.on_film(task);
+        // What stands beside the film at its edges was coded meanwhile.
+        let before = done.slices.len() as u32;
+        let again =
+            EncodeJob { base: UpdateId(wish.base.0 + before), first: UpdateId(wish.first.0 + before), ..wish.clone() };
+        let film = encode(&again, pixels, encoder, job)?;
+        done.slices.extend(film.slices);
+    }
+    job.coded = Work::of_job(wish, &done.slices);
+    if film {
+        job.coded.film = wish.items[0].rect.area();
+    }
+    job.slices = done.slices.len() as u64;
+    let mut changed = Vec::new();
+    let start = processor_us();
+    for slice in &done.slices {
+        changed.push(decoder.apply(&slice.bytes)?.changed.area());
+    }
+    job.decode = processor_us() - start;
+    for (slice, pixels) in done.slices.iter().zip(changed) {
+        let work = Work::of_slice(&slice.bytes, SIZE, pixels, film);
+        let all = &mut job.decoded;
+        (all.pixels, all.film) = (all.pixels + work.pixels, all.film + work.film);
+        (all.text, all.picture, all.exact) = (all.text + work.text, all.picture + work.picture, all.exact + work.exact);
+    }
+    Ok(())
+}
+
+/// Has a job coded, with each stage's time.
+fn encode(wish: &EncodeJob, pixels: &Pixels, encoder: &mut Encoder, job: &mut Job) -> Result<EncodedSlices> {
     let (mut stage, mut since) = (0, processor_us());
     let done = encoder.encode_watched(wish, pixels, wish.items[0].version, &mut |entered| {
         let now = processor_us();
@@ -321,22 +366,7 @@ fn code(wish: &EncodeJob, pixels: &Pixels, encoder: &mut Encoder, decoder: &mut 
         );
     })?;
     job.stages[stage] += processor_us() - since;
-    job.coded = Work::of_job(wish, &done.slices);
-    let film = wish.items[0].quality == Quality::FILM;
-    job.slices = done.slices.len() as u64;
-    let mut changed = Vec::new();
-    let start = processor_us();
-    for slice in &done.slices {
-        changed.push(decoder.apply(&slice.bytes)?.changed.area());
-    }
-    job.decode = processor_us() - start;
-    for (slice, pixels) in done.slices.iter().zip(changed) {
-        let work = Work::of_slice(&slice.bytes, SIZE, pixels, film);
-        let all = &mut job.decoded;
-        (all.pixels, all.film) = (all.pixels + work.pixels, all.film + work.film);
-        (all.text, all.picture, all.exact) = (all.text + work.text, all.picture + work.picture, all.exact + work.exact);
-    }
-    Ok(())
+    Ok(done)
 }
 
 /// This thread's processor time in microseconds.

@@ -32,7 +32,7 @@ use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::output::{Alarm, HostOutput, Incoming};
 use cadence::Cadence;
-use outbox::{Outbox, ShardRef, Whole};
+use outbox::{Cut, Outbox, ShardRef, Whole};
 use policy::Agreed;
 use pump::SLICE_TIME;
 use std::collections::{BTreeSet, VecDeque};
@@ -70,6 +70,8 @@ pub struct Host {
     out: VecDeque<HostOutput>,
     link: Option<Link<HostClock, ViewerClock, Carried>>,
     max_datagram: usize,
+    /// The longest datagram the path takes, longer than any of ours.
+    path_datagram: usize,
     surface: Option<Surface>,
     input: InputGate,
     injected: Option<(InputSeq, Stamp<HostClock>)>,
@@ -88,8 +90,8 @@ pub struct Host {
     last_epoch: Epoch,
     /// Bytes that may still be made up to complete a probe.
     filler: u64,
-    /// A lone slice's only shard, and when it is sent again.
-    lone: Option<(Stamp<HostClock>, ShardRef)>,
+    /// Shards that are sent once more, and when, soonest first.
+    again: VecDeque<Again>,
     /// In packets of this size.
     filler_packet: u64,
     attached_at: Stamp<HostClock>,
@@ -203,6 +205,16 @@ struct Ordered {
     void: bool,
 }
 
+/// A shard that is sent once more at this time.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    at: Stamp<HostClock>,
+    epoch: Epoch,
+    shard: ShardRef,
+    /// Only if nothing was coded since.
+    alone: bool,
+}
+
 /// What a datagram of the host's carried.
 #[derive(Clone, Copy, Debug)]
 enum Carried {
@@ -283,6 +295,7 @@ impl Host {
             out: VecDeque::new(),
             link: None,
             max_datagram: LEAST_DATAGRAM,
+            path_datagram: LEAST_DATAGRAM,
             surface: None,
             input: InputGate::adopting(),
             injected: None,
@@ -298,7 +311,7 @@ impl Host {
             next_job: 1,
             last_epoch: Epoch(0),
             filler: 0,
-            lone: None,
+            again: VecDeque::new(),
             filler_packet: 0,
             attached_at: now,
             clock: ClockEstimate::new(),
@@ -410,7 +423,7 @@ impl Host {
 
     /// The largest datagram the path takes now.
     pub fn on_max_datagram(&mut self, bytes: usize) {
-        self.max_datagram = bytes.min(MOST_DATAGRAM);
+        (self.max_datagram, self.path_datagram) = (bytes.min(MOST_DATAGRAM), bytes);
     }
 
     /// A frame was captured.
@@ -483,6 +496,13 @@ impl Host {
             done.slices.push(EncodedSlice { id, base: tip, tiles: Vec::new(), bytes: Vec::new() });
         }
         surface.ledger.on_coded(&done);
+        if done.awaits {
+            surface.pace.on_begun(job.id, job.planned);
+            surface.begun = Some((job.captured, job.planned, job.answers));
+            if done.slices.is_empty() {
+                return;
+            }
+        }
         // spec: H-5
         let ends_frame = done.left.is_empty();
         let whole = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality != Quality::NONE);
@@ -491,32 +511,33 @@ impl Host {
         // The rest of a frame of film is as old as the frame.
         let began = surface.begun.filter(|_| job.film.is_some() && surface.pace.is_filming());
         let began = began.unwrap_or((job.captured, job.planned, job.answers));
-        let filming = job.film.map(|(rect, share)| {
+        let filming = job.film.filter(|_| !done.awaits).map(|(rect, share)| {
             let rest = done.left.contains(&rect) && count > 0;
             (surface.pace.on_coded(now.since(job.planned), coded, rest), share)
         });
-        let films = job.film.is_some() && surface.pace.is_filming();
-        if job.film.is_some() {
+        let films = filming.is_some() && surface.pace.is_filming();
+        if filming.is_some() {
             surface.begun = films.then_some(began);
         }
         let (captured, planned, answers) = began;
         let settled = ends_frame || films || !done.same.is_empty() || done.slices.iter().any(whole);
         surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
-        let worth = self.link.as_ref().map_or(WORTH_TILES, |link| {
-            let echo = job.injected.is_some_and(|(_, at)| job.captured.since(at) < ECHO && coded < ECHO_BYTES);
-            match surface.film.region() {
-                _ if echo => WORTH_ECHO,
-                Some(_) => WORTH_FILM.min(Span::millis(67) + link.rate.rtt().min),
-                None => WORTH_TILES,
-            }
+        let echo = job.injected.is_some_and(|(_, at)| job.captured.since(at) < ECHO && coded < ECHO_BYTES);
+        let worth = self.link.as_ref().map_or(WORTH_TILES, |link| match surface.film.region() {
+            _ if echo => WORTH_ECHO,
+            Some(_) => WORTH_FILM.min(Span::millis(67) + link.rate.rtt().min),
+            None => WORTH_TILES,
         });
         let fec = self.peer.fec;
         let link = self.link.as_ref();
-        let least = match job.film {
-            Some(_) if count > 0 => surface.pace.least_shards(now, link.is_some_and(Link::is_lossy)),
-            _ => 1,
+        let is_film = job.film.is_some() && count > 0;
+        let cut = Cut {
+            shard: job.shard,
+            least: if is_film { surface.pace.least_shards(now) } else { 1 },
+            packet: self.path_datagram,
+            apart: is_film && fec && link.is_some_and(Link::is_lossy),
         };
-        let parity = |data: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(data));
+        let parity = |packets: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(packets));
         // A film that has what it needs asks the link for no more.
         let limited = match filming {
             Some((frame, share)) if done.left.iter().all(|r| job.film.is_some_and(|(film, _)| film == *r)) => {
@@ -549,13 +570,23 @@ impl Host {
                 last,
                 coded: last.then_some(now),
                 worth,
+                echo: echo && !is_film,
                 body: body.encode(),
             };
-            surface.outbox.push(whole, job.shard, least, parity);
+            surface.outbox.push(whole, cut, parity);
         }
         if let Some(link) = &mut self.link {
             link.rate.on_limited(now, limited);
             link.rate.on_backlog(now, Bytes(surface.outbox.fresh_bytes() as u64));
+        }
+    }
+
+    /// The frame of film that job `job` began, and whose answer said so, is coded: it can be put into slices.
+    pub fn on_film_coded(&mut self, now: Stamp<HostClock>, job: JobId) {
+        self.advance(now);
+        let Some(surface) = &mut self.surface else { return };
+        if surface.pace.on_filmed(now, job) {
+            surface.quiet = None;
         }
     }
 

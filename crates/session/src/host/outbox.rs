@@ -34,12 +34,14 @@ struct OutSlice {
     arrived: Vec<bool>,
     /// Taken for lost, and not sent again since.
     lost: Vec<bool>,
-    /// Copies that wait to be sent again.
-    queued: Vec<u8>,
+    /// Waits to be sent again.
+    queued: Vec<bool>,
     /// When its first shard left.
     left: Option<Stamp<HostClock>>,
     /// After this a repair is no longer worth waiting for.
     worth: Span,
+    /// It answers input.
+    echo: bool,
     /// When it was coded, until its journey says how long it waited.
     unstamped: Option<Stamp<HostClock>>,
 }
@@ -65,8 +67,23 @@ pub struct Whole {
     pub coded: Option<Stamp<HostClock>>,
     /// After this long a repair is no longer worth waiting for (DESIGN §3.3).
     pub worth: Span,
+    /// It answers input.
+    pub echo: bool,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// How slices are cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// The longest shard's payload.
+    pub shard: usize,
+    /// So many shards at least, if they do not become tiny.
+    pub least: usize,
+    /// What a packet of the path takes: shards that fit into one together may be lost together.
+    pub packet: usize,
+    /// The slice is better mended than short: as many shards as do not share packets.
+    pub apart: bool,
 }
 
 /// What the path's state means for a repair.
@@ -84,23 +101,28 @@ pub struct Repair {
 
 /// More shards than needed are no smaller than this: headers would be the most of them.
 const LEAST_SHARD: usize = 200;
+/// What stands before the payload of one shard of several, with every number at its shortest (D-8 to D-11).
+const LEAST_HEADER: usize = 12;
 /// From a loss to its being noticed, besides a round trip.
 const NOTICED: Span = Span::millis(5);
 
 impl Outbox {
-    /// Cuts a slice into as few shards of at most `shard` bytes as hold it, and `least` if they do not become tiny, of
-    /// nearly equal size, and queues them. `parity` says how many more shards so many should have.
+    /// Cuts a slice into as few shards as hold it, or more if `cut` says so, of nearly equal size, and queues them. `parity`
+    /// says how many more packets so many should have.
     // spec: H-6, D-13, D-16
-    pub fn push(&mut self, whole: Whole, shard: usize, least: usize, parity: impl FnOnce(u8) -> u8) {
-        let least = least.min(whole.body.len() / LEAST_SHARD);
-        let data = whole.body.len().div_ceil(shard.max(1)).max(least).clamp(1, usize::from(MAX_DATA_SHARDS));
+    pub fn push(&mut self, whole: Whole, cut: Cut, parity: impl FnOnce(u8) -> u8) {
+        let apart = if cut.apart { whole.body.len() / (cut.packet / 2).max(LEAST_SHARD) } else { 1 };
+        let least = cut.least.min(whole.body.len() / LEAST_SHARD).max(apart);
+        let data = whole.body.len().div_ceil(cut.shard.max(1)).max(least).clamp(1, usize::from(MAX_DATA_SHARDS));
         let piece = whole.body.len().div_ceil(data).max(1);
         let mut shards: Vec<Vec<u8>> = whole.body.chunks(piece).map(<[u8]>::to_vec).collect();
         if shards.is_empty() {
             shards.push(Vec::new());
         }
         let data = shards.len() as u8;
-        let parity = parity(data).min(telepane_protocol::MAX_SHARDS - data);
+        // Shards that leave one after the other share a packet where they fit, and its fate.
+        let together = (cut.packet / (piece + LEAST_HEADER)).clamp(1, usize::from(MAX_DATA_SHARDS)) as u8;
+        let parity = parity(data.div_ceil(together)).saturating_mul(together).min(telepane_protocol::MAX_SHARDS - data);
         // What they hold is known when the first shard leaves, which says when that was.
         shards.extend((0..parity).map(|_| vec![0; piece]));
         let header = Shard {
@@ -125,9 +147,10 @@ impl Outbox {
             shards,
             arrived: vec![false; n],
             lost: vec![false; n],
-            queued: vec![0; n],
+            queued: vec![false; n],
             left: None,
             worth: whole.worth,
+            echo: whole.echo,
             unstamped: whole.coded,
         };
         self.slices.insert(whole.id, slice);
@@ -158,11 +181,7 @@ impl Outbox {
         let slice = self.slices.get_mut(&r.id)?;
         let i = usize::from(r.index);
         if let (true, Some(queued), Some(lost)) = (repair, slice.queued.get_mut(i), slice.lost.get_mut(i)) {
-            *queued = queued.saturating_sub(1);
-            *lost = false;
-            if *queued > 0 {
-                self.repair.push_front(r);
-            }
+            (*queued, *lost) = (false, false);
         }
         if slice.left.is_none() {
             slice.left = Some(now);
@@ -186,9 +205,10 @@ impl Outbox {
         }
     }
 
-    /// A shard was lost: queue it again if it still matters, twice if a second loss would come too late. Says how many
-    /// copies. It does not matter while enough of the slice's other shards are there or on the way; nor when it is so old
-    /// that the viewer, which is known to hold later ones, has given it up.
+    /// A shard was lost: queue it again if it still matters. Says how many copies should go, two if a second loss would come
+    /// too late; the other is the caller's to send a little later ([`Outbox::again`]), in another packet. It does not matter
+    /// while enough of the slice's other shards are there or on the way; nor when it is so old that the viewer, which is
+    /// known to hold later ones, has given it up.
     // spec: H-7, H-9
     pub fn on_lost(&mut self, r: ShardRef, path: Repair) -> u8 {
         let later = self.slices.range(r.id..).any(|(_, s)| s.arrived.contains(&true));
@@ -207,7 +227,7 @@ impl Outbox {
         }
         let too_late = age + path.rtt.scaled(3, 2) + NOTICED > slice.worth;
         let copies = if path.lossy && too_late { 2 } else { 1 };
-        self.queue_again(r, copies);
+        self.queue_again(r);
         copies
     }
 
@@ -215,14 +235,19 @@ impl Outbox {
     // spec: H-32
     pub fn again(&mut self, r: ShardRef) {
         if self.slices.get(&r.id).is_some_and(|s| s.pending(r.index).is_some()) {
-            self.queue_again(r, 1);
+            self.queue_again(r);
         }
     }
 
-    fn queue_again(&mut self, r: ShardRef, copies: u8) {
+    /// Whether a slice answers input.
+    pub fn is_echo(&self, id: UpdateId) -> bool {
+        self.slices.get(&id).is_some_and(|s| s.echo)
+    }
+
+    fn queue_again(&mut self, r: ShardRef) {
         let queued = self.slices.get_mut(&r.id).and_then(|s| s.queued.get_mut(usize::from(r.index)));
         if let Some(queued) = queued
-            && std::mem::replace(queued, copies) == 0
+            && !std::mem::replace(queued, true)
         {
             // The oldest slice first: everything behind it waits for it.
             let at = self.repair.partition_point(|q| q.id <= r.id);
@@ -315,14 +340,17 @@ mod tests {
             last: true,
             coded: None,
             worth: Span::millis(150),
+            echo: false,
             body: vec![id as u8; len],
         }
     }
 
+    const FEW: Cut = Cut { shard: 1_200, least: 1, packet: 1_200, apart: false };
+
     const NEAR: Repair = Repair { now: Stamp::ZERO, rtt: Span::millis(10), patience: Span::millis(150), lossy: false };
 
     fn plain(o: &mut Outbox, id: u32, len: usize) {
-        o.push(whole(id, len), 1_200, 1, |_| 0);
+        o.push(whole(id, len), FEW, |_| 0);
     }
 
     // spec: H-6, H-7, H-9
@@ -346,13 +374,32 @@ mod tests {
     fn more_shards_than_needed_are_made_where_they_do_not_become_tiny() {
         let sizes = |len| {
             let mut o = Outbox::default();
-            o.push(whole(1, len), 1_200, 5, |_| 0);
+            o.push(whole(1, len), Cut { least: 5, ..FEW }, |_| 0);
             std::iter::from_fn(|| o.take(Stamp::ZERO)).map(|(_, s)| s.payload.len()).collect::<Vec<_>>()
         };
         assert_eq!(sizes(2_400), [480; 5]);
         assert_eq!(sizes(600), [200; 3]);
         assert_eq!(sizes(90), [90]);
         assert_eq!(sizes(7_200), [1_200; 6]);
+    }
+
+    // spec: H-6
+    #[test]
+    fn a_lost_packet_takes_no_more_shards_than_parity_stands_in_for() {
+        let sizes = |len, cut| {
+            let mut o = Outbox::default();
+            o.push(whole(1, len), cut, |packets| u8::from(packets > 1));
+            let sent: Vec<Shard> = std::iter::from_fn(|| o.take(Stamp::ZERO)).map(|(_, s)| s).collect();
+            (sent[0].data, sent.len(), sent[0].payload.len())
+        };
+        let apart = Cut { apart: true, ..FEW };
+        // Two do not fit into a packet, and one of parity stands in for whichever packet is lost.
+        assert_eq!(sizes(2_300, apart), (3, 4, 767));
+        assert_eq!(sizes(2_400, apart), (4, 5, 600));
+        assert_eq!(sizes(1_250, apart), (2, 3, 625));
+        assert_eq!(sizes(700, apart), (1, 1, 700));
+        // Five in three packets: two are lost together.
+        assert_eq!(sizes(2_400, Cut { least: 5, ..apart }), (5, 7, 480));
     }
 
     // spec: H-9, H-10
@@ -373,7 +420,7 @@ mod tests {
     #[test]
     fn what_parity_replaces_is_not_sent_again_and_the_rest_is() {
         let mut o = Outbox::default();
-        o.push(whole(1, 4_000), 1_200, 1, |data| data / 2);
+        o.push(whole(1, 4_000), FEW, |data| data / 2);
         let sent: Vec<Shard> = std::iter::from_fn(|| o.take(Stamp::ZERO)).map(|(_, s)| s).collect();
         assert_eq!(sent.iter().map(|s| s.payload.len()).collect::<Vec<_>>(), [1_000; 6]);
         let mut came: Vec<Option<Vec<u8>>> = sent.into_iter().map(|s| Some(s.payload)).collect();
@@ -401,8 +448,10 @@ mod tests {
         assert_eq!(o.on_lost(r, path(20, 10)), 1, "there is time to notice a second loss");
         o.take(Stamp::ZERO);
         assert_eq!(o.on_lost(r, path(70, 60)), 2);
-        assert_eq!([o.take(Stamp::ZERO), o.take(Stamp::ZERO)].map(|t| t.map(|(r, _)| r.id.0)), [Some(1); 2]);
-        assert!(o.take(Stamp::ZERO).is_none());
+        assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r.id.0), Some(1));
+        assert!(o.take(Stamp::ZERO).is_none(), "the other goes later, lest one loss takes both");
+        o.again(r);
+        assert_eq!(o.take(Stamp::ZERO).map(|(r, _)| r.id.0), Some(1));
         assert_eq!(o.on_lost(r, path(400, 60)), 2, "the viewer may not know that there is anything");
         o.on_arrived(ShardRef { id: UpdateId(2), index: 0 });
         while o.take(Stamp::ZERO).is_some() {}

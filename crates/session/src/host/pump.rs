@@ -1,7 +1,7 @@
 //! What is due now: repairs, questions, feedback, the cursor, shards, and the next job; and alarms for the rest.
 
 use super::Stages;
-use super::{Carried, ECHO, Host, LEAST_DATAGRAM, Ordered, SURFACE};
+use super::{Again, Carried, ECHO, Host, LEAST_DATAGRAM, Ordered, SURFACE};
 use crate::link::LONE_AGAIN;
 use crate::output::{Alarm, HostOutput, Wake};
 use crate::planner::plan;
@@ -43,7 +43,7 @@ impl Host {
         alarm.set_if(link.rate.next_wake(), Wake::Repair);
         self.repair(lost);
         self.send_cursor();
-        self.send_lone_again(alarm);
+        self.send_again(alarm);
         self.send_shards(alarm);
         self.send_bulk(alarm);
         self.send_feedback(alarm);
@@ -136,18 +136,19 @@ impl Host {
         }
     }
 
-    /// A slice of one shard with nothing behind it goes again where packets are lost: nothing later would show that it
-    /// is missing.
-    // spec: H-32
-    fn send_lone_again(&mut self, alarm: &mut Alarm<HostClock>) {
-        let Some((at, r)) = self.lone else { return };
-        if at > self.now {
-            alarm.set(at, Wake::Repair);
-            return;
-        }
-        self.lone = None;
-        if let Some(surface) = self.surface.as_mut().filter(|s| s.ledger.tip() == r.id) {
-            surface.outbox.again(r);
+    /// What is to be sent once more, in another packet and whatever became of the first, goes when its time has come.
+    // spec: H-9, H-32
+    fn send_again(&mut self, alarm: &mut Alarm<HostClock>) {
+        while let Some(Again { at, epoch, shard, alone }) = self.again.front().copied() {
+            if at > self.now {
+                alarm.set(at, Wake::Repair);
+                return;
+            }
+            self.again.pop_front();
+            let surface = self.surface.as_mut().filter(|s| s.ledger.epoch() == epoch);
+            if let Some(surface) = surface.filter(|s| !alone || s.ledger.tip() == shard.id) {
+                surface.outbox.again(shard);
+            }
         }
     }
 
@@ -182,9 +183,11 @@ impl Host {
             let Some((_, shard)) = surface.outbox.take(now) else { break };
             self.stages.pace.extend(surface.outbox.waited.take().filter(|_| self.stages.pace.len() < Stages::MOST));
             let backlog = Bytes(surface.outbox.fresh_bytes() as u64);
-            if !repair && shard.data == 1 && shard.parity == 0 && shard.last && backlog.0 == 0 && link.is_lossy() {
-                self.lone = Some((now + LONE_AGAIN, r));
-                alarm.set(now + LONE_AGAIN, Wake::Repair);
+            let (alone, echo) = (shard.last && backlog.0 == 0, surface.outbox.is_echo(r.id));
+            if !repair && shard.data == 1 && shard.parity == 0 && (alone || echo) && link.is_lossy() {
+                let (at, epoch) = (now + LONE_AGAIN, surface.ledger.epoch());
+                self.again.push_back(Again { at, epoch, shard: r, alone: !echo });
+                alarm.set(at, Wake::Repair);
             }
             let carried = Carried::Shard(surface.ledger.epoch(), r);
             let bytes = link.send(now, &Datagram::Shard(shard), carried, class, backlog);
@@ -212,15 +215,20 @@ impl Host {
         if surface.film.region().is_none() {
             surface.pace.dropped();
         }
-        let plan = plan(&surface.ledger, &surface.film, pictures, self.focus, now);
+        let mut plan = plan(&surface.ledger, &surface.film, pictures, self.focus, now);
+        if surface.pace.is_coding() {
+            plan.film = None;
+        }
         let active = self.injected.is_some_and(|(_, at)| surface.captured.since(at) < ECHO);
         let echo = plan.echo().filter(|_| active);
         if film_ahead && (echo.is_some() || plan.film.is_none()) {
             return;
         }
-        let (items, film) = match echo {
-            Some(echo) => (echo.to_vec(), None),
-            None => (plan.items(), plan.film.map(|f| f.rect)),
+        let (items, film) = match (echo, plan.film) {
+            (Some(echo), _) => (echo.to_vec(), None),
+            // A frame is begun by itself, so that nothing else waits until it is coded.
+            (None, Some(film)) if !surface.pace.is_filming() => (vec![film], Some(film.rect)),
+            (None, film) => (plan.items(), film.map(|f| f.rect)),
         };
         if items.is_empty() {
             surface.quiet = Some(plan.refine_at);

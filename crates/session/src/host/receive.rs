@@ -1,8 +1,9 @@
 //! What comes from the viewer: feedback that confirms, misses or gives up, input, and control messages.
 
 use super::outbox::Repair;
-use super::{Carried, Host, PRESSES, SURFACE};
+use super::{Again, Carried, Host, PRESSES, SURFACE};
 use crate::arrivals::{Answer, DELAY};
+use crate::link::LONE_AGAIN;
 use crate::output::HostOutput;
 use crate::viewer::patience;
 use telepane_model::{BudgetWhy, HostClock, InputEvent, Note, Point, Span, Stamp, UpdateId};
@@ -94,6 +95,9 @@ impl Host {
                 Carried::Shard(e, r) => {
                     let surface = self.surface.as_mut().filter(|s| s.ledger.epoch() == e);
                     let copies = surface.map_or(0, |s| s.outbox.on_lost(r, path));
+                    if copies > 1 {
+                        self.again.push_back(Again { at: self.now + LONE_AGAIN, epoch: e, shard: r, alone: false });
+                    }
                     if copies > 0 {
                         self.out.push_back(HostOutput::Note(Note::Resent { id: r.id, shards: copies.into() }));
                     }

@@ -592,3 +592,38 @@ fn a_cursor_too_large_for_a_frame_is_scaled_down() {
     assert!(Control::CursorShape(told.clone()).encode().len() <= telepane_protocol::MAX_CONTROL);
     assert_eq!((told.w, told.h, told.hot_x, told.hot_y), (64, 64, 25, 10));
 }
+
+// spec: H-32
+#[test]
+fn what_answers_a_key_goes_twice_where_packets_are_lost_whatever_follows() {
+    let mut b = HostBench::new();
+    b.code(&[100], true);
+    // Every tenth datagram of the viewer's is lost, and so, it is assumed, are ours.
+    for _ in 0..100 {
+        b.peer_seq += u64::from(b.peer_seq % 10 == 9);
+        b.receive(&Datagram::Padding(1));
+    }
+    b.pass(1_000);
+    let epoch = b.shards()[0].epoch;
+    b.report(epoch, 1, None);
+    b.pass(20);
+    let times = |b: &HostBench, id: u32| {
+        let is = |d: &Datagram| matches!(d, Datagram::Shard(s) if s.id == UpdateId(id));
+        b.sent.iter().filter(|(_, _, d)| is(d)).count()
+    };
+    // Two slices, of which the second shows that the first is missing, if it is.
+    let two = |b: &mut HostBench| {
+        b.frame(SIZE);
+        (0..100).for_each(|_| {
+            if b.jobs.is_empty() {
+                b.pass(1)
+            }
+        });
+        let first = b.code(&[60, 60], true).first.0;
+        b.pass(100);
+        [times(b, first), times(b, first + 1)]
+    };
+    assert_eq!(two(&mut b), [1, 2], "only what is last goes again");
+    b.input(1, &[key(30, KeyMove::Down)], &[]);
+    assert_eq!(two(&mut b), [2, 2], "and what answers a key");
+}

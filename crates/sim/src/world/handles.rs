@@ -64,6 +64,8 @@ impl World {
         self.offers.clear();
         self.to_code.clear();
         self.coding = None;
+        self.filming = None;
+        self.film_jobs.clear();
         self.looking = None;
         self.controls.clear();
         self.dead = true;

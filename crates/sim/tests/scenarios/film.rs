@@ -2,7 +2,7 @@
 
 use crate::kit::{film_frame, host_at, link, play, press, world};
 use telepane_model::{Size, Span};
-use telepane_sim::{Canvas, Direction, World};
+use telepane_sim::{Canvas, Direction, World, WorldOptions};
 
 /// A grainy film of 320 by 192, 30 frames a second until `until_ms`, beside a page.
 fn film(seed: u64, until_ms: u64) -> Canvas {
@@ -38,6 +38,32 @@ fn a_film_takes_no_more_than_it_needs() {
         });
     }
     assert!(rates[1] < rates[0] * 1.1 && rates[0] < 4.0, "{rates:?}");
+}
+
+/// However long a frame of a film is coded, a key's answer is not held up by it: the other core codes that.
+#[test]
+fn keys_do_not_wait_until_a_frame_is_coded() {
+    let mut options = WorldOptions::new(95, link(20, 40), Box::new(film(95, 9_000)));
+    // 30 ms a frame: the core that codes film hardly rests.
+    options.cost.encode.film_per_mpx = Span::millis(488);
+    play("film::keys_do_not_wait_until_a_frame_is_coded", World::new(options), |w| {
+        for i in 0..40 {
+            press(w, 3_000 + i * 139, 16 + (i % 30) as u16, 0);
+        }
+        w.run(Span::secs(9));
+        // One key paints what stands there already: the film's next frame is the first picture that can show it.
+        let mut times = w.key_times.clone();
+        times.sort();
+        let most = times.iter().nth_back(1).copied().unwrap_or(Span::MAX);
+        let (frames, gap) = shown(w, 3_000, 8_500);
+        println!(
+            "{} keys, all but one within {most:?}; {frames} pictures in 5.5 s, at most {gap} us apart",
+            times.len()
+        );
+        assert!(w.film_seen && w.faults.is_empty() && times.len() >= 39);
+        assert!(most < Span::millis(45), "{most:?}");
+        assert!(frames >= 140 && gap < 70_000, "{frames} pictures, {gap} us");
+    });
 }
 
 /// A key's answer is coded before the next frame of a film and goes between a frame's fragments.
