@@ -21,6 +21,8 @@ pub struct App {
     captured: Option<u64>,
     /// It cannot be: this was last tried then.
     refused: Option<u64>,
+    /// How to leave the full screen was shown.
+    way_out_shown: bool,
     /// What a key just did, and when.
     said: Option<(u64, String)>,
     micros: Box<dyn Fn() -> u64>,
@@ -62,6 +64,7 @@ impl App {
             resize: None,
             captured: None,
             refused: None,
+            way_out_shown: false,
             said: None,
             micros,
             terminal,
@@ -143,7 +146,8 @@ impl Model for App {
                 wake_in = Some(wake_in.map_or(left, |w| w.min(left)));
             }
         }
-        wake_in = [wake_in, self.hint_left(), self.draw_overlay()].into_iter().flatten().min();
+        let hint = self.driver.life_hint().map(|(_, again)| again);
+        wake_in = [wake_in, hint, self.hint_left(), self.draw_overlay()].into_iter().flatten().min();
         let (damage, redraw_all) = self.driver.take_damage();
         let exit = match &self.driver.phase {
             Phase::Over(code, text) => {
@@ -178,6 +182,11 @@ impl Model for App {
                 _ => self.driver.leave(),
             },
             WindowFact::Occluded(_) => {}
+            WindowFact::Fullscreen(on) => {
+                if on && !std::mem::replace(&mut self.way_out_shown, true) {
+                    self.said = Some(((self.micros)(), "Ctrl+Alt+Enter leaves the full screen".into()));
+                }
+            }
             WindowFact::OverlayToggled => {
                 self.overlay = !self.overlay;
                 self.drawn = None;
@@ -221,10 +230,14 @@ impl Model for App {
             Phase::Live if self.driver.pixels().is_none() => {
                 Veil::Message { title: "Waiting for the first picture".into(), lines: Vec::new() }
             }
-            Phase::Live => match self.driver.silent() {
-                Some(span) => Veil::Dim { seconds: (span.as_micros() / 1_000_000) as u32 },
-                None => Veil::Clear,
-            },
+            Phase::Live => {
+                let seconds = self.driver.silent().map(|span| (span.as_micros() / 1_000_000) as u32);
+                match (self.driver.life.away(), seconds) {
+                    (Some(why), seconds) => Veil::Away { why, seconds },
+                    (None, Some(seconds)) => Veil::Dim { seconds },
+                    (None, None) => Veil::Clear,
+                }
+            }
             Phase::Over(_, text) => Veil::Message { title: "The session is over".into(), lines: vec![text.clone()] },
         }
     }
@@ -240,7 +253,10 @@ impl Model for App {
             Phase::Live if self.captured.is_some() => {
                 format!("{} – Ctrl+Alt+R frees the pointer – Telepane", self.driver.host_name)
             }
-            Phase::Live => format!("{} – Telepane", self.driver.host_name),
+            Phase::Live => match self.driver.life.company() {
+                Some(company) => format!("{} {company} – Telepane", self.driver.host_name),
+                None => format!("{} – Telepane", self.driver.host_name),
+            },
             _ => "Telepane".into(),
         };
         let uploading = self.driver.uploading().map(|p| format!("{p} % uploaded – ")).unwrap_or_default();
@@ -251,7 +267,14 @@ impl Model for App {
         self.drawn.as_ref().map(|(_, _, overlay)| overlay.clone())
     }
 
+    fn keep_awake(&self) -> bool {
+        self.driver.life.awake
+    }
+
     fn hint(&self) -> Option<String> {
+        if let Some((text, _)) = self.driver.life_hint() {
+            return Some(text);
+        }
         self.hint_left()?;
         if let Some((_, text)) = self.said.as_ref().filter(|(at, _)| (self.micros)() < at + HINT_US) {
             return Some(text.clone());

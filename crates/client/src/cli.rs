@@ -100,6 +100,9 @@ pub struct Connect {
     /// What the configuration file's [policy] table says.
     #[arg(skip)]
     pub policy_of_file: SessionPolicy,
+    /// Do not tell the host this machine's time zone and language.
+    #[arg(long)]
+    pub no_place: bool,
     /// Show statistics over the picture (Ctrl+Alt+O).
     #[arg(long)]
     pub overlay: bool,

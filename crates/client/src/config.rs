@@ -20,6 +20,7 @@ struct File {
     sound_level: Option<u16>,
     sound_device: Option<String>,
     microphone_device: Option<String>,
+    place: Option<bool>,
 }
 
 /// Why the configuration cannot be used.
@@ -69,6 +70,7 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
     connect.sound_level = connect.sound_level.or(file.sound_level);
     connect.sound_device = connect.sound_device.or(file.sound_device);
     connect.microphone_device = connect.microphone_device.or(file.microphone_device);
+    connect.no_place |= file.place == Some(false);
     connect.overlay |= file.overlay.unwrap_or(false);
     connect.fullscreen |= file.fullscreen.unwrap_or(false) && !connect.headless && connect.size.is_none();
     Ok(connect)

@@ -78,6 +78,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         fingerprint,
         trust_new: options.trust_new,
         notes: options.notes.clone(),
+        place: !options.no_place,
         want: options.size.map(|s| Size::new(s.w, s.h)),
         scale: 100,
         files_only: false,

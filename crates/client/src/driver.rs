@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::drops::Drops;
 use crate::entry::CACHE_BYTES;
 use crate::files::{Transfers, Wish};
+use crate::life::Life;
 use crate::overlay;
 use crate::policy;
 use crate::slow::{self, Moments};
@@ -139,6 +140,8 @@ pub struct Target {
     pub ask: Ask,
     /// What is heard and said.
     pub sound: SoundOptions,
+    /// The host is told of this machine's time zone and language.
+    pub place: bool,
 }
 
 /// Who is asked for an access code.
@@ -205,10 +208,12 @@ pub struct Driver {
     pub host_name: String,
     /// The desktop follows the window.
     pub resizable: bool,
-    /// A sentence from the host.
+    /// What was wrong with the code that was typed.
     pub notice: Option<String>,
     /// What came of something the person asked for, to be shown for a while.
     pub said: Option<String>,
+    /// What the person is told of the session's life.
+    pub life: Life,
     wake_at: Option<Stamp<ViewerClock>>,
     window_told: u64,
     /// What the transport said last.
@@ -253,6 +258,9 @@ impl Driver {
         };
         let mut viewer = Viewer::new(clock.now(), Policy::default());
         viewer.set_wish(clock.now(), target.wish);
+        if target.place {
+            viewer.set_place(clock.now(), telepane_machine::place::here());
+        }
         let mut driver = Self {
             clock,
             target,
@@ -284,6 +292,7 @@ impl Driver {
             resizable: false,
             notice: None,
             said: None,
+            life: Life::start(),
             wake_at: None,
             window_told: 0,
             link_stats: None,
@@ -435,7 +444,11 @@ impl Driver {
                     }
                 }
                 ViewerOutput::Reconnect => self.redial(),
-                ViewerOutput::Notice(text) => self.notice = Some(text),
+                ViewerOutput::Notice(text) => self.life.on_message(now, &text),
+                ViewerOutput::Ending(ending) => self.life.on_ending(ending),
+                ViewerOutput::HostState(state) => self.life.on_host_state(state),
+                ViewerOutput::KeepAwake(on) => self.life.on_keep_awake(on),
+                ViewerOutput::People(people) => self.life.on_people(people),
                 ViewerOutput::Note(note) => {
                     tracing::debug!(?note);
                     if let Some(notes) = &mut self.notes {
@@ -484,6 +497,11 @@ impl Driver {
         self.shapes.iter().find(|s| s.id == self.cursor.shape).map(|s| (s, self.cursor))
     }
 
+    /// What is shown over the picture for the present, and when that changes.
+    pub fn life_hint(&self) -> Option<(String, Span)> {
+        self.life.hint(self.clock.now())
+    }
+
     /// How long the host has not answered.
     pub const fn silent(&self) -> Option<Span> {
         self.silent
@@ -517,6 +535,7 @@ impl Driver {
                 lost_permille: (lost * 1_000 / figures.expected.max(1)) as u32,
                 ..self.stats.moments(now)
             },
+            people: self.life.row(),
             figures,
             wish: *self.viewer.wish(),
             holds: *self.viewer.holds(),
@@ -543,6 +562,7 @@ impl Driver {
             map.insert("bytes_sent".into(), line.map(|s| s.sent_bytes).into());
             map.insert("rtt_us".into(), line.map(|s| s.rtt_us).into());
             map.insert("sound".into(), self.sound.readings().json(self.viewer.figures().sound));
+            map.insert("life".into(), self.life.json(readings.now));
             map.insert("slow".into(), slow::sentence(&readings.moments).into());
             map.insert("slow_who".into(), slow::judge(&readings.moments).name().into());
         }

@@ -36,6 +36,9 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
             first_change = first_change.or(last_change);
         }
         driver.shown();
+        if let Some(text) = driver.life.unread() {
+            eprintln!("telepane: the host says: {text}");
+        }
         if let Phase::Over(code, text) = &driver.phase {
             write_results(&driver, options.screenshot.as_deref(), options.stats_json.as_deref(), "none")?;
             if !text.is_empty() {

@@ -15,6 +15,7 @@ pub mod drops;
 pub mod entry;
 pub mod files;
 pub mod headless;
+pub mod life;
 pub mod overlay;
 pub mod policy;
 mod policy_overlay;

@@ -43,6 +43,8 @@ pub struct Readings<'a> {
     pub sound: SoundReadings,
     /// For the judgement.
     pub moments: Moments,
+    /// Who is connected.
+    pub people: String,
     /// What came, by kind.
     pub figures: Figures,
     /// What the person wishes the session to keep to.
@@ -95,6 +97,7 @@ pub fn draw(r: &Readings<'_>) -> Overlay {
     lines.push(row("loss", repair));
     lines.extend(policy_overlay::rows(&r.wish, &r.holds).into_iter().map(|text| row("keeps to", text)));
     lines.push(row("sound", r.sound.line()));
+    lines.push(row("connected", r.people.clone()));
     let f = &r.figures;
     let classes = [
         ("picture", f.picture),
@@ -200,6 +203,7 @@ mod tests {
 
     fn readings<'a>(stats: &'a Stats, tiles: Option<&'a Tiles>) -> Readings<'a> {
         Readings {
+            people: "laptop (you)".into(),
             now: Stamp::from_micros(9_000_000),
             host: "desk",
             size: Some(Size::new(800, 600)),

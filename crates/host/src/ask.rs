@@ -33,6 +33,16 @@ pub enum Ask {
         /// Where the answer goes.
         reply: Sender<Option<Result<BTreeMap<String, u64>, String>>>,
     },
+    /// Show a sentence to the person of this session, or of every one; the answer is how many are there to read it, or
+    /// none if there is no such session.
+    Message {
+        /// Its number; none for all.
+        id: Option<u64>,
+        /// The sentence.
+        text: String,
+        /// Where the answer goes.
+        reply: Sender<Option<usize>>,
+    },
     /// The figures of this moment.
     Figures(Sender<Figures>),
 }
@@ -77,6 +87,18 @@ pub struct SessionInfo {
     pub policy: BTreeMap<String, u64>,
     /// The link's figures while it is connected.
     pub link: Option<LinkInfo>,
+    /// When its person last gave input, in seconds since 1970.
+    #[serde(default)]
+    pub last_input: Option<u64>,
+    /// Since when its client is away, in seconds since 1970.
+    #[serde(default)]
+    pub last_disconnection: Option<u64>,
+    /// What is about to end it, and how soon, as its person was told.
+    #[serde(default)]
+    pub ending: Option<String>,
+    /// It moves files and sees no desktop.
+    #[serde(default)]
+    pub files_only: bool,
 }
 
 /// What is known of a link.
@@ -153,6 +175,11 @@ impl Asker {
         settings: Vec<(String, String)>,
     ) -> Option<Option<Result<BTreeMap<String, u64>, String>>> {
         self.ask(|reply| Ask::SetPolicy { id, settings, reply })
+    }
+
+    /// Shows a sentence to the person of session `id`, or of all; how many are there to read it.
+    pub fn message(&self, id: Option<u64>, text: String) -> Option<Option<usize>> {
+        self.ask(|reply| Ask::Message { id, text, reply })
     }
 
     /// The figures of this moment.

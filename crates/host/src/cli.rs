@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use telepane_model::{BitRate, Preset, SessionPolicy, Size, Surf};
+use telepane_protocol::control::MAX_SENTENCE;
 
 /// The Telepane agent: shows this machine's desktop to a telepane client.
 #[derive(Debug, Parser)]
@@ -32,10 +33,31 @@ impl From<QuicCongestion> for telepane_transport::Congestion {
     }
 }
 
+/// What sessions may be set to, for people. The names and units are DCV's where it has them.
+const SESSION: &str = "Settings of --session NAME=VALUE, and of the configuration file's [session] table:
+  idle-timeout            end a session after this long without input, in minutes or as 90s, 15min, 2h; 0, the default: never
+  idle-timeout-warning    say so this long before, in seconds (350)
+  max-length              end a session after this long, in minutes; 0, the default: never
+  max-length-warning      say so this long before, in seconds (350)
+  disconnect-timeout      forget a session whose client has been away for this long, in minutes (960: 16 h); 0: never
+  max-concurrent-clients  how many may be there at once, 1 to 8 (1; with --shared 8)
+  client-eviction-policy  who gives way to one more: oldest-connection (the default), same-user-oldest-connection, or nobody:
+                          reject-new-connection. The same client's key takes its own earlier place first in any case
+  os-auto-lock            lock the desktop when the last client has gone: true or false (the default)
+  lock-command            what does that, without a shell: [\"loginctl\", \"lock-session\"]
+  events                  add a JSON line to this file (- is standard output) when somebody connects, disconnects or rests
+  event-command           run this for each event, without a shell, the line on its standard input, TELEPANE_EVENT and
+                          TELEPANE_SESSION set; at most 10 s. In the file a list: [\"/usr/bin/logger\", \"-t\", \"telepane\"]
+  start-session           begin the virtual desktop's session at-once (the default) or with the first-client, in whose time
+                          zone and language it then is; at once it has those of the last client before
+  enable-timezone-redirection
+                          client-decides (the default) or always-off";
+
 /// The agent's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show a desktop and wait for clients.
+    #[command(after_help = SESSION)]
     Serve(Box<Serve>),
     /// Clients that may come in without a code.
     Client {
@@ -151,6 +173,15 @@ pub enum SessionCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show a sentence to the person of one, or of `all`.
+    Message {
+        /// Its number, or `all`.
+        #[arg(value_name = "ID|all", value_parser = parse_audience)]
+        id: Audience,
+        /// What to say, at most 512 bytes.
+        #[arg(value_name = "TEXT", value_parser = parse_sentence)]
+        text: String,
+    },
     /// End one. Its client may connect again; `telepane-host client revoke` keeps it out.
     Close {
         /// Its number.
@@ -204,6 +235,14 @@ pub struct Serve {
     /// Let several clients watch and work at once; otherwise a new one takes over.
     #[arg(long)]
     pub shared: bool,
+    /// Set one of idle-timeout, idle-timeout-warning, max-length, max-length-warning, disconnect-timeout,
+    /// max-concurrent-clients, client-eviction-policy, os-auto-lock, lock-command, events, event-command, start-session,
+    /// enable-timezone-redirection; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub session: Vec<(String, String)>,
+    /// What the configuration file's [session] table says.
+    #[arg(skip)]
+    pub session_of_file: toml::Table,
     /// Read settings from this file instead of $XDG_CONFIG_HOME/telepane-host/config.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -254,6 +293,9 @@ pub struct Serve {
     pub access_code_file: Option<PathBuf>,
 }
 
+/// Who is meant: one session, or all (`None`).
+pub type Audience = Option<u64>;
+
 /// The monitors of a virtual desktop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heads(pub Vec<Size<Surf>>);
@@ -293,6 +335,26 @@ pub fn parse_rate(text: &str) -> Result<BitRate, String> {
         Ok(n) if n.is_finite() && n > 0.0 && n * unit <= 1e12 => Ok(BitRate::bps((n * unit) as u64)),
         _ => Err("give bits per second, such as 20M, 1.5M or 800k".into()),
     }
+}
+
+fn parse_audience(text: &str) -> Result<Audience, String> {
+    match text {
+        "all" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| "give a session's number, or all".into()),
+    }
+}
+
+fn parse_sentence(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say something".into()),
+        text if text.len() > MAX_SENTENCE => Err(format!("at most {MAX_SENTENCE} bytes are shown")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE, such as idle-timeout=60")?;
+    Ok((name.trim().into(), value.trim().into()))
 }
 
 fn size(text: &str) -> Option<Size<Surf>> {

@@ -41,6 +41,11 @@ pub fn unix_secs() -> u64 {
     wall().as_secs()
 }
 
+/// Milliseconds since 1970, for events.
+pub fn unix_millis() -> u64 {
+    wall().as_millis() as u64
+}
+
 #[expect(clippy::disallowed_methods, reason = "the agent's one clock")]
 fn instant() -> Instant {
     Instant::now()

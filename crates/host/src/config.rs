@@ -1,7 +1,7 @@
 //! The configuration file. What the command line says wins.
 
 use crate::cli::{Serve, parse_rate};
-use crate::policy;
+use crate::{life, policy};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ struct File {
     sound: Option<bool>,
     sound_limit: Option<String>,
     files: Option<PathBuf>,
+    session: Option<toml::Table>,
 }
 
 /// Why the configuration cannot be used.
@@ -66,6 +67,10 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
         serve.policy_of_file = policy::of_table(table).map_err(|e| invalid(format!("[policy]: {e}")))?;
     }
     serve.files = serve.files.or(file.files);
+    if let Some(table) = file.session {
+        life::Settings::of(&table, &[]).map_err(|e| invalid(format!("[session]: {e}")))?;
+        serve.session_of_file = table;
+    }
     serve.shared |= file.shared.unwrap_or(false);
     Ok(serve)
 }
@@ -93,6 +98,10 @@ mod tests {
         assert_eq!(table.max_fps(), Some(24));
         let error = with("worse", "[policy]\nmax-fps = 0\n").expect_err("impossible").to_string();
         assert!(error.contains("1 to 240"), "{error}");
+        let error = with("rest", "[session]\nidle-timeout = \"soon\"\n").expect_err("impossible").to_string();
+        assert!(error.contains("[session]") && error.contains("90s"), "{error}");
+        let table = with("day", "[session]\nidle-timeout = 60\n").expect("valid").session_of_file;
+        assert_eq!(table.len(), 1);
         let error = with("bad", "shared = true\nlimt = \"2M\"\n").expect_err("misspelt").to_string();
         assert!(error.contains("limt") && error.contains("line 2"), "{error}");
     }

@@ -29,6 +29,13 @@ pub enum Request {
         /// What is set, by names and values.
         settings: Vec<(String, String)>,
     },
+    /// Show a sentence to a session's person.
+    Message {
+        /// Its number; none for all.
+        id: Option<u64>,
+        /// The sentence.
+        text: String,
+    },
     /// End a session.
     Close {
         /// Its number.
@@ -56,6 +63,11 @@ pub enum Reply {
     BadSetting {
         /// Which, and what to write.
         why: String,
+    },
+    /// So many people are there to read it.
+    Shown {
+        /// How many.
+        people: usize,
     },
     /// It is over.
     Closed {
@@ -203,6 +215,10 @@ fn carry_out(request: &Request, asker: &Asker) -> Reply {
             Some(Err(why)) => Reply::BadSetting { why },
             None => Reply::NoSuchSession { id: *id },
         }),
+        Request::Message { id, text } => asker.message(*id, text.clone()).map(|answer| match answer {
+            Some(people) => Reply::Shown { people },
+            None => Reply::NoSuchSession { id: id.unwrap_or_default() },
+        }),
         Request::Close { id } => asker.close(*id).map(|closed| match closed {
             true => Reply::Closed { id: *id },
             false => Reply::NoSuchSession { id: *id },
@@ -288,7 +304,7 @@ mod tests {
                 match ask {
                     Ask::Sessions(reply) => drop(reply.send(vec![SessionInfo { id: 3, ..SessionInfo::default() }])),
                     Ask::Close { id, reply } => drop(reply.send(id == 3)),
-                    Ask::Figures(_) | Ask::SetPolicy { .. } => {}
+                    Ask::Figures(_) | Ask::SetPolicy { .. } | Ask::Message { .. } => {}
                 }
             }
         });

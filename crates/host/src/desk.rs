@@ -4,6 +4,7 @@
 mod asked;
 mod clip;
 mod files;
+mod life;
 mod paste;
 
 use crate::ask::Ask;
@@ -12,6 +13,7 @@ use crate::coders::Coders;
 use crate::door::{Answer, Caller, Doorkeeper};
 use crate::files::Files;
 use crate::guest::Guest;
+use crate::hooks::Hooks;
 use crate::notes::Notes;
 use crate::seat::{Seat, Wish};
 use crate::sound::Sound;
@@ -26,7 +28,8 @@ use std::time::Duration;
 use telepane_capture::Event as CaptureEvent;
 use telepane_input::clipboard::Clipboard;
 use telepane_model::{ClipOffer, CursorShape, CursorState, Damage, FrameFacts, HostClock, Span, Stamp, Version};
-use telepane_protocol::{Control, FileWord, Goodbye, RefuseReason, VERSION};
+use telepane_protocol::{Capability, Control, FileWord, Goodbye, HostState, RefuseReason, VERSION};
+use telepane_session::life::{Caller as Newcomer, Left, Life, LifeOptions};
 use telepane_session::{HostOptions, Incoming};
 use telepane_transport::{ConnFacts, ConnId, Event as NetEvent, Handle, Lanes};
 
@@ -58,8 +61,14 @@ pub struct Desk {
     pub pastes: Option<Pastes>,
     /// Where notes go.
     pub notes: Notes,
-    /// Several viewers at once.
-    pub shared: bool,
+    /// Who may be here, for how long, and who is told.
+    pub life: Life,
+    /// The same options that it has, for words.
+    pub life_options: LifeOptions,
+    /// Where events go, and what locks the desktop.
+    pub hooks: Hooks,
+    /// What the machine says of itself, where it says anything.
+    pub machine: Option<Receiver<telepane_machine::Fact>>,
     /// Given to every seat.
     pub options: HostOptions,
     /// Set by a signal.
@@ -76,6 +85,13 @@ struct State {
     callers: BTreeMap<ConnId, (Caller, ConnFacts)>,
     seats: BTreeMap<u64, Seat>,
     next_seat: u64,
+    /// Who was there, for the last events of their sessions.
+    gone: BTreeMap<u64, serde_json::Value>,
+    /// Somebody came or went.
+    people_changed: bool,
+    /// Whether the machine is there, and whether something on it asks that screens stay on.
+    machine: HostState,
+    keep_awake: bool,
     last_frame: Option<FrameFacts>,
     cursor: Option<CursorState>,
     shape: Option<CursorShape>,
@@ -101,14 +117,12 @@ struct State {
     rest_at: Option<Stamp<HostClock>>,
 }
 
-/// A seat nobody returns to is cleared after this long.
-const SEAT_KEPT: Span = Span::secs(3_600);
-/// Seats kept for their viewers at most.
-const MOST_SEATS: usize = 8;
 /// Text that comes sooner than this after the last is typed with the same borrowed keys.
 const REST_AFTER: Span = Span::secs(3);
 /// What was revoked ends within this (DESIGN §2: no timer faster than this when idle).
 const RIGHTS_EVERY: Span = Span::secs(1);
+/// Sessions that are over and whose last events may not be told yet.
+const MOST_GONE: usize = 16;
 const HOUR: Span = Span::secs(3_600);
 const CAPTURE: usize = 0;
 const CLIPBOARD: usize = 1;
@@ -143,7 +157,10 @@ impl Desk {
             self.take_sound(&mut state);
             self.take_files(&mut state);
             self.take_pastes(&mut state);
+            self.take_machine(&mut state);
+            self.desktop.begin_session(self.clock.now());
             let wake = self.drain_seats(&mut state);
+            let wake = [wake, self.take_life(&mut state), self.desktop.waits_until()].into_iter().flatten().min();
             self.notes.flush();
             self.wait(&mut state, wake, &mut happened)?;
         }
@@ -153,6 +170,10 @@ impl Desk {
             let pixels = self.desktop.source.pixels();
             seat.drain(&self.clock, &self.net, &mut self.coders, (&pixels, Version(0)), &mut self.notes, &mut |_| {});
         }
+        for id in state.seats.keys().copied().collect::<Vec<_>>() {
+            self.life.on_ended(now, id, Left::Stopping);
+        }
+        self.take_life(&mut state);
         if let Some(injector) = &mut self.desktop.injector {
             // A desktop that is gone holds no keys.
             let _ = injector.release_all();
@@ -211,6 +232,8 @@ impl Desk {
                     tracing::info!(%reason, "connection over");
                     seat.detach(now);
                     let (id, over) = (seat.id, seat.files_only);
+                    self.life.on_lost(now, id);
+                    state.people_changed = true;
                     self.on_files_gone(state, id, over);
                 }
             }
@@ -285,16 +308,26 @@ impl Desk {
         let known =
             state.seats.values().find(|s| s.token == token && s.client == guest.client && !s.files_only).map(|s| s.id);
         let resumed = known.is_some();
-        if !self.shared {
-            self.clear_other_seats(state, known);
+        let caller = Newcomer { token, client: guest.client, user: &guest.user };
+        match self.life.on_knock(&caller, known) {
+            Ok(evicted) => evicted.into_iter().for_each(|id| {
+                self.end_seat(state, id, Left::TakenOver, "another client has connected");
+            }),
+            Err(refused) => {
+                let (reason, text) = life::refusal(refused);
+                tracing::info!(?refused, name = guest.name, "no session");
+                let _ = self.net.send_control(conn, &Control::Refuse { reason, text: text.into() }.encode());
+                self.net.close(conn, 0, text);
+                return;
+            }
         }
         let id = match known {
             Some(id) => id,
             None => match self.new_seat(state, guest.clone(), now) {
                 Some(id) => id,
                 None => {
-                    let text = "too many viewers; try again later".into();
-                    let refuse = Control::Refuse { reason: RefuseReason::Busy, text };
+                    let text = "the agent has no randomness".into();
+                    let refuse = Control::Refuse { reason: RefuseReason::Other, text };
                     let _ = self.net.send_control(conn, &refuse.encode());
                     self.net.close(conn, 0, "busy");
                     return;
@@ -321,6 +354,12 @@ impl Desk {
         // If the connection is gone meanwhile, its end is told next.
         let _ = self.net.send_control(conn, &welcome.encode());
         self.coders.agreed(id, peer);
+        life::tell_machine(seat, now, (state.machine, state.keep_awake));
+        let caller = Newcomer { token: seat.token, client: guest.client, user: &guest.user };
+        self.life.on_came(now, id, &caller);
+        state.people_changed = true;
+        // An older client says nothing of its place.
+        self.desktop.expect_place(now, peer.value(Capability::Life) & 1 != 0);
         seat.attach(now, conn, max_datagram, held, guest, peer);
         seat.on_sound(now, self.sound.has());
         state.clips.iter().filter(|c| !c.formats.is_empty()).for_each(|c| seat.on_clip_changed(now, *c));
@@ -328,19 +367,20 @@ impl Desk {
         tracing::info!(seat = id, resumed, "attached");
     }
 
-    /// By default a new connection takes over.
-    fn clear_other_seats(&mut self, state: &mut State, keep: Option<u64>) {
-        let others = state.seats.values().filter(|s| Some(s.id) != keep && !s.files_only);
-        for id in others.map(|s| s.id).collect::<Vec<_>>() {
-            self.end_seat(state, id, Goodbye::TakenOver, "another client has connected");
+    /// A seat is over for good: whoever wants to know is told.
+    fn seat_over(&mut self, state: &mut State, seat: &Seat, why: Left) {
+        if seat.files_only {
+            return;
+        }
+        self.life.on_ended(self.clock.now(), seat.id, why);
+        state.people_changed = true;
+        state.gone.insert(seat.id, life::who_of(seat));
+        while state.gone.len() > MOST_GONE {
+            state.gone.pop_first();
         }
     }
 
     fn new_seat(&mut self, state: &mut State, guest: Guest, now: Stamp<HostClock>) -> Option<u64> {
-        if state.seats.len() >= MOST_SEATS {
-            let oldest = state.seats.values().filter(|s| s.conn.is_none()).min_by_key(|s| s.left_at).map(|s| s.id)?;
-            state.seats.remove(&oldest);
-        }
         let token = telepane_auth::random::bytes().ok()?;
         let id = state.next_seat;
         state.next_seat += 1;
@@ -430,8 +470,6 @@ impl Desk {
     }
 
     fn drain_seats(&mut self, state: &mut State) -> Option<Stamp<HostClock>> {
-        let now = self.clock.now();
-        state.seats.retain(|_, s| s.left_at.is_none_or(|at| now.since(at) < SEAT_KEPT));
         let version = Version(state.last_frame.as_ref().map_or(0, |f| f.id.0));
         let pixels = self.desktop.source.pixels();
         let mut wake: Option<Stamp<HostClock>> = None;
@@ -442,6 +480,9 @@ impl Desk {
                 wishes.push((id, w))
             });
             wake = [wake, seat.wake].into_iter().flatten().min();
+            if let Some(at) = seat.input_at.take().filter(|_| !seat.files_only) {
+                self.life.on_input(at, id);
+            }
         }
         drop(pixels);
         self.sound.follow(state.seats.values().map(|s| s.coding));
@@ -493,9 +534,16 @@ impl Desk {
                 if let Some(files) = &self.files {
                     files.on_gone(seat);
                 }
-                if let Some(conn) = state.seats.remove(&seat).and_then(|s| s.conn) {
-                    self.net.close(conn, 0, "goodbye");
+                if let Some(seat) = state.seats.remove(&seat) {
+                    self.seat_over(state, &seat, Left::Left);
+                    if let Some(conn) = seat.conn {
+                        self.net.close(conn, 0, "goodbye");
+                    }
                 }
+                None
+            }
+            Wish::Place(place) => {
+                self.desktop.on_place(self.clock.now(), &place);
                 None
             }
         };

@@ -4,6 +4,7 @@
 use crate::alone::AloneError;
 use crate::config::ConfigError;
 use crate::control::ControlError;
+use crate::life::BadSession;
 use crate::metrics::http::MetricsError;
 use crate::permissions::PermissionsFault;
 use crate::session::SessionError;
@@ -46,6 +47,7 @@ fn of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     let denied = |e: &std::io::Error| if e.kind() == ErrorKind::PermissionDenied { NOT_ALLOWED } else { USAGE };
     if error.is::<ConfigError>()
         || error.is::<BadSetting>()
+        || error.is::<BadSession>()
         || error.is::<PermissionsFault>()
         || error.is::<EnrolError>()
     {

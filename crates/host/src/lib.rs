@@ -18,6 +18,8 @@ pub mod exit;
 pub mod files;
 pub mod firewall;
 pub mod guest;
+pub mod hooks;
+pub mod life;
 pub mod metrics;
 pub mod notes;
 pub mod pages;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use telepane_model::policy::BadSetting;
 use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Span, Stamp, ViewerClock};
 use telepane_protocol::control::Held;
-use telepane_protocol::{Capabilities, Control, FileWord, MAX_CONTROL};
+use telepane_protocol::{Capabilities, Control, FileWord, MAX_CONTROL, Place};
 use telepane_rate::Followed;
 use telepane_session::sound::{SoundArrival, SoundCoding};
 use telepane_session::{BulkWish, ClipWish, Host, HostOptions, HostOutput};
@@ -36,8 +36,8 @@ pub struct Seat {
     sent: u64,
     /// The connection, while there is one.
     pub conn: Option<ConnId>,
-    /// When the last connection was lost.
-    pub left_at: Option<Stamp<HostClock>>,
+    /// When its person gave input, since that was asked last.
+    pub input_at: Option<Stamp<HostClock>>,
     /// The mind.
     pub host: Host,
     /// When the mind wants to be woken.
@@ -63,6 +63,8 @@ pub enum Wish {
     Bulk(BulkWish),
     /// Something about files.
     File(FileWord),
+    /// Where the viewer's person works.
+    Place(Place),
     /// The viewer left.
     Left,
 }
@@ -86,7 +88,7 @@ impl Seat {
             received: 0,
             sent: 0,
             conn: None,
-            left_at: None,
+            input_at: None,
             host: Host::new(now, options),
             wake: None,
             coding: SoundCoding::OFF,
@@ -108,14 +110,12 @@ impl Seat {
         // The session began when it was first taken.
         self.guest = Guest { since: self.guest.since, ..guest };
         self.conn = Some(conn);
-        self.left_at = None;
         self.host.on_attached(now, max_datagram, held);
     }
 
     /// The connection is gone.
     pub fn detach(&mut self, now: Stamp<HostClock>) {
         self.conn = None;
-        self.left_at = Some(now);
         self.host.on_link_lost(now);
     }
 
@@ -138,6 +138,11 @@ impl Seat {
             let output = self.host.poll_output();
             if !matches!(output, HostOutput::Datagram(_)) {
                 self.send_datagrams(net, &mut together);
+            }
+            if let HostOutput::Inject { seq, .. } = &output
+                && seq.0 != 0
+            {
+                self.input_at = Some(now);
             }
             match output {
                 HostOutput::Datagram(bytes) => {
@@ -170,6 +175,7 @@ impl Seat {
                 | HostOutput::ReleaseAll
                 | HostOutput::Resize { .. }
                 | HostOutput::Clip(_)
+                | HostOutput::Place(_)
                     if self.files_only => {}
                 HostOutput::Inject { event, .. } if self.guest.rights.allows(&event) => wish(Wish::Inject(event)),
                 HostOutput::Inject { .. } => notes.counts.input_forbidden += 1,
@@ -190,6 +196,7 @@ impl Seat {
                     }
                 }
                 HostOutput::Clip(clip) => wish(Wish::Clip(clip)),
+                HostOutput::Place(place) => wish(Wish::Place(place)),
                 HostOutput::SoundCoding(coding) => self.coding = coding,
                 HostOutput::Sound(packet) => wish(Wish::Microphone(packet)),
                 HostOutput::Spoilt => coders.spoilt(self.id),
@@ -272,6 +279,11 @@ impl Seat {
             received_bytes: self.received,
             policy: self.policy(),
             link,
+            // What the life of sessions knows is added there.
+            last_input: None,
+            last_disconnection: None,
+            ending: None,
+            files_only: self.files_only,
         }
     }
 

@@ -9,6 +9,8 @@ use crate::desk::{Desk, Pastes};
 use crate::door::Doorkeeper;
 use crate::exit::Unusable;
 use crate::files::Files;
+use crate::hooks::{Hooks, Orders, Out};
+use crate::life::Settings;
 use crate::notes::Notes;
 use crate::permissions::{Owner, PermissionsFile};
 use crate::sound::Sound;
@@ -21,7 +23,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use telepane_auth::paths::Program;
 use telepane_auth::{HostIdentity, Paths, TlsCredentials};
@@ -29,6 +31,7 @@ use telepane_files::courier::Courier;
 use telepane_model::{BitRate, Bytes};
 use telepane_rate::Policy;
 use telepane_session::HostOptions;
+use telepane_session::life::Life;
 use telepane_transport::{Congestion, Event as NetEvent, Listen, Options, Server, ServerCredentials, Sink};
 
 /// UDP port (DESIGN §3.1).
@@ -37,6 +40,8 @@ pub const PORT: u16 = 8443;
 const LEAF_LIFETIME: Duration = Duration::from_secs(13 * 24 * 3600);
 /// Said when the identity cannot be kept.
 const NO_STATE: &str = "keys cannot be kept; give a --state-dir that this user can write to and others cannot";
+/// Where the last client's person works, in the state directory.
+const PLACE_FILE: &str = "place";
 /// How long the peers get to hear that the agent stops.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -93,7 +98,10 @@ pub fn run(serve: Serve) -> Result<()> {
     let server = Arc::new(Server::bind(listen, &credentials(&tls), Arc::new(move || clock.micros()), sink, options)?);
 
     let files = serve.files.as_deref().map(|dir| give_out(dir, &poller)).transpose()?;
-    let desktop = surface::open(&serve)?;
+    let settings = Settings::of(&serve.session_of_file, &serve.session)?;
+    let desktop = surface::open(&serve, &settings, paths.state.join(PLACE_FILE))?;
+    let hooks = hooks(&settings, &desktop)?;
+    let life_options = settings.options(serve.shared);
     let description = desktop.source.describe();
     tracing::info!(source = description.name, size = %description.size, "showing");
     let wake = poller.clone();
@@ -133,12 +141,15 @@ pub fn run(serve: Serve) -> Result<()> {
         net: server.handle(),
         events,
         asks,
-        poller,
+        poller: poller.clone(),
         coders: Coders::new(worker, filmer),
         files,
         pastes,
         notes,
-        shared: serve.shared,
+        life: Life::new(life_options.clone()),
+        life_options,
+        hooks,
+        machine: Some(machine(&poller)),
         options: HostOptions {
             policy,
             session,
@@ -170,6 +181,38 @@ fn pastes(state: &Path, poller: &Arc<Poller>) -> Option<Pastes> {
     });
     let orders = started.inspect_err(|error| tracing::warn!(%error, "files on the clipboard are not shared")).ok()?;
     Some(Pastes { orders, done })
+}
+
+/// What tells others of sessions, and locks the desktop.
+fn hooks(settings: &Settings, desktop: &surface::Desktop) -> Result<Hooks> {
+    let open = |path: &Path| {
+        Out::open(path).map_err(|why| Unusable { what: format!("cannot write events to {}", path.display()), why })
+    };
+    let variable = |name: &str, value: String| (name.to_owned(), value);
+    let display = desktop.display.as_ref().map(|(name, cookie)| {
+        let cookie = cookie.as_ref().map(|file| variable("XAUTHORITY", file.display().to_string()));
+        [name.clone().map(|name| variable("DISPLAY", name)), cookie].into_iter().flatten().collect()
+    });
+    Ok(Hooks::start(Orders {
+        out: settings.events.as_deref().map(open).transpose()?,
+        event: settings.event_command.clone(),
+        lock: settings.lock_command.clone(),
+        environment: display.unwrap_or_default(),
+    })?)
+}
+
+/// What the machine says of itself, from now on.
+fn machine(poller: &Arc<Poller>) -> Receiver<telepane_machine::Fact> {
+    let (send, facts) = channel();
+    let wake = poller.clone();
+    let tell: telepane_machine::Tell = Arc::new(move |fact| {
+        // The loop has ended when nobody takes it.
+        if send.send(fact).is_ok() {
+            let _ = wake.notify();
+        }
+    });
+    telepane_machine::watch(&tell);
+    facts
 }
 
 /// The directory that clients may read from and write to.

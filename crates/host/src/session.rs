@@ -54,6 +54,15 @@ pub fn run(command: &SessionCommand, state: &Path) -> Result<String, SessionErro
                 other => Err(odd(&other)),
             }
         }
+        SessionCommand::Message { id, text } => {
+            match control::ask(state, &Request::Message { id: *id, text: text.clone() })? {
+                Reply::Shown { people: 0 } => Err(SessionError::Failed("nobody is there to read it".into())),
+                Reply::Shown { people } => Ok(format!("shown to {people}\n")),
+                Reply::NoSuchSession { id } => Err(SessionError::NoSuchSession(id)),
+                Reply::Failed { why } => Err(SessionError::Failed(why)),
+                other => Err(odd(&other)),
+            }
+        }
         SessionCommand::Close { id } => match control::ask(state, &Request::Close { id: *id })? {
             Reply::Closed { id } => Ok(format!("closed session {id}\n")),
             Reply::NoSuchSession { id } => Err(SessionError::NoSuchSession(id)),
@@ -93,7 +102,9 @@ fn line(s: &SessionInfo, now: u64) -> String {
         (None, _) => "no picture".into(),
     };
     let lasted = lasted(s.since, now);
-    format!("{}  {}  {client}  {}  for {lasted}  {link}  {picture}", s.id, named(s), s.address)
+    let picture = if s.files_only { "files only".into() } else { picture };
+    let input = s.last_input.map_or_else(String::new, |at| format!("  last input {} ago", self::lasted(at, now)));
+    format!("{}  {}  {client}  {}  for {lasted}  {link}  {picture}{input}", s.id, named(s), s.address)
 }
 
 fn page(s: &SessionInfo, now: u64) -> String {
@@ -105,8 +116,17 @@ fn page(s: &SessionInfo, now: u64) -> String {
         ("proved by", s.proved_by.clone()),
         ("user", if s.user.is_empty() { "the owner".into() } else { format!("{} (not proven)", s.user) }),
         ("address", s.address.clone()),
-        ("state", if s.connected { "connected".into() } else { "away, may come back".into() }),
+        (
+            "state",
+            match s.last_disconnection {
+                _ if s.connected => "connected".into(),
+                Some(at) => format!("away for {}, may come back", self::lasted(at, now)),
+                None => "away, may come back".into(),
+            },
+        ),
         ("since", format!("{} s since 1970, for {lasted}", s.since)),
+        ("last input", s.last_input.map_or_else(|| "none yet".into(), |at| format!("{} ago", self::lasted(at, now)))),
+        ("ends", s.ending.clone().unwrap_or_else(|| "not soon".into())),
         ("picture", s.size.map_or_else(|| "none".into(), |[w, h]| format!("{w}x{h}"))),
         ("exact", if s.exact { "yes".into() } else { "no".into() }),
         ("sound", if s.hears { "hears the desktop".into() } else { "does not hear the desktop".into() }),
@@ -176,6 +196,19 @@ mod tests {
         let away = SessionInfo { link: None, client: None, size: None, ..here.clone() };
         assert!(line(&away, 1_061).contains("no key  192.0.2.7:50000  for 1 min 1 s  away  no picture"));
         assert!(page(&here, 1_000).contains("round trip  12.3 ms\n"));
+        let rests = SessionInfo {
+            last_input: Some(1_000),
+            connected: false,
+            last_disconnection: Some(1_060),
+            ending: Some("no input in 9 s".into()),
+            ..here.clone()
+        };
+        assert!(line(&rests, 1_090).ends_with("1920x1080 exact  last input 1 min 30 s ago"), "{}", line(&rests, 1_090));
+        let text = page(&rests, 1_090);
+        assert!(
+            text.contains("away for 30 s, may come back\n") && text.contains("ends        no input in 9 s\n"),
+            "{text}"
+        );
         let policy = [("limit".to_owned(), 2_400_000), ("build-to-lossless".to_owned(), 0)].into();
         let bound = SessionInfo { policy, ..here };
         assert!(page(&bound, 1_000).contains("policy      limit 2400k, build-to-lossless off\n"));

@@ -32,6 +32,8 @@ pub enum Capability {
     Sound = 10,
     /// What may be done with the directory of files that is given out: bit 0 reading, bit 1 writing. Default 0.
     Files = 20,
+    /// Whether messages about the life of a session are understood: bit 0 those of [`crate::life`]. Default 0.
+    Life = 50,
 }
 
 impl Capability {
@@ -39,7 +41,7 @@ impl Capability {
         match self {
             Self::Ops => 0xffff,
             Self::Chroma | Self::Surfaces => 1,
-            Self::CacheBytes | Self::Clipboard | Self::Fec | Self::Sound | Self::Files => 0,
+            Self::CacheBytes | Self::Clipboard | Self::Fec | Self::Sound | Self::Files | Self::Life => 0,
             Self::SlicePixels => 524_288,
             Self::PendingBytes => 4 << 20,
             Self::ReceiveBuffer => 212_992,

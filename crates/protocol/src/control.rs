@@ -7,6 +7,7 @@ use crate::capability::Capabilities;
 use crate::clip::ClipWord;
 use crate::fault::Fault;
 use crate::files::{self, FileWord};
+use crate::life::{self, LifeWord};
 use crate::policy;
 use crate::wire::{Put, Reader};
 use telepane_model::cursor::MAX_CURSOR;
@@ -145,6 +146,8 @@ pub enum Control {
     File(FileWord),
     /// Both ways: about a clipboard of more than text.
     Clip(ClipWord),
+    /// A message about the life of the session.
+    Life(LifeWord),
     /// Both ways: the end, said aloud.
     Bye {
         /// Why.
@@ -201,6 +204,10 @@ pub enum Goodbye {
     Fault = 5,
     /// The desktop is gone and does not come back.
     DesktopGone = 6,
+    /// No input came for too long.
+    Idle = 7,
+    /// A session may last no longer.
+    TooLong = 8,
     /// Anything else; the text says it.
     Other = 255,
 }
@@ -225,6 +232,9 @@ impl Control {
         if let Self::File(word) = self {
             return word.from_host();
         }
+        if let Self::Life(word) = self {
+            return word.from_host();
+        }
         !matches!(
             self,
             Self::Attach { .. }
@@ -241,6 +251,9 @@ impl Control {
     pub const fn from_viewer(&self) -> bool {
         if let Self::File(word) = self {
             return word.from_viewer();
+        }
+        if let Self::Life(word) = self {
+            return !word.from_host();
         }
         !matches!(
             self,
@@ -349,6 +362,7 @@ impl Control {
             }
             Self::File(word) => word.encode(&mut out),
             Self::Clip(word) => word.encode(&mut out),
+            Self::Life(word) => word.encode(&mut out),
             Self::CacheOffer { first, hashes } => {
                 out.varint(15);
                 out.varint(u64::from(*first));
@@ -452,6 +466,7 @@ impl Control {
             20 => Self::BulkMore { pipe: r.var()?, upto: r.varint()? },
             kind if ClipWord::KINDS.contains(&kind) => Self::Clip(ClipWord::decode(kind, &mut r)?),
             kind if files::KINDS.contains(&kind) => Self::File(FileWord::decode(kind, &mut r)?),
+            kind if life::KINDS.contains(&kind) => Self::Life(LifeWord::decode(kind, &mut r)?),
             _ => return Err(Fault::UnknownControl),
         })
     }
@@ -481,6 +496,8 @@ impl Goodbye {
             4 => Self::Revoked,
             5 => Self::Fault,
             6 => Self::DesktopGone,
+            7 => Self::Idle,
+            8 => Self::TooLong,
             _ => Self::Other,
         }
     }
@@ -640,6 +657,15 @@ mod tests {
                 ],
             }),
             Control::File(FileWord::MakeDir { id: 4, path: "a/b/c".into() }),
+            Control::Life(LifeWord::Ending(Some((life::Ending::Idle, telepane_model::Span::secs(350))))),
+            Control::Life(LifeWord::Ending(None)),
+            Control::Life(LifeWord::HostState(life::HostState::GoesDown)),
+            Control::Life(LifeWord::KeepAwake(true)),
+            Control::Life(LifeWord::People(vec![
+                life::Person { name: "büro".into(), user: "jane".into(), you: true },
+                life::Person::default(),
+            ])),
+            Control::Life(LifeWord::Place(life::Place { zone: "Europe/Berlin".into(), locale: "de_DE.UTF-8".into() })),
         ]
     }
 

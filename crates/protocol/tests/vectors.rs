@@ -14,8 +14,9 @@ use telepane_model::{
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Chunk, ClipWord, Control, Datagram, Entry, EntryKind, Fault, Feedback, FileWord, Goodbye,
-    InputBatch, InputReport, Outcome, RefuseReason, Shard, SliceBody, SoundPacket, SurfaceReport, fec,
+    Capabilities, Capability, Chunk, ClipWord, Control, Datagram, Ending, Entry, EntryKind, Fault, Feedback, FileWord,
+    Goodbye, HostState, InputBatch, InputReport, LifeWord, Outcome, Person, Place, RefuseReason, Shard, SliceBody,
+    SoundPacket, SurfaceReport, fec,
 };
 
 fn spec() -> PathBuf {
@@ -460,6 +461,32 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
             "A directory to be made.",
             Control::File(FileWord::MakeDir { id: 4, path: "büro/new".into() }),
         ),
+        (
+            "170-ending",
+            "For lack of input the session ends in 350 s.",
+            Control::Life(LifeWord::Ending(Some((Ending::Idle, Span::secs(350))))),
+        ),
+        ("171-ending-nothing", "Nothing is about to end the session.", Control::Life(LifeWord::Ending(None))),
+        ("172-host-state", "The host goes to sleep.", Control::Life(LifeWord::HostState(HostState::Sleeps))),
+        ("173-keep-awake", "The screen is to stay on.", Control::Life(LifeWord::KeepAwake(true))),
+        (
+            "174-people",
+            "The viewer itself, and bob.",
+            Control::Life(LifeWord::People(vec![
+                Person { name: "laptop".into(), user: String::new(), you: true },
+                Person { name: "büro".into(), user: "bob".into(), you: false },
+            ])),
+        ),
+        (
+            "175-place",
+            "The person works in Berlin and in German.",
+            Control::Life(LifeWord::Place(Place { zone: "Europe/Berlin".into(), locale: "de_DE.UTF-8".into() })),
+        ),
+        (
+            "176-bye-idle",
+            "The session ended for lack of input.",
+            Control::Bye { reason: Goodbye::Idle, text: "no input for 60 min".into() },
+        ),
     ]
 }
 
@@ -489,7 +516,7 @@ fn body_vectors() {
     }
 }
 
-// spec: S-6, S-7, K-1, K-40, K-41, K-42, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4, X-1
+// spec: K-80, K-81, K-82, K-83, K-84, S-6, S-7, K-1, K-40, K-41, K-42, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-19, K-20, V-4, X-1
 #[test]
 fn control_vectors() {
     for (name, what, message) in controls() {

@@ -18,7 +18,8 @@ use telepane_model::{
 use telepane_protocol::clip::taken;
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Control, Datagram, Feedback, InputBatch, InputReport, Shard, SoundPacket, SurfaceReport,
+    Capabilities, Capability, Control, Datagram, Feedback, InputBatch, InputReport, Person, Shard, SoundPacket,
+    SurfaceReport,
 };
 use telepane_rate::Policy;
 
@@ -163,7 +164,7 @@ pub fn host(bytes: &[u8]) {
                 sent = 0;
             }
             8 if op > 200 => mind.on_link_lost(now),
-            8 => match s.small() % 8 {
+            8 => match s.small() % 9 {
                 0 => mind.on_capabilities(&Capabilities::default().with(Capability::Sound, 1)),
                 1 => mind.on_sound_rights(now, s.small() % 2 == 0, s.small() % 3 > 0),
                 2 => {
@@ -179,6 +180,11 @@ pub fn host(bytes: &[u8]) {
                     let ClipOffer { selection, formats, .. } = clip(&mut s);
                     let format = formats.iter().next().unwrap_or(ClipFormat::Files);
                     mind.on_clip_wanted(now, s.small() as u32, selection, format);
+                }
+                7 => {
+                    mind.on_capabilities(&Capabilities::default().with(Capability::Life, s.small() % 2));
+                    mind.on_keep_awake(now, s.small() % 2 == 0);
+                    mind.on_people(now, vec![Person { you: op > 100, ..Person::default() }]);
                 }
                 _ => {
                     seq += 1;

@@ -1,6 +1,8 @@
 //! The two minds: [`Host`] decides for the agent, [`Viewer`] for the client.
 //!
-//! Both are machines without a clock, a socket or a thread. Facts come in with their time (`on_*`), wishes go out
+//! Beside them [`life`] decides for all of an agent's sessions together: who comes in, who rests, who is sent home.
+//!
+//! All are machines without a clock, a socket or a thread. Facts come in with their time (`on_*`), wishes go out
 //! (`poll_output`, until it is idle), so everything that goes wrong in the field can be played again in a box.
 
 #![forbid(unsafe_code)]
@@ -13,6 +15,7 @@ mod film;
 pub mod fuzzing;
 mod host;
 mod ledger;
+pub mod life;
 mod link;
 mod output;
 mod planner;

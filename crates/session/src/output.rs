@@ -6,7 +6,7 @@ use telepane_model::{
     ClipFormat, ClipOffer, Clock, CursorShape, CursorState, EncodeJob, Epoch, HostClock, InputEvent, InputSeq, Journey,
     Note, Selection, Size, Span, Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
 };
-use telepane_protocol::{Control, FileWord, Goodbye};
+use telepane_protocol::{Control, Ending, FileWord, Goodbye, HostState, Person, Place};
 
 /// A datagram as it was read from the socket. It cannot be built without the time of the read.
 #[derive(Clone, Debug)]
@@ -89,6 +89,8 @@ pub enum HostOutput {
     },
     /// Something about the clipboard.
     Clip(ClipWish),
+    /// Where the viewer's person works.
+    Place(Place),
     /// The viewer says what its slots of the tile cache hold, from slot `first` on (0: nothing).
     CacheOffer {
         /// The first slot.
@@ -162,6 +164,14 @@ pub enum ViewerOutput {
     Reconnect,
     /// A sentence for the person.
     Notice(String),
+    /// The session ends at this time unless something changes; `None`: it no longer is about to.
+    Ending(Option<(Ending, Stamp<ViewerClock>)>),
+    /// The host goes to sleep or down, or is there again.
+    HostState(HostState),
+    /// This machine is to stay awake, or may sleep.
+    KeepAwake(bool),
+    /// Everybody who is connected; nobody while that is not known.
+    People(Vec<Person>),
     /// Something happened.
     Note(Note),
     /// The session is over.

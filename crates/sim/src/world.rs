@@ -5,6 +5,7 @@
 
 mod clip;
 mod handles;
+mod life;
 mod ways;
 
 use crate::cost::{CostTable, Work};
@@ -27,6 +28,7 @@ use telepane_model::{
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_rate::Policy;
+use telepane_session::life::{Life, LifeEvent};
 use telepane_session::{DecodeJob, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 
 /// Which way.
@@ -203,6 +205,8 @@ pub struct World {
     pub lease_ends: Vec<u64>,
     /// What was handed to the desktop, and when.
     pub injected: Vec<(u64, InputEvent)>,
+    /// Before which of these everything was let go at once.
+    released: Vec<usize>,
     /// Whether a film region was ever seen.
     pub film_seen: bool,
     why: [telepane_session::Wake; 2],
@@ -214,6 +218,19 @@ pub struct World {
     pub exact_at: Option<u64>,
     /// Whether the viewer's picture is dimmed.
     pub dimmed: bool,
+    /// What lets the session rest and end, where a scenario wants that.
+    life: Option<Life>,
+    life_wake: Option<u64>,
+    /// What is told of the session.
+    pub life_events: Vec<LifeEvent>,
+    /// What the viewer was told that impends, and when: whether something does.
+    pub warnings: Vec<(u64, bool)>,
+    /// When the viewer was told that its session is over, and why.
+    pub over: Option<(u64, telepane_protocol::Goodbye)>,
+    /// Whether the viewer's machine is to stay awake.
+    pub kept_awake: bool,
+    /// Whether the viewer was told that the host is not there.
+    pub host_state: telepane_protocol::HostState,
 }
 
 /// The host's clock starts here, the viewer's there: far apart, so that only the clock map can relate them.
@@ -223,6 +240,8 @@ const VIEWER_EPOCH: u64 = 90_000_000_000;
 const IDLE_TIMEOUT: u64 = 120_000_000;
 /// Frames kept to be compared with what is shown of them.
 const MOST_KEPT: usize = 8;
+/// The session's number, as an agent gives it.
+const SESSION: u64 = 1;
 /// A step that does not advance time this often is a loop in a mind.
 const MOST_TURNS: u32 = 100_000;
 
@@ -289,12 +308,20 @@ impl World {
             presents: Vec::new(),
             lease_ends: Vec::new(),
             injected: Vec::new(),
+            released: Vec::new(),
             film_seen: false,
             why: [telepane_session::Wake::Nothing; 2],
             sound: Sounds::default(),
             faults: Vec::new(),
             exact_at: None,
             dimmed: false,
+            life: None,
+            life_wake: None,
+            life_events: Vec::new(),
+            warnings: Vec::new(),
+            over: None,
+            kept_awake: false,
+            host_state: Default::default(),
         };
         world.attach(&[]);
         world
@@ -335,10 +362,12 @@ impl World {
             .with(Capability::Clipboard, telepane_protocol::clip::taken(false))
             .with(Capability::Fec, 1)
             .with(Capability::Sound, 1)
+            .with(Capability::Life, 1)
             .with(Capability::ReceiveBuffer, 4 << 20);
         self.host.on_capabilities(&viewer);
         self.host.on_attached(self.host_now(), 1_200, held);
         self.viewer.on_attached(self.viewer_now(), self.host_now());
+        self.life_came();
         self.host_wake = Some(self.now);
         self.viewer_wake = Some(self.now);
     }
@@ -384,6 +413,7 @@ impl World {
             self.controls.first_key_value().map(|((at, _), _)| *at),
             self.attach_at,
             self.sound.next_at(),
+            self.life_wake,
         ];
         host.into_iter().chain(viewer).flatten().min()
     }
@@ -393,6 +423,7 @@ impl World {
             self.note("world", format_args!("the connection timed out"));
             self.dead = true;
             self.host.on_link_lost(self.host_now());
+            self.life_lost();
             if !self.asleep {
                 self.viewer.on_link_lost(self.viewer_now());
             }
@@ -415,6 +446,7 @@ impl World {
         self.deliver_controls();
         self.send_again();
         self.step_host();
+        self.step_life();
         if self.asleep {
             // Nobody is there to receive.
             while self.down.pop(self.now).is_some() {}
@@ -484,7 +516,11 @@ impl World {
                         encoder.confirm(applied);
                     }
                 }
-                HostOutput::Inject { event, .. } => {
+                HostOutput::Inject { seq, event } => {
+                    if let Some(life) = self.life.as_mut().filter(|_| seq.0 != 0) {
+                        life.on_input(now, SESSION);
+                        self.life_wake = Some(self.now);
+                    }
                     self.note("host", format_args!("inject {event:?}"));
                     self.oracle.on_injected(&event, self.now);
                     self.injected.push((self.now, event.clone()));
@@ -493,6 +529,7 @@ impl World {
                 }
                 HostOutput::ReleaseAll => {
                     self.lease_ends.push(self.now);
+                    self.released.push(self.injected.len());
                     self.note("host", format_args!("release all"));
                 }
                 HostOutput::Resize { size, .. } => {
@@ -501,6 +538,7 @@ impl World {
                     self.look();
                 }
                 HostOutput::Clip(wish) => self.on_clip(Direction::Down, wish),
+                HostOutput::Place(place) => self.note("host", format_args!("{place:?}")),
                 HostOutput::SoundCoding(coding) => {
                     self.sound.most_rate = self.sound.most_rate.max(coding.rate);
                     self.sound.coding = coding;
@@ -709,7 +747,23 @@ impl World {
                 }
                 ViewerOutput::Notice(text) => self.note("viewer", format_args!("notice {text}")),
                 ViewerOutput::Note(note) => self.on_note("viewer", &note),
-                ViewerOutput::Closed { reason, .. } => self.note("viewer", format_args!("closed {reason:?}")),
+                ViewerOutput::Closed { reason, .. } => {
+                    self.over = Some((self.now, reason));
+                    self.note("viewer", format_args!("closed {reason:?}"));
+                }
+                ViewerOutput::Ending(ending) => {
+                    self.warnings.push((self.now, ending.is_some()));
+                    self.note("viewer", format_args!("ending {ending:?}"));
+                }
+                ViewerOutput::HostState(state) => {
+                    self.host_state = state;
+                    self.note("viewer", format_args!("the host {state:?}"));
+                }
+                ViewerOutput::KeepAwake(on) => {
+                    self.kept_awake = on;
+                    self.note("viewer", format_args!("keep awake {on}"));
+                }
+                ViewerOutput::People(people) => self.note("viewer", format_args!("{people:?}")),
                 ViewerOutput::Idle { until, why } => {
                     self.why[1] = why;
                     self.viewer_wake = until.map(|t| self.viewer_time(t));

@@ -284,6 +284,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("input", 3),
     ("auth", 3),
     ("files", 3),
+    ("machine", 3),
     ("host", 4),
     ("client", 4),
     ("sim", TOOLS),
@@ -305,10 +306,24 @@ const ONLY: &[(&str, &[&str])] = &[
     ("input", &["model"]),
     ("auth", &["model", "trust"]),
     ("files", &["protocol"]),
+    ("machine", &["protocol"]),
     // The viewer has no screen of the host's to read; of `input` it uses the names of keys.
     (
         "client",
-        &["model", "protocol", "codec", "rate", "trust", "session", "transport", "audio", "input", "auth", "files"],
+        &[
+            "model",
+            "protocol",
+            "codec",
+            "rate",
+            "trust",
+            "session",
+            "transport",
+            "audio",
+            "input",
+            "auth",
+            "files",
+            "machine",
+        ],
     ),
     // Built first, on a machine where nothing else builds yet.
     ("xtask", &[]),

@@ -99,6 +99,8 @@ pub const TABLE: &[Group] = &[
             "valgrind",
             "pulseaudio",
             "pulseaudio-utils",
+            // A message bus of the tests' own, for sleep, shutdown and screen savers.
+            "dbus",
         ],
     },
     Group {

@@ -186,6 +186,16 @@ impl VirtualDesktop {
         self.session.as_mut()?.ended()
     }
 
+    /// Begins a session on a display that was started without one.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn begin(&mut self, options: &Options) -> Result<(), StartError> {
+        let (name, child) = session::start(options, &self.display, &self.dir.0)?;
+        (self.session_name, self.session) = (name, child);
+        Ok(())
+    }
+
     /// A source over this display.
     ///
     /// # Errors

@@ -195,8 +195,14 @@ impl Driver {
                 self.viewer.on_attached(now, host_now);
                 self.files.on_linked();
                 self.phase = Phase::Live;
+                self.life.on_welcome();
                 self.silent = None;
                 self.redraw_all = true;
+            }
+            // An agent that stops just now may be back, as after any loss.
+            Control::Bye { reason: Goodbye::Stopping, .. } if self.session != [0; 16] => {
+                retire(self.candidate.take());
+                self.viewer.on_reconnect_failed(now);
             }
             Control::Bye { text, .. } => self.over(exit::SESSION, text),
             message => {
@@ -246,6 +252,7 @@ impl Driver {
     }
 
     pub(super) fn on_goodbye(&mut self, reason: Goodbye, text: &str) {
+        self.life.on_goodbye(reason);
         match reason {
             // The agent may be restarting; the session is tried again as after any loss.
             Goodbye::Stopping => {

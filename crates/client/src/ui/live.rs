@@ -33,6 +33,8 @@ pub(super) struct Live {
     pub(super) layout: Option<Layout>,
     pub(super) resampler: Option<Resampler>,
     pub(super) veil: Veil,
+    /// The screen is kept on.
+    pub(super) awake: bool,
     pub(super) marks: Vec<(Rect<View>, Bgr)>,
     pub(super) panels: Vec<Panel>,
     pub(super) title: String,
@@ -52,7 +54,7 @@ impl Live {
     pub(super) fn present(&mut self, region: Region<View>, pixels: Option<&Pixels>) -> Result<(), PresentError> {
         let scene = Scene {
             picture: pixels.zip(self.layout),
-            dim: matches!(self.veil, Veil::Dim { .. }),
+            dim: self.veil.dims(),
             marks: &self.marks,
             panels: &self.panels,
             pointer: self.cursors.drawn().zip(self.drawn_at),
@@ -100,11 +102,12 @@ impl Live {
         (!place.is_empty()).then(|| Point::new(place.x, place.y))
     }
 
-    pub(super) fn toggle_fullscreen(&mut self) {
+    /// Covers the monitor, or no longer; says which.
+    pub(super) fn toggle_fullscreen(&mut self) -> bool {
         if self.window.fullscreen().is_some() {
             self.window.set_fullscreen(None);
             let _ = self.window.request_inner_size(self.windowed);
-            return;
+            return false;
         }
         self.windowed = self.window.inner_size();
         let monitor = self.window.current_monitor();
@@ -114,6 +117,7 @@ impl Live {
             self.window.set_outer_position(monitor.position());
             let _ = self.window.request_inner_size(monitor.size());
         }
+        true
     }
 
     #[cfg(all(unix, not(target_os = "macos")))]
@@ -124,6 +128,17 @@ impl Live {
     #[cfg(not(all(unix, not(target_os = "macos"))))]
     fn is_managed(&self) -> bool {
         true
+    }
+
+    /// Keeps the screen on, or no longer.
+    pub(super) fn keep_awake(&mut self, on: bool) {
+        if on != self.awake {
+            self.awake = on;
+            #[cfg(all(unix, not(target_os = "macos")))]
+            if let Some(x11) = &self.x11 {
+                x11.keep_awake(on);
+            }
+        }
     }
 
     /// Caps Lock and Num Lock as far as the platform tells; off where it does not.

@@ -64,6 +64,10 @@ pub trait Model {
     fn hint(&self) -> Option<String> {
         None
     }
+    /// Whether the screen is to stay on although nobody types here.
+    fn keep_awake(&self) -> bool {
+        false
+    }
     /// Called immediately after a present that contains the newest pixels. Not called while nothing can be presented
     /// (a window of no size, a renderer that failed).
     fn shown(&mut self);
@@ -96,6 +100,8 @@ pub enum WindowFact {
     CloseRequested,
     /// Nothing of it can be seen, or something can again.
     Occluded(bool),
+    /// Ctrl+Alt+Enter was pressed, and it covers the monitor now, or no longer.
+    Fullscreen(bool),
     /// Ctrl+Alt+O was pressed.
     OverlayToggled,
     /// Ctrl+Alt+PageUp was pressed (1), or Ctrl+Alt+PageDown (-1).
@@ -125,6 +131,13 @@ pub enum Veil {
         /// Seconds without an answer.
         seconds: u32,
     },
+    /// The picture at half brightness, because the host said that it is not there.
+    Away {
+        /// In words.
+        why: &'static str,
+        /// Seconds without an answer, if it was asked.
+        seconds: Option<u32>,
+    },
     /// A message in a panel.
     Message {
         /// Its first line.
@@ -139,6 +152,13 @@ pub enum Veil {
         /// Show bullets for what is typed.
         secret: bool,
     },
+}
+
+impl Veil {
+    /// Whether the picture is at half brightness.
+    pub const fn dims(&self) -> bool {
+        matches!(self, Self::Dim { .. } | Self::Away { .. })
+    }
 }
 
 /// A colour: blue, green, red.

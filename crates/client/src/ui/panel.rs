@@ -61,6 +61,10 @@ pub(super) fn panels(
     let veil = match veil {
         Veil::Clear => None,
         Veil::Dim { seconds } => Some(vec![line(format!("no answer for {seconds} s"), BRIGHT)]),
+        Veil::Away { why, seconds } => {
+            let answer = seconds.map(|s| line(format!("no answer for {s} s; it is asked again and again"), PLAIN));
+            Some(std::iter::once(line((*why).to_owned(), BRIGHT)).chain(answer).collect())
+        }
         Veil::Message { title, lines } => {
             let rest = lines.iter().map(|l| line(l.clone(), PLAIN));
             Some(std::iter::once(line(title.clone(), BRIGHT)).chain(rest).collect())

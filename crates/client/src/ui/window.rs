@@ -140,6 +140,7 @@ impl<M: Model> Shell<M> {
             layout: None,
             resampler: None,
             veil: Veil::Clear,
+            awake: false,
             marks: Vec::new(),
             panels: Vec::new(),
             title: self.options.title.clone(),
@@ -205,7 +206,8 @@ impl<M: Model> Shell<M> {
             Stroke::PasteAsKeys => self.model.window(WindowFact::PasteAsKeys),
             Stroke::Fullscreen => {
                 if let Some(live) = &mut self.live {
-                    live.toggle_fullscreen();
+                    let on = live.toggle_fullscreen();
+                    self.model.window(WindowFact::Fullscreen(on));
                 }
             }
             Stroke::Relative => self.capture(!self.pointer.is_captured()),
@@ -353,8 +355,8 @@ impl<M: Model> Shell<M> {
         let panels = panel::panels(live.size, live.scale, &veil, &shown, overlay, self.model.hint());
         let mut region = panel::damage(&live.panels, &panels);
         live.panels = panels;
-        let dim = matches!(veil, Veil::Dim { .. });
-        live.stale |= dim != matches!(live.veil, Veil::Dim { .. });
+        live.stale |= veil.dims() != live.veil.dims();
+        live.keep_awake(self.model.keep_awake());
         live.veil = veil;
 
         let layout = self.model.pixels().and_then(|p| Layout::new(live.scaling, p.size(), live.size));

@@ -9,6 +9,7 @@ use winit::platform::x11::ActiveEventLoopExtX11;
 use winit::raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use winit::window::Window;
 use x11rb::connection::Connection;
+use x11rb::protocol::screensaver::ConnectionExt as _;
 use x11rb::protocol::xproto::{self, ConnectionExt as _, EventMask, InputFocus, KeyButMask};
 use x11rb::rust_connection::RustConnection;
 
@@ -44,6 +45,15 @@ impl X11 {
         };
         let request = |id| self.connection.set_input_focus(InputFocus::PARENT, id, x11rb::CURRENT_TIME).ok();
         id.and_then(request).is_some_and(|cookie| cookie.check().is_ok())
+    }
+
+    /// Keeps the server from blanking the screen for as long as this connection lives, or no longer (the X Screen Saver
+    /// extension's Suspend, which counts).
+    pub(super) fn keep_awake(&self, on: bool) {
+        let suspended = self.connection.screensaver_suspend(u32::from(on)).and_then(|_| self.connection.flush());
+        if let Err(error) = suspended {
+            tracing::debug!(%error, on, "the screen saver is left alone");
+        }
     }
 
     /// Caps Lock and Num Lock. Num Lock is read as Mod2, where every X keymap in use puts it.

@@ -3,32 +3,39 @@
 //! Revocation and permissions are files that other commands change. While somebody is connected they are looked at once a
 //! second, which costs two or three `stat` calls; when nobody is, nothing is looked at before the next knock at the door.
 
+use super::life::goodbye;
 use super::{Desk, RIGHTS_EVERY, Seat, State, Wish};
 use crate::ask::Ask;
 use crate::metrics::Figures;
 use telepane_model::{HostClock, Stamp, Version};
-use telepane_protocol::Goodbye;
+use telepane_session::life::Left;
 use telepane_transport::Lanes;
 use telepane_trust::{Feature, Rights};
 
 impl Desk {
     /// Answers a question; whoever asked may be gone meanwhile.
     pub(super) fn answer(&mut self, state: &mut State, ask: Ask) {
-        let sessions = |desk: &Self| state.seats.values().map(|s| s.describe(&desk.net)).collect();
         match ask {
-            Ask::Sessions(reply) => drop(reply.send(sessions(self))),
+            Ask::Sessions(reply) => drop(reply.send(self.sessions(state))),
             Ask::Figures(reply) => {
                 let (counts, sound) = (self.notes.counts.clone(), self.sound.figures());
-                drop(reply.send(Figures { counts, sessions: sessions(self), sound }));
+                drop(reply.send(Figures { counts, sessions: self.sessions(state), sound }));
             }
             Ask::SetPolicy { id, settings, reply } => {
                 let now = self.clock.now();
                 let set = |seat: &mut Seat| seat.set_policy(now, &settings).map_err(|e| e.to_string());
                 let _ = reply.send(state.seats.get_mut(&id).map(set));
             }
+            Ask::Message { id, text, reply } => {
+                let now = self.clock.now();
+                let known = id.is_none_or(|id| state.seats.contains_key(&id));
+                let meant = |s: &&mut Seat| s.conn.is_some() && !s.files_only && id.is_none_or(|id| s.id == id);
+                let told = state.seats.values_mut().filter(meant).map(|s| s.host.on_message(now, &text)).count();
+                let _ = reply.send(known.then_some(told));
+            }
             Ask::Close { id, reply } => {
                 tracing::info!(session = id, "closed by a person on the host");
-                let closed = self.end_seat(state, id, Goodbye::Other, "the session was closed on the host");
+                let closed = self.end_seat(state, id, Left::Closed, "the session was closed on the host");
                 let _ = reply.send(closed);
             }
         }
@@ -70,7 +77,7 @@ impl Desk {
             };
             tracing::info!(session = id, why, "revoked");
             self.notes.counts.revoked += 1;
-            self.end_seat(state, id, Goodbye::Revoked, why);
+            self.end_seat(state, id, Left::Revoked, why);
         }
     }
 
@@ -80,9 +87,11 @@ impl Desk {
     }
 
     /// Ends a session aloud and forgets it; false when there is none with this number.
-    pub(super) fn end_seat(&mut self, state: &mut State, id: u64, reason: Goodbye, text: &str) -> bool {
+    pub(super) fn end_seat(&mut self, state: &mut State, id: u64, why: Left, text: &str) -> bool {
         let Some(mut seat) = state.seats.remove(&id) else { return false };
-        seat.host.close(self.clock.now(), reason, text);
+        let now = self.clock.now();
+        seat.host.close(now, goodbye(why), text);
+        self.seat_over(state, &seat, why);
         let pixels = self.desktop.source.pixels();
         let injector = &mut self.desktop.injector;
         seat.drain(&self.clock, &self.net, &mut self.coders, (&pixels, Version(0)), &mut self.notes, &mut |wish| {

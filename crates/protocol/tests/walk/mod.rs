@@ -348,6 +348,27 @@ pub fn control(bytes: &[u8]) -> String {
                 w.varint("  value");
             }
         }
+        50 => {
+            w.u8("why");
+            w.varint("within, s");
+        }
+        51 => {
+            w.u8("state");
+        }
+        52 => {
+            w.u8("flags");
+        }
+        53 => {
+            for _ in 0..w.varint("people") {
+                w.u8("  flags");
+                w.text("  name");
+                w.text("  user");
+            }
+        }
+        54 => {
+            w.text("zone");
+            w.text("locale");
+        }
         other => panic!("no kind {other}"),
     }
     w.end()

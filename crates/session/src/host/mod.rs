@@ -15,6 +15,7 @@ mod bulk;
 mod cadence;
 mod clip;
 mod input;
+mod life;
 mod outbox;
 mod policy;
 mod pump;
@@ -109,6 +110,7 @@ pub struct Host {
     /// When the budget was last noted, and what it was.
     told: Option<(Stamp<HostClock>, BudgetTold)>,
     sound: sound::Sound,
+    life: life::Told,
 }
 
 /// What a note says of a budget; a note is made when it differs from the last.
@@ -323,6 +325,7 @@ impl Host {
             stages: Stages::default(),
             told: None,
             sound: sound::Sound::default(),
+            life: life::Told::default(),
         }
     }
 
@@ -342,6 +345,7 @@ impl Host {
         self.clip.on_capabilities(capabilities);
         // spec: S-5
         self.sound.understood = value(Capability::Sound) & 1 != 0;
+        self.life.understood = value(Capability::Life) & 1 != 0;
         if !self.films()
             && let Some(surface) = &mut self.surface
         {
@@ -377,6 +381,7 @@ impl Host {
         self.shapes_told.clear();
         self.cursor_dirty = self.cursor.is_some();
         self.begin_sound();
+        self.begin_life();
         // Epochs go on where an agent before this one stopped, else the viewer would take ours for old ones.
         match (resumes, &mut self.surface) {
             // What the viewer kept is a state to code against, like any other it gave up at.

@@ -7,7 +7,7 @@ use crate::link::LONE_AGAIN;
 use crate::output::HostOutput;
 use crate::viewer::patience;
 use telepane_model::{BudgetWhy, HostClock, InputEvent, Note, Point, Span, Stamp, UpdateId};
-use telepane_protocol::{Control, Datagram, Fault, Feedback, FileWord, InputBatch, SurfaceReport};
+use telepane_protocol::{Control, Datagram, Fault, Feedback, FileWord, InputBatch, LifeWord, SurfaceReport};
 
 /// The viewer's feedback is answered after this long when nothing else wants an answer: it tells the viewer its round
 /// trip and that it was heard. The first ones are answered sooner, a give-up at once.
@@ -241,6 +241,8 @@ impl Host {
             Control::CacheOffer { first, hashes } => self.out.push_back(HostOutput::CacheOffer { first, hashes }),
             Control::PolicyWish(wish) => self.on_wish(wish),
             Control::SoundWish { listens, speaks } => self.on_sound_wish(listens, speaks),
+            // spec: K-84
+            Control::Life(LifeWord::Place(place)) => self.out.push_back(HostOutput::Place(place)),
             Control::Bye { reason, .. } => self.out.push_back(HostOutput::Closed(reason)),
             _ => return Err(Fault::Unexpected),
         }

@@ -5,6 +5,7 @@ mod assemble;
 mod bulk;
 mod clip;
 mod input;
+mod life;
 mod policy;
 mod sound;
 
@@ -63,6 +64,7 @@ pub struct Viewer {
     holds: SessionPolicy,
     figures: Figures,
     sound: sound::Sound,
+    life: life::Life,
 }
 
 /// What came since the viewer began, by kind; for people and scripts, never for decisions.
@@ -172,6 +174,7 @@ impl Viewer {
             holds: SessionPolicy::NONE,
             figures: Figures::default(),
             sound: sound::Sound::default(),
+            life: life::Life::default(),
         }
     }
 
@@ -195,6 +198,7 @@ impl Viewer {
         self.clip.on_capabilities(capabilities);
         // spec: S-5
         self.sound.understood = capabilities.value(Capability::Sound) & 1 != 0;
+        self.life.understood = capabilities.value(Capability::Life) & 1 != 0;
     }
 
     /// A connection stands and the host let us in. `host_now` is its clock when it said so.
@@ -221,6 +225,7 @@ impl Viewer {
             self.told = false;
         }
         self.begin_sound();
+        self.begin_life();
         self.be_silent(None);
         self.say_wish();
     }
@@ -236,6 +241,7 @@ impl Viewer {
         self.reconnect_at = Some(now);
         self.forget_pastes();
         self.set_sound();
+        self.forget_life();
         self.bulk.on_link_lost();
     }
 
@@ -516,6 +522,7 @@ impl Viewer {
             Control::PolicyTold(policy) => self.on_policy_told(policy),
             Control::Notice(text) => self.out.push_back(ViewerOutput::Notice(text)),
             Control::SoundState { offers, takes } => self.on_sound_state(offers, takes),
+            Control::Life(word) => self.on_life(word),
             Control::Bye { reason, text } => self.out.push_back(ViewerOutput::Closed { reason, text }),
             m @ (Control::ClipOffer { .. }
             | Control::ClipRequest { .. }

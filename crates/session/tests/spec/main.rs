@@ -3,6 +3,7 @@
 
 mod capabilities;
 mod host;
+mod life;
 mod policy;
 mod sound;
 mod viewer;

@@ -2,9 +2,10 @@
 
 use super::{Direction, MOST_TURNS, World};
 use crate::link::{LinkModel, Path};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use telepane_codec::TileCache;
-use telepane_model::{HostClock, InputEvent, Pixels, SessionPolicy, Size, Span, Surf};
+use telepane_model::{HostClock, InputEvent, KeyCode, KeyMove, Pixels, SessionPolicy, Size, Span, Surf};
 use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_session::Host;
 
@@ -222,6 +223,31 @@ impl World {
     /// Input events that were never delivered, as the viewer tells it.
     pub fn dropped_input(&self) -> u32 {
         self.viewer.dropped_input()
+    }
+
+    /// The keys that are down on the desktop: pressed and not let go, one by one or all at once.
+    pub fn held(&self) -> BTreeSet<KeyCode> {
+        let mut down = BTreeSet::new();
+        let mut all_up = self.released.iter().copied().peekable();
+        for (n, (_, event)) in self.injected.iter().enumerate() {
+            while all_up.next_if(|at| *at <= n).is_some() {
+                down.clear();
+            }
+            match event {
+                InputEvent::Key { code, action: KeyMove::Down } => {
+                    down.insert(*code);
+                }
+                InputEvent::Key { code, action: KeyMove::Up } => {
+                    down.remove(code);
+                }
+                InputEvent::Focus { .. } | InputEvent::Blur => down.clear(),
+                _ => {}
+            }
+        }
+        if all_up.next().is_some() {
+            down.clear();
+        }
+        down
     }
 
     /// The last lines of the journal.
