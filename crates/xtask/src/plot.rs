@@ -232,10 +232,7 @@ fn escape(text: &str) -> String {
 
 /// The panels from the top: a title and the figures drawn in it.
 const DRAWN: &[(&str, &[&str])] = &[
-    (
-        "kbit/s: slices sent, the path's capacity as the controller takes it (pace), the coder's share; in a model also the true capacity",
-        RATE,
-    ),
+    ("kbit/s: sent, pace (the capacity as it is taken), the coder's share; in a model the true capacity", RATE),
     ("the path's queue, ms", &["queue"]),
     ("a frame's age when shown, ms", &["frame"]),
     ("an input's age when injected, ms", &["input"]),
