@@ -382,7 +382,7 @@ impl Seat {
         {
             self.window_told = now;
             let followed = Followed { window: telepane_model::Bytes(stats.cwnd), rtt: Span::micros(stats.rtt_us) };
-            self.host.on_window(now, followed);
+            self.host.on_window(followed);
         }
     }
 }

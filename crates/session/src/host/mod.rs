@@ -712,8 +712,7 @@ impl Host {
     }
 
     /// The transport's own congestion control allows this; with [`HostOptions::follows_transport`].
-    pub fn on_window(&mut self, now: Stamp<HostClock>, followed: Followed) {
-        self.advance(now);
+    pub fn on_window(&mut self, followed: Followed) {
         if let Some(link) = self.link.as_mut().filter(|_| self.options.follows_transport) {
             link.rate.follow(followed);
         }
