@@ -7,6 +7,7 @@
 
 mod blackout;
 mod clipboard;
+mod drops;
 mod ending;
 mod figures;
 mod files;

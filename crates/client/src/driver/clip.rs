@@ -8,6 +8,8 @@ use telepane_session::{BulkWish, ClipWish};
 
 /// What is typed of a clipboard at most: a passphrase, a key, a page. More would take minutes and is a mistake.
 const MOST_TYPED: usize = 4_096;
+/// How far a paste is, is shown for what is larger: the rest is there before it is read.
+const WORTH_TELLING: u64 = 2_000_000;
 const ENTER: KeyCode = KeyCode(28);
 const TAB: KeyCode = KeyCode(15);
 /// Control, Shift and Alt, left and right.
@@ -39,6 +41,9 @@ impl Driver {
             ClipWish::Paste { id, data } => ClipOrder::Paste { asker: id, data },
             ClipWish::Progress { id, come, size } => {
                 tracing::debug!(come, size, "a paste is on its way");
+                if size >= WORTH_TELLING {
+                    self.said = Some(format!("Pasting: {} of {} MB", come.min(size) / 1_000_000, size / 1_000_000));
+                }
                 ClipOrder::Still { asker: id }
             }
             ClipWish::Opened { id, pipe } => ClipOrder::Unpack { asker: id, pipe },

@@ -31,7 +31,7 @@ const MOST_KEPT: usize = 64 << 20;
 /// Given from a buffer at once.
 const FILL: usize = 64 << 10;
 /// A paste is told how far it is this often, in bytes.
-const PROGRESS: usize = 256 << 10;
+const PROGRESS: u64 = 256 << 10;
 /// Nothing has come, or was taken, for so long: the paste is over. Applications have given up by then (Qt after 5 s, GTK
 /// after 30 s).
 const PATIENCE: Span = Span::secs(30);
@@ -52,9 +52,21 @@ struct Asked<C: Clock> {
     bytes: Vec<u8>,
     /// As announced; 0 as long as it is not.
     size: u64,
-    /// So much of it was told.
-    told: usize,
+    /// So much of it has come, and so much of that was told.
+    come: u64,
+    told: u64,
     last: Stamp<C>,
+}
+
+impl<C: Clock> Asked<C> {
+    /// So many bytes more have come; how far it is, if it is time to tell.
+    fn progress(&mut self, bytes: usize) -> Option<ClipWish> {
+        self.come += bytes as u64;
+        (self.come - self.told >= PROGRESS).then(|| {
+            self.told = self.come;
+            ClipWish::Progress { id: self.asker, come: self.come, size: self.size }
+        })
+    }
 }
 
 /// Something the peer asked for.
@@ -177,7 +189,7 @@ impl<C: Clock> Clip<C> {
         // The pipe's number is twice this.
         self.next_id = (self.next_id + 1) & 0x3fff_ffff;
         let id = self.next_id;
-        self.asked.insert(id, Asked { asker, format, bytes: Vec::new(), size: 0, told: 0, last: now });
+        self.asked.insert(id, Asked { asker, format, bytes: Vec::new(), size: 0, come: 0, told: 0, last: now });
         if self.peer.rich {
             bulk.expect(clip_pipe(id));
             self.words.push_back(Control::Clip(ClipWord::Request { serial, id, selection, format }));
@@ -303,6 +315,7 @@ impl<C: Clock> Clip<C> {
                 let Some(asked) = self.asked.get_mut(&id) else { return Ok(None) };
                 if asked.format == ClipFormat::Files {
                     asked.last = now;
+                    self.wishes.extend(asked.progress(bytes.len()));
                     if last {
                         self.asked.remove(&id);
                     }
@@ -425,12 +438,9 @@ impl<C: Clock> Clip<C> {
             return Ok(());
         }
         asked.bytes.extend_from_slice(&bytes);
+        let progress = asked.progress(bytes.len());
         if !last {
-            if asked.bytes.len() - asked.told >= PROGRESS {
-                asked.told = asked.bytes.len();
-                let (id, come) = (asked.asker, asked.told as u64);
-                self.wishes.push_back(ClipWish::Progress { id, come, size: asked.size });
-            }
+            self.wishes.extend(progress);
             return Ok(());
         }
         let data = std::mem::take(&mut asked.bytes);
