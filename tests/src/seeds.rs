@@ -8,7 +8,7 @@ use telepane_codec::picture::{Layer, PictureCoder, Step};
 use telepane_codec::{Encoder, EncoderOptions};
 use telepane_model::{
     Button, Bytes, CursorShape, CursorState, EncodeItem, EncodeJob, Epoch, InputEvent, InputSeq, KeyCode, KeyMove,
-    Pixels, Point, Quality, Rect, Rng, Size, Span, Stamp, Surf, SurfaceId, UpdateId, Version,
+    Monitor, Pixels, Point, Quality, Rect, Rng, Size, Span, Stamp, Surf, SurfaceId, UpdateId, Version,
 };
 use telepane_protocol::bundle::Head;
 use telepane_protocol::control::Held;
@@ -244,6 +244,24 @@ fn controls() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("refuse", Control::Refuse { reason: RefuseReason::Busy, text: "someone else is here".into() }),
         ("resize", Control::Resize { size: Size::new(1280, 720), scale: 100 }),
+        (
+            "monitors-wish",
+            Control::MonitorsWish(vec![
+                Monitor { place: Rect::new(0, 0, 800, 600), scale: 100, primary: true, ..Monitor::default() },
+                Monitor { place: Rect::new(800, 0, 640, 480), scale: 200, ..Monitor::default() },
+            ]),
+        ),
+        (
+            "monitors-told",
+            Control::MonitorsTold(vec![Monitor {
+                place: Rect::new(0, 0, 1280, 720),
+                scale: 100,
+                refresh: 60_000,
+                primary: true,
+                name: "DUMMY0".into(),
+            }]),
+        ),
+        ("pointer-put", Control::PointerPut(Point::new(400, 300))),
         ("refresh", Control::Refresh { surface: SurfaceId(1), epoch: Epoch(2) }),
         ("cursor-shape", Control::CursorShape(cursor)),
         ("clip-offer", Control::ClipOffer { serial: 3, formats: 1 }),

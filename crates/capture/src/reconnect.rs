@@ -5,7 +5,7 @@ use crate::open::OpenError;
 use crate::source::{Description, Event, Lost, ResizeRefused, Source, Wake};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use telepane_model::{CursorShape, Damage, FrameId, HostClock, Pixels, Size, Span, Stamp, Surf, Trust};
+use telepane_model::{CursorShape, Damage, FrameId, HostClock, Monitor, Pixels, Size, Span, Stamp, Surf, Trust};
 
 /// How long between two attempts.
 const PAUSE: Span = Span::millis(500);
@@ -100,7 +100,7 @@ impl Reconnect {
                 }
                 Event::Cursor(state)
             }
-            Event::Gone => Event::Gone,
+            event @ (Event::Monitors(_) | Event::PointerPut(_) | Event::Gone) => event,
         }
     }
 }
@@ -166,6 +166,13 @@ impl Source for Reconnect {
     fn resize(&mut self, size: Size<Surf>) -> Result<Size<Surf>, ResizeRefused> {
         match &mut self.inner {
             Some(inner) => inner.resize(size),
+            None => Err(ResizeRefused::Fixed("a display that is not there")),
+        }
+    }
+
+    fn arrange(&mut self, monitors: &[Monitor]) -> Result<Size<Surf>, ResizeRefused> {
+        match &mut self.inner {
+            Some(inner) => inner.arrange(monitors),
             None => Err(ResizeRefused::Fixed("a display that is not there")),
         }
     }

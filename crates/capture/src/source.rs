@@ -4,7 +4,10 @@
 //! [`Source::pixels`] whenever it codes. Nothing here reads a clock or starts a thread.
 
 use std::sync::Arc;
-use telepane_model::{CursorShape, CursorState, FrameFacts, HostClock, InputEvent, Pixels, Size, Stamp, Surf, Trust};
+use telepane_model::monitor::surface_of;
+use telepane_model::{
+    CursorShape, CursorState, Desk, FrameFacts, HostClock, InputEvent, Monitor, Pixels, Point, Size, Stamp, Surf, Trust,
+};
 
 /// What a source is and can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +33,14 @@ pub enum Event {
     Frame(FrameFacts),
     /// The pointer moved, or took another shape.
     Cursor(CursorState),
+    /// An application put the pointer here; no hand did. Comes after the [`Event::Cursor`] that shows it there, and only from
+    /// sources that can tell the two apart.
+    PointerPut(Point<Desk>),
     /// The pointer's new image. Comes before the [`Event::Cursor`] that names it, and again each time the pointer
     /// returns to an earlier image, so that a reader need keep only the newest.
     CursorShape(CursorShape),
+    /// The surface has these monitors; told at the beginning and after every change, by sources that know.
+    Monitors(Vec<Monitor>),
     /// The surface is gone, for now or for good. The last pixels stay readable.
     Gone,
 }
@@ -72,6 +80,16 @@ pub trait Source: Send {
     /// When it cannot be had; the surface is then as before.
     fn resize(&mut self, size: Size<Surf>) -> Result<Size<Surf>, ResizeRefused>;
 
+    /// Gives the surface these monitors, and says its size; what came of it follows as events. A source that has no monitors
+    /// takes the size that holds them all.
+    ///
+    /// # Errors
+    /// When they cannot be had; the surface is then as before, as far as the system lets it.
+    fn arrange(&mut self, monitors: &[Monitor]) -> Result<Size<Surf>, ResizeRefused> {
+        let size = surface_of(monitors).map_err(|_| ResizeRefused::NoDesktop)?;
+        self.resize(size)
+    }
+
     /// What changes within the next 200 ms is probably the echo of input: read it at once, half drawn or not.
     fn expect_echo(&mut self, now: Stamp<HostClock>);
 
@@ -96,6 +114,9 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
     fn resize(&mut self, size: Size<Surf>) -> Result<Size<Surf>, ResizeRefused> {
         (**self).resize(size)
+    }
+    fn arrange(&mut self, monitors: &[Monitor]) -> Result<Size<Surf>, ResizeRefused> {
+        (**self).arrange(monitors)
     }
     fn expect_echo(&mut self, now: Stamp<HostClock>) {
         (**self).expect_echo(now);
@@ -135,6 +156,9 @@ pub enum ResizeRefused {
     /// A real monitor hangs on it.
     #[error("output {0} is a real monitor; only virtual displays are resized")]
     RealMonitor(String),
+    /// Monitors that make no desktop.
+    #[error("the monitors asked for make no desktop")]
+    NoDesktop,
     /// More, or less, than it can be.
     #[error("{asked} is outside what the display can be: {least} to {most}")]
     OutOfRange {

@@ -8,7 +8,7 @@ use telepane_capture::conformance::suite;
 use telepane_capture::virtual_desktop::{Options, Server, Session, VirtualDesktop, start};
 use telepane_capture::x11::X11;
 use telepane_capture::{Event, Lost, OpenError, Reconnect, ResizeRefused, Source, Wake};
-use telepane_model::{CursorShape, CursorState, FrameFacts, Point, Rect, Rng, Size, Span, Trust};
+use telepane_model::{CursorShape, CursorState, FrameFacts, Monitor, Point, Rect, Rng, Size, Span, Trust};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{ChangeWindowAttributesAux, ConnectionExt as _, CreateGCAux};
 use x11rb::protocol::xtest::ConnectionExt as _;
@@ -52,6 +52,8 @@ struct Heard {
     cursors: Vec<CursorState>,
     shapes: Vec<CursorShape>,
     gone: u32,
+    monitors: Vec<Vec<Monitor>>,
+    put: Vec<(i32, i32)>,
     lost: Option<Lost>,
 }
 
@@ -66,6 +68,8 @@ fn listen(clock: Clock, source: &mut dyn Source, enough: impl Fn(&Heard) -> bool
                 Ok(Some(Event::Frame(f))) => heard.frames.push(f),
                 Ok(Some(Event::Cursor(c))) => heard.cursors.push(c),
                 Ok(Some(Event::CursorShape(s))) => heard.shapes.push(s),
+                Ok(Some(Event::Monitors(m))) => heard.monitors.push(m),
+                Ok(Some(Event::PointerPut(at))) => heard.put.push((at.x, at.y)),
                 Ok(Some(Event::Gone)) => heard.gone += 1,
                 Ok(None) => break,
                 Err(lost) => {
@@ -233,6 +237,29 @@ fn several_monitors_and_a_session() {
     assert_eq!(places, [(0, 0, 700, 500), (700, 0, 400, 600)]);
     assert_eq!((desktop.session_ended(), desktop.server_ended()), (None, None));
     assert!(desktop.session_fd().is_some() && desktop.server_fd().is_some());
+    // Anywhere, by the source, which tells of them.
+    let clock = Clock::start();
+    let mut source = open(&desktop);
+    let at = |x, y, w, h, primary| Monitor { place: Rect::new(x, y, w, h), primary, ..Monitor::default() };
+    let three = [at(0, 300, 640, 480, false), at(640, 0, 800, 900, true), at(1440, 120, 333, 222, false)];
+    let told = |h: &Heard, wanted: &[Monitor]| {
+        h.monitors.last().is_some_and(|m| {
+            let same = |(a, b): (&Monitor, &Monitor)| (a.place, a.primary, a.scale) == (b.place, b.primary, 100);
+            m.len() == wanted.len() && m.iter().zip(wanted).all(same)
+        })
+    };
+    assert_eq!(source.arrange(&three), Ok(Size::new(1773, 900)));
+    let heard = listen(clock, &mut source, |h| told(h, &three) && h.frames.iter().any(|f| f.size.w == 1773));
+    let one = heard.monitors.last().and_then(|m| m.first()).unwrap();
+    assert!(one.name.starts_with("DUMMY") && (10_000..400_000).contains(&one.refresh), "{one:?}");
+    // The same again changes nothing and tells nothing.
+    assert_eq!(source.arrange(&three), Ok(Size::new(1773, 900)));
+    let from = clock.now();
+    let heard = listen(clock, &mut source, |_| clock.now() > from + Span::millis(200));
+    assert!(heard.monitors.is_empty() && heard.frames.is_empty(), "{heard:?}");
+    let wide = [at(0, 0, 16_000, 600, true), at(16_000, 0, 800, 600, false)];
+    assert!(source.arrange(&wide).is_err() && source.arrange(&[]).is_err());
+    drop(source);
     // And back to one.
     assert_eq!(desktop.arrange(&[Size::new(640, 480)]).unwrap(), Size::new(640, 480));
     let monitors = painter.conn.randr_get_monitors(painter.root, true).unwrap().reply().unwrap().monitors;
@@ -319,6 +346,38 @@ fn another_pixel_format_is_refused_with_the_way_out() {
     let Err(error) = X11::connect(Some(&display), None) else { panic!("depth 16 was taken") };
     assert!(matches!(error, OpenError::Unusable { .. }));
     assert!(error.to_string().contains("depth 24"), "{error}");
+}
+
+/// An application puts the pointer somewhere: that is told apart from a hand's motion, and from a screen that shrinks under it.
+#[test]
+fn a_put_pointer_is_told_apart_from_a_hand() {
+    let Some(desktop) = server(Server::Xvfb, Size::new(640, 400)) else {
+        return;
+    };
+    let (clock, painter) = (Clock::start(), painter(&desktop));
+    let mut source = open(&desktop);
+    let hand = |x: i16, y: i16| painter.conn.xtest_fake_input(6, 0, 0, painter.root, x, y, 0).unwrap().check().unwrap();
+    let application = |x: i16, y: i16| {
+        let warp = painter.conn.warp_pointer(x11rb::NONE, painter.root, 0, 0, 0, 0, x, y);
+        warp.unwrap().check().unwrap();
+    };
+    let is_at = |h: &Heard, x: i32, y: i32| h.cursors.last().is_some_and(|c| (c.at.x, c.at.y) == (x, y));
+    for i in 0..10 {
+        source.expect_echo(clock.now());
+        hand(30 + i * 10, 300);
+        let heard = listen(clock, &mut source, |h| is_at(h, i32::from(30 + i * 10), 300));
+        assert!(heard.put.is_empty(), "{heard:?}");
+        let from = clock.now();
+        assert!(listen(clock, &mut source, |_| clock.now() > from + Span::millis(130)).put.is_empty());
+    }
+    source.expect_echo(clock.now());
+    application(600, 390);
+    let heard = listen(clock, &mut source, |h| !h.put.is_empty());
+    assert_eq!(heard.put, [(600, 390)]);
+    source.expect_echo(clock.now());
+    source.resize(Size::new(320, 200)).unwrap();
+    let heard = listen(clock, &mut source, |h| h.cursors.last().is_some_and(|c| c.at.x < 320));
+    assert!(heard.put.is_empty(), "{heard:?}");
 }
 
 /// The first session that is installed draws something.

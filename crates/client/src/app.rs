@@ -5,7 +5,7 @@ use crate::ui::{Model, Overlay, Turn, Veil, WindowFact};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use telepane_model::{CursorShape, CursorState, InputEvent, Pixels, Size, Span, Surf};
+use telepane_model::{CursorShape, CursorState, InputEvent, Monitor, Pixels, Size, Span, Surf};
 
 /// See the module.
 pub struct App {
@@ -15,8 +15,10 @@ pub struct App {
     drawn: Option<(u64, u64, Overlay)>,
     /// Something was shown then for the last time.
     lively: u64,
-    /// The window's size, until it has been steady for a while.
-    resize: Option<(Size<Surf>, u16, u64)>,
+    /// What the window covers, once it is open.
+    covers: Option<Covers>,
+    /// The scale the person asked for, whatever the screen's is.
+    scale: Option<u16>,
     /// Since when the pointer is captured.
     captured: Option<u64>,
     /// It cannot be: this was last tried then.
@@ -36,8 +38,18 @@ pub struct App {
     ended: Rc<RefCell<String>>,
 }
 
-/// The desktop follows the window once its size has been steady for this long.
-const STEADY_US: u64 = 250_000;
+/// What a window covers.
+struct Covers {
+    /// Its inside, in physical pixels.
+    size: Size<Surf>,
+    /// Its screen's scale in percent.
+    scale: u16,
+    /// The monitors it lies over, when it is made to lie over several.
+    monitors: Vec<Monitor>,
+}
+
+/// The scales that the keys step through, in percent.
+const SCALES: [u16; 9] = [50, 75, 100, 125, 150, 175, 200, 250, 300];
 /// How the pointer is set free is shown over the picture for this long, and in the title all the time.
 const HINT_US: u64 = 4_000_000;
 /// The overlay is made anew this often while something changes …
@@ -61,7 +73,8 @@ impl App {
             overlay: options.overlay,
             drawn: None,
             lively: 0,
-            resize: None,
+            covers: None,
+            scale: options.scale,
             captured: None,
             refused: None,
             way_out_shown: false,
@@ -95,6 +108,18 @@ impl App {
         Some(Span::micros(every))
     }
 
+    /// Tells what the desktop should be like.
+    fn shape(&mut self) {
+        let Some(covers) = &self.covers else { return };
+        let scale = self.scale.unwrap_or(covers.scale);
+        let mut monitors = covers.monitors.clone();
+        if let Some(scale) = self.scale {
+            monitors.iter_mut().for_each(|m| m.scale = scale);
+        }
+        let size = Some(covers.size).filter(|_| self.follows);
+        self.driver.on_shape(size, scale, if self.follows { monitors } else { Vec::new() });
+    }
+
     /// For how much longer the hint about the captured pointer is shown.
     fn hint_left(&self) -> Option<Span> {
         let said = self.said.as_ref().map(|(at, _)| *at);
@@ -121,6 +146,15 @@ fn percent(scale: f64) -> u16 {
     if scale.is_finite() && scale > 0.0 { (scale * 100.0).round().clamp(50.0, 500.0) as u16 } else { 100 }
 }
 
+/// The next scale up or down; `None` for the screen's own.
+fn stepped(now: u16, steps: i8) -> Option<u16> {
+    match steps {
+        0 => None,
+        1.. => Some(SCALES.into_iter().find(|s| *s > now).unwrap_or(now)),
+        _ => Some(SCALES.into_iter().rev().find(|s| *s < now).unwrap_or(now)),
+    }
+}
+
 impl Model for App {
     type Wake = Wake;
 
@@ -129,26 +163,14 @@ impl Model for App {
     }
 
     fn turn(&mut self) -> Turn {
-        let mut wake_in = self.driver.turn();
+        let wake_in = self.driver.turn();
         if let Some(text) = self.driver.said.take() {
             self.said = Some(((self.micros)(), text));
         }
-        if let Some((size, scale, since)) = self.resize {
-            let steady = (self.micros)() - since;
-            if steady >= STEADY_US {
-                self.resize = None;
-                if self.follows {
-                    self.driver.on_resize(size, scale);
-                    wake_in = Some(Span::ZERO);
-                }
-            } else {
-                let left = Span::micros(STEADY_US - steady);
-                wake_in = Some(wake_in.map_or(left, |w| w.min(left)));
-            }
-        }
         let hint = self.driver.life_hint().map(|(_, again)| again);
-        wake_in = [wake_in, hint, self.hint_left(), self.draw_overlay()].into_iter().flatten().min();
+        let wake_in = [wake_in, hint, self.hint_left(), self.draw_overlay()].into_iter().flatten().min();
         let (damage, redraw_all) = self.driver.take_damage();
+        let put = self.driver.put.take();
         let exit = match &self.driver.phase {
             Phase::Over(code, text) => {
                 self.ended.borrow_mut().clone_from(text);
@@ -159,7 +181,7 @@ impl Model for App {
         if exit.is_some() {
             self.finish();
         }
-        Turn { damage, redraw_all, wake_in, exit }
+        Turn { damage, redraw_all, put, wake_in, exit }
     }
 
     fn input(&mut self, event: InputEvent) {
@@ -169,9 +191,27 @@ impl Model for App {
     fn window(&mut self, fact: WindowFact) {
         match fact {
             WindowFact::Resized { physical, scale } => {
-                // The first one is said when the session begins, if that is later.
-                self.driver.on_scale(percent(scale));
-                self.resize = Some((Size::new(physical.w, physical.h), percent(scale), (self.micros)()));
+                let size = Size::new(physical.w, physical.h);
+                // Which monitors it lies over is told next, if that changed.
+                let monitors = self.covers.take().map(|c| c.monitors).unwrap_or_default();
+                self.covers = Some(Covers { size, scale: percent(scale), monitors });
+                self.shape();
+            }
+            WindowFact::Spans(monitors) => {
+                if let Some(covers) = &mut self.covers {
+                    covers.monitors = monitors;
+                }
+                self.shape();
+            }
+            WindowFact::ScaleWished(steps) => {
+                let now = self.scale.or(self.covers.as_ref().map(|c| c.scale)).unwrap_or(100);
+                self.scale = stepped(now, steps);
+                self.shape();
+                let text = match self.scale {
+                    Some(scale) => format!("The desktop's scale: {scale} %"),
+                    None => "The desktop's scale: as this screen's".into(),
+                };
+                self.said = Some(((self.micros)(), text));
             }
             WindowFact::Captured(Some(on)) => self.captured = on.then(|| (self.micros)()),
             WindowFact::Captured(None) => self.refused = Some((self.micros)()),
@@ -288,5 +328,19 @@ impl Model for App {
 
     fn shown(&mut self) {
         self.driver.shown();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_go_up_and_down_by_steps() {
+        assert_eq!(stepped(100, 1), Some(125));
+        assert_eq!(stepped(110, 1), Some(125));
+        assert_eq!(stepped(110, -1), Some(100));
+        assert_eq!((stepped(500, 1), stepped(50, -1)), (Some(500), Some(50)));
+        assert_eq!(stepped(175, 0), None);
     }
 }

@@ -1,5 +1,6 @@
 //! `telepane`'s command line. Names and flags are a contract: people script them.
 
+use crate::monitors::Pick;
 use crate::ui::RendererChoice;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ const KEYS: &str = "Keys of the window (Alt is the left one):
   Ctrl+Alt+S      hear the desktop no longer, or again
   Ctrl+Alt+M      turn the microphone on (it begins off; the title says while it is on), or off
   Ctrl+Alt+V      type the clipboard's text, for login screens where nothing can be pasted
+  Ctrl+Alt++, Ctrl+Alt+-, Ctrl+Alt+0
+                  larger or smaller text and widgets on a desktop that the agent started; as the window's screen has it
   Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free";
 
 /// What a copy's sides mean, for people.
@@ -78,6 +81,10 @@ pub struct Connect {
     /// Cover the whole screen.
     #[arg(long, conflicts_with_all = ["size", "headless"])]
     pub fullscreen: bool,
+    /// Covering the whole screen, lie over these monitors: all, or numbers from the left such as 1,2. A desktop that the agent
+    /// started then has the same monitors. Remembered for the set of monitors that is here.
+    #[arg(long, value_name = "all|N,N…", conflicts_with = "headless")]
+    pub monitors: Option<Pick>,
     /// The window's inside, in pixels.
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     pub size: Option<Size<View>>,
@@ -90,6 +97,9 @@ pub struct Connect {
     /// How the picture is fitted into the window.
     #[arg(long, default_value = "fit")]
     pub scaling: Scaling,
+    /// The scale of text and widgets on a desktop that the agent started, in percent. Default: that of the window's screen, live.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(50..=500))]
+    pub scale: Option<u16>,
     /// Keep to one of PCoIP's profiles: A (fast network, exact) to E (600 kbit/s, 8 frames a second).
     #[arg(long, value_name = "A..E")]
     pub preset: Option<Preset>,

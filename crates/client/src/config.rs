@@ -14,6 +14,7 @@ struct File {
     renderer: Option<String>,
     overlay: Option<bool>,
     fullscreen: Option<bool>,
+    scale: Option<u16>,
     policy: Option<toml::Table>,
     primary_selection: Option<bool>,
     sound: Option<bool>,
@@ -66,6 +67,10 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
         return Err(invalid("sound-level: give 0 to 200 percent".into()));
     }
     connect.primary_selection |= file.primary_selection.unwrap_or(false);
+    if file.scale.is_some_and(|s| !(50..=500).contains(&s)) {
+        return Err(invalid("scale: give 50 to 500 percent".into()));
+    }
+    connect.scale = connect.scale.or(file.scale);
     connect.no_sound |= file.sound == Some(false);
     connect.sound_level = connect.sound_level.or(file.sound_level);
     connect.sound_device = connect.sound_device.or(file.sound_device);

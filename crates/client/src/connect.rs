@@ -6,9 +6,10 @@ use crate::clock::Clock;
 use crate::config;
 use crate::driver::{Ask, Driver, Target, Wake, exit};
 use crate::headless;
+use crate::monitors::Choices;
 use crate::policy;
 use crate::sound::SoundOptions;
-use crate::ui::{self, UiOptions};
+use crate::ui::{self, Spread, UiOptions};
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -80,7 +81,8 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         notes: options.notes.clone(),
         place: !options.no_place,
         want: options.size.map(|s| Size::new(s.w, s.h)),
-        scale: 100,
+        scale: options.scale.unwrap_or(100),
+        monitors: Vec::new(),
         files_only: false,
         primary: options.primary_selection,
         ask: Ask::Nobody,
@@ -121,11 +123,14 @@ pub fn drive(mut target: Target, clock: Clock) -> Result<(Driver, Receiver<Wake>
 }
 
 fn in_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32> {
+    let choices = Choices::new(&target.state, options.monitors.clone());
+    let spread = Spread::new(move |seen| choices.choose(seen));
     let ui_options = UiOptions {
         fullscreen: options.fullscreen,
         size: options.size,
         renderer: options.renderer.map(Into::into),
         scaling: options.scaling.into(),
+        spread,
         title: format!("{} – Telepane", target.host),
     };
     let terminal = std::io::stdin().is_terminal();

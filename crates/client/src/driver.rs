@@ -29,8 +29,8 @@ use std::time::Duration;
 use telepane_auth::KnownHosts;
 use telepane_codec::{Decoder, TileCache};
 use telepane_model::{
-    CursorShape, CursorState, Epoch, InputEvent, Journey, Pixels, Region, SessionPolicy, Size, Span, Stamp, Surf,
-    ViewerClock,
+    CursorShape, CursorState, Desk, Epoch, InputEvent, Journey, Monitor, Pixels, Point, Region, SessionPolicy, Size,
+    Span, Stamp, Surf, ViewerClock,
 };
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
@@ -130,6 +130,8 @@ pub struct Target {
     pub want: Option<Size<Surf>>,
     /// The scale the desktop should have, in percent.
     pub scale: u16,
+    /// The monitors the desktop should have, when it should have more than one.
+    pub monitors: Vec<Monitor>,
     /// What the session is wished to keep to.
     pub wish: SessionPolicy,
     /// For files alone: beside whoever works there.
@@ -208,6 +210,12 @@ pub struct Driver {
     pub host_name: String,
     /// The desktop follows the window.
     pub resizable: bool,
+    /// The desktop's monitors, as the host told them last.
+    pub monitors: Vec<Monitor>,
+    /// Where an application put the pointer, until the window has done so too.
+    pub put: Option<Point<Desk>>,
+    /// What Attach asked for.
+    attached: (Option<Size<Surf>>, u16),
     /// What was wrong with the code that was typed.
     pub notice: Option<String>,
     /// What came of something the person asked for, to be shown for a while.
@@ -290,6 +298,9 @@ impl Driver {
             phase: Phase::Connecting,
             host_name: String::new(),
             resizable: false,
+            monitors: Vec::new(),
+            put: None,
+            attached: (None, 100),
             notice: None,
             said: None,
             life: Life::start(),
@@ -324,12 +335,29 @@ impl Driver {
         }
     }
 
-    /// The desktop should have this size, if it can.
-    pub fn on_resize(&mut self, size: Size<Surf>, scale: u16) {
-        if self.phase == Phase::Live && self.resizable && size.is_valid() {
-            self.viewer.on_resize(self.clock.now(), size, scale);
+    /// The desktop should be like this, if it can. Without a size it keeps the one it has; `monitors` of which there are
+    /// several count before a size.
+    pub fn on_shape(&mut self, size: Option<Size<Surf>>, scale: u16, monitors: Vec<Monitor>) {
+        let target = &mut self.target;
+        (target.want, target.scale, target.monitors) = (size.filter(|s| s.is_valid()), scale, monitors);
+        self.say_shape();
+    }
+
+    fn say_shape(&mut self) {
+        if self.phase != Phase::Live || !self.resizable {
+            return;
         }
-        (self.target.want, self.target.scale) = (Some(size), scale);
+        let (now, scale) = (self.clock.now(), self.target.scale);
+        if self.target.monitors.len() > 1 {
+            self.viewer.on_monitors(now, self.target.monitors.clone());
+        } else if let Some(size) = self.target.want.or(self.pixels().map(Pixels::size)) {
+            self.viewer.on_resize(now, size, scale);
+        }
+    }
+
+    /// What Attach asks for. Several monitors are asked for afterwards.
+    fn shape(&self) -> (Option<Size<Surf>>, u16) {
+        (self.target.want.filter(|_| self.target.monitors.len() < 2), self.target.scale)
     }
 
     /// The person wants to hear the desktop no longer, or again.
@@ -346,11 +374,6 @@ impl Driver {
 
     fn wish_sound(&mut self) {
         self.viewer.on_sound_wish(self.clock.now(), self.sound.listens, self.sound.speaks);
-    }
-
-    /// The window's scale, to be said when a session begins.
-    pub fn on_scale(&mut self, percent: u16) {
-        self.target.scale = percent;
     }
 
     /// The person typed a code.
@@ -449,6 +472,8 @@ impl Driver {
                 ViewerOutput::HostState(state) => self.life.on_host_state(state),
                 ViewerOutput::KeepAwake(on) => self.life.on_keep_awake(on),
                 ViewerOutput::People(people) => self.life.on_people(people),
+                ViewerOutput::PointerPut(at) => self.put = Some(at),
+                ViewerOutput::Monitors(monitors) => self.monitors = monitors,
                 ViewerOutput::Note(note) => {
                     tracing::debug!(?note);
                     if let Some(notes) = &mut self.notes {

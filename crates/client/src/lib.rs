@@ -16,6 +16,7 @@ pub mod entry;
 pub mod files;
 pub mod headless;
 pub mod life;
+pub mod monitors;
 pub mod overlay;
 pub mod policy;
 mod policy_overlay;

@@ -6,6 +6,7 @@ mod clip;
 mod files;
 mod life;
 mod paste;
+mod screens;
 
 use crate::ask::Ask;
 use crate::clock::Clock;
@@ -27,7 +28,9 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use telepane_capture::Event as CaptureEvent;
 use telepane_input::clipboard::Clipboard;
-use telepane_model::{ClipOffer, CursorShape, CursorState, Damage, FrameFacts, HostClock, Span, Stamp, Version};
+use telepane_model::{
+    ClipOffer, CursorShape, CursorState, Damage, FrameFacts, HostClock, Monitor, Span, Stamp, Version,
+};
 use telepane_protocol::{Capability, Control, FileWord, Goodbye, HostState, RefuseReason, VERSION};
 use telepane_session::life::{Caller as Newcomer, Left, Life, LifeOptions};
 use telepane_session::{HostOptions, Incoming};
@@ -95,6 +98,7 @@ struct State {
     last_frame: Option<FrameFacts>,
     cursor: Option<CursorState>,
     shape: Option<CursorShape>,
+    monitors: Vec<Monitor>,
     /// Descriptors the poller watches: capture, clipboard, the second selection.
     watched: [Option<i32>; 3],
     /// What the desktop's selections hold that was copied there.
@@ -261,8 +265,9 @@ impl Desk {
             match Control::decode(message) {
                 Ok(Control::Attach { session, want, scale, held }) => {
                     state.callers.remove(&conn);
-                    self.attach(state, (conn, max_datagram), guest, session, &held, &peer);
-                    self.rescale(scale);
+                    if let Some(seat) = self.attach(state, (conn, max_datagram), guest, session, &held, &peer) {
+                        self.rescale(state, seat, scale);
+                    }
                     if let Some(size) = want {
                         self.resize(size);
                     }
@@ -303,7 +308,7 @@ impl Desk {
         token: [u8; 16],
         held: &[telepane_protocol::control::Held],
         peer: &telepane_protocol::Capabilities,
-    ) {
+    ) -> Option<u64> {
         let now = self.clock.now();
         let known =
             state.seats.values().find(|s| s.token == token && s.client == guest.client && !s.files_only).map(|s| s.id);
@@ -318,7 +323,7 @@ impl Desk {
                 tracing::info!(?refused, name = guest.name, "no session");
                 let _ = self.net.send_control(conn, &Control::Refuse { reason, text: text.into() }.encode());
                 self.net.close(conn, 0, text);
-                return;
+                return None;
             }
         }
         let id = match known {
@@ -330,12 +335,12 @@ impl Desk {
                     let refuse = Control::Refuse { reason: RefuseReason::Other, text };
                     let _ = self.net.send_control(conn, &refuse.encode());
                     self.net.close(conn, 0, "busy");
-                    return;
+                    return None;
                 }
             },
         };
         let resizable = self.desktop.source.describe().can_resize;
-        let Some(seat) = state.seats.get_mut(&id) else { return };
+        let seat = state.seats.get_mut(&id)?;
         if let Some(old) = seat.conn.take() {
             seat.host.on_link_lost(now);
             if let Some(files) = &self.files {
@@ -365,6 +370,7 @@ impl Desk {
         state.clips.iter().filter(|c| !c.formats.is_empty()).for_each(|c| seat.on_clip_changed(now, *c));
         self.open_primary(state);
         tracing::info!(seat = id, resumed, "attached");
+        Some(id)
     }
 
     /// A seat is over for good: whoever wants to know is told.
@@ -390,6 +396,7 @@ impl Desk {
             let whole = FrameFacts { damage: Damage::all(size), size, ..last.clone() };
             seat.host.on_frame(now, &whole);
         }
+        seat.host.on_monitors(now, &state.monitors);
         if let Some(shape) = &state.shape {
             seat.on_cursor_shape(now, shape);
         }
@@ -425,6 +432,11 @@ impl Desk {
                 CaptureEvent::CursorShape(shape) => {
                     viewers(state).for_each(|s| s.on_cursor_shape(now, &shape));
                     state.shape = Some(shape);
+                }
+                CaptureEvent::PointerPut(at) => viewers(state).for_each(|s| s.on_pointer_put(now, at)),
+                CaptureEvent::Monitors(monitors) => {
+                    viewers(state).for_each(|s| s.host.on_monitors(now, &monitors));
+                    state.monitors = monitors;
                 }
                 CaptureEvent::Gone => {
                     tracing::warn!("the display is gone; waiting for it to come back");
@@ -477,6 +489,10 @@ impl Desk {
         for seat in state.seats.values_mut() {
             let id = seat.id;
             seat.drain(&self.clock, &self.net, &mut self.coders, (&pixels, version), &mut self.notes, &mut |w| {
+                // Of several sizes wished for at once only the last is worth a mode.
+                if w.shapes_desktop() {
+                    wishes.retain(|(_, earlier): &(_, Wish)| !earlier.shapes_desktop());
+                }
                 wishes.push((id, w))
             });
             wake = [wake, seat.wake].into_iter().flatten().min();
@@ -510,8 +526,12 @@ impl Desk {
             }
             Wish::ReleaseAll => self.desktop.injector.as_mut().and_then(|i| i.release_all().err()),
             Wish::Resize(size, scale) => {
-                self.rescale(scale);
+                self.rescale(state, seat, scale);
                 self.resize(size);
+                None
+            }
+            Wish::Monitors(monitors) => {
+                self.arrange(state, seat, &monitors);
                 None
             }
             Wish::Clip(wish) => {
@@ -550,26 +570,6 @@ impl Desk {
         if let Some(error) = gone {
             tracing::warn!(%error, "input is gone");
             self.desktop.injector = None;
-        }
-    }
-
-    /// A desktop of our own takes the scale of the viewer that came, or changed, last.
-    fn rescale(&mut self, percent: u16) {
-        let Some(running) = &mut self.desktop.running else { return };
-        match running.set_scale(percent) {
-            Ok(true) => tracing::info!(percent, "the desktop's applications scale by this"),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, percent, "the desktop keeps its scale"),
-        }
-    }
-
-    fn resize(&mut self, size: telepane_model::Size<telepane_model::Surf>) {
-        if !self.desktop.source.describe().can_resize {
-            return;
-        }
-        match self.desktop.source.resize(size) {
-            Ok(got) => tracing::info!(%size, %got, "desktop resized"),
-            Err(error) => tracing::warn!(%error, %size, "the desktop keeps its size"),
         }
     }
 

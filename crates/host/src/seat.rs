@@ -55,6 +55,8 @@ pub enum Wish {
     ReleaseAll,
     /// Another size, and a scale in percent.
     Resize(telepane_model::Size<telepane_model::Surf>, u16),
+    /// Other monitors.
+    Monitors(Vec<telepane_model::Monitor>),
     /// The clipboard.
     Clip(ClipWish),
     /// Play this to the applications that record.
@@ -67,6 +69,13 @@ pub enum Wish {
     Place(Place),
     /// The viewer left.
     Left,
+}
+
+impl Wish {
+    /// Whether it gives the desktop another size or other monitors: only the last such wish counts.
+    pub const fn shapes_desktop(&self) -> bool {
+        matches!(self, Self::Resize(..) | Self::Monitors(_))
+    }
 }
 
 /// Datagrams that are handed to the transport at once: a slice is at most eight, and feedback rides along.
@@ -174,6 +183,7 @@ impl Seat {
                 HostOutput::Inject { .. }
                 | HostOutput::ReleaseAll
                 | HostOutput::Resize { .. }
+                | HostOutput::Monitors(_)
                 | HostOutput::Clip(_)
                 | HostOutput::Place(_)
                     if self.files_only => {}
@@ -184,6 +194,7 @@ impl Seat {
                     wish(Wish::ReleaseAll);
                 }
                 HostOutput::Resize { size, scale } => wish(Wish::Resize(size, scale)),
+                HostOutput::Monitors(monitors) => wish(Wish::Monitors(monitors)),
                 HostOutput::Clip(ClipWish::Fetch { id, format, .. }) if !self.may_copy(format) => {
                     self.host.on_clip_data(now, id, None);
                 }
@@ -221,6 +232,13 @@ impl Seat {
     pub fn on_cursor(&mut self, now: Stamp<HostClock>, cursor: CursorState) {
         if self.guest.rights.has(Feature::Pointer) {
             self.host.on_cursor(now, cursor);
+        }
+    }
+
+    /// An application put the pointer somewhere, if that may be seen.
+    pub fn on_pointer_put(&mut self, now: Stamp<HostClock>, at: telepane_model::Point<telepane_model::Desk>) {
+        if self.guest.rights.has(Feature::Pointer) {
+            self.host.on_pointer_put(now, at);
         }
     }
 

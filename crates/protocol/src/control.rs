@@ -8,10 +8,13 @@ use crate::clip::ClipWord;
 use crate::fault::Fault;
 use crate::files::{self, FileWord};
 use crate::life::{self, LifeWord};
+use crate::monitors;
 use crate::policy;
 use crate::wire::{Put, Reader};
 use telepane_model::cursor::MAX_CURSOR;
-use telepane_model::{CursorShape, Epoch, HostClock, SessionPolicy, Size, Stamp, Surf, SurfaceId, UpdateId};
+use telepane_model::{
+    CursorShape, Desk, Epoch, HostClock, Monitor, Point, SessionPolicy, Size, Stamp, Surf, SurfaceId, UpdateId,
+};
 
 /// A control message.
 // spec: K-1
@@ -121,6 +124,12 @@ pub enum Control {
     PolicyWish(SessionPolicy),
     /// Host to viewer: what holds now.
     PolicyTold(SessionPolicy),
+    /// Viewer to host: the desktop should have these monitors.
+    MonitorsWish(Vec<Monitor>),
+    /// Host to viewer: the monitors the desktop has.
+    MonitorsTold(Vec<Monitor>),
+    /// Host to viewer: an application put the pointer here.
+    PointerPut(Point<Desk>),
     /// Viewer to host: which sound the person wants.
     SoundWish {
         /// The desktop's is to be sent.
@@ -242,6 +251,7 @@ impl Control {
                 | Self::Refresh { .. }
                 | Self::CacheOffer { .. }
                 | Self::PolicyWish(_)
+                | Self::MonitorsWish(_)
                 | Self::SoundWish { .. }
         )
     }
@@ -263,6 +273,8 @@ impl Control {
                 | Self::Notice(_)
                 | Self::SoundState { .. }
                 | Self::PolicyTold(_)
+                | Self::MonitorsTold(_)
+                | Self::PointerPut(_)
         )
     }
 
@@ -378,6 +390,19 @@ impl Control {
                 out.varint(41);
                 policy::put(&mut out, policy);
             }
+            Self::MonitorsWish(list) => {
+                out.varint(60);
+                monitors::put(&mut out, list);
+            }
+            Self::MonitorsTold(list) => {
+                out.varint(61);
+                monitors::put(&mut out, list);
+            }
+            Self::PointerPut(at) => {
+                out.varint(62);
+                out.signed(at.x);
+                out.signed(at.y);
+            }
             Self::SoundWish { listens, speaks } => {
                 out.varint(16);
                 out.push(u8::from(*listens) | u8::from(*speaks) << 1);
@@ -391,7 +416,7 @@ impl Control {
     }
 
     /// Reads a message without its frame.
-    // spec: K-1, K-2, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-21
+    // spec: K-1, K-2, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-21, K-60
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let mut r = Reader::new(bytes);
         Ok(match r.varint()? {
@@ -463,6 +488,9 @@ impl Control {
                 let bits = r.u8()?;
                 Self::SoundState { offers: bits & 1 != 0, takes: bits & 2 != 0 }
             }
+            60 => Self::MonitorsWish(monitors::take(&mut r)?),
+            62 => Self::PointerPut(Point::new(r.signed()?, r.signed()?)),
+            61 => Self::MonitorsTold(monitors::take(&mut r)?),
             20 => Self::BulkMore { pipe: r.var()?, upto: r.varint()? },
             kind if ClipWord::KINDS.contains(&kind) => Self::Clip(ClipWord::decode(kind, &mut r)?),
             kind if files::KINDS.contains(&kind) => Self::File(FileWord::decode(kind, &mut r)?),
@@ -581,7 +609,7 @@ mod tests {
     use super::*;
     use crate::capability::Capability;
     use proptest::prelude::*;
-    use telepane_model::{ClipFormat, ClipFormats, ClipOffer, Preset, Selection};
+    use telepane_model::{ClipFormat, ClipFormats, ClipOffer, Preset, Rect, Selection};
 
     fn every() -> Vec<Control> {
         let mut bgra = vec![0; 8 * 8 * 4];
@@ -638,6 +666,27 @@ mod tests {
             Control::CacheOffer { first: 1024, hashes: vec![0, u128::MAX, 5 << 64] },
             Control::PolicyWish(Preset::E.policy()),
             Control::PolicyTold(Preset::A.policy()),
+            Control::MonitorsWish(vec![
+                Monitor {
+                    place: Rect::new(0, 0, 1920, 1080),
+                    scale: 100,
+                    refresh: 59_951,
+                    primary: true,
+                    name: "DP-1".into(),
+                },
+                Monitor { place: Rect::new(1920, 200, 800, 600), scale: 150, ..Monitor::default() },
+            ]),
+            Control::MonitorsTold(vec![
+                Monitor {
+                    place: Rect::new(0, 0, 16_384, 16_384),
+                    scale: u16::MAX,
+                    refresh: u32::MAX,
+                    primary: false,
+                    name: "n".repeat(64),
+                };
+                16
+            ]),
+            Control::PointerPut(Point::new(-3, 70_000)),
             Control::BulkMore { pipe: 6, upto: 1 << 40 },
             Control::File(FileWord::Attach),
             Control::File(FileWord::Get { id: 1, path: "a/b".into(), held: 7, size: 9, modified: 1 << 50 }),

@@ -63,6 +63,8 @@ faults! {
     InputOutOfOrder = "input events are out of order",
     /// A cursor larger than allowed, or whose pixels do not match its size.
     BadCursor = "a cursor has an impossible size",
+    /// Monitors of which there are none or too many, or that do not lie on one surface.
+    BadMonitors = "monitors make no desktop",
     /// A control message that its state does not allow.
     Unexpected = "a control message came at the wrong time",
     /// No version in common.

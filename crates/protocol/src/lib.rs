@@ -17,6 +17,7 @@ pub mod fec;
 pub mod files;
 pub mod fuzzing;
 pub mod life;
+mod monitors;
 pub mod path;
 mod policy;
 pub mod slice;

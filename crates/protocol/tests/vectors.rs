@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Button, ClipFormat, ClipOffer, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Point,
-    Preset, Selection, SessionPolicy, Size, Span, Stamp, SurfaceId, UpdateId,
+    Button, ClipFormat, ClipOffer, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Monitor,
+    Point, Preset, Rect, Selection, SessionPolicy, Size, Span, Stamp, SurfaceId, UpdateId,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
@@ -392,6 +392,32 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
             "Slot 1024 holds a tile, slot 1025 none.",
             Control::CacheOffer { first: 1024, hashes: vec![0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10, 0] },
         ),
+        (
+            "160-monitors-wish",
+            "Two monitors: the primary one of 1920 by 1080 at 100 %, and right of it, 200 pixels lower, one at 150 %.",
+            Control::MonitorsWish(vec![
+                Monitor {
+                    place: Rect::new(0, 0, 1920, 1080),
+                    scale: 100,
+                    refresh: 59_951,
+                    primary: true,
+                    name: "DP-1".into(),
+                },
+                Monitor { place: Rect::new(1920, 200, 800, 600), scale: 150, ..Monitor::default() },
+            ]),
+        ),
+        (
+            "161-monitors-told",
+            "One monitor.",
+            Control::MonitorsTold(vec![Monitor {
+                place: Rect::new(0, 0, 1280, 720),
+                scale: 100,
+                refresh: 60_000,
+                primary: true,
+                name: "DUMMY0".into(),
+            }]),
+        ),
+        ("162-pointer-put", "The pointer was put to 400, 300.", Control::PointerPut(Point::new(400, 300))),
         ("140-policy-wish", "The person wishes for PCoIP's profile D.", Control::PolicyWish(Preset::D.policy())),
         ("141-policy-told-nothing", "Nothing is set.", Control::PolicyTold(SessionPolicy::NONE)),
         (

@@ -3,8 +3,8 @@
 use crate::bulk::BulkWish;
 use crate::sound::{SoundArrival, SoundCoding};
 use telepane_model::{
-    ClipFormat, ClipOffer, Clock, CursorShape, CursorState, EncodeJob, Epoch, HostClock, InputEvent, InputSeq, Journey,
-    Note, Selection, Size, Span, Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
+    ClipFormat, ClipOffer, Clock, CursorShape, CursorState, Desk, EncodeJob, Epoch, HostClock, InputEvent, InputSeq,
+    Journey, Monitor, Note, Point, Selection, Size, Span, Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
 };
 use telepane_protocol::{Control, Ending, FileWord, Goodbye, HostState, Person, Place};
 
@@ -42,6 +42,8 @@ pub enum Wake {
     GiveUp,
     /// What was decoded of a frame is to be shown although the rest is not here.
     Show,
+    /// What the desktop should be is steady.
+    Shape,
     /// The peer is silent.
     Silence,
     /// Nothing.
@@ -87,6 +89,8 @@ pub enum HostOutput {
         /// The scale in percent.
         scale: u16,
     },
+    /// Give the desktop these monitors, if it can.
+    Monitors(Vec<Monitor>),
     /// Something about the clipboard.
     Clip(ClipWish),
     /// Where the viewer's person works.
@@ -143,6 +147,8 @@ pub enum ViewerOutput {
     },
     /// The host's pointer.
     Cursor(CursorState),
+    /// An application on the host put the pointer here: the person's own goes there too.
+    PointerPut(Point<Desk>),
     /// A cursor image to keep.
     CursorShape(CursorShape),
     /// Something about the clipboard.
@@ -162,6 +168,8 @@ pub enum ViewerOutput {
     Silent(Option<Span>),
     /// Open a new connection beside the old one and attach to this session with it.
     Reconnect,
+    /// The monitors of the host's desktop.
+    Monitors(Vec<Monitor>),
     /// A sentence for the person.
     Notice(String),
     /// The session ends at this time unless something changes; `None`: it no longer is about to.

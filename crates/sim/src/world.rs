@@ -21,6 +21,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use telepane_codec::film::FilmTask;
 use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap};
+use telepane_model::monitor::surface_of;
 use telepane_model::{
     EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality,
     Rect, Span, Stamp, Surf, UpdateId, Version, ViewerClock,
@@ -537,6 +538,14 @@ impl World {
                     self.looking = None;
                     self.look();
                 }
+                HostOutput::Monitors(monitors) => {
+                    // A screen in virtual time has no monitors: it is as large as all of them.
+                    if let Ok(size) = surface_of(&monitors) {
+                        self.screen.resize(size);
+                        self.looking = None;
+                        self.look();
+                    }
+                }
                 HostOutput::Clip(wish) => self.on_clip(Direction::Down, wish),
                 HostOutput::Place(place) => self.note("host", format_args!("{place:?}")),
                 HostOutput::SoundCoding(coding) => {
@@ -745,6 +754,8 @@ impl World {
                     self.attach_at = self.attach_at.or(Some(self.now + rtt.scaled(5, 2).as_micros() + 1_000));
                     self.note("viewer", format_args!("reconnect"));
                 }
+                ViewerOutput::PointerPut(at) => self.note("viewer", format_args!("the pointer is put to {at:?}")),
+                ViewerOutput::Monitors(monitors) => self.note("viewer", format_args!("{} monitors", monitors.len())),
                 ViewerOutput::Notice(text) => self.note("viewer", format_args!("notice {text}")),
                 ViewerOutput::Note(note) => self.on_note("viewer", &note),
                 ViewerOutput::Closed { reason, .. } => {

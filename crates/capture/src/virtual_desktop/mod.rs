@@ -18,6 +18,7 @@ use crate::open::OpenError;
 use crate::source::{ResizeRefused, Source};
 use crate::x11::{X11, connect, heads};
 use process::Process;
+pub use scale::Scaled;
 pub use session::Session;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
@@ -204,19 +205,19 @@ impl VirtualDesktop {
         Ok(Box::new(X11::connect(Some(&self.display), Some(&self.xauthority()))?))
     }
 
-    /// Has applications draw at this scale in percent; false when they do already.
+    /// Has applications draw at this scale in percent.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub fn set_scale(&mut self, percent: u16) -> Result<bool, StartError> {
+    pub fn set_scale(&mut self, percent: u16) -> Result<Scaled, StartError> {
         if self.scale.is_none() {
             if percent == 100 {
-                return Ok(false);
+                return Ok(Scaled::Already);
             }
             self.scale = Some(scale::Scale::open(&self.display, &self.xauthority())?);
         }
         let set = self.scale.as_mut().map(|s| s.set(percent)).transpose();
-        set.map(Option::unwrap_or_default).map_err(|e| {
+        set.map(|scaled| scaled.unwrap_or(Scaled::Already)).map_err(|e| {
             // A server that was restarted is asked anew next time.
             self.scale = None;
             StartError::Server { server: self.server_name, reason: e.to_string() }

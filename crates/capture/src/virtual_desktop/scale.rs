@@ -5,10 +5,13 @@
 //! its own (Xfce, LXQt), whose settings a person has chosen. GTK 3 scales widgets by whole factors only, so 150 %
 //! there means larger text.
 //!
+//! Where a session's own manager stands, nothing is written into its settings: they would outlive the virtual desktop
+//! and scale the person's other screens too. `Xft.dpi` then tells the programs that read it.
+//!
 //! The formats: `RESOURCE_MANAGER` of X(7), and freedesktop's XSETTINGS specification 0.5.
 
 use super::StartError;
-use crate::x11::connect;
+use crate::x11::{connect, heads};
 use std::path::Path;
 use x11rb::connection::Connection;
 use x11rb::errors::ReplyError;
@@ -20,12 +23,24 @@ use x11rb::wrapper::ConnectionExt as _;
 
 /// The least and the largest scale in percent; a viewer that says something else means the nearer one.
 const RANGE: (u16, u16) = (50, 500);
-/// Dots per inch at 100 %.
-const DPI: u32 = 96;
 /// The pointer's side at 100 %, in pixels, as libXcursor has it.
 const POINTER: u32 = 24;
-/// The most of the root's resources that is kept, in 32-bit units.
-const MOST_RESOURCES: u32 = 1 << 18;
+/// The most of a settings manager's name that is told, in bytes.
+const MOST_NAME: usize = 64;
+
+/// What became of a wish for a scale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scaled {
+    /// The desktop had it.
+    Already,
+    /// Running programs follow where their toolkit can, and new ones.
+    Followed,
+    /// Only programs that start from now on and read `Xft.dpi`: the session has a settings manager of its own.
+    NewPrograms {
+        /// What it calls itself.
+        manager: String,
+    },
+}
 
 /// Keeps a display's scale; the settings stand while it lives.
 #[derive(Debug)]
@@ -48,29 +63,33 @@ impl Scale {
     }
 
     // spec: K-30
-    /// Sets it; false when it is that already.
-    pub(super) fn set(&mut self, percent: u16) -> Result<bool, ReplyError> {
+    /// Sets it.
+    pub(super) fn set(&mut self, percent: u16) -> Result<Scaled, ReplyError> {
         let percent = percent.clamp(RANGE.0, RANGE.1);
         // Nothing here is waited for, so what came is only thrown away.
         while self.conn.poll_for_event()?.is_some() {}
         if percent == self.percent {
-            return Ok(false);
+            return Ok(Scaled::Already);
         }
         self.set_resources(percent)?;
-        self.set_settings(percent)?;
+        let manager = self.set_settings(percent)?;
+        if let Err(error) = heads::fit_millimetres(&self.conn, self.root) {
+            tracing::debug!(%error, "the screen keeps its millimetres");
+        }
         self.conn.sync()?;
         self.percent = percent;
-        Ok(true)
+        Ok(manager.map_or(Scaled::Followed, |manager| Scaled::NewPrograms { manager }))
     }
 
     fn set_resources(&self, percent: u16) -> Result<(), ReplyError> {
         let (property, kind) = (AtomEnum::RESOURCE_MANAGER, AtomEnum::STRING);
-        let old = self.conn.get_property(false, self.root, property, kind, 0, MOST_RESOURCES)?.reply()?;
+        let old = self.conn.get_property(false, self.root, property, kind, 0, heads::MOST_RESOURCES)?.reply()?;
         let new = resources(&String::from_utf8_lossy(&old.value), percent);
         self.conn.change_property8(PropMode::REPLACE, self.root, property, kind, new.as_bytes())?.check()
     }
 
-    fn set_settings(&mut self, percent: u16) -> Result<(), ReplyError> {
+    /// Offers the settings; the name of the manager whose they are, if it is not us.
+    fn set_settings(&mut self, percent: u16) -> Result<Option<String>, ReplyError> {
         let atom = |name: &str| -> Result<u32, ReplyError> {
             Ok(self.conn.intern_atom(false, name.as_bytes())?.reply()?.atom)
         };
@@ -79,8 +98,7 @@ impl Scale {
         let owner = self.conn.get_selection_owner(selection)?.reply()?.owner;
         self.manager = self.manager.filter(|ours| *ours == owner);
         if self.manager.is_none() && owner != x11rb::NONE {
-            tracing::info!("the session has settings of its own: only programs that start from now on may scale");
-            return Ok(());
+            return self.name_of(owner).map(Some);
         }
         self.serial = self.serial.wrapping_add(1);
         let value = xsettings(percent, self.serial);
@@ -102,7 +120,20 @@ impl Scale {
             self.conn.send_event(false, self.root, EventMask::STRUCTURE_NOTIFY, event)?;
             self.manager = Some(window);
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// What the program of this window calls itself: any program may have written it.
+    fn name_of(&self, window: Window) -> Result<String, ReplyError> {
+        let reply = self.conn.get_property(false, window, AtomEnum::WM_NAME, AtomEnum::ANY, 0, 64)?.reply();
+        let name = match reply {
+            Ok(reply) => String::from_utf8_lossy(&reply.value).into_owned(),
+            // It went away meanwhile.
+            Err(ReplyError::X11Error(_)) => String::new(),
+            Err(error) => return Err(error),
+        };
+        let name: String = name.chars().filter(|c| !c.is_control()).take(MOST_NAME).collect();
+        Ok(if name.trim().is_empty() { "a settings manager".into() } else { name })
     }
 }
 
@@ -112,7 +143,7 @@ fn resources(old: &str, percent: u16) -> String {
     let kept = old.lines().filter(|line| !ours.iter().any(|name| line.trim_start().starts_with(name)));
     let mut new: String = kept.flat_map(|line| [line, "\n"]).collect();
     let scaled = |n: u32| (n * u32::from(percent) + 50) / 100;
-    new.push_str(&format!("Xft.dpi:\t{}\nXcursor.size:\t{}\n", scaled(DPI), scaled(POINTER)));
+    new.push_str(&format!("Xft.dpi:\t{}\nXcursor.size:\t{}\n", scaled(heads::DPI), scaled(POINTER)));
     new
 }
 
@@ -120,7 +151,7 @@ fn resources(old: &str, percent: u16) -> String {
 fn xsettings(percent: u16, serial: u32) -> Vec<u8> {
     let factor = u32::from(percent / 100).max(1);
     // In 1/1024 of a dot per inch, as the names of the settings imply.
-    let dpi = 1024 * DPI * u32::from(percent) / 100;
+    let dpi = 1024 * heads::DPI * u32::from(percent) / 100;
     let settings = [
         ("Gdk/UnscaledDPI", dpi / factor),
         ("Gdk/WindowScalingFactor", factor),

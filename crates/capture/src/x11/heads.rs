@@ -5,18 +5,25 @@
 //! Modes made here are called `telepane-WxH` and removed when no output shows them.
 
 use crate::source::ResizeRefused;
-use telepane_model::{Size, Surf};
+use telepane_model::monitor::{MAX_MONITOR_NAME, MOST_MONITORS, surface_of};
+use telepane_model::{Monitor, Rect, Size, Surf};
 use x11rb::connection::Connection;
 use x11rb::errors::ReplyError;
 use x11rb::protocol::randr::{self, ConnectionExt as _, ModeFlag, ModeInfo, Rotation};
-use x11rb::protocol::xproto::ConnectionExt as _;
+use x11rb::protocol::xproto::{AtomEnum, ConnectionExt as _};
 use x11rb::rust_connection::RustConnection;
 
 /// Output names of drivers without hardware: Xorg's dummy, Xvfb, TigerVNC's Xvnc, Xephyr.
 const VIRTUAL_OUTPUTS: [&[u8]; 4] = [b"DUMMY", b"screen", b"VNC-", b"default"];
 
+/// Dots per inch where nothing else is said.
+pub const DPI: u32 = 96;
+
 /// The highest pixel clock of the dummy driver, Hz (`xf86-video-dummy`, 300 MHz).
 const MOST_CLOCK: u64 = 300_000_000;
+
+/// The most of the root's resources that is read, in 32-bit units.
+pub const MOST_RESOURCES: u32 = 1 << 18;
 
 /// Whether every connected output belongs to a display without a real monitor.
 pub fn is_virtual(conn: &RustConnection, root: u32) -> bool {
@@ -37,7 +44,22 @@ pub fn resize(conn: &RustConnection, root: u32, size: Size<Surf>) -> Result<Size
 /// # Errors
 /// When a real monitor is connected, there are too few outputs, the size is out of range, or the server says no.
 pub fn arrange(conn: &RustConnection, root: u32, sizes: &[Size<Surf>]) -> Result<Size<Surf>, ResizeRefused> {
-    let whole = Size::new(sizes.iter().fold(0, |w, s| w.saturating_add(s.w)), sizes.iter().fold(0, |h, s| h.max(s.h)));
+    let mut x = 0u32;
+    let places = sizes.iter().enumerate().map(|(i, size)| {
+        let place = Rect::new(i32::try_from(x).unwrap_or(i32::MAX), 0, size.w, size.h);
+        x = x.saturating_add(size.w);
+        Monitor { place, primary: i == 0, ..Monitor::default() }
+    });
+    place(conn, root, &places.collect::<Vec<_>>())
+}
+
+/// Makes these monitors, the first on the first output and so on, and gives the size of the screen that holds them. What
+/// is so already is left alone. A server with one output (Xvfb) makes one monitor of all.
+///
+/// # Errors
+/// When a real monitor is connected, there are too few outputs, the size is out of range, or the server says no.
+pub fn place(conn: &RustConnection, root: u32, monitors: &[Monitor]) -> Result<Size<Surf>, ResizeRefused> {
+    let whole = surface_of(monitors).map_err(|_| ResizeRefused::NoDesktop)?;
     let refused = |e: &dyn std::fmt::Display| ResizeRefused::Server { asked: whole, reason: e.to_string() };
     let all = outputs(conn, root).map_err(|e| refused(&e))?;
     if let Some(real) = all.iter().find(|o| o.connected && !o.is_virtual()) {
@@ -46,19 +68,71 @@ pub fn arrange(conn: &RustConnection, root: u32, sizes: &[Size<Surf>]) -> Result
     let range = conn.randr_get_screen_size_range(root).map_err(|e| refused(&e))?.reply().map_err(|e| refused(&e))?;
     let least = Size::new(range.min_width.into(), range.min_height.into());
     let most = Size::new(range.max_width.into(), range.max_height.into());
-    let fits = |s: &Size<Surf>| s.w >= least.w && s.h >= least.h && s.w <= most.w && s.h <= most.h && s.is_valid();
-    if !fits(&whole) || !sizes.iter().all(|s| s.is_valid()) {
+    if whole.w < least.w || whole.h < least.h || whole.w > most.w || whole.h > most.h {
         return Err(ResizeRefused::OutOfRange { asked: whole, least, most });
     }
-    if all.len() < sizes.len() {
+    let one = [Monitor { place: whole.rect(), primary: true, ..Monitor::default() }];
+    let monitors = if all.len() == 1 { &one[..] } else { monitors };
+    if all.len() < monitors.len() {
         return Err(refused(&format!("it has {} outputs", all.len())));
     }
+    if stands(conn, root, monitors, whole).map_err(|e| refused(&e))? {
+        return Ok(whole);
+    }
     conn.grab_server().map_err(|e| refused(&e))?;
-    let done = apply(conn, root, &all, sizes, whole);
+    let done = apply(conn, root, &all, monitors, whole);
     let _ = conn.ungrab_server();
     let _ = conn.flush();
     done.map_err(|e| refused(&e))?;
     Ok(whole)
+}
+
+/// The monitors there are, in the order of the outputs they hang on.
+///
+/// # Errors
+/// When the server does not answer, or has no RANDR 1.3.
+pub fn monitors(conn: &RustConnection, root: u32) -> Result<Vec<Monitor>, ReplyError> {
+    let resources = conn.randr_get_screen_resources_current(root)?.reply()?;
+    let primary = conn.randr_get_output_primary(root)?.reply()?.output;
+    let scale = resolution(conn, root)? * 100 / DPI;
+    let mut seen: Vec<randr::Crtc> = Vec::new();
+    let mut found = Vec::new();
+    for head in outputs(conn, root)?.into_iter().filter(|h| h.crtc != 0) {
+        // Outputs that show the same are one monitor.
+        if seen.contains(&head.crtc) {
+            continue;
+        }
+        seen.push(head.crtc);
+        let crtc = conn.randr_get_crtc_info(head.crtc, resources.config_timestamp)?.reply()?;
+        let mode = resources.modes.iter().find(|m| m.id == crtc.mode);
+        let total = mode.map_or(0, |m| u64::from(m.htotal) * u64::from(m.vtotal));
+        let refresh = mode.map_or(0, |m| u64::from(m.dot_clock) * 1000).checked_div(total).unwrap_or(0);
+        let mut name = String::from_utf8_lossy(&head.name).into_owned();
+        while name.len() > MAX_MONITOR_NAME {
+            name.pop();
+        }
+        found.push(Monitor {
+            place: Rect::new(crtc.x.into(), crtc.y.into(), crtc.width.into(), crtc.height.into()),
+            scale: u16::try_from(scale).unwrap_or(u16::MAX),
+            refresh: u32::try_from(refresh).unwrap_or(0),
+            primary: head.id == primary,
+            name,
+        });
+        if found.len() == MOST_MONITORS {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the screen is as it should be.
+fn stands(conn: &RustConnection, root: u32, wanted: &[Monitor], whole: Size<Surf>) -> Result<bool, ReplyError> {
+    let now = conn.get_geometry(root)?.reply()?;
+    let same = |(a, b): (&Monitor, &Monitor)| a.place == b.place && (a.primary || !b.primary);
+    let there = monitors(conn, root)?;
+    Ok((u32::from(now.width), u32::from(now.height)) == (whole.w, whole.h)
+        && there.len() == wanted.len()
+        && there.iter().zip(wanted).all(same))
 }
 
 /// An output and what it can show.
@@ -99,21 +173,44 @@ fn outputs(conn: &RustConnection, root: u32) -> Result<Vec<Head>, ReplyError> {
     Ok(heads)
 }
 
+/// Makes the screen's millimetres fit the resolution that `Xft.dpi` says, for programs that divide one by the other.
+///
+/// # Errors
+/// When the server does not answer, or has no RANDR.
+pub fn fit_millimetres(conn: &RustConnection, root: u32) -> Result<(), ReplyError> {
+    let now = conn.get_geometry(root)?.reply()?;
+    set_screen(conn, root, Size::new(now.width.into(), now.height.into()), resolution(conn, root)?)
+}
+
+/// What applications are told to scale by, in dots per inch.
+fn resolution(conn: &RustConnection, root: u32) -> Result<u32, ReplyError> {
+    let (property, kind) = (AtomEnum::RESOURCE_MANAGER, AtomEnum::STRING);
+    let text = conn.get_property(false, root, property, kind, 0, MOST_RESOURCES)?.reply()?.value;
+    Ok(xft_dpi(&String::from_utf8_lossy(&text)).unwrap_or(DPI))
+}
+
+/// The value of `Xft.dpi`, if it is a sensible one.
+fn xft_dpi(resources: &str) -> Option<u32> {
+    let value = resources.lines().rev().find_map(|line| line.trim_start().strip_prefix("Xft.dpi:"))?;
+    let dpi: f64 = value.trim().parse().ok()?;
+    (24.0..=1200.0).contains(&dpi).then_some(dpi.round() as u32)
+}
+
 fn apply(
     conn: &RustConnection,
     root: u32,
     heads: &[Head],
-    sizes: &[Size<Surf>],
+    monitors: &[Monitor],
     whole: Size<Surf>,
 ) -> Result<(), ReplyError> {
     let now = conn.get_geometry(root)?.reply()?;
     let (old_w, old_h) = (u32::from(now.width), u32::from(now.height));
-    set_screen(conn, root, Size::new(whole.w.max(old_w), whole.h.max(old_h)))?;
-    let mut x = 0u32;
+    let dpi = resolution(conn, root)?;
+    set_screen(conn, root, Size::new(whole.w.max(old_w), whole.h.max(old_h)), dpi)?;
     let mut used: Vec<randr::Crtc> = Vec::new();
     let mut shown: Vec<randr::Mode> = Vec::new();
-    for (head, size) in heads.iter().zip(sizes) {
-        let mode = mode_for(conn, root, head, *size)?;
+    for (head, monitor) in heads.iter().zip(monitors) {
+        let mode = mode_for(conn, root, head, monitor.place.size())?;
         let free = |c: &randr::Crtc| !used.contains(c);
         let crtc = [head.crtc]
             .into_iter()
@@ -121,24 +218,25 @@ fn apply(
             .chain(head.crtcs.iter().copied())
             .find(free)
             .unwrap_or(head.crtc);
-        let x16 = i16::try_from(x).unwrap_or(i16::MAX);
-        set_crtc(conn, crtc, x16, mode, &[head.id])?;
+        set_crtc(conn, crtc, (monitor.place.x, monitor.place.y), mode, &[head.id])?;
         used.push(crtc);
         shown.push(mode);
-        x = x.saturating_add(size.w);
     }
-    for head in heads.iter().skip(sizes.len()).filter(|h| h.crtc != 0) {
+    for head in heads.iter().skip(monitors.len()).filter(|h| h.crtc != 0) {
         if !used.contains(&head.crtc) {
-            set_crtc(conn, head.crtc, 0, 0, &[])?;
+            set_crtc(conn, head.crtc, (0, 0), 0, &[])?;
         }
     }
-    set_screen(conn, root, whole)?;
+    if let Some((head, _)) = heads.iter().zip(monitors).find(|(_, m)| m.primary) {
+        conn.randr_set_output_primary(root, head.id)?.check()?;
+    }
+    set_screen(conn, root, whole, dpi)?;
     forget_modes(conn, root, heads, &shown)
 }
 
-fn set_screen(conn: &RustConnection, root: u32, size: Size<Surf>) -> Result<(), ReplyError> {
-    // 96 dots per inch: the size in millimetres is only what applications scale their fonts by.
-    let mm = |px: u32| px * 254 / 960;
+fn set_screen(conn: &RustConnection, root: u32, size: Size<Surf>, dpi: u32) -> Result<(), ReplyError> {
+    // There is no glass: the size in millimetres is only what applications scale by.
+    let mm = |px: u32| (px * 254 + dpi * 5) / (dpi * 10);
     let (w, h) = (size.w as u16, size.h as u16);
     conn.randr_set_screen_size(root, w, h, mm(size.w), mm(size.h))?.check()
 }
@@ -146,11 +244,12 @@ fn set_screen(conn: &RustConnection, root: u32, size: Size<Surf>) -> Result<(), 
 fn set_crtc(
     conn: &RustConnection,
     crtc: randr::Crtc,
-    x: i16,
+    (x, y): (i32, i32),
     mode: randr::Mode,
     outputs: &[randr::Output],
 ) -> Result<(), ReplyError> {
-    let reply = conn.randr_set_crtc_config(crtc, 0, 0, x, 0, mode, Rotation::ROTATE0, outputs)?.reply()?;
+    let [x, y] = [x, y].map(|v| i16::try_from(v).unwrap_or(i16::MAX));
+    let reply = conn.randr_set_crtc_config(crtc, 0, 0, x, y, mode, Rotation::ROTATE0, outputs)?.reply()?;
     if reply.status == randr::SetConfig::SUCCESS {
         Ok(())
     } else {
@@ -243,6 +342,14 @@ mod tests {
             assert!(t.width < t.hsync_start && t.hsync_start < t.hsync_end && t.hsync_end < t.htotal);
             assert!(t.height < t.vsync_start && t.vsync_start < t.vsync_end && t.vsync_end < t.vtotal);
             assert!(u64::from(t.dot_clock) <= MOST_CLOCK && t.dot_clock > 0);
+        }
+    }
+
+    #[test]
+    fn the_resolution_is_what_the_resources_say_last() {
+        assert_eq!(xft_dpi("*a: b\nXft.dpi:\t96\n Xft.dpi: 144\n"), Some(144));
+        for nothing in ["", "Xft.dpi: many", "Xft.dpi: 0", "Xft.dpi: 1e9", "XXft.dpi: 96"] {
+            assert_eq!(xft_dpi(nothing), None, "{nothing}");
         }
     }
 

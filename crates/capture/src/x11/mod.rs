@@ -29,8 +29,8 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use telepane_model::{
-    CursorShape, CursorState, Damage, FrameFacts, FrameId, HostClock, Pixels, Point, Rect, Size, Span, Stamp, Surf,
-    SurfaceId, Trust,
+    CursorShape, CursorState, Damage, FrameFacts, FrameId, HostClock, Monitor, Pixels, Point, Rect, Size, Span, Stamp,
+    Surf, SurfaceId, Trust,
 };
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::errors::{ConnectionError, ReplyError};
@@ -51,6 +51,8 @@ const POINTER_STEP: Span = Span::millis(4);
 /// since, and else (an application that warps the pointer mostly draws too).
 const POINTER_REST: Span = Span::secs(5);
 const POINTER_REST_BLIND: Span = Span::secs(1);
+/// An application that puts the pointer somewhere mostly does so in answer to input: the pointer is looked at this long after.
+const GLANCES: [Span; 2] = [Span::millis(30), Span::millis(120)];
 /// A read that failed with the geometry unchanged is tried again after this.
 const RETRY: Span = Span::millis(100);
 /// At most this many notices are taken in before a read, so that a storm of them cannot hold the pixels back.
@@ -73,6 +75,7 @@ pub struct X11 {
     retry_at: Option<Stamp<HostClock>>,
     echo_until: Stamp<HostClock>,
     look_at_geometry: bool,
+    monitors: Vec<Monitor>,
     shapes: ShapeBook,
     shape: CursorShape,
     cursor: Option<CursorState>,
@@ -80,6 +83,10 @@ pub struct X11 {
     pointer_moved: bool,
     pointer_at: Stamp<HostClock>,
     raw_motion: bool,
+    /// When the pointer is looked at after input, the last first.
+    glances: Vec<Stamp<HostClock>>,
+    /// The screen changed since the pointer was looked at, which may have moved it.
+    reshaped: bool,
     can_resize: bool,
     has_randr: bool,
     out: VecDeque<Event>,
@@ -103,7 +110,9 @@ impl X11 {
         conn.change_window_attributes(root, &mask)?;
         xfixes::select_cursor_input(&conn, root, xfixes::CursorNotifyMask::DISPLAY_CURSOR)?;
         if has_randr {
-            randr::select_input(&conn, root, randr::NotifyMask::SCREEN_CHANGE)?;
+            let mask =
+                randr::NotifyMask::SCREEN_CHANGE | randr::NotifyMask::CRTC_CHANGE | randr::NotifyMask::OUTPUT_CHANGE;
+            randr::select_input(&conn, root, mask)?;
         }
         let raw_motion = select_raw_motion(&conn, root);
         let damage = conn.generate_id().map_err(|e| match e {
@@ -123,7 +132,9 @@ impl X11 {
             read_at: None,
             retry_at: None,
             echo_until: Stamp::ZERO,
-            look_at_geometry: false,
+            // The monitors are not known yet.
+            look_at_geometry: true,
+            monitors: Vec::new(),
             shapes: ShapeBook::default(),
             shape: CursorShape::default(),
             cursor: None,
@@ -131,6 +142,8 @@ impl X11 {
             pointer_moved: true,
             pointer_at: Stamp::ZERO,
             raw_motion,
+            glances: Vec::new(),
+            reshaped: true,
             can_resize,
             has_randr,
             out: VecDeque::new(),
@@ -162,7 +175,7 @@ impl X11 {
                     }
                 }
                 XEvent::ConfigureNotify(n) if n.window == self.root => self.look_at_geometry = true,
-                XEvent::RandrScreenChangeNotify(_) => self.look_at_geometry = true,
+                XEvent::RandrScreenChangeNotify(_) | XEvent::RandrNotify(_) => self.look_at_geometry = true,
                 XEvent::XfixesCursorNotify(_) => self.shape_changed = true,
                 XEvent::XinputRawMotion(_) => self.pointer_moved = true,
                 XEvent::Error(e) => tracing::debug!(kind = ?e.error_kind, "the X server refused a request"),
@@ -172,9 +185,10 @@ impl X11 {
         Ok(())
     }
 
-    /// Follows a change of the root window's size.
+    /// Follows a change of the root window's size, and of the monitors on it.
     fn geometry(&mut self) -> Result<(), Lost> {
-        self.look_at_geometry = false;
+        (self.look_at_geometry, self.reshaped) = (false, true);
+        self.look_at_monitors()?;
         let reply = self.conn.get_geometry(self.root).map_err(|e| self.lost(&e))?.reply();
         let size = match reply {
             Ok(g) => Size::new(g.width.into(), g.height.into()),
@@ -194,6 +208,23 @@ impl X11 {
         self.whole = true;
         self.read_at = None;
         self.retry_at = None;
+        Ok(())
+    }
+
+    fn look_at_monitors(&mut self) -> Result<(), Lost> {
+        if !self.has_randr {
+            return Ok(());
+        }
+        match heads::monitors(&self.conn, self.root) {
+            Ok(monitors) if monitors != self.monitors => {
+                self.monitors.clone_from(&monitors);
+                self.out.push_back(Event::Monitors(monitors));
+            }
+            Ok(_) => {}
+            Err(ReplyError::ConnectionError(e)) => return Err(self.lost(&e)),
+            // An output went away meanwhile; its notice is on the way.
+            Err(ReplyError::X11Error(e)) => tracing::debug!(kind = ?e.error_kind, "the monitors cannot be read"),
+        }
         Ok(())
     }
 
@@ -264,19 +295,23 @@ impl X11 {
         if self.cursor.is_none() {
             return Stamp::ZERO;
         }
-        self.pointer_at
+        let rest = self.pointer_at
             + if self.shape_changed || self.pointer_moved {
                 POINTER_STEP
             } else if self.raw_motion && self.read_at.is_none_or(|at| at <= self.pointer_at) {
                 POINTER_REST
             } else {
                 POINTER_REST_BLIND
-            }
+            };
+        self.glances.last().map_or(rest, |at| rest.min(*at))
     }
 
     fn pointer(&mut self, now: Stamp<HostClock>) -> Result<(), Lost> {
         self.pointer_at = now;
-        self.pointer_moved = false;
+        self.glances.retain(|at| *at > now);
+        // A hand, or what stands for one, is told as raw motion; what an application does is not.
+        let by_hand = std::mem::take(&mut self.pointer_moved) || !self.raw_motion;
+        let reshaped = std::mem::take(&mut self.reshaped);
         let at = if std::mem::take(&mut self.shape_changed) {
             let image = xfixes::get_cursor_image(&self.conn).map_err(|e| self.lost(&e))?.reply();
             let image = match image {
@@ -301,8 +336,16 @@ impl X11 {
             }
         };
         let state = cursor::state(at, &self.shape);
-        if self.cursor.replace(state) != Some(state) {
+        let before = self.cursor.replace(state);
+        if before != Some(state) {
             self.out.push_back(Event::Cursor(state));
+        }
+        if !by_hand && !reshaped && before.is_some_and(|b| b.at != at) {
+            // Motion that was under way while the pointer was asked for has its notice in the queue by now.
+            self.notices()?;
+            if !self.pointer_moved {
+                self.out.push_back(Event::PointerPut(at));
+            }
         }
         Ok(())
     }
@@ -384,7 +427,17 @@ impl Source for X11 {
         Ok(got)
     }
 
+    fn arrange(&mut self, monitors: &[Monitor]) -> Result<Size<Surf>, ResizeRefused> {
+        if !self.has_randr {
+            return Err(ResizeRefused::Fixed("a display without RANDR 1.2"));
+        }
+        let got = heads::place(&self.conn, self.root, monitors)?;
+        self.look_at_geometry = true;
+        Ok(got)
+    }
+
     fn expect_echo(&mut self, now: Stamp<HostClock>) {
         self.echo_until = now + ECHO;
+        self.glances = GLANCES.iter().rev().map(|after| now + *after).collect();
     }
 }

@@ -100,6 +100,7 @@ impl Driver {
     }
 
     pub(super) fn follow(&mut self, step: Step) {
+        let shape = self.shape();
         let Some(line) = &mut self.candidate else { return };
         match step {
             Step::Send(messages) => messages.iter().for_each(|m| line.say(m)),
@@ -119,7 +120,10 @@ impl Driver {
                 line.attaches = true;
                 match self.target.files_only {
                     true => line.say(&Control::File(FileWord::Attach)),
-                    false => line.say(&attach(self.session, self.target.want, self.target.scale, self.viewer.held())),
+                    false => {
+                        self.attached = shape;
+                        line.say(&attach(self.session, shape.0, shape.1, self.viewer.held()));
+                    }
                 }
                 if let Some(fingerprint) = fingerprint
                     && (proven_by_code || self.target.trust_new)
@@ -198,6 +202,10 @@ impl Driver {
                 self.life.on_welcome();
                 self.silent = None;
                 self.redraw_all = true;
+                // What changed since it was asked for, or could not be asked for then.
+                if self.attached != self.shape() || self.target.monitors.len() > 1 {
+                    self.say_shape();
+                }
             }
             // An agent that stops just now may be back, as after any loss.
             Control::Bye { reason: Goodbye::Stopping, .. } if self.session != [0; 16] => {

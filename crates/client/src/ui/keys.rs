@@ -240,6 +240,11 @@ const CONTROL_RIGHT: KeyCode = KeyCode(97);
 const SHIFT_LEFT: KeyCode = KeyCode(42);
 const SHIFT_RIGHT: KeyCode = KeyCode(54);
 const ALT_LEFT: KeyCode = KeyCode(56);
+const MINUS: KeyCode = KeyCode(12);
+const EQUAL: KeyCode = KeyCode(13);
+const ZERO: KeyCode = KeyCode(11);
+const PAD_MINUS: KeyCode = KeyCode(74);
+const PAD_PLUS: KeyCode = KeyCode(78);
 const PAGE_UP: KeyCode = KeyCode(104);
 const PAGE_DOWN: KeyCode = KeyCode(109);
 
@@ -256,6 +261,8 @@ pub(super) enum Stroke {
     Relative,
     /// Ctrl+Alt+PageUp (1) or Ctrl+Alt+PageDown (-1).
     Sharpen(i8),
+    /// Ctrl+Alt++ (1), Ctrl+Alt+- (-1) or Ctrl+Alt+0 (0), by the keys of a US keyboard.
+    Scale(i8),
     /// Ctrl+Alt+S.
     Sound,
     /// Ctrl+Alt+M.
@@ -308,6 +315,9 @@ impl Keyboard {
             R => Some(Stroke::Relative),
             PAGE_UP => Some(Stroke::Sharpen(1)),
             PAGE_DOWN => Some(Stroke::Sharpen(-1)),
+            EQUAL | PAD_PLUS => Some(Stroke::Scale(1)),
+            MINUS | PAD_MINUS => Some(Stroke::Scale(-1)),
+            ZERO => Some(Stroke::Scale(0)),
             S => Some(Stroke::Sound),
             M => Some(Stroke::Microphone),
             V => Some(Stroke::PasteAsKeys),

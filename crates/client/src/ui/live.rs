@@ -9,14 +9,19 @@ use super::panel::Panel;
 use super::pointer::Capture;
 use super::present::{PresentError, Presenter};
 use super::scale::Resampler;
+use super::span;
 #[cfg(all(unix, not(target_os = "macos")))]
 use super::x11::X11;
 use std::sync::Arc;
-use telepane_model::{Desk, Pixels, Point, Rect, Region, Size, View};
+use telepane_model::monitor::from_the_origin;
+use telepane_model::{Desk, Monitor, Pixels, Point, Rect, Region, Size, View};
 use winit::dpi::{PhysicalPosition, PhysicalSize};
 use winit::error::ExternalError;
+use winit::monitor::MonitorHandle;
 use winit::window::{CursorGrabMode, Fullscreen, Window};
 
+/// How often monitors are looked at after a notice of a change: winit, which is asked, hears of it by a connection of its own.
+pub(super) const LOOKS: u8 = 8;
 /// How often the focus is asked for while the window is not yet on the screen.
 pub(super) const FOCUS_TRIES: u8 = 100;
 
@@ -47,6 +52,13 @@ pub(super) struct Live {
     pub(super) focused: bool,
     pub(super) focus_tries: u8,
     pub(super) stale: bool,
+    /// This machine's monitors, and those the window is made to lie over, if several.
+    pub(super) seen: Vec<Monitor>,
+    /// So often they are looked at again, because something may have changed about them.
+    pub(super) looks: u8,
+    pub(super) over: Vec<Monitor>,
+    /// What was told of them last.
+    pub(super) spans: Vec<Monitor>,
     pub(super) windowed: PhysicalSize<u32>,
 }
 
@@ -102,22 +114,124 @@ impl Live {
         (!place.is_empty()).then(|| Point::new(place.x, place.y))
     }
 
-    /// Covers the monitor, or no longer; says which.
-    pub(super) fn toggle_fullscreen(&mut self) -> bool {
-        if self.window.fullscreen().is_some() {
+    /// Covers the monitors, or no longer; says which.
+    pub(super) fn toggle_fullscreen(&mut self, over: Vec<Monitor>) -> bool {
+        if self.window.fullscreen().is_some() || !self.over.is_empty() {
+            self.spread(Vec::new());
             self.window.set_fullscreen(None);
             let _ = self.window.request_inner_size(self.windowed);
             return false;
         }
         self.windowed = self.window.inner_size();
-        let monitor = self.window.current_monitor();
-        self.window.set_fullscreen(Some(Fullscreen::Borderless(monitor.clone())));
-        if let Some(monitor) = monitor.filter(|_| !self.is_managed()) {
-            // Nobody else makes it cover the monitor.
-            self.window.set_outer_position(monitor.position());
-            let _ = self.window.request_inner_size(monitor.size());
-        }
+        self.cover(over);
         true
+    }
+
+    /// Covers these monitors, or the one it is on if they are none.
+    pub(super) fn cover(&mut self, over: Vec<Monitor>) {
+        let several = !over.is_empty();
+        if several {
+            self.window.set_fullscreen(None);
+        }
+        self.spread(over);
+        if several {
+            return;
+        }
+        // One that is still there.
+        let is_there = |m: &MonitorHandle| {
+            let (at, size) = (m.position(), m.size());
+            self.seen.iter().any(|s| s.place == Rect::new(at.x, at.y, size.width, size.height))
+        };
+        let any = || self.window.available_monitors().find(is_there);
+        let monitor = self.window.current_monitor().filter(is_there).or_else(any);
+        self.window.set_fullscreen(Some(Fullscreen::Borderless(monitor.clone())));
+        if !self.is_managed() {
+            // Nobody else makes it cover the monitor.
+            let place = monitor.map(|m| (m.position(), m.size())).or_else(|| {
+                let m = self.seen.iter().find(|m| m.primary).or(self.seen.first())?;
+                Some((PhysicalPosition::new(m.place.x, m.place.y), PhysicalSize::new(m.place.w, m.place.h)))
+            });
+            if let Some((at, size)) = place {
+                self.window.set_outer_position(at);
+                let _ = self.window.request_inner_size(size);
+            }
+        }
+    }
+
+    /// Lies over these monitors; over none, it has its frame again.
+    fn spread(&mut self, over: Vec<Monitor>) {
+        if over == self.over {
+            return;
+        }
+        self.over = over;
+        self.window.set_decorations(self.over.is_empty());
+        self.lie_over();
+        self.ask_to_spread();
+    }
+
+    /// Asks for the place and size of what it lies over.
+    fn lie_over(&self) {
+        if !self.over.is_empty() {
+            let whole = span::around(&self.over);
+            self.window.set_outer_position(PhysicalPosition::new(whole.x, whole.y));
+            let _ = self.window.request_inner_size(PhysicalSize::new(whole.w, whole.h));
+        }
+    }
+
+    /// Asks the window manager for the same, where there is one.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn ask_to_spread(&self) {
+        if let Some(x11) = self.x11.as_ref().filter(|x| x.is_managed()) {
+            x11.spread(&self.window, &self.over);
+        }
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn ask_to_spread(&self) {}
+
+    /// Asks again while it is not so: a window manager hears nothing of a window that it has not taken in yet.
+    pub(super) fn insist_on_spreading(&self) {
+        let whole = span::around(&self.over);
+        let there = self.window.inner_position().is_ok_and(|at| (at.x, at.y) == (whole.x, whole.y));
+        let lies = there && (whole.w, whole.h) == (self.size.w, self.size.h);
+        if !self.over.is_empty() && !lies {
+            self.lie_over();
+            self.ask_to_spread();
+        }
+    }
+
+    /// Whether monitors may have come or gone since this was asked last.
+    pub(super) fn monitors_changed(&mut self) -> bool {
+        #[cfg(all(unix, not(target_os = "macos")))]
+        let told = self.x11.as_ref().is_some_and(X11::monitors_changed);
+        #[cfg(not(all(unix, not(target_os = "macos"))))]
+        let told = false;
+        if told {
+            self.looks = LOOKS;
+        }
+        let looks = self.looks > 0;
+        self.looks = self.looks.saturating_sub(1);
+        looks
+    }
+
+    /// This machine's monitors now.
+    pub(super) fn monitors_now(&self) -> Vec<Monitor> {
+        #[cfg(all(unix, not(target_os = "macos")))]
+        if let Some(told) = self.x11.as_ref().and_then(X11::monitors) {
+            return span::renewed(told, &self.seen, self.scale);
+        }
+        span::seen(self.window.available_monitors(), self.window.primary_monitor())
+    }
+
+    /// The monitors it really lies over, from its own top left corner, if that is to be told.
+    pub(super) fn spans_anew(&mut self) -> Option<Vec<Monitor>> {
+        let whole = span::around(&self.over);
+        let covered = (whole.w, whole.h) == (self.size.w, self.size.h);
+        let spans = if covered { from_the_origin(self.over.clone()) } else { Vec::new() };
+        (spans != self.spans).then(|| {
+            self.spans.clone_from(&spans);
+            spans
+        })
     }
 
     #[cfg(all(unix, not(target_os = "macos")))]

@@ -7,11 +7,12 @@
 //!
 //! Keys of the window itself, taken before the model sees them: Ctrl+Alt+Enter toggles fullscreen, Ctrl+Alt+O toggles
 //! the statistics overlay ([`WindowFact::OverlayToggled`]), Ctrl+Alt+R captures the pointer for programs that want motion
-//! instead of places, and sets it free ([`WindowFact::Captured`]). The Alt key there is the left one, because AltGr types.
+//! instead of places, and sets it free ([`WindowFact::Captured`]), Ctrl+Alt++, - and 0 change the desktop's scale
+//! ([`WindowFact::ScaleWished`]). The Alt key there is the left one, because AltGr types.
 //!
 //! Map: `window` the event loop and `live` the window in it; `keys` and `pointer` input; `layout` where the picture
-//! lies and what a pixel of the window is on the desktop; `scale` the resampler; `paint`, `panel` and `text` what is
-//! drawn; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot do on X11.
+//! lies and what a pixel of the window is on the desktop; `span` a window over several monitors;
+//! `scale` the resampler; `paint`, `panel` and `text` what is drawn; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot do on X11.
 
 mod canvas;
 mod cursor;
@@ -23,6 +24,7 @@ mod panel;
 mod pointer;
 mod present;
 mod scale;
+mod span;
 mod text;
 mod window;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -31,9 +33,12 @@ mod x11;
 pub use keys::key_code;
 pub use layout::{Layout, Scaling};
 pub use present::RendererChoice;
+pub use span::Spread;
 pub use window::{Waker, run};
 
-use telepane_model::{CursorShape, CursorState, InputEvent, Pixels, Rect, Region, Size, Span, Surf, View};
+use telepane_model::{
+    CursorShape, CursorState, Desk, InputEvent, Monitor, Pixels, Point, Rect, Region, Size, Span, Surf, View,
+};
 
 /// What the window shows and whom it tells of input. Every call comes on the thread of [`run`].
 pub trait Model {
@@ -80,6 +85,8 @@ pub struct Turn {
     pub damage: Region<Surf>,
     /// Everything changed (a new size is noticed without it).
     pub redraw_all: bool,
+    /// An application put the pointer to this place of the desktop: the platform's goes there, if it is over the picture.
+    pub put: Option<Point<Desk>>,
     /// Call [`Model::turn`] again after this long even if nothing happens; `None` waits for an event.
     pub wake_in: Option<Span>,
     /// Close the window and return this code from [`run`].
@@ -96,6 +103,9 @@ pub enum WindowFact {
         /// HiDPI factor, 1.0 on ordinary screens.
         scale: f64,
     },
+    /// It was made to lie over these monitors (in its own pixels, from its top left corner): one or none is the ordinary case.
+    /// Told after [`WindowFact::Resized`].
+    Spans(Vec<Monitor>),
     /// The user wants it closed (close button, or Escape in a question). The model answers with [`Turn::exit`].
     CloseRequested,
     /// Nothing of it can be seen, or something can again.
@@ -106,6 +116,8 @@ pub enum WindowFact {
     OverlayToggled,
     /// Ctrl+Alt+PageUp was pressed (1), or Ctrl+Alt+PageDown (-1).
     Sharpen(i8),
+    /// Ctrl+Alt++ was pressed (1), Ctrl+Alt+- (-1), or Ctrl+Alt+0 (0).
+    ScaleWished(i8),
     /// Ctrl+Alt+S was pressed.
     SoundToggled,
     /// Ctrl+Alt+M was pressed.
@@ -184,6 +196,8 @@ pub struct UiOptions {
     pub renderer: Option<RendererChoice>,
     /// How the picture is fitted into the window.
     pub scaling: Scaling,
+    /// Which monitors are covered together.
+    pub spread: Spread,
     /// The title until [`Model::title`] is asked.
     pub title: String,
 }

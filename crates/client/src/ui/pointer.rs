@@ -52,6 +52,11 @@ impl Pointer {
         }
     }
 
+    /// An application put it to this place: the hand's next place is told only if it is another.
+    pub(super) fn put(&mut self, to: Point<Desk>) {
+        (self.pending, self.told) = (None, Some(to));
+    }
+
     /// The device moved by so many of its units; heard only while captured by a lock.
     pub(super) fn moved_by(&mut self, dx: f64, dy: f64) {
         if self.confined.is_none() {
@@ -224,6 +229,18 @@ mod tests {
         assert!((119..=120).contains(&sum), "{sum}");
         assert_eq!(pixels(&mut p, f64::INFINITY), None);
         assert_eq!(pixels(&mut p, -50.0).map(|_| ()), Some(()));
+    }
+
+    #[test]
+    fn a_place_it_was_put_to_is_not_told_back() {
+        let mut p = Pointer::default();
+        p.moved(Point::new(1, 1));
+        p.put(Point::new(40, 30));
+        assert_eq!(p.flush(), None, "the hand's place is of before");
+        p.moved(Point::new(40, 30));
+        assert_eq!(p.flush(), None);
+        p.moved(Point::new(41, 30));
+        assert_eq!(p.flush(), Some(InputEvent::PointerTo(Point::new(41, 30))));
     }
 
     #[test]

@@ -6,18 +6,19 @@
 use super::cursor::{self, Cursors};
 use super::keys::{Keyboard, Stroke, is_typing_key, key_code};
 use super::layout::Layout;
-use super::live::{FOCUS_TRIES, Live};
+use super::live::{FOCUS_TRIES, LOOKS, Live};
 use super::paint::pointer_rect;
 use super::panel;
 use super::pointer::Pointer;
 use super::present::{Presenter, Probe};
+use super::span;
 #[cfg(all(unix, not(target_os = "macos")))]
 use super::x11::X11;
 use super::{Model, UiError, UiOptions, Veil, WindowFact, text};
 use std::sync::Arc;
 use std::time::Duration;
 use telepane_model::input::MAX_TEXT;
-use telepane_model::{InputEvent, Point, Region, Size, Surf};
+use telepane_model::{Desk, InputEvent, Point, Region, Size, Surf};
 use winit::application::ApplicationHandler;
 use winit::dpi::{PhysicalPosition, PhysicalSize};
 use winit::event::{DeviceEvent, DeviceId, ElementState, Ime, KeyEvent, WindowEvent};
@@ -108,8 +109,15 @@ impl<M: Model> Shell<M> {
         let size = self.options.size.filter(|s| s.is_valid()).unwrap_or(Size::new(1280, 800));
         let monitor = events.primary_monitor().or_else(|| events.available_monitors().next());
         let windowed = PhysicalSize::new(size.w, size.h);
+        let seen = span::seen(events.available_monitors(), events.primary_monitor());
+        let over = if self.options.fullscreen { self.options.spread.over(&seen) } else { Vec::new() };
+        let whole = span::around(&over);
         let mut attributes = Window::default_attributes().with_title(self.options.title.as_str());
         attributes = match monitor.filter(|_| self.options.fullscreen) {
+            Some(_) if !over.is_empty() => attributes
+                .with_inner_size(PhysicalSize::new(whole.w, whole.h))
+                .with_position(PhysicalPosition::new(whole.x, whole.y))
+                .with_decorations(false),
             // With its final size from the start, so that no desktop is made for a size that lasts a moment.
             Some(monitor) => attributes
                 .with_inner_size(monitor.size())
@@ -128,7 +136,7 @@ impl<M: Model> Shell<M> {
         let choice = self.options.renderer;
         let presenter = Presenter::new(&window, choice).map_err(|e| UiError::Renderer(e.to_string()))?;
         let inner = window.inner_size();
-        let live = Live {
+        let mut live = Live {
             presenter,
             cursors: Cursors::new(on_x11),
             #[cfg(all(unix, not(target_os = "macos")))]
@@ -150,9 +158,19 @@ impl<M: Model> Shell<M> {
             focused: false,
             focus_tries: FOCUS_TRIES,
             stale: true,
+            seen,
+            looks: 0,
+            over,
+            spans: Vec::new(),
             windowed,
         };
+        if !live.over.is_empty() {
+            live.ask_to_spread();
+        }
         self.model.window(WindowFact::Resized { physical: live.size, scale: live.scale });
+        if let Some(spans) = live.spans_anew() {
+            self.model.window(WindowFact::Spans(spans));
+        }
         self.model.window(WindowFact::Renderer(live.presenter.name()));
         self.live = Some(live);
         if choice.is_none() {
@@ -201,12 +219,14 @@ impl<M: Model> Shell<M> {
             Stroke::Send(action) => self.input(InputEvent::Key { code, action }),
             Stroke::Overlay => self.model.window(WindowFact::OverlayToggled),
             Stroke::Sharpen(steps) => self.model.window(WindowFact::Sharpen(steps)),
+            Stroke::Scale(steps) => self.model.window(WindowFact::ScaleWished(steps)),
             Stroke::Sound => self.model.window(WindowFact::SoundToggled),
             Stroke::Microphone => self.model.window(WindowFact::MicrophoneToggled),
             Stroke::PasteAsKeys => self.model.window(WindowFact::PasteAsKeys),
             Stroke::Fullscreen => {
                 if let Some(live) = &mut self.live {
-                    let on = live.toggle_fullscreen();
+                    let over = self.options.spread.over(&live.seen);
+                    let on = live.toggle_fullscreen(over);
                     self.model.window(WindowFact::Fullscreen(on));
                 }
             }
@@ -311,6 +331,7 @@ impl<M: Model> Shell<M> {
         }
         live.focused = focused;
         if focused {
+            live.insist_on_spreading();
             let (caps, num) = live.locks();
             self.input(InputEvent::Focus { caps, num });
         } else {
@@ -321,6 +342,38 @@ impl<M: Model> Shell<M> {
             self.keyboard.blur();
             self.pointer.blur();
             self.model.input(InputEvent::Blur);
+        }
+    }
+
+    /// Puts the platform's pointer where an application has put the desktop's: under the hand that holds it, and no other.
+    fn put(&mut self, at: Point<Desk>) {
+        let Some(live) = self.live.as_ref().filter(|l| l.focused && !self.pointer.is_captured()) else { return };
+        let over = live.at.zip(live.layout).is_some_and(|(at, layout)| layout.picture().holds(at));
+        if let Some(place) = live.to_view(at).filter(|_| over) {
+            self.pointer.put(at);
+            live.put((f64::from(place.x), f64::from(place.y)));
+        }
+    }
+
+    /// Follows monitors that come and go.
+    fn look_at_monitors(&mut self) {
+        let Some(live) = &mut self.live else { return };
+        if !live.monitors_changed() {
+            return;
+        }
+        let seen = live.monitors_now();
+        if seen == live.seen || seen.is_empty() {
+            return;
+        }
+        live.seen = seen;
+        if !live.over.is_empty() || live.window.fullscreen().is_some() {
+            let over = self.options.spread.over(&live.seen);
+            if over != live.over {
+                live.cover(over);
+            }
+        }
+        if let Some(spans) = live.spans_anew() {
+            self.model.window(WindowFact::Spans(spans));
         }
     }
 
@@ -337,7 +390,8 @@ impl<M: Model> Shell<M> {
         let captured = self.pointer.is_captured();
         let cursor = self.model.cursor().filter(|_| !over);
         let want = cursor.map(|(shape, state)| (state.visible && cursor::is_visible(shape)).then_some(shape));
-        live.cursors.follow(&live.window, events, want, captured);
+        let quarters = live.layout.map_or(4, |l| cursor::quarters(l.desk().w, l.picture().w));
+        live.cursors.follow(&live.window, events, want, captured, quarters);
 
         if !matches!(veil, Veil::Ask { .. }) {
             self.typed.clear();
@@ -444,10 +498,14 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
                 let Some(live) = &mut self.live else { return };
                 let inner = live.window.inner_size();
                 let (size, scale) = (Size::new(inner.width, inner.height), live.window.scale_factor());
-                live.stale = true;
+                (live.stale, live.looks) = (true, LOOKS);
                 if (size, scale) != (live.size, live.scale) {
                     (live.size, live.scale) = (size, scale);
                     self.model.window(WindowFact::Resized { physical: size, scale });
+                }
+                live.insist_on_spreading();
+                if let Some(spans) = live.spans_anew() {
+                    self.model.window(WindowFact::Spans(spans));
                 }
             }
             WindowEvent::RedrawRequested => {
@@ -458,11 +516,21 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
                 self.show(events, &Region::new(), true);
             }
             WindowEvent::DroppedFile(path) => self.model.window(WindowFact::Dropped(path)),
+            WindowEvent::Moved(_) => {
+                if let Some(live) = &self.live {
+                    live.insist_on_spreading();
+                }
+            }
             WindowEvent::Occluded(occluded) => self.model.window(WindowFact::Occluded(occluded)),
             WindowEvent::Focused(focused) => self.focus(focused),
             WindowEvent::KeyboardInput { event, is_synthetic, .. } => self.key(&event, is_synthetic),
             WindowEvent::Ime(ime) => self.ime(ime),
             WindowEvent::CursorMoved { position, .. } => self.moved(position),
+            WindowEvent::CursorLeft { .. } => {
+                if let Some(live) = self.live.as_mut().filter(|_| !self.pointer.is_captured()) {
+                    live.at = None;
+                }
+            }
             WindowEvent::MouseInput { state, button, .. } => {
                 let down = state == ElementState::Pressed;
                 if let Some(live) = self.live.as_mut().filter(|l| down && !l.focused) {
@@ -500,11 +568,15 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
             self.capture(false);
         }
         self.flush_motion();
+        self.look_at_monitors();
         let turn = self.model.turn();
         if let Some(code) = turn.exit {
             self.code = Some(code);
             events.exit();
             return;
+        }
+        if let Some(at) = turn.put {
+            self.put(at);
         }
         self.show(events, &turn.damage, turn.redraw_all);
         let again = self.live.as_mut().is_some_and(Live::take_focus).then_some(FOCUS_PAUSE);

@@ -1,16 +1,20 @@
 //! What winit cannot do on X11, over a small connection of our own: give the window the keyboard where no window
-//! manager runs (bare Xvfb, kiosks), and read the lock keys.
+//! manager runs (bare Xvfb, kiosks), let it cover several monitors where one does, and read the lock keys.
 //!
 //! winit asks the window manager for the focus; without one nobody answers, the focus stays on the root window, and
 //! winit drops keys of a window it does not believe focused. On other platforms the lock keys are unknown.
 
+use telepane_model::{Monitor, Rect};
 use winit::event_loop::ActiveEventLoop;
 use winit::platform::x11::ActiveEventLoopExtX11;
 use winit::raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use winit::window::Window;
-use x11rb::connection::Connection;
+use x11rb::connection::{Connection, RequestConnection as _};
+use x11rb::errors::ReplyError;
+use x11rb::protocol::Event;
+use x11rb::protocol::randr::{self, ConnectionExt as _};
 use x11rb::protocol::screensaver::ConnectionExt as _;
-use x11rb::protocol::xproto::{self, ConnectionExt as _, EventMask, InputFocus, KeyButMask};
+use x11rb::protocol::xproto::{self, ClientMessageEvent, ConnectionExt as _, EventMask, InputFocus, KeyButMask};
 use x11rb::rust_connection::RustConnection;
 
 /// Our own connection.
@@ -27,6 +31,11 @@ impl X11 {
         }
         let (connection, screen) = x11rb::connect(None).ok()?;
         let root = connection.setup().roots.get(screen)?.root;
+        let mask = randr::NotifyMask::SCREEN_CHANGE | randr::NotifyMask::CRTC_CHANGE | randr::NotifyMask::OUTPUT_CHANGE;
+        // A server without RANDR has the monitors it has.
+        if connection.extension_information(randr::X11_EXTENSION_NAME).ok().flatten().is_some() {
+            connection.randr_select_input(root, mask).ok()?.check().ok()?;
+        }
         Some(Self { connection, root })
     }
 
@@ -36,13 +45,82 @@ impl X11 {
         asked.is_some_and(|a| a.all_event_masks.contains(EventMask::SUBSTRUCTURE_REDIRECT))
     }
 
+    /// Whether the server told of a change of its monitors since this was asked last.
+    pub(super) fn monitors_changed(&self) -> bool {
+        let mut changed = false;
+        while let Ok(Some(event)) = self.connection.poll_for_event() {
+            changed |= matches!(event, Event::RandrScreenChangeNotify(_) | Event::RandrNotify(_));
+        }
+        changed
+    }
+
+    /// The server's monitors: where each lies, whether it is the primary one, and its name. winit keeps those of its start.
+    pub(super) fn monitors(&self) -> Option<Vec<Monitor>> {
+        let told = self.connection.randr_get_monitors(self.root, true).ok()?.reply().ok()?.monitors;
+        let one = |m: &randr::MonitorInfo| {
+            let name = self.connection.get_atom_name(m.name).ok().and_then(|c| c.reply().ok());
+            Monitor {
+                place: Rect::new(m.x.into(), m.y.into(), m.width.into(), m.height.into()),
+                primary: m.primary,
+                name: name.map(|n| String::from_utf8_lossy(&n.name).into_owned()).unwrap_or_default(),
+                ..Monitor::default()
+            }
+        };
+        Some(told.iter().map(one).collect())
+    }
+
+    /// Asks the window manager to let `window` cover these monitors together, or, with none, no longer the screen.
+    pub(super) fn spread(&self, window: &Window, over: &[Monitor]) {
+        let Some(window) = id_of(window) else { return };
+        if let Err(error) = self.ask_to_spread(window, over) {
+            tracing::debug!(%error, "the window manager cannot be asked");
+        }
+    }
+
+    fn ask_to_spread(&self, window: xproto::Window, over: &[Monitor]) -> Result<(), ReplyError> {
+        let atom = |name: &str| -> Result<u32, ReplyError> {
+            Ok(self.connection.intern_atom(false, name.as_bytes())?.reply()?.atom)
+        };
+        let say = |kind: u32, data: [u32; 5]| -> Result<(), ReplyError> {
+            let event = ClientMessageEvent::new(32, window, kind, data);
+            let mask = EventMask::SUBSTRUCTURE_REDIRECT | EventMask::SUBSTRUCTURE_NOTIFY;
+            self.connection.send_event(false, self.root, mask, event)?.check()
+        };
+        // EWMH: the outermost monitors by their numbers in the server's list; 1 adds the state, 0 takes it away, and the
+        // request comes from an application (1).
+        let there = self.connection.randr_get_monitors(self.root, true)?.reply()?.monitors;
+        let number = |m: &Monitor| {
+            let same = |t: &randr::MonitorInfo| (i32::from(t.x), i32::from(t.y)) == (m.place.x, m.place.y);
+            there.iter().position(same).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+        };
+        let outermost = |key: &dyn Fn(&Monitor) -> i32| over.iter().min_by_key(|m| key(m)).map_or(0, number);
+        let supported = self.supports(atom("_NET_WM_FULLSCREEN_MONITORS")?, atom("_NET_SUPPORTED")?)?;
+        let several = u32::from(!over.is_empty());
+        if !supported {
+            // It would make a fullscreen window as large as one monitor: a window above the others that is as large as all does.
+            return say(atom("_NET_WM_STATE")?, [several, atom("_NET_WM_STATE_ABOVE")?, 0, 1, 0]);
+        }
+        if !over.is_empty() {
+            let top = outermost(&|m| m.place.y);
+            let bottom = outermost(&|m| -m.place.bottom());
+            let left = outermost(&|m| m.place.x);
+            let right = outermost(&|m| -m.place.right());
+            say(atom("_NET_WM_FULLSCREEN_MONITORS")?, [top, bottom, left, right, 1])?;
+        }
+        let fullscreen = atom("_NET_WM_STATE_FULLSCREEN")?;
+        say(atom("_NET_WM_STATE")?, [several, fullscreen, 0, 1, 0])
+    }
+
+    /// Whether the window manager says that it knows this word.
+    fn supports(&self, word: u32, list: u32) -> Result<bool, ReplyError> {
+        let kind = xproto::AtomEnum::ATOM;
+        let known = self.connection.get_property(false, self.root, list, kind, 0, 4096)?.reply()?;
+        Ok(known.value32().is_some_and(|mut words| words.any(|w| w == word)))
+    }
+
     /// Gives `window` the keyboard; `false` while it is not yet on the screen.
     pub(super) fn focus(&self, window: &Window) -> bool {
-        let id = match window.window_handle().map(|h| h.as_raw()) {
-            Ok(RawWindowHandle::Xlib(h)) => u32::try_from(h.window).ok(),
-            Ok(RawWindowHandle::Xcb(h)) => Some(h.window.get()),
-            _ => None,
-        };
+        let id = id_of(window);
         let request = |id| self.connection.set_input_focus(InputFocus::PARENT, id, x11rb::CURRENT_TIME).ok();
         id.and_then(request).is_some_and(|cookie| cookie.check().is_ok())
     }
@@ -60,5 +138,14 @@ impl X11 {
     pub(super) fn locks(&self) -> Option<(bool, bool)> {
         let mask = self.connection.query_pointer(self.root).ok()?.reply().ok()?.mask;
         Some((mask.contains(KeyButMask::LOCK), mask.contains(KeyButMask::MOD2)))
+    }
+}
+
+/// The window's number.
+fn id_of(window: &Window) -> Option<xproto::Window> {
+    match window.window_handle().map(|h| h.as_raw()) {
+        Ok(RawWindowHandle::Xlib(h)) => u32::try_from(h.window).ok(),
+        Ok(RawWindowHandle::Xcb(h)) => Some(h.window.get()),
+        _ => None,
     }
 }

@@ -369,6 +369,19 @@ pub fn control(bytes: &[u8]) -> String {
             w.text("zone");
             w.text("locale");
         }
+        60 | 61 => {
+            for _ in 0..w.varint("monitors") {
+                for name in ["  x", "  y", "  width", "  height", "  scale, percent", "  refresh, in 1000 s"] {
+                    w.varint(name);
+                }
+                w.u8("  flags");
+                w.text("  name");
+            }
+        }
+        62 => {
+            w.signed("x");
+            w.signed("y");
+        }
         other => panic!("no kind {other}"),
     }
     w.end()

@@ -38,10 +38,11 @@ use policy::Agreed;
 use pump::SLICE_TIME;
 use std::collections::{BTreeSet, VecDeque};
 use telepane_model::journey::HostJourney;
+use telepane_model::monitor::surface_of;
 use telepane_model::{
-    BitRate, BudgetWhy, Bytes, CursorShape, CursorState, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock,
-    InputSeq, JobId, Note, Point, Quality, Rect, Region, SessionPolicy, Size, Span, Stamp, Surf, SurfaceId, Trust,
-    UpdateId, Version, ViewerClock,
+    BitRate, BudgetWhy, Bytes, CursorShape, CursorState, Desk, EncodedSlice, EncodedSlices, Epoch, FrameFacts,
+    HostClock, InputSeq, JobId, Monitor, Note, Point, Quality, Rect, Region, SessionPolicy, Size, Span, Stamp, Surf,
+    SurfaceId, Trust, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::Held as HeldSurface;
 use telepane_protocol::{Capabilities, Capability, Control, Fault, Goodbye, SliceBody};
@@ -85,6 +86,8 @@ pub struct Host {
     cursor_dirty: bool,
     shapes_told: BTreeSet<u32>,
     shape: Option<CursorShape>,
+    /// The desktop's monitors, once they are known.
+    monitors: Vec<Monitor>,
     clip: Clip<HostClock>,
     bulk: Bulk<HostClock>,
     next_job: u64,
@@ -308,6 +311,7 @@ impl Host {
             cursor_dirty: false,
             shapes_told: BTreeSet::new(),
             shape: None,
+            monitors: Vec::new(),
             clip: Clip::default(),
             bulk: Bulk::default(),
             next_job: 1,
@@ -380,6 +384,7 @@ impl Host {
         self.on_max_datagram(max_datagram);
         self.shapes_told.clear();
         self.cursor_dirty = self.cursor.is_some();
+        self.tell_monitors();
         self.begin_sound();
         self.begin_life();
         // Epochs go on where an agent before this one stopped, else the viewer would take ours for old ones.
@@ -625,11 +630,45 @@ impl Host {
         self.cursor = Some(state);
     }
 
+    /// An application put the pointer here. A viewer whose pointer is captured is told the place already.
+    // spec: K-64
+    pub fn on_pointer_put(&mut self, now: Stamp<HostClock>, at: Point<Desk>) {
+        self.advance(now);
+        let here = Point::new(at.x, at.y);
+        if !self.relative && here != self.focus {
+            self.focus = here;
+            self.send_control(Control::PointerPut(at));
+        }
+    }
+
     /// A cursor image.
     pub fn on_cursor_shape(&mut self, now: Stamp<HostClock>, shape: CursorShape) {
         self.advance(now);
         self.cursor_dirty = true;
         self.shape = Some(fitting(shape));
+    }
+
+    /// The desktop has these monitors.
+    // spec: K-63
+    pub fn on_monitors(&mut self, now: Stamp<HostClock>, monitors: &[Monitor]) {
+        self.advance(now);
+        if self.monitors != monitors {
+            self.monitors = monitors.to_vec();
+            self.tell_monitors();
+        }
+    }
+
+    fn tell_monitors(&mut self) {
+        if surface_of(&self.monitors).is_ok() {
+            self.send_control(Control::MonitorsTold(self.monitors.clone()));
+        }
+    }
+
+    /// A sentence for the person at the viewer.
+    // spec: K-14
+    pub fn say(&mut self, now: Stamp<HostClock>, text: &str) {
+        self.advance(now);
+        self.send_control(Control::Notice(text.into()));
     }
 
     /// A datagram came.

@@ -7,6 +7,7 @@ mod clip;
 mod input;
 mod life;
 mod policy;
+mod shape;
 mod sound;
 
 use crate::arrivals::{Answer, DELAY};
@@ -21,8 +22,8 @@ use input::Outgoing;
 use std::collections::VecDeque;
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, SessionPolicy, Size, Span, Stamp, Surf,
-    SurfaceId, UpdateId, ViewerClock,
+    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, SessionPolicy, Span, Stamp, SurfaceId,
+    UpdateId, ViewerClock,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Capability, Control, Datagram, Fault, Feedback};
@@ -65,6 +66,10 @@ pub struct Viewer {
     figures: Figures,
     sound: sound::Sound,
     life: life::Life,
+    /// The newest epoch that had a whole frame.
+    whole: Option<Epoch>,
+    /// What the desktop should be.
+    shape: shape::Shape,
 }
 
 /// What came since the viewer began, by kind; for people and scripts, never for decisions.
@@ -118,6 +123,10 @@ const SURFACE: SurfaceId = SurfaceId(0);
 /// A frame that takes longer than this to arrive is shown as far as it is.
 // spec: Y-10
 const SHOW_PARTS_AFTER: Span = Span::millis(100);
+/// And the first one of an epoch that follows another, whose last picture is whole: while the desktop takes another size,
+/// that one is better to look at than a new one with holes.
+// spec: Y-30
+const SHOW_FIRST_PARTS_AFTER: Span = Span::millis(500);
 /// Silence before the picture is dimmed: at least this, or three round trips (DESIGN §2).
 // spec: Y-20
 const SILENCE: Span = Span::millis(400);
@@ -175,6 +184,8 @@ impl Viewer {
             figures: Figures::default(),
             sound: sound::Sound::default(),
             life: life::Life::default(),
+            whole: None,
+            shape: shape::Shape::default(),
         }
     }
 
@@ -224,6 +235,7 @@ impl Viewer {
             self.assembler.give_up();
             self.told = false;
         }
+        self.shape.on_attached();
         self.begin_sound();
         self.begin_life();
         self.be_silent(None);
@@ -288,12 +300,6 @@ impl Viewer {
         self.input.on_event(now, event);
     }
 
-    /// The person wants the desktop to have this size.
-    pub fn on_resize(&mut self, now: Stamp<ViewerClock>, size: Size<Surf>, scale: u16) {
-        self.advance(now);
-        self.send_control(Control::Resize { size, scale });
-    }
-
     /// A datagram came.
     // spec: F-2
     pub fn on_datagram(&mut self, incoming: &Incoming<ViewerClock>) {
@@ -346,6 +352,7 @@ impl Viewer {
             }
         }
         if ready.last {
+            self.whole = Some(epoch);
             self.present();
         }
     }
@@ -520,6 +527,8 @@ impl Viewer {
         match message {
             Control::CursorShape(shape) => self.out.push_back(ViewerOutput::CursorShape(shape)),
             Control::PolicyTold(policy) => self.on_policy_told(policy),
+            Control::PointerPut(at) => self.out.push_back(ViewerOutput::PointerPut(at)),
+            Control::MonitorsTold(monitors) => self.out.push_back(ViewerOutput::Monitors(monitors)),
             Control::Notice(text) => self.out.push_back(ViewerOutput::Notice(text)),
             Control::SoundState { offers, takes } => self.on_sound_state(offers, takes),
             Control::Life(word) => self.on_life(word),
@@ -540,6 +549,7 @@ impl Viewer {
         self.decode_next(alarm);
         self.show_parts(alarm);
         self.send_input(alarm);
+        self.say_shape(alarm);
         self.watch_silence(alarm);
         self.send_clip(alarm);
         self.send_bulk(alarm);
@@ -547,9 +557,13 @@ impl Viewer {
     }
 
     /// Shows what there is of a frame whose rest takes too long, or never comes because nothing of it differs any more.
-    // spec: Y-10
+    // spec: Y-10, Y-30
     fn show_parts(&mut self, alarm: &mut Alarm<ViewerClock>) {
-        match self.unshown.map(|(_, _, since)| since + SHOW_PARTS_AFTER) {
+        let waits = match self.whole.is_some_and(|whole| whole < self.assembler.epoch()) {
+            true => SHOW_FIRST_PARTS_AFTER,
+            false => SHOW_PARTS_AFTER,
+        };
+        match self.unshown.map(|(_, _, since)| since + waits) {
             Some(at) if at <= self.now => self.present(),
             at => alarm.set_if(at, Wake::Show),
         }

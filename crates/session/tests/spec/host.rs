@@ -3,8 +3,8 @@
 use crate::{SIZE, host_at, key};
 use telepane_model::{
     CursorShape, CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, FrameId, Grid,
-    HostClock, InputEvent, InputSeq, KeyCode, KeyMove, Note, Point, Quality, Size, Span, Stamp, Surf, SurfaceId,
-    TileClass, TileState, UpdateId,
+    HostClock, InputEvent, InputSeq, KeyCode, KeyMove, Monitor, Note, Point, Quality, Size, Span, Stamp, Surf,
+    SurfaceId, TileClass, TileState, UpdateId,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport};
@@ -626,4 +626,31 @@ fn what_answers_a_key_goes_twice_where_packets_are_lost_whatever_follows() {
     assert_eq!(two(&mut b), [1, 2], "only what is last goes again");
     b.input(1, &[key(30, KeyMove::Down)], &[]);
     assert_eq!(two(&mut b), [2, 2], "and what answers a key");
+}
+
+// spec: K-62, K-63
+#[test]
+fn monitors_are_told_and_wished_for() {
+    let mut b = HostBench::new();
+    let told = |b: &HostBench| {
+        let one = |o: &HostOutput| match o {
+            HostOutput::Control(Control::MonitorsTold(m)) => Some(m.len()),
+            _ => None,
+        };
+        b.rest.iter().filter_map(one).collect::<Vec<_>>()
+    };
+    let one = Monitor { place: SIZE.rect(), ..Monitor::default() };
+    b.host.on_monitors(b.now, &[]);
+    b.host.on_monitors(b.now, std::slice::from_ref(&one));
+    b.host.on_monitors(b.now, std::slice::from_ref(&one));
+    b.drain();
+    assert_eq!(told(&b), [1], "once for each change");
+    b.attach(&[]);
+    assert_eq!(told(&b), [1, 1], "and once for each connection");
+    b.host.on_control(b.now, Control::MonitorsWish(vec![one]));
+    b.drain();
+    assert!(matches!(b.rest.last(), Some(HostOutput::Monitors(m)) if m.len() == 1));
+    b.host.on_control(b.now, Control::MonitorsTold(Vec::new()));
+    b.drain();
+    assert_eq!(b.faults(), ["WrongDirection"]);
 }

@@ -2,8 +2,8 @@
 
 use crate::{SIZE, host_at, key, viewer_at};
 use telepane_model::{
-    CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Note, Point, Size, Span, Stamp, SurfaceId, UpdateId,
-    ViewerClock,
+    CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Monitor, Note, Point, Rect, Size, Span, Stamp,
+    SurfaceId, UpdateId, ViewerClock,
 };
 use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport, fec};
 use telepane_rate::Policy;
@@ -136,6 +136,71 @@ fn a_whole_frame_is_shown_at_once_and_parts_after_a_while() {
     assert_eq!(presents(&b), 1);
     b.pass(10);
     assert_eq!(presents(&b), 2, "100 ms after the first part");
+}
+
+// spec: Y-30
+#[test]
+fn the_last_picture_of_an_epoch_stays_until_the_next_has_a_whole_one() {
+    let mut b = ViewerBench::new();
+    let presents = |b: &ViewerBench| b.times(|o| matches!(o, ViewerOutput::Present { .. }), viewer_at(0)).len();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    assert_eq!(presents(&b), 1);
+    b.shard(Shard { epoch: Epoch(2), ..slice(1, 0, false) });
+    b.decoded(true);
+    b.pass(495);
+    assert_eq!(presents(&b), 1, "a new size with holes is not shown");
+    b.pass(10);
+    assert_eq!(presents(&b), 2, "but not for ever");
+    b.shard(Shard { epoch: Epoch(2), ..slice(2, 1, true) });
+    b.decoded(true);
+    assert_eq!(presents(&b), 3);
+    b.shard(Shard { epoch: Epoch(2), ..slice(3, 2, false) });
+    b.decoded(true);
+    b.pass(105);
+    assert_eq!(presents(&b), 4, "100 ms as ever");
+}
+
+// spec: Y-29, K-62
+#[test]
+fn a_size_is_told_when_it_is_steady_and_now_and_then_before() {
+    let mut b = ViewerBench::new();
+    let size = |n: u32| Size::new(800 + n, 600);
+    let told = |b: &ViewerBench| -> Vec<(u64, u32)> {
+        let one = |(at, o): &(Stamp<ViewerClock>, ViewerOutput)| match o {
+            ViewerOutput::Control(Control::Resize { size, scale: 125 }) => {
+                Some((at.since(viewer_at(0)).as_micros() / 1_000, size.w - 800))
+            }
+            _ => None,
+        };
+        b.rest.iter().filter_map(one).collect()
+    };
+    b.viewer.on_resize(b.now, size(0), 125);
+    b.pass(100);
+    assert_eq!(told(&b), [(80, 0)]);
+    b.viewer.on_resize(b.now, size(0), 125);
+    b.pass(200);
+    assert_eq!(told(&b).len(), 1, "nothing new");
+    for n in 1..=50 {
+        b.viewer.on_resize(b.now, size(n), 125);
+        b.pass(10);
+    }
+    b.pass(100);
+    assert_eq!(told(&b)[1..], [(500, 20), (700, 40), (870, 50)]);
+    // A wish without a connection is told on the next one, and so is the last one if it is wished again.
+    b.viewer.on_link_lost(b.now);
+    let two = vec![
+        Monitor { place: Rect::new(0, 0, 800, 600), ..Monitor::default() },
+        Monitor { place: Rect::new(800, 0, 640, 480), ..Monitor::default() },
+    ];
+    b.viewer.on_monitors(b.now, two.clone());
+    b.viewer.on_monitors(b.now, Vec::new());
+    b.pass(300);
+    b.attach();
+    b.pass(100);
+    let wishes =
+        b.rest.iter().filter(|(_, o)| matches!(o, ViewerOutput::Control(Control::MonitorsWish(m)) if *m == two));
+    assert_eq!(wishes.count(), 1);
 }
 
 // spec: Y-11, Y-12, Y-13

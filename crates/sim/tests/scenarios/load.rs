@@ -11,7 +11,7 @@ fn two_resizes_in_flight_end_in_the_second() {
     play("load::two_resizes_in_flight_end_in_the_second", w, |w| {
         w.run(Span::secs(1));
         w.ask_size(Size::new(500, 200));
-        w.run(Span::millis(10));
+        w.run(Span::millis(90));
         w.ask_size(Size::new(333, 411));
         let asked = w.now();
         w.run(Span::millis(400));
@@ -25,6 +25,37 @@ fn two_resizes_in_flight_end_in_the_second() {
         assert_eq!(epoch.0, 3, "one epoch for each size");
         assert!(took < 250.0 && w.faults.is_empty());
     });
+}
+
+/// An edge is dragged for a second, 60 steps of it, over a page of text.
+// spec: Y-29, Y-30
+#[test]
+fn a_dragged_edge_is_followed_and_exact_soon_after() {
+    for (mbps, rtt) in [(20, 40), (20, 100), (100, 4)] {
+        let screen = Synthetic::new(Kind::Editor, Size::new(1000, 700), 34);
+        let w = World::new(WorldOptions::new(34, link(mbps, rtt), Box::new(screen)));
+        play("load::a_dragged_edge", w, |w| {
+            w.run(Span::secs(2));
+            let (epoch, bytes) = (w.position().0.0, w.bytes(Direction::Down));
+            for step in 1..=60u32 {
+                w.run(Span::micros(16_667));
+                w.ask_size(Size::new(1000 + step * 5, 700 + step * 2));
+            }
+            let asked = w.now();
+            while w.pictures().is_none_or(|(shown, _)| shown.size() != Size::new(1300, 820)) || !w.is_exact() {
+                assert!(w.now() - asked < 1_000_000, "the last size is shown");
+                w.run(Span::millis(1));
+            }
+            let took = (w.now() - asked) / 1_000;
+            let (epochs, bytes) = (w.position().0.0 - epoch, (w.bytes(Direction::Down) - bytes) / 1_000);
+            println!(
+                "{mbps} Mbit/s, {rtt} ms: exact {took} ms after the last step, {epochs} sizes on the way, {bytes} kB"
+            );
+            assert!(took <= rtt + 300, "{took} ms");
+            assert!((4..=7).contains(&epochs), "{epochs}: followed on the way, but not every step");
+            assert!(w.faults.is_empty());
+        });
+    }
 }
 
 /// 83 kB of noise 30 times a second are 20 Mbit/s; the link carries a tenth.

@@ -1,0 +1,108 @@
+//! A window that lies over several of this machine's monitors, for a desktop that has the same ones.
+//!
+//! Platforms cover one monitor when asked for the whole screen. Over several a window without a frame is put where their
+//! common rectangle is; on X11 a window manager is asked for the same in its own words (EWMH `_NET_WM_FULLSCREEN_MONITORS`),
+//! for it would keep panels above. Wayland has no word for it: there the window covers one.
+
+use std::fmt;
+use std::sync::Arc;
+use telepane_model::{Monitor, Rect, Surf};
+use winit::monitor::MonitorHandle;
+
+/// Which of the monitors there are a window that covers the screen should lie over: given all, their numbers. Fewer than two
+/// mean the one it is on.
+#[derive(Clone, Default)]
+pub struct Spread(Option<Arc<Choose>>);
+
+/// Chooses among monitors by their numbers.
+type Choose = dyn Fn(&[Monitor]) -> Vec<usize>;
+
+impl Spread {
+    /// What `choose` says; asked again whenever monitors come or go.
+    pub fn new(choose: impl Fn(&[Monitor]) -> Vec<usize> + 'static) -> Self {
+        Self(Some(Arc::new(choose)))
+    }
+
+    /// The monitors to lie over: none, or several.
+    pub(super) fn over(&self, seen: &[Monitor]) -> Vec<Monitor> {
+        let numbers = self.0.as_ref().map(|choose| choose(seen)).unwrap_or_default();
+        let chosen = seen.iter().enumerate().filter(|(i, _)| numbers.contains(i)).map(|(_, m)| m.clone());
+        let chosen: Vec<Monitor> = chosen.collect();
+        if chosen.len() > 1 { chosen } else { Vec::new() }
+    }
+}
+
+impl fmt::Debug for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Spread(chosen)" } else { "Spread(one)" })
+    }
+}
+
+/// This machine's monitors from left to right, in the coordinates of its screen: the same numbers as a desktop would have
+/// that lies under them pixel for pixel.
+pub(super) fn seen(all: impl Iterator<Item = MonitorHandle>, primary: Option<MonitorHandle>) -> Vec<Monitor> {
+    let seen = all
+        .map(|m| Monitor {
+            place: Rect::new(m.position().x, m.position().y, m.size().width, m.size().height),
+            scale: percent(m.scale_factor()),
+            refresh: m.refresh_rate_millihertz().unwrap_or(0),
+            primary: primary.as_ref() == Some(&m),
+            name: short(&m.name().unwrap_or_default()),
+        })
+        .collect();
+    in_order(seen)
+}
+
+/// The monitors that the server tells of now, with what was known of those that were there; `scale` is the window's.
+pub(super) fn renewed(told: Vec<Monitor>, known: &[Monitor], scale: f64) -> Vec<Monitor> {
+    let one = |m: Monitor| match known.iter().find(|k| k.place == m.place) {
+        Some(known) => Monitor { primary: m.primary, ..known.clone() },
+        None => Monitor { scale: percent(scale), name: short(&m.name), ..m },
+    };
+    in_order(told.into_iter().map(one).collect())
+}
+
+fn in_order(mut seen: Vec<Monitor>) -> Vec<Monitor> {
+    seen.retain(|m| m.place.size().is_valid());
+    seen.sort_by_key(|m| (m.place.x, m.place.y));
+    // Mirrored monitors are one.
+    seen.dedup_by_key(|m| m.place);
+    seen
+}
+
+/// A scale as a whole percentage; odd answers of a platform count as 100.
+fn percent(scale: f64) -> u16 {
+    if scale.is_finite() && scale > 0.0 { (scale * 100.0).round().clamp(50.0, 500.0) as u16 } else { 100 }
+}
+
+fn short(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(16).collect()
+}
+
+/// The rectangle that holds them.
+pub(super) fn around(monitors: &[Monitor]) -> Rect<Surf> {
+    monitors.iter().fold(Rect::default(), |whole, m| whole.union(m.place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_monitor_stays() {
+        let at = |x, scale, primary| Monitor { place: Rect::new(x, 0, 100, 80), scale, primary, ..Monitor::default() };
+        let known = [at(0, 150, true), at(100, 200, false)];
+        let told = vec![at(100, 0, true), at(300, 0, false), at(100, 0, true)];
+        assert_eq!(renewed(told, &known, 1.25), [at(100, 200, true), at(300, 125, false)]);
+        assert_eq!(percent(f64::NAN), 100);
+    }
+
+    #[test]
+    fn several_are_lain_over_and_one_is_not() {
+        let at = |x| Monitor { place: Rect::new(x, 0, 100, 80), ..Monitor::default() };
+        let seen = [at(-100), at(0), at(100)];
+        let pick = |numbers: &'static [usize]| Spread::new(|_| numbers.to_vec()).over(&seen);
+        assert_eq!(around(&pick(&[0, 2])), Rect::new(-100, 0, 300, 80));
+        assert!(pick(&[1]).is_empty() && pick(&[1, 9]).is_empty() && Spread::default().over(&seen).is_empty());
+    }
+}
