@@ -85,9 +85,9 @@ pub const TABLE: &[Group] = &[
     },
     Group {
         purpose: Purpose::Tests,
-        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks, sound and Wayland sessions, and to count instructions",
-        // valgrind alone is 80 of them, with libc6-dbg.
-        megabytes: 153,
+        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks, sound, Wayland sessions and toolkits, and to count instructions",
+        // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55.
+        megabytes: 208,
         names: &[
             "mesa-vulkan-drivers",
             "xsel",
@@ -101,6 +101,10 @@ pub const TABLE: &[Group] = &[
             "pulseaudio-utils",
             // A message bus of the tests' own, for sleep, shutdown and screen savers.
             "dbus",
+            // What toolkits make of a desktop's scale.
+            "python3-gi",
+            "gir1.2-gtk-3.0",
+            "python3-pyqt6",
         ],
     },
     Group {

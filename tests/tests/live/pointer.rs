@@ -45,3 +45,33 @@ fn a_captured_pointer_tells_motion_and_is_set_free() {
     // The sentence about the way out is gone after some seconds.
     stage.exact();
 }
+
+// spec: K-64
+#[test]
+fn the_hand_goes_where_an_application_puts_the_pointer() {
+    if !have("put pointer", &["Xvfb"]) {
+        return;
+    }
+    let stage = Stage::start();
+    let (here, there) = (&stage.here, &stage.there);
+    there.point(100, 100);
+    until("places are told", PATIENCE, || here.pointer_at() == (100, 100));
+    here.warp(500, 400);
+    here.paint_root(2);
+    let took = until("the hand's pointer went along", PATIENCE, || there.pointer_at() == (500, 400));
+    println!("put pointer: {took:?} after an application put it, and something was drawn");
+    there.point_by(7, -5);
+    until("the hand goes on from there", PATIENCE, || here.pointer_at() == (507, 395));
+    // In answer to input it is noticed soon.
+    there.type_text("a");
+    here.warp(20, 30);
+    let took = until("the hand's pointer went along", PATIENCE, || there.pointer_at() == (20, 30));
+    println!("put pointer: {took:?} after an application put it in answer to a key");
+    // Whoever is somewhere else is left alone.
+    there.focus_nobody();
+    until("nobody has the keyboard", PATIENCE, || !there.has_focus());
+    here.warp(300, 300);
+    here.paint_root(3);
+    super::process::pause(std::time::Duration::from_millis(1_500));
+    assert_eq!(there.pointer_at(), (20, 30));
+}

@@ -45,7 +45,7 @@ fn follows(here: &Screen, there: &Screen, size: (u16, u16)) {
 
 impl Picture {
     /// What lies in a window of this place and size.
-    fn part(&self, [x, y, w, h]: [i32; 4]) -> Self {
+    pub fn part(&self, [x, y, w, h]: [i32; 4]) -> Self {
         let width = i32::from(self.size.0);
         let rows = (y..y + h).filter(|y| (0..i32::from(self.size.1)).contains(y));
         let bytes = |n: i32| n as usize * 4;

@@ -2,11 +2,12 @@
 //! mouse (XTEST) to work with.
 
 use super::process::{PATIENCE, Running, Signal, now, pause, until};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use x11rb::connection::Connection;
+use x11rb::protocol::randr::{ConnectionExt as _, MonitorInfo};
 use x11rb::protocol::xfixes::ConnectionExt as _;
 use x11rb::protocol::xproto::{
     AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ClientMessageEvent,
@@ -21,6 +22,8 @@ use x11rb::rust_connection::{DefaultStream, RustConnection};
 pub struct Screen {
     /// Its name, such as `:5`.
     pub name: String,
+    /// Where its cookie is, if it wants one.
+    pub xauthority: Option<PathBuf>,
     server: Option<Running>,
     conn: RustConnection,
     root: Window,
@@ -56,7 +59,7 @@ impl Screen {
         let number = server.line("");
         let name = format!(":{}", number.trim());
         let (conn, root) = connect(&name, None);
-        Self { name, server: Some(server), conn, root }
+        Self { name, xauthority: None, server: Some(server), conn, root }
     }
 
     /// Paints the root with a pattern that no empty screen has, so that equal pictures mean something.
@@ -83,7 +86,7 @@ impl Screen {
     /// A display that somebody else runs.
     pub fn join(name: &str, xauthority: &Path) -> Self {
         let (conn, root) = connect(name, Some(xauthority));
-        Self { name: name.to_owned(), server: None, conn, root }
+        Self { name: name.to_owned(), xauthority: Some(xauthority.to_owned()), server: None, conn, root }
     }
 
     /// Kills the server and starts another under the same name after `away`.
@@ -187,6 +190,22 @@ impl Screen {
         String::from_utf8_lossy(&asked.expect("alive").reply().expect("an answer").value).into_owned()
     }
 
+    /// Its monitors: place and size, and whether each is the primary one.
+    pub fn monitors(&self) -> Vec<([i32; 4], bool)> {
+        let asked = self.conn.randr_get_monitors(self.root, true).expect("alive").reply().expect("it has RANDR 1.5");
+        let one = |m: &MonitorInfo| ([m.x.into(), m.y.into(), m.width.into(), m.height.into()], m.primary);
+        asked.monitors.iter().map(one).collect()
+    }
+
+    /// Its dots per inch, as its size in millimetres says.
+    pub fn dots_per_inch(&self) -> u32 {
+        // Whoever connects is told the present size.
+        let (conn, _) = connect(&self.name, self.xauthority.as_deref());
+        let screen = &conn.setup().roots[0];
+        let (pixels, mm) = (u32::from(screen.width_in_pixels), u32::from(screen.width_in_millimeters));
+        (pixels * 254 + mm * 5) / (mm * 10).max(1)
+    }
+
     /// Clicks the first button at a place.
     pub fn click(&self, x: i16, y: i16) {
         self.point(x, y);
@@ -260,6 +279,18 @@ impl Screen {
         [LEFT_CTRL, LEFT_ALT].into_iter().for_each(|key| self.press(key));
         self.type_text(&letter.to_string());
         [LEFT_ALT, LEFT_CTRL].into_iter().for_each(|key| self.lift(key));
+    }
+
+    /// Whether a window manager runs.
+    pub fn is_managed(&self) -> bool {
+        let asked = self.conn.get_window_attributes(self.root).expect("alive").reply().expect("an answer");
+        asked.all_event_masks.contains(EventMask::SUBSTRUCTURE_REDIRECT)
+    }
+
+    /// Whether a window has the keyboard.
+    pub fn has_focus(&self) -> bool {
+        let focus = self.conn.get_input_focus().expect("alive").reply().expect("an answer").focus;
+        ![x11rb::NONE, u32::from(InputFocus::POINTER_ROOT), self.root].contains(&focus)
     }
 
     /// Gives all windows below the root this size, as a person or a window manager would.

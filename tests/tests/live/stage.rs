@@ -146,7 +146,12 @@ fn start_client(
     environment(&mut command, &dir.join("")).env("RUST_LOG", "info");
     command.args(["connect", host, "--state-dir"]).arg(dir.join(state)).args(args);
     match screen {
-        Some(screen) => command.env("DISPLAY", &screen.name),
+        Some(screen) => {
+            if let Some(cookie) = &screen.xauthority {
+                command.env("XAUTHORITY", cookie);
+            }
+            command.env("DISPLAY", &screen.name)
+        }
         None => command.arg("--headless"),
     };
     Running::start("telepane", &mut command)

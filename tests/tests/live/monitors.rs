@@ -1,0 +1,129 @@
+//! A desktop with the client's monitors: they come, go and come back, and each pixel stays a pixel.
+
+use super::process::{PATIENCE, Scratch, have, now, pause, until};
+use super::screen::{Screen, exact};
+use super::stage::{Agent, connect};
+use std::path::Path;
+use std::time::Duration;
+use telepane_capture::virtual_desktop::{Options, Server, Session, VirtualDesktop, start};
+use telepane_model::Size;
+
+/// A client's screen with these monitors side by side.
+fn several(heads: &[(u32, u32)]) -> Option<(VirtualDesktop, Screen)> {
+    let heads = heads.iter().map(|(w, h)| Size::new(*w, *h)).collect();
+    let options = Options { heads, server: Server::Xorg, session: Session::None, environment: Vec::new() };
+    let desktop = start(&options).ok()?;
+    let screen = Screen::join(desktop.display(), &desktop.xauthority());
+    Some((desktop, screen))
+}
+
+/// Whether Xorg with the dummy driver is here; says so if not.
+fn has_heads(test: &str) -> bool {
+    let driver = "/usr/lib/xorg/modules/drivers/dummy_drv.so";
+    let found = Path::new(driver).exists();
+    if !found {
+        println!("skipped: {test}: no {driver}");
+    }
+    found
+}
+
+// spec: K-60, K-62, K-63
+#[test]
+fn a_desktop_has_the_clients_monitors_as_they_come_and_go() {
+    if !have("monitors", &["xterm"]) || !has_heads("monitors") {
+        return;
+    }
+    let dir = Scratch::new();
+    let mut agent = Agent::start(&dir, &["--virtual", "1024x768"]);
+    let (name, xauthority) = agent.display();
+    let here = Screen::join(&name, &xauthority);
+    here.paint_root(5);
+    let (screens, there) = several(&[(640, 480), (800, 600)]).expect("Xorg starts");
+    let addr = agent.addr.to_string();
+    let client = connect(&dir, "client", Some(&there), &addr, &["--fullscreen", "--monitors", "all"]);
+    let two = [([0, 0, 640, 480], true), ([640, 0, 800, 600], false)];
+    let took = until("the desktop has both monitors", PATIENCE, || here.monitors() == two);
+    println!("monitors: two after {took:?}");
+    here.paint_root(6);
+    println!("monitors: exact {:?} later", exact(&here, &there, PATIENCE));
+    for place in [(10, 10), (639, 479), (640, 0), (1439, 599)] {
+        there.point(place.0, place.1);
+        until("the pointer is where it seems to be", PATIENCE, || here.pointer_at() == place);
+    }
+    // One is unplugged, and comes back.
+    screens.arrange(&[Size::new(640, 480)]).expect("it can");
+    let took = until("the desktop has one monitor", PATIENCE, || here.monitors() == two[..1]);
+    here.paint_root(7);
+    println!("monitors: one after {took:?}, exact {:?} later", exact(&here, &there, PATIENCE));
+    let windows = here.windows();
+    screens.arrange(&[Size::new(640, 480), Size::new(800, 600)]).expect("it can");
+    let took = until("the desktop has both again", PATIENCE, || here.monitors() == two);
+    here.paint_root(8);
+    println!("monitors: two after {took:?}, exact {:?} later", exact(&here, &there, PATIENCE));
+    assert_eq!(here.windows(), windows, "a window that fits stays where it is");
+    drop(client);
+    // Another day: the same monitors are covered without being asked for.
+    screens.arrange(&[Size::new(700, 500)]).expect("it can");
+    let client = connect(&dir, "client", Some(&there), &addr, &["--fullscreen"]);
+    until("the desktop has the one monitor", PATIENCE, || here.monitors() == [([0, 0, 700, 500], true)]);
+    drop(client);
+    screens.arrange(&[Size::new(640, 480), Size::new(800, 600)]).expect("it can");
+    let _client = connect(&dir, "client", Some(&there), &addr, &["--fullscreen"]);
+    until("what was chosen for two is remembered", PATIENCE, || here.monitors() == two);
+}
+
+/// With a window manager on the client's screen that would keep its panels and frames.
+#[test]
+fn a_window_manager_lets_it_cover_several_monitors() {
+    if !have("monitors under a window manager", &["openbox", "xterm"]) || !has_heads("monitors under a window manager")
+    {
+        return;
+    }
+    let dir = Scratch::new();
+    let mut agent = Agent::start(&dir, &["--virtual", "1024x768"]);
+    let (name, xauthority) = agent.display();
+    let here = Screen::join(&name, &xauthority);
+    let (screens, there) = several(&[(640, 480), (640, 480)]).expect("Xorg starts");
+    let mut openbox = std::process::Command::new("openbox");
+    super::screen::environment(&mut openbox, &dir.join(""));
+    openbox.env("DISPLAY", screens.display()).env("XAUTHORITY", screens.xauthority());
+    let _openbox = super::process::Running::start("openbox", &mut openbox);
+    until("openbox manages", PATIENCE, || there.is_managed());
+    let args = ["--fullscreen", "--monitors", "all"];
+    let _client = connect(&dir, "client", Some(&there), &agent.addr.to_string(), &args);
+    let two = [([0, 0, 640, 480], true), ([640, 0, 640, 480], false)];
+    until("the desktop has both monitors", PATIENCE, || here.monitors() == two);
+    here.paint_root(9);
+    exact(&here, &there, PATIENCE);
+}
+
+/// An edge is dragged: each size on the way is followed, and the last is exact soon after it.
+// spec: Y-29
+#[test]
+fn a_dragged_edge_is_followed_by_a_screen_with_modes() {
+    if !have("a dragged edge", &["Xvfb", "xterm"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let mut agent = Agent::start(&dir, &["--virtual", "800x600"]);
+    let (name, xauthority) = agent.display();
+    let here = Screen::join(&name, &xauthority);
+    here.paint_root(1);
+    let there = Screen::start(1400, 1000);
+    let _client = connect(&dir, "client", Some(&there), &agent.addr.to_string(), &["--size", "800x600"]);
+    let shown = || {
+        let window = there.windows().into_iter().max_by_key(|w| w[2] * w[3])?;
+        Some(there.picture().part(window))
+    };
+    until("the first picture is there", PATIENCE, || shown().is_some_and(|s| s == here.picture()));
+    let mut on_the_way = std::collections::BTreeSet::new();
+    for step in 1..=40 {
+        there.resize_windows(800 + step * 10, 600 + step * 5);
+        pause(Duration::from_millis(25));
+        on_the_way.insert(here.picture().size);
+    }
+    let start = now();
+    until("the last size is exact", PATIENCE, || shown().is_some_and(|s| s.size == (1200, 800) && s == here.picture()));
+    println!("a dragged edge: {} sizes on the way, exact {:?} after the last", on_the_way.len(), start.elapsed());
+    assert!(on_the_way.len() > 2, "it follows on the way: {on_the_way:?}");
+}
