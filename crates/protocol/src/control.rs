@@ -416,7 +416,7 @@ impl Control {
     }
 
     /// Reads a message without its frame.
-    // spec: K-1, K-2, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-21, K-60
+    // spec: K-1, K-2, K-5, K-6, K-7, K-8, K-9, K-10, K-11, K-12, K-13, K-14, K-15, K-21, K-70
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let mut r = Reader::new(bytes);
         Ok(match r.varint()? {

@@ -19,7 +19,7 @@ pub(crate) fn put(out: &mut Vec<u8>, monitors: &[Monitor]) {
     }
 }
 
-// spec: K-60, K-61
+// spec: K-70, K-71
 pub(crate) fn take(r: &mut Reader<'_>) -> Result<Vec<Monitor>, Fault> {
     let mut monitors = Vec::new();
     for _ in 0..r.count(MOST_MONITORS)? {
@@ -52,7 +52,7 @@ mod tests {
         Control::decode(&bytes)
     }
 
-    // spec: K-61
+    // spec: K-71
     #[test]
     fn monitors_that_make_no_desktop_are_refused() {
         assert!(read(&[[0, 0, 800, 600], [800, 0, 600, 600]], 0).is_ok());

@@ -27,7 +27,7 @@ fn has_heads(test: &str) -> bool {
     found
 }
 
-// spec: K-60, K-62, K-63
+// spec: K-70, K-72, K-73
 #[test]
 fn a_desktop_has_the_clients_monitors_as_they_come_and_go() {
     if !have("monitors", &["xterm"]) || !has_heads("monitors") {

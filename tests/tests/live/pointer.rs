@@ -46,7 +46,7 @@ fn a_captured_pointer_tells_motion_and_is_set_free() {
     stage.exact();
 }
 
-// spec: K-64
+// spec: K-74
 #[test]
 fn the_hand_goes_where_an_application_puts_the_pointer() {
     if !have("put pointer", &["Xvfb"]) {

@@ -631,7 +631,7 @@ impl Host {
     }
 
     /// An application put the pointer here. A viewer whose pointer is captured is told the place already.
-    // spec: K-64
+    // spec: K-74
     pub fn on_pointer_put(&mut self, now: Stamp<HostClock>, at: Point<Desk>) {
         self.advance(now);
         let here = Point::new(at.x, at.y);
@@ -649,7 +649,7 @@ impl Host {
     }
 
     /// The desktop has these monitors.
-    // spec: K-63
+    // spec: K-73
     pub fn on_monitors(&mut self, now: Stamp<HostClock>, monitors: &[Monitor]) {
         self.advance(now);
         if self.monitors != monitors {

@@ -216,7 +216,7 @@ impl Host {
         Ok(())
     }
 
-    // spec: H-14, K-3, K-10, K-11, K-21, K-40, K-62
+    // spec: H-14, K-3, K-10, K-11, K-21, K-40, K-72
     pub(super) fn read_control(&mut self, message: Control) -> Result<(), Fault> {
         match message {
             Control::Resize { size, scale } => self.out.push_back(HostOutput::Resize { size, scale }),

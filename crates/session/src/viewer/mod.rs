@@ -125,7 +125,7 @@ const SURFACE: SurfaceId = SurfaceId(0);
 const SHOW_PARTS_AFTER: Span = Span::millis(100);
 /// And the first one of an epoch that follows another, whose last picture is whole: while the desktop takes another size,
 /// that one is better to look at than a new one with holes.
-// spec: Y-30
+// spec: Y-31
 const SHOW_FIRST_PARTS_AFTER: Span = Span::millis(500);
 /// Silence before the picture is dimmed: at least this, or three round trips (DESIGN §2).
 // spec: Y-20
@@ -557,7 +557,7 @@ impl Viewer {
     }
 
     /// Shows what there is of a frame whose rest takes too long, or never comes because nothing of it differs any more.
-    // spec: Y-10, Y-30
+    // spec: Y-10, Y-31
     fn show_parts(&mut self, alarm: &mut Alarm<ViewerClock>) {
         let waits = match self.whole.is_some_and(|whole| whole < self.assembler.epoch()) {
             true => SHOW_FIRST_PARTS_AFTER,

@@ -628,7 +628,7 @@ fn what_answers_a_key_goes_twice_where_packets_are_lost_whatever_follows() {
     assert_eq!(two(&mut b), [2, 2], "and what answers a key");
 }
 
-// spec: K-62, K-63
+// spec: K-72, K-73
 #[test]
 fn monitors_are_told_and_wished_for() {
     let mut b = HostBench::new();

@@ -138,7 +138,7 @@ fn a_whole_frame_is_shown_at_once_and_parts_after_a_while() {
     assert_eq!(presents(&b), 2, "100 ms after the first part");
 }
 
-// spec: Y-30
+// spec: Y-31
 #[test]
 fn the_last_picture_of_an_epoch_stays_until_the_next_has_a_whole_one() {
     let mut b = ViewerBench::new();
@@ -161,7 +161,7 @@ fn the_last_picture_of_an_epoch_stays_until_the_next_has_a_whole_one() {
     assert_eq!(presents(&b), 4, "100 ms as ever");
 }
 
-// spec: Y-29, K-62
+// spec: Y-29, K-72
 #[test]
 fn a_size_is_told_when_it_is_steady_and_now_and_then_before() {
     let mut b = ViewerBench::new();

@@ -28,7 +28,7 @@ fn two_resizes_in_flight_end_in_the_second() {
 }
 
 /// An edge is dragged for a second, 60 steps of it, over a page of text.
-// spec: Y-29, Y-30
+// spec: Y-29, Y-31
 #[test]
 fn a_dragged_edge_is_followed_and_exact_soon_after() {
     for (mbps, rtt) in [(20, 40), (20, 100), (100, 4)] {
