@@ -8,7 +8,8 @@ pub struct ClockEstimate<C: Clock, P: Clock> {
     current: Option<Sample<C>>,
     previous: Option<Sample<C>>,
     window: Stamp<C>,
-    heard: Option<Stamp<P>>,
+    /// What the peer's clock said last, and when.
+    heard: Option<(Stamp<P>, Stamp<C>)>,
     latest: Option<Span>,
 }
 
@@ -30,16 +31,24 @@ impl<C: Clock, P: Clock> ClockEstimate<C, P> {
         Self { current: None, previous: None, window: Stamp::ZERO, heard: None, latest: None }
     }
 
-    /// The peer's clock said this, whole: what it says in 32 bits from now on is near it.
-    pub fn hear(&mut self, peer: Stamp<P>) {
-        self.heard = Some(peer);
+    /// The peer's clock said this at `at`, whole: what it says in 32 bits from now on is told by it.
+    pub fn hear(&mut self, peer: Stamp<P>, at: Stamp<C>) {
+        self.heard = Some((peer, at));
     }
 
-    /// The peer's whole stamp from its low 32 bits, by what was heard from it last.
+    /// The peer's whole stamp from its low 32 bits, by what was heard from it last and the time since then: 32 bits last
+    /// for 71 minutes, and a rest may last for days.
     // spec: D-30
-    pub fn whole(&mut self, low: u32) -> Stamp<P> {
-        let stamp = self.heard.unwrap_or(Stamp::from_micros(u64::from(low) | 1 << 40)).near(low);
-        self.heard = Some(self.heard.map_or(stamp, |h| h.max(stamp)));
+    pub fn whole(&mut self, low: u32, at: Stamp<C>) -> Stamp<P> {
+        let Some((heard, heard_at)) = self.heard else {
+            let first = Stamp::from_micros(u64::from(low) | 1 << 40);
+            self.heard = Some((first, at));
+            return first;
+        };
+        let stamp = (heard + at.since(heard_at)).near(low);
+        if stamp >= heard {
+            self.heard = Some((stamp, at));
+        }
         stamp
     }
 
@@ -92,6 +101,20 @@ impl<C: Clock, P: Clock> Default for ClockEstimate<C, P> {
 mod tests {
     use super::*;
     use telepane_model::{HostClock, ViewerClock};
+
+    // spec: D-30
+    #[test]
+    fn stamps_are_whole_after_any_rest() {
+        for rest in [0, 40 * 60, 80 * 60, 3 * 86_400] {
+            let mut e = ClockEstimate::<HostClock, ViewerClock>::new();
+            let (here, there) = (1_000_000_u64, 9_000_000_000_u64);
+            e.hear(Stamp::from_micros(there), Stamp::from_micros(here));
+            // Quartz clocks part by 50 millionths at worst.
+            let (later, then) = (here + rest * 1_000_000, there + rest * 1_000_050);
+            let low = Stamp::<ViewerClock>::from_micros(then).low32();
+            assert_eq!(e.whole(low, Stamp::from_micros(later)), Stamp::from_micros(then), "{rest} s");
+        }
+    }
 
     #[test]
     fn the_quietest_exchange_wins_and_its_error_grows() {

@@ -180,7 +180,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
             let later = self.sent.range(f.newest + 1..).next().map_or(since, |(_, s)| s.at.max(since));
             self.waiting = (f.newest < newest).then_some((newest, later));
         }
-        let newest_at = self.clock.whole(f.arrived);
+        let newest_at = self.clock.whole(f.arrived, at);
         if let Some(sent) = self.sent.get(&f.newest)
             && f.newest >= self.reported
         {

@@ -189,7 +189,7 @@ impl Host {
     fn on_input(&mut self, at: Stamp<HostClock>, batch: &InputBatch) -> Result<(), Fault> {
         let Some(link) = &mut self.link else { return Ok(()) };
         link.rate.on_active(at);
-        let sent = link.clock.whole(batch.sent);
+        let sent = link.clock.whole(batch.sent, at);
         // Without a clock map (the first round trip) the age when sent is the best there is.
         let left = link.clock.to_own(sent, at).map_or(at, |t| t.min(at));
         self.input.doubt = link.clock.offset(at).map_or(at - self.attached_at, |(_, error)| error);

@@ -222,7 +222,7 @@ impl Viewer {
         self.bulk.on_link_lost();
         self.clip.on_attached();
         let link = Link::new(now, self.begin_policy());
-        self.link.insert(link).clock.hear(host_now);
+        self.link.insert(link).clock.hear(host_now, now);
         self.woke = false;
         self.cursor_number = 0;
         self.host_near = host_now;

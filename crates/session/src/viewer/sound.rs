@@ -82,7 +82,7 @@ impl Viewer {
         let Some(link) = &mut self.link else { return Ok(()) };
         let arrival = SoundArrival {
             number: packet.number,
-            captured: link.clock.whole(packet.captured),
+            captured: link.clock.whole(packet.captured, now),
             last: packet.last,
             frame: packet.frame,
             earlier: packet.earlier,
