@@ -10,6 +10,7 @@ mod film;
 mod first;
 mod hostile;
 mod kit;
+mod life;
 mod load;
 mod loss;
 mod plans;
