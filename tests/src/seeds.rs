@@ -13,8 +13,8 @@ use telepane_model::{
 use telepane_protocol::bundle::Head;
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Chunk, Control, Datagram, Entry, EntryKind, Feedback, FileWord, Goodbye, InputBatch,
-    InputReport, Outcome, RefuseReason, Shard, SoundPacket, SurfaceReport,
+    Capabilities, Capability, Carried, Chunk, Control, Datagram, Entry, EntryKind, Feedback, FileWord, Goodbye,
+    InputBatch, InputReport, Outcome, RefuseReason, Shard, SoundPacket, SurfaceReport,
 };
 use telepane_trust::pake::{Confirmation, PakeMessage};
 use telepane_trust::{AuthMessage, ClientKey, Exporter, Fingerprint, Label, Seed, ViewerAuth, ViewerOffer, ViewerStep};
@@ -34,6 +34,7 @@ pub fn all() -> Vec<SeedInput> {
     add("session_feedback", lies());
     add("protocol_chunk", chunks());
     add("protocol_bundle", bundles());
+    add("protocol_carried", carried());
     add("codec_decode", slices());
     add("codec_picture", pictures());
     add("codec_roundtrip", programs());
@@ -50,6 +51,17 @@ fn bundles() -> Vec<(&'static str, Vec<u8>)> {
     let whole = [directory.clone(), file.clone(), b"hello".to_vec(), vec![7; 32], Head::End.encode()].concat();
     let out = Head::Directory { path: "../d".into() }.encode();
     vec![("whole", whole), ("cut", [directory, file].concat()), ("out", out)]
+}
+
+fn carried() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("datagram", Carried::Datagram(&[7; 30]).encode()),
+        ("control", Carried::Control(b"hello").encode()),
+        ("chunk", Carried::Chunk(&[8; 50]).encode()),
+        ("close", Carried::Close { code: 0x7400, text: b"shutting-down" }.encode()),
+        // id-at-commonName, a UTF8String.
+        ("name", b"\x31\x11\x30\x0f\x06\x03\x55\x04\x03\x0c\x08Telepane".to_vec()),
+    ]
 }
 
 fn chunks() -> Vec<(&'static str, Vec<u8>)> {

@@ -13,6 +13,7 @@ pub const TARGETS: &[Target] = &[
     ("protocol_datagram", telepane_protocol::fuzzing::datagram),
     ("protocol_fec", telepane_protocol::fuzzing::fec),
     ("protocol_bundle", telepane_protocol::fuzzing::bundle),
+    ("protocol_carried", telepane_protocol::fuzzing::carried),
     ("protocol_chunk", telepane_protocol::fuzzing::chunk),
     ("session_feedback", telepane_session::fuzzing::feedback),
     ("session_host", telepane_session::fuzzing::host),

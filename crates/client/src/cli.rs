@@ -75,6 +75,18 @@ pub struct Connect {
     /// Trust a host that nothing is known of without asking. One that has changed is still refused.
     #[arg(long)]
     pub trust_new: bool,
+    /// What to connect over. Default: QUIC, and a WebSocket over TLS where UDP does not get through, which gives way to QUIC
+    /// as soon as that works again.
+    #[arg(long, value_name = "CARRIER")]
+    pub transport: Option<Transport>,
+    /// Try this TCP port too, such as 443, if the host listens there (telepane-host serve --tcp-port). May be given several
+    /// times.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub tcp_port: Vec<u16>,
+    /// Where UDP does not get through, connect by this proxy: [http|https|socks5]://[USER:PASSWORD@]HOST:PORT, or none.
+    /// Default: $HTTPS_PROXY, else $ALL_PROXY, unless $NO_PROXY names the host.
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
     /// How to draw. Default: pixels on a real GPU, else softbuffer.
     #[arg(long)]
     pub renderer: Option<Renderer>,
@@ -203,6 +215,28 @@ impl Cp {
             config: self.config.clone(),
             headless: true,
             ..Connect::default()
+        }
+    }
+}
+
+/// What to connect over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// QUIC, else the WebSocket.
+    #[default]
+    Auto,
+    /// UDP alone.
+    Quic,
+    /// TCP alone.
+    Websocket,
+}
+
+impl From<Transport> for telepane_transport::Carriers {
+    fn from(t: Transport) -> Self {
+        match t {
+            Transport::Auto => Self::Auto,
+            Transport::Quic => Self::Quic,
+            Transport::Websocket => Self::WebSocket,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration file. What the command line says wins.
 
-use crate::cli::{Connect, Renderer};
+use crate::cli::{Connect, Renderer, Transport};
 use crate::policy;
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -12,6 +12,9 @@ use thiserror::Error;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     renderer: Option<String>,
+    transport: Option<String>,
+    tcp_ports: Option<Vec<u16>>,
+    proxy: Option<String>,
     overlay: Option<bool>,
     fullscreen: Option<bool>,
     scale: Option<u16>,
@@ -60,6 +63,15 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
             .map_err(|_| invalid(format!("renderer: {name:?} is neither pixels nor softbuffer")))?;
         connect.renderer = Some(renderer);
     }
+    if let (None, Some(name)) = (connect.transport, &file.transport) {
+        let transport = Transport::from_str(name, true)
+            .map_err(|_| invalid(format!("transport: {name:?} is neither auto nor quic nor websocket")))?;
+        connect.transport = Some(transport);
+    }
+    if connect.tcp_port.is_empty() {
+        connect.tcp_port = file.tcp_ports.unwrap_or_default();
+    }
+    connect.proxy = connect.proxy.or(file.proxy);
     if let Some(table) = &file.policy {
         connect.policy_of_file = policy::of_table(table).map_err(|e| invalid(format!("[policy]: {e}")))?;
     }

@@ -8,22 +8,24 @@ use crate::driver::{Ask, Driver, Target, Wake, exit};
 use crate::headless;
 use crate::monitors::Choices;
 use crate::policy;
+use crate::proxy;
 use crate::sound::SoundOptions;
 use crate::ui::{self, Spread, UiOptions};
 use anyhow::Result;
 use std::io::IsTerminal;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use telepane_auth::paths::Program;
 use telepane_auth::{Paths, code_file};
 use telepane_model::Size;
+use telepane_transport::Options;
 use telepane_trust::Fingerprint;
 
 type Waking = Arc<dyn Fn(Wake) + Send + Sync>;
 
-/// UDP port (DESIGN §3.1).
+/// UDP port (DESIGN §3.1), and TCP's beside it.
 const PORT: u16 = 8443;
 /// How long a name may take to be found: a failure says within 3 s which it is (DESIGN §5).
 const NAMING: Duration = Duration::from_millis(2_600);
@@ -49,8 +51,16 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         Ok(both) => both,
         Err(why) => return Ok(Err(usage(&why))),
     };
-    let addresses = match resolve(&host, port) {
+    let resolved = resolve(&host, port);
+    let found: Vec<IpAddr> = resolved.iter().flatten().map(SocketAddr::ip).collect();
+    let proxy = match proxy::find(options.proxy.as_deref(), |name| std::env::var(name).ok(), &host, &found) {
+        Ok(proxy) => proxy,
+        Err(why) => return Ok(Err(usage(&why))),
+    };
+    let addresses = match resolved {
         Ok(addresses) => addresses,
+        // A proxy may know names that this machine does not.
+        Err(_) if proxy.is_some() => Vec::new(),
         Err(why) => {
             eprintln!("telepane: {why}");
             return Ok(Err(exit::CANNOT_CONNECT));
@@ -68,8 +78,16 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         Ok(wish) => wish,
         Err(error) => return Ok(Err(usage(&format_args!("--policy: {error}")))),
     };
+    let network = Options {
+        carriers: options.transport.unwrap_or_default().into(),
+        tcp_ports: options.tcp_port.clone(),
+        proxy,
+        named: Some((host.clone(), port)),
+        ..Options::default()
+    };
     let target = Target {
         wish,
+        network,
         host,
         port,
         addresses,

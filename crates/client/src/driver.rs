@@ -35,8 +35,8 @@ use telepane_model::{
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
 use telepane_rate::Policy;
-use telepane_session::{BulkWish, DecodeJob, Viewer, ViewerOutput};
-use telepane_transport::{Event as NetEvent, Lanes, LinkStats, Sink};
+use telepane_session::{BulkWish, DecodeJob, Homing, Viewer, ViewerOutput};
+use telepane_transport::{Event as NetEvent, Lanes, LinkStats, Options, Sink};
 use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
 
 /// What other threads tell the driver.
@@ -114,6 +114,8 @@ pub struct Target {
     pub port: u16,
     /// Where that is.
     pub addresses: Vec<SocketAddr>,
+    /// What to connect over.
+    pub network: Options,
     /// Keys and pins.
     pub state: PathBuf,
     /// The user asked for.
@@ -180,6 +182,8 @@ pub struct Driver {
     line: Option<Line>,
     /// One that is coming about.
     candidate: Option<Line>,
+    /// When QUIC is tried again while something else carries the session.
+    homing: Homing,
     session: [u8; 16],
     /// What the decoder of the present epoch holds.
     decoder: Option<(Epoch, Decoder)>,
@@ -277,6 +281,7 @@ impl Driver {
             key_pinned,
             line: None,
             candidate: None,
+            homing: Homing::default(),
             session: [0; 16],
             decoder: None,
             cache: TileCache::new(telepane_model::Bytes(0)),
@@ -312,7 +317,7 @@ impl Driver {
             rtt_max: Span::ZERO,
         };
         driver.wish_sound();
-        driver.dial();
+        driver.dial(false);
         Ok(driver)
     }
 
@@ -491,7 +496,11 @@ impl Driver {
         let now = self.clock.now();
         self.refresh_window();
         let check = (self.phase == Phase::Live).then_some(SLEEP_CHECK);
-        [self.wake_at.map(|at| at.since(now)), check].into_iter().flatten().min()
+        self.go_home(now);
+        [self.wake_at.map(|at| at.since(now)), self.homing.at().map(|at| at.since(now)), check]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What changed in [`Driver::pixels`] and is to be shown now, and whether everything did.
@@ -745,6 +754,7 @@ impl Driver {
         if self.phase == Phase::Live && self.clock.slept(&mut self.slept) > SLEPT {
             tracing::info!("the machine slept");
             self.viewer.on_woke(now);
+            self.homing.on_woke(now);
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod monitors;
 pub mod overlay;
 pub mod policy;
 mod policy_overlay;
+pub mod proxy;
 pub mod slow;
 pub mod sound;
 pub mod stats;

@@ -13,7 +13,7 @@ use crate::ui::{Colour, Overlay};
 use serde_json::{Value, json};
 use telepane_model::{SessionPolicy, Size, Span, Stamp, Surf, ViewerClock};
 use telepane_session::Figures;
-use telepane_transport::LinkStats;
+use telepane_transport::{Carrier, LinkStats};
 
 /// What is known at one moment.
 pub struct Readings<'a> {
@@ -89,6 +89,7 @@ pub fn draw(r: &Readings<'_>) -> Overlay {
     let rtt = r.rtt.map_or("-".into(), |rtt| format!("{:.1} ms", rtt.as_millis_f64()));
     let (variation, queue) = (r.figures.rtt_variation.as_millis_f64(), r.moments.queue.as_millis_f64());
     lines.push(row("round trip", format!("{rtt} \u{b1}{variation:.1}, queue {queue:.1} ms")));
+    lines.extend(r.link.and_then(carried_by).map(|text| row("carried by", text)));
     let loss = f64::from(r.moments.lost_permille) / 10.0;
     let mut repair = format!("{loss:.1} % down, {} times given up", r.figures.gave_up);
     if r.dropped_input > 0 {
@@ -130,6 +131,13 @@ pub fn json(r: &Readings<'_>) -> Value {
     let (lossy, since) = r.tiles.map(Tiles::exactness).unwrap_or_default();
     json!({
         "link": {
+            "carrier": link.carrier.name(),
+            // What TCP held back behind something lost; an upper bound.
+            "held_back": {
+                "times": link.held_back.times,
+                "total_us": link.held_back.total_us,
+                "longest_us": link.held_back.longest_us,
+            },
             "rtt_us": r.rtt.map(Span::as_micros),
             "rtt_variation_us": f.rtt_variation.as_micros(),
             "rtt_max_us": r.rtt_max.as_micros(),
@@ -158,6 +166,20 @@ pub fn json(r: &Readings<'_>) -> Value {
             "for_us": since.map(|since| r.now.since(since).as_micros()),
         },
     })
+}
+
+/// What carries the session when it is not QUIC, and what that costs.
+fn carried_by(link: LinkStats) -> Option<String> {
+    let held = link.held_back;
+    let cost = match held.times {
+        0 => "nothing held back yet".into(),
+        n => format!(
+            "held back {n} times, at most {:.0} ms, {:.1} s in all",
+            held.longest_us as f64 / 1e3,
+            held.total_us as f64 / 1e6
+        ),
+    };
+    (link.carrier == Carrier::WebSocket).then(|| format!("TCP (UDP does not get through): {cost}"))
 }
 
 fn exactness(now: Stamp<ViewerClock>, tiles: &Tiles) -> Line {

@@ -229,9 +229,15 @@ pub struct Serve {
     /// How to read an X display.
     #[arg(long, value_name = "BACKEND", default_value = "x11")]
     pub capture: CaptureBackend,
-    /// Listen on this address. Default: every address, UDP port 8443.
+    /// Listen on this address. Default: every address, UDP and TCP port 8443.
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// What clients may come over: QUIC, a WebSocket over TLS on the same TCP port where UDP does not get through, or both.
+    #[arg(long, value_name = "CARRIER")]
+    pub transport: Option<Transport>,
+    /// Let clients come over this TCP port too, such as 443. May be given several times.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub tcp_port: Vec<u16>,
     /// Let several clients watch and work at once; otherwise a new one takes over.
     #[arg(long)]
     pub shared: bool,
@@ -308,6 +314,28 @@ pub enum CaptureBackend {
     X11,
     /// The scrap crate: whole frames, no cursor.
     Scrap,
+}
+
+/// What clients may come over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// Both.
+    #[default]
+    Auto,
+    /// UDP alone.
+    Quic,
+    /// TCP alone.
+    Websocket,
+}
+
+impl From<Transport> for telepane_transport::Carriers {
+    fn from(t: Transport) -> Self {
+        match t {
+            Transport::Auto => Self::Auto,
+            Transport::Quic => Self::Quic,
+            Transport::Websocket => Self::WebSocket,
+        }
+    }
 }
 
 /// An invented scene.

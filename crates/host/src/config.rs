@@ -1,7 +1,8 @@
 //! The configuration file. What the command line says wins.
 
-use crate::cli::{Serve, parse_rate};
+use crate::cli::{Serve, Transport, parse_rate};
 use crate::{life, policy};
+use clap::ValueEnum;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use thiserror::Error;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     listen: Option<SocketAddr>,
+    transport: Option<String>,
+    tcp_ports: Option<Vec<u16>>,
     shared: Option<bool>,
     metrics: Option<SocketAddr>,
     limit: Option<String>,
@@ -59,6 +62,14 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
     serve.limit = serve.limit.or(rate(file.limit).map_err(|e| invalid(format!("limit: {e}")))?);
     serve.floor = serve.floor.or(rate(file.floor).map_err(|e| invalid(format!("floor: {e}")))?);
     serve.sound_limit = serve.sound_limit.or(rate(file.sound_limit).map_err(|e| invalid(format!("sound-limit: {e}")))?);
+    if let (None, Some(name)) = (serve.transport, &file.transport) {
+        let transport = Transport::from_str(name, true)
+            .map_err(|_| invalid(format!("transport: {name:?} is neither auto nor quic nor websocket")))?;
+        serve.transport = Some(transport);
+    }
+    if serve.tcp_port.is_empty() {
+        serve.tcp_port = file.tcp_ports.unwrap_or_default();
+    }
     serve.no_sound |= file.sound == Some(false);
     serve.listen = serve.listen.or(file.listen);
     serve.metrics = serve.metrics.or(file.metrics);

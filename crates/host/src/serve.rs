@@ -34,7 +34,7 @@ use telepane_session::HostOptions;
 use telepane_session::life::Life;
 use telepane_transport::{Congestion, Event as NetEvent, Listen, Options, Server, ServerCredentials, Sink};
 
-/// UDP port (DESIGN §3.1).
+/// UDP port (DESIGN §3.1), and TCP's beside it.
 pub const PORT: u16 = 8443;
 /// A leaf certificate lives for at most this long; a new one is shown long before.
 const LEAF_LIFETIME: Duration = Duration::from_secs(13 * 24 * 3600);
@@ -94,7 +94,13 @@ pub fn run(serve: Serve) -> Result<()> {
     let tls = identity.mint_leaf(unix_secs(), LEAF_LIFETIME)?;
     let listen = serve.listen.map_or(Listen::DualStack(PORT), Listen::Exact);
     let congestion = serve.quic_congestion.map_or(Congestion::Session, Into::into);
-    let options = Options { reset_secret: Some(identity.reset_secret()), congestion, ..Options::default() };
+    let options = Options {
+        carriers: serve.transport.unwrap_or_default().into(),
+        tcp_ports: serve.tcp_port.clone(),
+        reset_secret: Some(identity.reset_secret()),
+        congestion,
+        ..Options::default()
+    };
     let server = Arc::new(Server::bind(listen, &credentials(&tls), Arc::new(move || clock.micros()), sink, options)?);
 
     let files = serve.files.as_deref().map(|dir| give_out(dir, &poller)).transpose()?;

@@ -2,9 +2,11 @@
 
 use crate::bulk::Chunk;
 use crate::bundle::{Part, Unbundle};
+use crate::carried::Carried;
 use crate::control::Control;
 use crate::datagram::Datagram;
 use crate::fec;
+use crate::issuer;
 use crate::slice::SliceBody;
 use telepane_model::Stamp;
 
@@ -36,6 +38,20 @@ pub fn bundle(bytes: &[u8]) {
     });
     assert_eq!(at_once, by_bytes.map(contents));
     assert_eq!(whole.is_over(), slow.is_over());
+}
+
+/// Reads `bytes` as a WebSocket's message, and as the name in a certificate.
+pub fn carried(bytes: &[u8]) {
+    for limit in [1024, crate::MAX_CONTROL] {
+        if let Ok(message) = Carried::decode(bytes, limit)
+            && message != Carried::Unknown
+        {
+            assert_eq!(Carried::decode(&message.encode(), limit), Ok(message));
+        }
+    }
+    let words = issuer::words(bytes).unwrap_or_default();
+    assert!(!words.chars().any(char::is_control));
+    let _ = issuer::is_identity(bytes);
 }
 
 /// Reads `bytes` as a control message, and as a slice's body.

@@ -9,6 +9,7 @@
 pub mod bulk;
 pub mod bundle;
 pub mod capability;
+pub mod carried;
 pub mod clip;
 pub mod control;
 pub mod datagram;
@@ -16,6 +17,7 @@ pub mod fault;
 pub mod fec;
 pub mod files;
 pub mod fuzzing;
+pub mod issuer;
 pub mod life;
 mod monitors;
 pub mod path;
@@ -26,6 +28,7 @@ pub mod wire;
 
 pub use bulk::{Chunk, MAX_CHUNK};
 pub use capability::{Capabilities, Capability, agree_version};
+pub use carried::Carried;
 pub use clip::ClipWord;
 pub use control::{Control, Goodbye, RefuseReason};
 pub use datagram::{Datagram, Feedback, InputBatch, InputReport, Shard, SurfaceReport, expand_seq, lets_go};

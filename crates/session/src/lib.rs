@@ -13,6 +13,7 @@ mod clip;
 mod clock_map;
 mod film;
 pub mod fuzzing;
+mod homing;
 mod host;
 mod ledger;
 pub mod life;
@@ -24,6 +25,7 @@ mod viewer;
 
 pub use bulk::{BulkWish, clip_pipe, file_pipe};
 pub use film::Film;
+pub use homing::Homing;
 pub use host::{Host, HostOptions, LEASE, Stages, TOO_OLD};
 pub use ledger::Ledger;
 pub use output::{ClipWish, DecodeJob, HostOutput, Incoming, ViewerOutput, Wake};

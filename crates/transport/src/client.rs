@@ -1,14 +1,19 @@
 //! The viewer's end: one socket, one network thread, one connection.
 //!
 //! The addresses of a host are tried side by side, IPv6 first and each next one a moment later (RFC 8305), and the first
-//! whose handshake succeeds is kept. When none does, the reason that came nearest to a connection is reported.
+//! whose handshake succeeds is kept. Behind them starts the WebSocket over TCP, directly or through a proxy, for networks
+//! that let no UDP through. When nothing comes about, the reason that came nearest to a connection is reported.
 
+use crate::carrier::Handle;
 use crate::config::{self, Options};
-use crate::connection::{Fresh, Handle, Shared, harmless, live, lock, protocol};
+use crate::connection::{Fresh, Shared, harmless, live, lock, protocol};
 use crate::event::{ConnId, ConnectFailure, Event, Fault};
 use crate::probe::{self, Tcp};
 use crate::socket::{Bound, for_client};
-use crate::tls::{self, ALPN, ALPN_ANY_VERSION, HostExpectation, SERVER_NAME, Verdict, VerdictSlot, take_verdict};
+use crate::tls::{
+    self, ALPN, ALPN_ANY_VERSION, HostExpectation, Over, SERVER_NAME, Verdict, VerdictSlot, take_verdict,
+};
+use crate::websocket::{self, Road};
 use crate::window::Window;
 use crate::{ClockFn, Sink};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -26,12 +31,21 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Between the starts of two addresses' attempts.
 const STAGGER: Duration = Duration::from_millis(100);
+/// QUIC's head start before the WebSocket (RFC 8305's delay between two attempts).
+// spec: WS-14
+const WEBSOCKET_AFTER: Duration = Duration::from_millis(250);
 /// More addresses of one host than this are not tried.
 const MOST_ADDRESSES: usize = 16;
 /// quinn's CONNECTION_REFUSED (RFC 9000 §20.1).
 const CONNECTION_REFUSED: u64 = 0x2;
 /// The TLS alert `no_application_protocol` as a QUIC code (RFC 7301, RFC 9001 §4.8).
 const NO_PROTOCOL: u64 = 0x178;
+
+/// What came about.
+enum Made {
+    Quic(Fresh),
+    WebSocket(Box<websocket::Fresh>),
+}
 
 /// What a client has once its socket is open.
 struct Running {
@@ -200,13 +214,18 @@ async fn run(attempt: Attempt, mut stopped: watch::Receiver<bool>) {
         () = &mut stop => Err(ConnectFailure::Cancelled),
     };
     match made {
-        Ok(fresh) => {
-            let life = live(shared.clone(), fresh);
+        Ok(made) => {
+            let life = async {
+                match made {
+                    Made::Quic(fresh) => live(shared.clone(), fresh).await,
+                    Made::WebSocket(fresh) => websocket::live(shared.clone(), *fresh).await,
+                }
+            };
             tokio::pin!(life);
             tokio::select! {
                 () = &mut life => {}
                 () = &mut stop => {
-                    Handle { shared }.close_all(Fault::ShuttingDown);
+                    Handle { shared: shared.clone() }.close_all(Fault::ShuttingDown);
                     let _ = timeout(Duration::from_millis(700), life).await;
                 }
             }
@@ -216,36 +235,76 @@ async fn run(attempt: Attempt, mut stopped: watch::Receiver<bool>) {
     let _ = timeout(Duration::from_millis(250), endpoint.wait_idle()).await;
 }
 
-/// Tries every address until one connects or all have failed.
-async fn establish(attempt: &Attempt) -> Result<Fresh, ConnectFailure> {
+/// Tries every way until one connects or all have failed.
+// spec: WS-14
+async fn establish(attempt: &Attempt) -> Result<Made, ConnectFailure> {
     let deadline = Instant::now() + attempt.shared.options.connect_within;
-    let mut tries: JoinSet<Result<Fresh, ConnectFailure>> = JoinSet::new();
-    for (i, addr) in attempt.target.iter().copied().enumerate() {
+    let patience = attempt.shared.options.limits.handshake;
+    let carriers = attempt.shared.options.carriers;
+    let mut tries: JoinSet<Result<Made, ConnectFailure>> = JoinSet::new();
+    let nth = |n: usize| STAGGER.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX));
+    let conn = attempt.conn;
+    for (i, addr) in attempt.target.iter().copied().enumerate().filter(|_| carriers.quic()) {
         let (config, slot, window) = client_config(attempt)?;
-        let (endpoint, patience) = (attempt.endpoint.clone(), attempt.shared.options.limits.handshake);
-        let (conn, pinned) = (attempt.conn, matches!(attempt.expect, HostExpectation::Pinned(_)));
-        let start = STAGGER.saturating_mul(u32::try_from(i).unwrap_or(u32::MAX));
+        let endpoint = attempt.endpoint.clone();
+        let pinned = matches!(attempt.expect, HostExpectation::Pinned(_));
         tries.spawn(async move {
-            sleep(start).await;
+            sleep(nth(i)).await;
             let quinn = one(&endpoint, config, &slot, addr, deadline, patience).await?;
-            Ok(Fresh { id: conn, quinn, window, own_fingerprint: None, proven: pinned, place: None })
+            Ok(Made::Quic(Fresh { id: conn, quinn, window, own_fingerprint: None, proven: pinned, place: None }))
+        });
+    }
+    let head_start = if carriers.quic() { WEBSOCKET_AFTER } else { Duration::ZERO };
+    for (i, road) in roads(attempt).into_iter().enumerate() {
+        let (shared, expect) = (attempt.shared.clone(), attempt.expect);
+        tries.spawn(async move {
+            sleep(head_start + nth(i)).await;
+            let made = websocket::connect(&shared, conn, road, expect, deadline, patience).await?;
+            Ok(Made::WebSocket(Box::new(made)))
         });
     }
     let mut nearest = ConnectFailure::NoRoute;
+    let mut refused = false;
     while let Some(tried) = tries.join_next().await {
         match tried {
-            Ok(Ok(fresh)) => return Ok(fresh),
-            Ok(Err(why)) if why.distance() < nearest.distance() => nearest = why,
-            Ok(Err(_)) => {}
+            Ok(Ok(made)) => return Ok(made),
+            Ok(Err(why)) => {
+                refused |= why == ConnectFailure::Refused;
+                if why.distance() < nearest.distance() {
+                    nearest = why;
+                }
+            }
             Err(e) => return Err(ConnectFailure::Local(e.to_string())),
         }
     }
-    Err(nearest)
+    // UDP that is refused is not silent, whatever TCP does.
+    Err(if refused && nearest == ConnectFailure::SilentButTcpOpen { ConnectFailure::Refused } else { nearest })
+}
+
+/// The ways over TCP: through the proxy when there is one, else to every address; the port that UDP has, then the others.
+// spec: WS-13, WS-14
+fn roads(attempt: &Attempt) -> Vec<Road> {
+    let options = &attempt.shared.options;
+    if !options.carriers.websocket() {
+        return Vec::new();
+    }
+    let more = |port: u16| options.tcp_ports.iter().copied().filter(move |p| *p != port);
+    match (&options.proxy, &options.named) {
+        (Some(proxy), Some((host, port))) => std::iter::once(*port)
+            .chain(more(*port))
+            .map(|port| Road::Proxied(proxy.clone(), host.clone(), port))
+            .collect(),
+        _ => {
+            let others = |addr: &SocketAddr| more(addr.port()).map(|port| SocketAddr::new(addr.ip(), port)).collect();
+            let later: Vec<SocketAddr> = attempt.target.iter().flat_map(|addr| -> Vec<_> { others(addr) }).collect();
+            attempt.target.iter().copied().chain(later).take(MOST_ADDRESSES).map(Road::Direct).collect()
+        }
+    }
 }
 
 fn client_config(attempt: &Attempt) -> Result<(ClientConfig, VerdictSlot, Arc<Window>), ConnectFailure> {
     let protocols: Vec<&[u8]> = attempt.protocols.iter().map(Vec::as_slice).collect();
-    let (tls, slot) = tls::client_config(attempt.expect, &protocols).map_err(ConnectFailure::Local)?;
+    let (tls, slot) = tls::client_config(attempt.expect, Over::Quic, &protocols).map_err(ConnectFailure::Local)?;
     let quic = QuicClientConfig::try_from(tls).map_err(|e| ConnectFailure::Local(e.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(quic));
     let shared = &attempt.shared;
@@ -321,6 +380,8 @@ fn failure(error: &ConnectionError, slot: &VerdictSlot) -> ConnectFailure {
     match take_verdict(slot) {
         Some(Verdict::Changed(seen)) => return ConnectFailure::HostChanged { seen },
         Some(Verdict::Untrusted(text)) => return ConnectFailure::Untrusted(text),
+        // Only looked for over TCP.
+        Some(Verdict::Stranger { by, .. }) => return ConnectFailure::Untrusted(by),
         None => {}
     }
     let not_telepane = || ConnectFailure::NotTelepane(harmless(error.to_string().as_bytes()));

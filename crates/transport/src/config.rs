@@ -2,6 +2,7 @@
 
 use crate::ClockFn;
 use crate::frame::MAX_CONTROL;
+use crate::proxy::Proxy;
 use crate::window::{SafetyNetFactory, Window};
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
@@ -63,9 +64,41 @@ impl Congestion {
     }
 }
 
+/// What may carry a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Carriers {
+    /// QUIC, and a WebSocket where UDP does not get through.
+    #[default]
+    Auto,
+    /// QUIC alone.
+    Quic,
+    /// The WebSocket alone.
+    WebSocket,
+}
+
+impl Carriers {
+    /// Whether QUIC may.
+    pub fn quic(self) -> bool {
+        self != Self::WebSocket
+    }
+
+    /// Whether a WebSocket may.
+    pub fn websocket(self) -> bool {
+        self != Self::Quic
+    }
+}
+
 /// What a shell may choose.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Server: what it listens for. Client: what is tried.
+    pub carriers: Carriers,
+    /// TCP ports besides the one that UDP has, such as 443. Server: listened on too. Client: tried too.
+    pub tcp_ports: Vec<u16>,
+    /// Client: TCP goes through this.
+    pub proxy: Option<Proxy>,
+    /// Client: the host and its port as the person named them, for a proxy that finds the address itself.
+    pub named: Option<(String, u16)>,
     /// After this long without a packet the connection is over.
     pub idle_timeout: Duration,
     /// The client sends a PING when nothing was heard for this long; the server never does.
@@ -84,6 +117,10 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            carriers: Carriers::Auto,
+            tcp_ports: Vec::new(),
+            proxy: None,
+            named: None,
             // spec: L-7
             idle_timeout: Duration::from_secs(120),
             keep_alive: Duration::from_secs(22),

@@ -1,16 +1,15 @@
-//! One connection's life on the network thread; [`Handle`] is how any thread sends on it.
+//! One QUIC connection's life on the network thread; [`crate::Handle`] is how any thread sends on it.
 //!
 //! Three tasks per connection: one reads datagrams and stamps them, one reads control messages, one writes them. The
 //! sending of datagrams has no task: quinn's connection is shared between threads, so the caller queues the datagram
 //! itself, which wakes the network thread.
 
 mod bulk;
-mod handle;
+mod carry;
 
-pub use handle::Handle;
-
+use crate::carrier::{CLOSE_TEXT, Carry};
 use crate::config::{Options, STREAM_WINDOW};
-use crate::event::{CloseReason, ConnFacts, ConnId, Event, Fault};
+use crate::event::{Carrier, CloseReason, ConnFacts, ConnId, Event, Fault};
 use crate::frame::{FrameReader, MAX_CONTROL, MAX_CONTROL_UNPROVEN};
 use crate::socket::{Bound, plain};
 use crate::tls::{ALPN, EXPORTER_LABEL, spki_fingerprint};
@@ -30,24 +29,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// Control bytes that may wait to be written; more is [`SendError::Full`].
-const CONTROL_QUEUE: usize = 1 << 20;
+pub(crate) const CONTROL_QUEUE: usize = 1 << 20;
 /// Bytes of chunks that may wait for a stream: what the session keeps on the way is less.
-const BULK_QUEUE: usize = 8 << 20;
+pub(crate) const BULK_QUEUE: usize = 8 << 20;
 /// Control messages that are taken from a peer that has not proven itself.
 // spec
-const UNPROVEN_MESSAGES: u32 = 16;
+pub(crate) const UNPROVEN_MESSAGES: u32 = 16;
 /// Control bytes per second that are read from a proven peer, and what may come at once; the rest waits at the peer.
-const CONTROL_RATE: u64 = 4 << 20;
+pub(crate) const CONTROL_RATE: u64 = 4 << 20;
 /// What a message counts for besides its bytes.
-const MESSAGE_COST: u64 = 64;
+pub(crate) const MESSAGE_COST: u64 = 64;
 /// Datagrams of a host not yet proven that a client keeps, with their stamps, until it is: packets and bytes.
 // spec: A-12
-const HELD_PACKETS: usize = 512;
-const HELD_BYTES: usize = 1 << 20;
+pub(crate) const HELD_PACKETS: usize = 512;
+pub(crate) const HELD_BYTES: usize = 1 << 20;
 /// How long queued control messages get to arrive when a connection is closed.
-const LINGER: Duration = Duration::from_millis(250);
-/// What is kept of the peer's closing words, in bytes.
-const CLOSE_TEXT: usize = 256;
+pub(crate) const LINGER: Duration = Duration::from_millis(250);
 
 /// A lock whose holder never panics half-way: a poisoned one is as good as any.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -56,7 +53,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What an endpoint's connections share with the handles.
 pub(crate) struct Shared {
-    pub(crate) conns: Mutex<BTreeMap<ConnId, Arc<Conn>>>,
+    pub(crate) conns: Mutex<BTreeMap<ConnId, Arc<dyn Carry>>>,
     pub(crate) clock: ClockFn,
     pub(crate) sink: Sink,
     pub(crate) options: Options,
@@ -87,7 +84,7 @@ impl Shared {
         })
     }
 
-    fn find(&self, id: ConnId) -> Option<Arc<Conn>> {
+    pub(crate) fn find(&self, id: ConnId) -> Option<Arc<dyn Carry>> {
         lock(&self.conns).get(&id).cloned()
     }
 }
@@ -102,6 +99,7 @@ enum Write {
 pub(crate) struct Conn {
     id: ConnId,
     quinn: quinn::Connection,
+    runtime: tokio::runtime::Handle,
     window: Arc<Window>,
     /// Whether the peer has proven itself.
     proven: watch::Sender<bool>,
@@ -150,7 +148,7 @@ impl Conn {
 }
 
 /// Waits until the peer has proven itself; for ever if it never does.
-async fn proven(watch: &mut watch::Receiver<bool>) {
+pub(crate) async fn proven(watch: &mut watch::Receiver<bool>) {
     if watch.wait_for(|p| *p).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -206,6 +204,7 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
     let conn = Arc::new(Conn {
         id,
         quinn,
+        runtime: shared.runtime.clone(),
         window,
         proven: watch::Sender::new(is_proven),
         writes,
@@ -225,6 +224,7 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
     }
     let facts = ConnFacts {
         side: shared.side,
+        carrier: Carrier::Quic,
         remote: plain(conn.quinn.remote_address()),
         exporter,
         host_fingerprint,
@@ -351,14 +351,14 @@ async fn write_control(conn: &Conn, mut send: SendStream, to_write: &mut mpsc::U
 }
 
 /// How much of the control stream may be read now: a peer cannot fill the shell's queue faster than it is emptied.
-struct Allowance {
-    bytes: u64,
-    at_us: u64,
+pub(crate) struct Allowance {
+    pub(crate) bytes: u64,
+    pub(crate) at_us: u64,
 }
 
 impl Allowance {
     /// Takes `cost` and says how long to wait for it.
-    fn take(&mut self, now_us: u64, cost: u64) -> Duration {
+    pub(crate) fn take(&mut self, now_us: u64, cost: u64) -> Duration {
         let earned = now_us.saturating_sub(self.at_us).saturating_mul(CONTROL_RATE) / 1_000_000;
         self.bytes = self.bytes.saturating_add(earned).min(CONTROL_RATE);
         self.at_us = now_us;

@@ -21,12 +21,34 @@ impl ConnId {
     }
 }
 
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum Carrier {
+    /// QUIC over UDP.
+    #[default]
+    Quic,
+    /// A WebSocket over TLS over TCP, where UDP does not get through.
+    WebSocket,
+}
+
+impl Carrier {
+    /// Its name, for people and scripts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quic => "quic",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
 /// What is known when the handshake is done.
 #[derive(Clone, Debug)]
 pub struct ConnFacts {
     /// Which end this is.
     pub side: LinkSide,
-    /// The peer's address.
+    /// What carries it.
+    pub carrier: Carrier,
+    /// The peer's address; through a proxy, the proxy's.
     pub remote: SocketAddr,
     /// TLS exporter of this connection (RFC 8446 §7.5), equal on both ends and to nobody else.
     pub exporter: [u8; 32],
@@ -153,6 +175,9 @@ pub enum CloseReason {
     /// QUIC itself was violated or refused.
     #[error("quic: {0}")]
     Protocol(String),
+    /// The TCP connection broke, or the WebSocket on it.
+    #[error("tcp: {0}")]
+    Broken(String),
 }
 
 /// A named reason to close, with its code on the wire. Codes `0x7400..=0x74ff` are the transport's.
@@ -171,20 +196,23 @@ pub enum Fault {
     NoDatagrams,
     /// No version in common.
     WrongVersion,
+    /// A WebSocket's message that its lane does not allow, or that is no binary message.
+    BadMessage,
 }
 
 impl Fault {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::ShuttingDown,
         Self::ControlTooLong,
         Self::ControlTooMany,
         Self::UnprovenTooLong,
         Self::NoDatagrams,
         Self::WrongVersion,
+        Self::BadMessage,
     ];
 
     /// Its code on the wire.
-    // spec: L-10
+    // spec: L-10, WS-10
     pub const fn code(self) -> u32 {
         match self {
             Self::ShuttingDown => 0x7400,
@@ -193,6 +221,7 @@ impl Fault {
             Self::UnprovenTooLong => 0x7403,
             Self::NoDatagrams => 0x7404,
             Self::WrongVersion => 0x7405,
+            Self::BadMessage => 0x7406,
         }
     }
 
@@ -205,6 +234,7 @@ impl Fault {
             Self::UnprovenTooLong => "unproven-too-long",
             Self::NoDatagrams => "no-datagrams",
             Self::WrongVersion => "wrong-version",
+            Self::BadMessage => "bad-message",
         }
     }
 
@@ -233,6 +263,25 @@ pub enum ConnectFailure {
     /// The host's certificates do not hold together.
     #[error("the host's certificate is not valid: {0}; check both machines' clocks, else restart the agent")]
     Untrusted(String),
+    /// Somebody between decrypts TLS, as some networks' proxies do, and signs for the host with a name of their own.
+    #[error(
+        "a proxy on the way opens TLS: it shows a certificate of \"{by}\" in place of the host's. Nothing was sent through it. \
+         Ask for {port} to be exempted from inspection, or for UDP to be let through"
+    )]
+    Inspected {
+        /// What it calls itself; harmless text.
+        by: String,
+        /// The host and port it stands before.
+        port: String,
+    },
+    /// The proxy does not let us through.
+    #[error("the proxy {proxy} {why}")]
+    Proxy {
+        /// Its address, without credentials.
+        proxy: String,
+        /// What it said or did not, and what to do.
+        why: String,
+    },
     /// A Telepane agent of another version.
     #[error("the host speaks another version of telepane; update the older side")]
     VersionMismatch,
@@ -270,17 +319,19 @@ impl ConnectFailure {
     pub(crate) const fn distance(&self) -> u8 {
         match self {
             Self::HostChanged { .. } => 0,
-            Self::Untrusted(_) => 1,
-            Self::VersionMismatch => 2,
-            Self::Busy => 3,
-            Self::NotTelepane(_) => 4,
-            Self::SilentButTcpOpen => 5,
-            Self::Silent { host_up: true } => 6,
-            Self::Silent { host_up: false } => 7,
-            Self::Refused => 8,
-            Self::NoRoute => 9,
-            Self::Local(_) => 10,
-            Self::Cancelled => 11,
+            Self::Inspected { .. } => 1,
+            Self::Untrusted(_) => 2,
+            Self::VersionMismatch => 3,
+            Self::Busy => 4,
+            Self::NotTelepane(_) => 5,
+            Self::Proxy { .. } => 6,
+            Self::SilentButTcpOpen => 7,
+            Self::Silent { host_up: true } => 8,
+            Self::Silent { host_up: false } => 9,
+            Self::Refused => 10,
+            Self::NoRoute => 11,
+            Self::Local(_) => 12,
+            Self::Cancelled => 13,
         }
     }
 }
@@ -323,9 +374,26 @@ pub enum SendError {
     Full,
 }
 
-/// What the QUIC stack knows of a connection.
+/// What was held back on a WebSocket because TCP waited for something lost before it: arrivals in which bytes came that had
+/// been there out of order, and the pauses before them. The pauses are bounded by a few round trips and hold what the peer
+/// did not send for, so they are an upper bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct HeldBack {
+    /// How often.
+    pub times: u64,
+    /// For how long in all, in microseconds.
+    pub total_us: u64,
+    /// The longest, in microseconds.
+    pub longest_us: u64,
+}
+
+/// What the stack knows of a connection: QUIC's, or the system's TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct LinkStats {
+    /// What carries it.
+    pub carrier: Carrier,
+    /// What TCP held back; nothing over QUIC.
+    pub held_back: HeldBack,
     /// Smoothed round-trip time in microseconds.
     pub rtt_us: u64,
     /// Packets deemed lost on this path.

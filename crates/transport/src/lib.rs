@@ -1,6 +1,6 @@
-//! Telepane's lanes over QUIC.
+//! Telepane's lanes over QUIC, and over a WebSocket where UDP does not get through.
 //!
-//! A [`Server`] or a [`Client`] owns one UDP socket and one network thread that drains it. What arrives is stamped with
+//! A [`Server`] or a [`Client`] owns one UDP socket, TCP's beside it, and one network thread that drains them. What arrives is stamped with
 //! the shell's clock once, in the read loop, and handed to the shell's [`Sink`] as an [`Event`]. What is to be sent goes
 //! through a [`Handle`] from any thread and leaves at once: this crate decides nothing. Pacing is `session`'s, congestion
 //! control is `rate`'s; QUIC's own window is only a safety net ([`Lanes::set_window`]).
@@ -13,23 +13,31 @@
 
 #![deny(unsafe_code)]
 
+mod carrier;
 mod client;
 mod config;
 mod connection;
 mod event;
 mod frame;
 mod probe;
+mod proxy;
 pub mod relay;
 mod server;
 mod socket;
+mod tcp;
 mod tls;
+mod websocket;
 mod window;
 
+pub use carrier::Handle;
 pub use client::Client;
-pub use config::{Congestion, Limits, Options};
-pub use connection::Handle;
-pub use event::{BindError, CloseReason, ConnFacts, ConnId, ConnectFailure, Event, Fault, Hold, LinkStats, SendError};
+pub use config::{Carriers, Congestion, Limits, Options};
+pub use event::{
+    BindError, Carrier, CloseReason, ConnFacts, ConnId, ConnectFailure, Event, Fault, HeldBack, Hold, LinkStats,
+    SendError,
+};
 pub use frame::{MAX_CONTROL, MAX_CONTROL_UNPROVEN};
+pub use proxy::{Proxy, bypassed};
 pub use server::Server;
 pub use socket::Listen;
 pub use tls::{ALPN, EXPORTER_LABEL, HostExpectation, SERVER_NAME, ServerCredentials, spki_fingerprint};
@@ -73,8 +81,8 @@ impl Lane {
     }
 }
 
-/// What a session needs of a transport; [`Handle`] is the QUIC one. Small so that WebTransport, WebSocket or another QUIC
-/// stack fits. Every method may be called from any thread and returns at once.
+/// What a session needs of a transport; a [`Handle`] gives it over QUIC and over the WebSocket. Small so that WebTransport or
+/// another QUIC stack fits. Every method may be called from any thread and returns at once.
 pub trait Lanes: Send + Sync {
     /// Sends one datagram now. Nothing queued earlier is ever dropped for it.
     fn send_datagram(&self, conn: ConnId, bytes: Bytes) -> Result<(), SendError>;

@@ -1,31 +1,35 @@
-//! The agent's end: one socket, one network thread, many connections.
+//! The agent's end: a UDP socket and TCP's beside it on the same port, one network thread, many connections.
 //!
 //! A client costs nothing until its handshake has begun, little until it is done, and a bounded amount until it has
 //! proven itself: handshakes, connections and unproven connections per address are counted, and beyond a threshold a
 //! client first has to show that its address is its own.
 
+use crate::carrier::Handle;
 use crate::config::{self, Limits, Options};
-use crate::connection::{Fresh, Handle, Shared, live, lock};
+use crate::connection::{Fresh, Shared, live, lock};
 use crate::event::{BindError, ConnId, Fault};
-use crate::socket::{Listen, listen};
-use crate::tls::{self, ALPN, ALPN_ANY_VERSION, ServerCredentials};
-use crate::{ClockFn, Sink};
+use crate::socket::{Bound, Listen, listen, plain};
+use crate::tls::{self, ALPN, ALPN_ANY_VERSION, ALPN_HTTP, Over, ServerCredentials};
+use crate::websocket::{self, Door};
+use crate::{ClockFn, Sink, tcp};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use telepane_model::LinkSide;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// What is shown to clients that come now.
 struct Shown {
     config: ServerConfig,
-    fingerprint: [u8; 32],
+    door: Door,
 }
 
 /// A listening agent. Dropping it closes every connection.
@@ -38,11 +42,53 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-fn quic_config(credentials: &ServerCredentials) -> Result<(QuicServerConfig, [u8; 32]), BindError> {
-    let (tls, fingerprint) =
-        tls::server_config(credentials, &[ALPN, ALPN_ANY_VERSION]).map_err(BindError::Credentials)?;
+/// Ports that any port is looked for among, until one is free for UDP and for TCP.
+const ANY_PORT_TRIES: u32 = 16;
+/// After a connection could not be accepted, for want of descriptors most likely.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+fn configs(credentials: &ServerCredentials) -> Result<(QuicServerConfig, Door), BindError> {
+    let config = |over, protocols| tls::server_config(credentials, over, protocols).map_err(BindError::Credentials);
+    let (tls, fingerprint) = config(Over::Quic, &[ALPN, ALPN_ANY_VERSION])?;
     let quic = QuicServerConfig::try_from(tls).map_err(|e| BindError::Credentials(e.to_string()))?;
-    Ok((quic, fingerprint))
+    let (tls, _) = config(Over::Tcp, &[ALPN_HTTP])?;
+    Ok((quic, Door { tls: Arc::new(tls), fingerprint }))
+}
+
+/// The UDP socket, and the TCP sockets beside it. One of those that cannot be had costs only the clients that need it.
+fn sockets(at: Listen, options: &Options) -> Result<(Bound, Vec<std::net::TcpListener>), BindError> {
+    let dual = matches!(at, Listen::DualStack(_));
+    let beside = |bound: &Bound, port: Option<u16>| -> io::Result<std::net::TcpListener> {
+        let mut addr = bound.socket.local_addr()?;
+        addr.set_port(port.unwrap_or(addr.port()));
+        tcp::listen(addr, dual && addr.is_ipv6())
+    };
+    let mut bound = listen(at)?;
+    if !options.carriers.websocket() {
+        return Ok((bound, Vec::new()));
+    }
+    let mut first = beside(&bound, None);
+    let any = matches!(at, Listen::DualStack(0)) || matches!(at, Listen::Exact(a) if a.port() == 0);
+    for _ in 0..ANY_PORT_TRIES {
+        if !any || first.is_ok() {
+            break;
+        }
+        bound = listen(at)?;
+        first = beside(&bound, None);
+    }
+    let mut found = Vec::new();
+    let more = options.tcp_ports.iter().map(|port| (Some(*port), beside(&bound, Some(*port))));
+    for (port, listener) in std::iter::once((None, first)).chain(more) {
+        match listener {
+            Ok(listener) => found.push(listener),
+            Err(error) => tracing::warn!(
+                %error,
+                port = port.or_else(|| bound.socket.local_addr().ok().map(|a| a.port())),
+                "no tcp beside udp: clients to whom only tcp is open cannot connect to this port"
+            ),
+        }
+    }
+    Ok((bound, found))
 }
 
 impl Server {
@@ -57,7 +103,7 @@ impl Server {
         sink: Sink,
         options: Options,
     ) -> Result<Self, BindError> {
-        let (quic, fingerprint) = quic_config(credentials)?;
+        let (quic, door) = configs(credentials)?;
         let mut config = ServerConfig::with_crypto(Arc::new(quic));
         config
             // spec: L-9
@@ -65,7 +111,7 @@ impl Server {
             .max_incoming(options.limits.handshakes)
             .incoming_buffer_size(16 * 1024)
             .incoming_buffer_size_total(1 << 20);
-        let bound = listen(at)?;
+        let (bound, listeners) = sockets(at, &options)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let shared = Shared::new(LinkSide::Host, clock, sink, options, &runtime, &bound);
         let endpoint = {
@@ -74,10 +120,14 @@ impl Server {
             Endpoint::new(endpoint, Some(config.clone()), bound.socket, Arc::new(TokioRuntime))?
         };
         let local_addr = endpoint.local_addr()?;
-        let shown = Arc::new(Mutex::new(Shown { config, fingerprint }));
+        let listeners = {
+            let _inside = runtime.enter();
+            listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?
+        };
+        let shown = Arc::new(Mutex::new(Shown { config, door }));
         let (stop, stopped) = watch::channel(None);
         let handle = Handle { shared: shared.clone() };
-        let task = serve(handle.clone(), endpoint.clone(), shown.clone(), stopped);
+        let task = serve(handle.clone(), endpoint.clone(), listeners, shown.clone(), stopped);
         let thread =
             std::thread::Builder::new().name("telepane-net".to_owned()).spawn(move || runtime.block_on(task))?;
         Ok(Self { handle, local_addr, endpoint, shown, stop, thread: Some(thread) })
@@ -95,7 +145,7 @@ impl Server {
 
     /// SHA-256 of the identity's SubjectPublicKeyInfo that new clients are shown.
     pub fn fingerprint(&self) -> [u8; 32] {
-        lock(&self.shown).fingerprint
+        lock(&self.shown).door.fingerprint
     }
 
     /// Shows these certificates to clients that come from now on; living connections stay.
@@ -103,10 +153,10 @@ impl Server {
     /// # Errors
     /// When they do not fit together; the old ones stay then.
     pub fn set_credentials(&self, credentials: &ServerCredentials) -> Result<(), BindError> {
-        let (quic, fingerprint) = quic_config(credentials)?;
+        let (quic, door) = configs(credentials)?;
         let mut shown = lock(&self.shown);
         shown.config.crypto = Arc::new(quic);
-        shown.fingerprint = fingerprint;
+        shown.door = door;
         self.endpoint.set_server_config(Some(shown.config.clone()));
         Ok(())
     }
@@ -183,10 +233,15 @@ fn site(addr: SocketAddr) -> IpAddr {
 async fn serve(
     handle: Handle,
     endpoint: Endpoint,
+    listeners: Vec<TcpListener>,
     shown: Arc<Mutex<Shown>>,
     mut stopped: watch::Receiver<Option<Duration>>,
 ) {
     let census = Arc::new(Census::default());
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| tokio::spawn(accept_tcp(handle.shared.clone(), census.clone(), shown.clone(), listener)))
+        .collect();
     let deadline = loop {
         tokio::select! {
             incoming = endpoint.accept() => match incoming {
@@ -196,6 +251,7 @@ async fn serve(
             stop = stopped.wait_for(Option::is_some) => break stop.ok().and_then(|d| *d).unwrap_or_default(),
         }
     };
+    accepting.iter().for_each(tokio::task::JoinHandle::abort);
     endpoint.set_server_config(None);
     handle.close_all(Fault::ShuttingDown);
     let _ = timeout(deadline, async {
@@ -214,7 +270,7 @@ fn admit(shared: &Arc<Shared>, census: &Arc<Census>, shown: &Arc<Mutex<Shown>>, 
     let site = site(incoming.remote_address());
     let handshakes = census.handshakes.load(Ordering::Relaxed);
     let of_site = lock(&census.unproven).get(&site).copied().unwrap_or(0);
-    if handshakes >= limits.handshakes {
+    if handshakes >= limits.handshakes || !shared.options.carriers.quic() {
         return incoming.ignore();
     }
     // A forged sender must not use up the places of the address it names.
@@ -231,7 +287,7 @@ fn admit(shared: &Arc<Shared>, census: &Arc<Census>, shown: &Arc<Mutex<Shown>>, 
     }
     let (mut config, fingerprint) = {
         let shown = lock(shown);
-        (shown.config.clone(), shown.fingerprint)
+        (shown.config.clone(), shown.door.fingerprint)
     };
     let (transport, window) = config::transport(&shared.options, LinkSide::Host, shared.clock.clone());
     config.transport_config(Arc::new(transport));
@@ -261,6 +317,56 @@ fn admit(shared: &Arc<Shared>, census: &Arc<Census>, shown: &Arc<Mutex<Shown>>, 
             place: Some(Box::new(place)),
         };
         live(shared, fresh).await;
+    });
+}
+
+/// Accepts on one TCP socket, under the same counts as QUIC: an address that got through TCP's handshake is its own.
+// spec: WS-4
+async fn accept_tcp(shared: Arc<Shared>, census: Arc<Census>, shown: Arc<Mutex<Shown>>, listener: TcpListener) {
+    loop {
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "a tcp connection could not be accepted");
+                sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        admit_tcp(&shared, &census, &shown, stream, plain(remote));
+    }
+}
+
+/// Takes a client that came over TCP, or hangs up.
+fn admit_tcp(
+    shared: &Arc<Shared>,
+    census: &Arc<Census>,
+    shown: &Arc<Mutex<Shown>>,
+    stream: TcpStream,
+    remote: SocketAddr,
+) {
+    let limits: &Limits = &shared.options.limits;
+    let site = site(remote);
+    let of_site = lock(&census.unproven).get(&site).copied().unwrap_or(0);
+    if census.handshakes.load(Ordering::Relaxed) >= limits.handshakes
+        || census.connections.load(Ordering::Relaxed) >= limits.connections
+        || of_site >= limits.unproven_per_address
+    {
+        return;
+    }
+    *lock(&census.unproven).entry(site).or_insert(0) += 1;
+    let place = Place(census.clone(), site);
+    let handshake = Counted::new(census, |c| &c.handshakes);
+    let connection = Counted::new(census, |c| &c.connections);
+    let (shared, patience, door) = (shared.clone(), limits.handshake, lock(shown).door.clone());
+    tokio::spawn(async move {
+        let _connection = connection;
+        let accepted = timeout(patience, websocket::accept(&shared, stream, remote, door, Box::new(place))).await;
+        drop(handshake);
+        match accepted {
+            Ok(Some(fresh)) => websocket::live(shared, fresh).await,
+            Ok(None) => {}
+            Err(_) => tracing::debug!(%remote, "a handshake over tcp took too long"),
+        }
     });
 }
 

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{CertificateError, DigitallySignedStruct, PeerMisbehaved, SignatureScheme};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use telepane_protocol::issuer;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 /// The application protocol: the wire's version is part of it.
@@ -25,6 +26,21 @@ pub const SERVER_NAME: &str = "telepane";
 /// The exporter's label (RFC 8446 §7.5); no context, 32 bytes.
 // spec: A-8
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-telepane-auth";
+
+/// Spoken over TCP, where what lies between may want to know it.
+// spec: WS-1
+pub(crate) const ALPN_HTTP: &[u8] = b"http/1.1";
+/// The longest piece of a TLS record over TCP, in bytes: one packet's, so that no byte waits for a later packet's.
+const TCP_RECORD: usize = 1_350;
+
+/// What TLS runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// UDP, in QUIC.
+    Quic,
+    /// TCP, where proxies that open TLS are met.
+    Tcp,
+}
 
 /// What the client expects of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +98,13 @@ pub enum Verdict {
     Changed([u8; 32]),
     /// Certificates that do not hold together.
     Untrusted(String),
+    /// Over TCP: certificates that are no Telepane host's.
+    Stranger {
+        /// Who signed the leaf, as far as it says.
+        by: String,
+        /// The leaf is for [`SERVER_NAME`], which no public authority signs: it was made for us on the way.
+        made_for_us: bool,
+    },
 }
 
 /// Where the verifier of one attempt leaves its refusal.
@@ -96,15 +119,33 @@ pub fn take_verdict(slot: &VerdictSlot) -> Option<Verdict> {
 #[derive(Debug)]
 struct HostVerifier {
     expect: HostExpectation,
+    over: Over,
     algorithms: WebPkiSupportedAlgorithms,
     slot: VerdictSlot,
+}
+
+/// What certificates over TCP are when they are not a Telepane host's.
+// spec: WS-11, WS-12
+fn stranger(leaf: &CertificateDer<'_>) -> Verdict {
+    let leaf = EndEntityCert::try_from(leaf);
+    let by = leaf.as_ref().ok().and_then(|l| issuer::words(l.issuer()));
+    let name = ServerName::try_from(SERVER_NAME);
+    let made_for_us =
+        matches!((leaf, name), (Ok(leaf), Ok(name)) if leaf.verify_is_valid_for_subject_name(&name).is_ok());
+    Verdict::Stranger { by: by.unwrap_or_else(|| "an unnamed authority".to_owned()), made_for_us }
+}
+
+/// Whether this certificate calls itself a Telepane host's identity.
+// spec: WS-11
+fn is_identity(certificate: &CertificateDer<'_>) -> bool {
+    EndEntityCert::try_from(certificate).is_ok_and(|c| issuer::is_identity(c.subject()))
 }
 
 impl HostVerifier {
     fn refuse(&self, verdict: Verdict) -> rustls::Error {
         let error = match &verdict {
             Verdict::Changed(_) => CertificateError::ApplicationVerificationFailure,
-            Verdict::Untrusted(_) => CertificateError::UnknownIssuer,
+            Verdict::Untrusted(_) | Verdict::Stranger { .. } => CertificateError::UnknownIssuer,
         };
         *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         error.into()
@@ -120,6 +161,9 @@ impl ServerCertVerifier for HostVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.over == Over::Tcp && !matches!(intermediates, [one] if is_identity(one)) {
+            return Err(self.refuse(stranger(end_entity)));
+        }
         // spec: A-4
         let [identity] = intermediates else {
             let text = format!("{} certificates instead of two", intermediates.len().saturating_add(1));
@@ -167,11 +211,13 @@ fn provider() -> Arc<CryptoProvider> {
 /// The client's half for one attempt, and where its refusal will be.
 pub fn client_config(
     expect: HostExpectation,
+    over: Over,
     protocols: &[&[u8]],
 ) -> Result<(rustls::ClientConfig, VerdictSlot), String> {
     let provider = provider();
     let slot = VerdictSlot::default();
-    let verifier = HostVerifier { expect, algorithms: provider.signature_verification_algorithms, slot: slot.clone() };
+    let verifier =
+        HostVerifier { expect, over, algorithms: provider.signature_verification_algorithms, slot: slot.clone() };
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| e.to_string())?
@@ -183,12 +229,16 @@ pub fn client_config(
     // spec: A-7
     config.resumption = rustls::client::Resumption::disabled();
     config.enable_early_data = false;
+    if over == Over::Tcp {
+        config.max_fragment_size = Some(TCP_RECORD);
+    }
     Ok((config, slot))
 }
 
 /// The server's half, and the fingerprint of its identity.
 pub fn server_config(
     credentials: &ServerCredentials,
+    over: Over,
     protocols: &[&[u8]],
 ) -> Result<(rustls::ServerConfig, [u8; 32]), String> {
     let provider = provider();
@@ -215,5 +265,8 @@ pub fn server_config(
     // spec: A-7
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
+    if over == Over::Tcp {
+        config.max_fragment_size = Some(TCP_RECORD);
+    }
     Ok((config, fingerprint))
 }

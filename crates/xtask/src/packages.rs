@@ -85,7 +85,7 @@ pub const TABLE: &[Group] = &[
     },
     Group {
         purpose: Purpose::Tests,
-        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks, sound, Wayland sessions and toolkits, and to count instructions",
+        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
         // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55.
         megabytes: 208,
         names: &[
@@ -105,6 +105,9 @@ pub const TABLE: &[Group] = &[
             "python3-gi",
             "gir1.2-gtk-3.0",
             "python3-pyqt6",
+            // Proxies to go through: CONNECT and SOCKS5.
+            "tinyproxy-bin|tinyproxy",
+            "microsocks",
         ],
     },
     Group {

@@ -9,6 +9,7 @@ mod blackout;
 mod clipboard;
 mod drops;
 mod ending;
+mod fallback;
 mod figures;
 mod files;
 mod memory;

@@ -6,12 +6,12 @@ use crate::clock::unix_secs;
 use crate::entry::{Entry, Offer, Step, attach};
 use std::sync::Arc;
 use telepane_auth::{KnownHosts, load_or_create_client_key};
-use telepane_model::Stamp;
+use telepane_model::{Stamp, ViewerClock};
 use telepane_protocol::{Control, FileWord, Goodbye};
 use telepane_session::Incoming;
 use telepane_transport::{
-    Client, CloseReason, ConnFacts, ConnId, ConnectFailure, Event as NetEvent, Fault, Handle, HostExpectation, Lanes,
-    Options,
+    Carrier, Carriers, Client, CloseReason, ConnFacts, ConnId, ConnectFailure, Event as NetEvent, Fault, Handle,
+    HostExpectation, Lanes,
 };
 use telepane_trust::{CodeWanted, Fingerprint};
 
@@ -22,28 +22,53 @@ pub(super) struct Line {
     pub facts: Option<ConnFacts>,
     /// The host was asked for the session: it may have moved there, whatever the line before still carries.
     pub attaches: bool,
+    /// It is QUIC's, tried beside a session that something else carries: nothing depends on it.
+    pub homeward: bool,
 }
 
 impl Driver {
-    pub(super) fn dial(&mut self) {
+    pub(super) fn dial(&mut self, homeward: bool) {
         let expect = self.key_pinned.map_or(HostExpectation::Any, |f| HostExpectation::Pinned(f.0));
         let clock = self.clock;
         let micros = Arc::new(move || clock.micros());
-        let client =
-            Client::connect(self.target.addresses.clone(), expect, micros, self.sink.clone(), Options::default());
-        self.candidate = Some(Line { client, entry: None, facts: None, attaches: false });
+        let mut options = self.target.network.clone();
+        if homeward {
+            options.carriers = Carriers::Quic;
+        }
+        let client = Client::connect(self.target.addresses.clone(), expect, micros, self.sink.clone(), options);
+        self.candidate = Some(Line { client, entry: None, facts: None, attaches: false, homeward });
+    }
+
+    /// Tries QUIC again when it is time, beside the connection in use.
+    pub(super) fn go_home(&mut self, now: Stamp<ViewerClock>) {
+        if self.phase == Phase::Live && self.candidate.is_none() && self.homing.take_due(now) {
+            tracing::debug!("trying quic again");
+            self.dial(true);
+        }
+    }
+
+    /// The candidate came to nothing. Whether it was one on which nothing depends.
+    fn not_home(&mut self) -> bool {
+        let homeward = self.candidate.as_ref().is_some_and(|l| l.homeward);
+        retire(self.candidate.take());
+        if homeward {
+            self.homing.on_failed(self.clock.now());
+        }
+        homeward
     }
 
     /// The old connection answers again: the one that was coming about beside it is not needed.
     pub(super) fn call_off(&mut self) {
         if self.line.is_some()
-            && let Some(line) = self.candidate.take_if(|l| !l.attaches)
+            && let Some(line) = self.candidate.take_if(|l| !l.attaches && !l.homeward)
         {
             line.client.retire();
         }
     }
 
     pub(super) fn redial(&mut self) {
+        // One that tries QUIC alone and has heard nothing yet must not keep the others waiting.
+        retire(self.candidate.take_if(|l| l.homeward && l.facts.is_none()));
         if self.candidate.is_none() {
             tracing::info!("trying a new connection");
             if let Some(line) = &self.line
@@ -51,7 +76,7 @@ impl Driver {
             {
                 tracing::debug!(%error, "no new socket for the old connection");
             }
-            self.dial();
+            self.dial(false);
         }
     }
 
@@ -100,6 +125,11 @@ impl Driver {
     }
 
     pub(super) fn follow(&mut self, step: Step) {
+        if matches!(step, Step::Code(_) | Step::Refused(_)) && self.candidate.as_ref().is_some_and(|l| l.homeward) {
+            // A client whose key was not kept stays where it is.
+            self.not_home();
+            return;
+        }
         let shape = self.shape();
         let Some(line) = &mut self.candidate else { return };
         match step {
@@ -198,6 +228,10 @@ impl Driver {
                 self.sound.reset();
                 self.viewer.on_attached(now, host_now);
                 self.files.on_linked();
+                let carrier = self.line.as_ref().and_then(|l| l.facts.as_ref()).map(|f| f.carrier);
+                let may_be_better = self.target.network.carriers == Carriers::Auto;
+                self.homing.on_carried(now, may_be_better && carrier == Some(Carrier::WebSocket));
+                tracing::info!(carrier = carrier.unwrap_or_default().name(), "attached");
                 self.phase = Phase::Live;
                 self.life.on_welcome();
                 self.silent = None;
@@ -226,7 +260,10 @@ impl Driver {
         if self.candidate.as_ref().is_none_or(|l| l.client.conn() != attempt) {
             return;
         }
-        retire(self.candidate.take());
+        if self.not_home() {
+            tracing::debug!(%why, "quic does not work yet");
+            return;
+        }
         if let ConnectFailure::HostChanged { seen } = why {
             let seen = Fingerprint(*seen);
             let was = self.key_pinned.map_or_else(String::new, |f| f.to_string());
@@ -246,8 +283,9 @@ impl Driver {
     fn on_closed(&mut self, conn: ConnId, reason: &CloseReason) {
         let now = self.clock.now();
         if self.candidate.as_ref().is_some_and(|l| l.client.conn() == conn) {
-            retire(self.candidate.take());
-            if self.session == [0; 16] {
+            if self.not_home() {
+                tracing::debug!(%reason, "quic does not work yet");
+            } else if self.session == [0; 16] {
                 self.over(exit::CANNOT_CONNECT, closed_by_host(reason));
             } else {
                 self.viewer.on_reconnect_failed(now);

@@ -4,4 +4,6 @@ mod failures;
 mod lanes;
 mod links;
 mod proof;
+mod proxies;
+mod websocket;
 mod world;

@@ -1,0 +1,95 @@
+//! Where UDP does not get through: the session runs over a WebSocket, and moves back to QUIC when it can.
+
+use super::path::in_a_terminal;
+use super::process::{PATIENCE, Scratch, Signal, have, now, until};
+use super::screen::Screen;
+use super::stage::{Agent, SIZE, Stage, connect, connect_without_code, relay, types};
+use std::io::copy;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use telepane_transport::relay::LinkModel;
+
+/// An agent that needs no display.
+const SCENE: [&str; 2] = ["--synthetic", "editor"];
+
+#[test]
+fn keys_arrive_and_the_picture_is_exact_over_a_websocket() {
+    if !have("fallback", &["Xvfb", "xterm"]) {
+        return;
+    }
+    let stats = std::env::temp_dir().join(format!("telepane-fallback-{}.json", std::process::id()));
+    let path = stats.display().to_string();
+    let mut stage = Stage::with(&[], &["--transport", "websocket", "--stats-json", &path], None);
+    in_a_terminal(&stage);
+    stage.client.signal(Signal::Interrupt);
+    assert_eq!(stage.client.exit_code(PATIENCE), 0);
+    let text = std::fs::read_to_string(&stats).expect("the statistics were written");
+    std::fs::remove_file(&stats).expect("they are there");
+    let stats: serde_json::Value = serde_json::from_str(&text).expect("they are JSON");
+    assert_eq!(stats["link"]["carrier"], "websocket", "{text}");
+    assert!(stats["link"]["held_back"]["times"].is_u64() && stats["link"]["packets_received"].as_u64() > Some(0));
+}
+
+#[test]
+fn udp_silent_but_tcp_open_connects_and_the_second_time_nothing_is_asked() {
+    let dir = Scratch::new();
+    // Its UDP port is bound and says nothing.
+    let agent = Agent::start(&dir, &[&SCENE[..], &["--transport", "websocket"]].concat());
+    let addr = agent.addr.to_string();
+    let shot = dir.join("shot.png").display().to_string();
+    let start = now();
+    let mut first = connect(&dir, "client", None, &addr, &["--screenshot", &shot, "--seconds", "1"]);
+    assert_eq!(first.exit_code(PATIENCE), 0, "{}", first.all_err());
+    println!("fallback: with a screenshot and a second of waiting, {:?}", start.elapsed());
+    // The key enrolled over one carrier is good over every other.
+    let mut second = connect_without_code(&dir, "client", None, &addr, &["--seconds", "1"]);
+    assert_eq!(second.exit_code(PATIENCE), 0, "{}", second.all_err());
+    let mut quic = connect_without_code(&dir, "client", None, &addr, &["--transport", "quic"]);
+    assert_eq!(quic.exit_code(PATIENCE), 3, "{}", quic.all_err());
+    assert!(quic.all_err().contains("UDP"), "{}", quic.all_err());
+}
+
+#[test]
+fn the_session_moves_back_to_quic_when_udp_works_again() {
+    if !have("fallback", &["Xvfb", "xterm"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let (here, there) = (Screen::start(SIZE.0, SIZE.1), Screen::start(SIZE.0, SIZE.1));
+    here.paint_root(1);
+    let agent = Agent::start(&dir, &["--display", &here.name]);
+    let udp = relay(&agent, LinkModel::default());
+    udp.blackout(true);
+    forward(udp.addr(), agent.addr);
+    let addr = udp.addr().to_string();
+    let client = connect(&dir, "client", Some(&there), &addr, &["--fullscreen"]);
+    let mut stage = Stage { client, relay: Some(udp), agent, there, here, dir };
+    stage.exact();
+    assert!(stage.client.err().contains("websocket"), "{}", stage.client.err());
+    let file = stage.dir.join("typed");
+    let _xterm = stage.terminal(&format!("exec cat > {}", file.display()));
+    types(&stage, &file, "while udp is dropped\n");
+    stage.relay.as_ref().expect("there is one").blackout(false);
+    let start = now();
+    until("the client is back on quic", PATIENCE * 3, || stage.client.err().contains("quic"));
+    println!("fallback: back on quic {:?} after udp", start.elapsed());
+    types(&stage, &file, "and when it is back\n");
+    assert_eq!(stage.client.ended(), None, "the client lives");
+}
+
+/// Passes TCP on from the address of a relay, which passes on UDP alone.
+fn forward(from: SocketAddr, to: SocketAddr) {
+    let listener = TcpListener::bind(from).expect("the port is free for TCP");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(near), Ok(far)) = (stream, TcpStream::connect(to)) else { return };
+            for (mut from, mut to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))]
+                .map(|(a, b)| (a.expect("a second hold"), b.expect("a second hold")))
+            {
+                std::thread::spawn(move || {
+                    let _ = copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+}
