@@ -118,7 +118,7 @@ impl Settings {
             _ => Err(no("true or false")),
         };
         let command = || match &value {
-            Value::Text(text) if text.is_empty() => Ok(Vec::new()),
+            Value::Text("") => Ok(Vec::new()),
             Value::Text(text) if !text.starts_with('[') => Ok(vec![(*text).to_owned()]),
             Value::List(list) if list.first().is_none_or(|program| !program.is_empty()) => Ok(list.clone()),
             _ => Err(no(COMMAND)),
