@@ -4,11 +4,13 @@
 //! does (the applications, the X server, reading the screen, sending) takes no time here but what the cost table says.
 
 mod clip;
+mod coding;
 mod handles;
 mod life;
+mod showing;
 mod ways;
 
-use crate::cost::{CostTable, Work};
+use crate::cost::CostTable;
 use crate::link::{LinkModel, Path};
 use crate::oracle::Oracle;
 use crate::quic::{PING_AFTER, Quic};
@@ -20,11 +22,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use telepane_codec::film::FilmTask;
-use telepane_codec::{Decoder, Encoder, EncoderOptions, SlotMap};
+use telepane_codec::{Decoder, Encoder};
 use telepane_model::monitor::surface_of;
 use telepane_model::{
-    EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Quality,
-    Rect, Span, Stamp, Surf, UpdateId, Version, ViewerClock,
+    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Rect, Span, Stamp,
+    Surf, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
@@ -609,71 +611,6 @@ impl World {
         self.quic[usize::from(direction == Direction::Up)].on_sent(self.now);
     }
 
-    /// Begins the next job if none is under way: it reads the newest pixels now, and its answer comes when its time is
-    /// over.
-    fn begin_coding(&mut self) {
-        if self.coding.is_some() {
-            return;
-        }
-        let Some(job) = self.to_code.pop_front() else { return };
-        let done = self.code(&job);
-        let slices = done.as_ref().map_or(&[][..], |d| &d.slices);
-        let mut cost = self.cost.encode.of(&Work::of_job(&job, slices));
-        let shows = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality == Quality::FILM);
-        let film = job.items.iter().find(|i| i.quality == Quality::FILM);
-        if let Some(item) = film.filter(|_| slices.iter().any(shows)) {
-            cost += self.cost.film_show_per_mpx.scaled(item.rect.area(), 1_000_000);
-        }
-        let at = self.now + cost.as_micros();
-        if done.as_ref().is_ok_and(|d| d.awaits) {
-            self.film_jobs.push(job.id);
-        }
-        // The other core begins when the job that asks for it is done; what it codes was read when that began.
-        if let Some(mut task) = self.encoder.as_mut().and_then(|(_, e)| e.take_film()) {
-            task.run(&self.seen);
-            let takes = self.cost.film(task.rect().area());
-            self.filming = Some(Filming { at: at + takes.as_micros(), epoch: job.epoch, task });
-        }
-        self.coding = Some((at, done));
-    }
-
-    fn code(&mut self, job: &EncodeJob) -> Result<EncodedSlices, JobId> {
-        let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
-        if !fits {
-            let options = EncoderOptions { film_apart: true, ..EncoderOptions::default() };
-            // spec: C-155
-            let spoilt = std::mem::take(&mut self.spoilt);
-            let slots = self
-                .encoder
-                .take()
-                .filter(|_| !spoilt)
-                .map_or_else(|| SlotMap::new(options.cache), |(_, e)| e.into_slots());
-            let mut encoder = Encoder::with_slots(job.size, options, slots);
-            self.offers.drain(..).for_each(|(first, hashes)| encoder.offer(first, &hashes));
-            self.encoder = Some((job.epoch, encoder));
-        }
-        let pixels = self.seen.clone();
-        let nothing = EncodedSlices { job: job.id, ..EncodedSlices::default() };
-        if pixels.size() != job.size {
-            // The desktop changed its size under the job: the frame that says so makes the job void.
-            return Ok(nothing);
-        }
-        let version = self.newest;
-        let Some((_, encoder)) = &mut self.encoder else { return Ok(nothing) };
-        let Ok(done) = encoder.encode(job, &pixels, version) else { return Err(job.id) };
-        for slice in &done.slices {
-            self.coded_bytes += slice.bytes.len() as u64;
-            assert!(slice.bytes.len() as u64 <= job.slice_bytes.0, "a slice fits its bound");
-            if slice.tiles.iter().any(|t| t.quality == Quality::FILM) {
-                self.films.insert((job.epoch, slice.id));
-            }
-        }
-        if let Some(last) = done.slices.last().filter(|_| self.judged) {
-            self.oracle.on_coded(job.epoch, last.id, encoder.sent(), version);
-        }
-        Ok(done)
-    }
-
     fn step_viewer(&mut self) {
         let now = self.viewer_now();
         if self.viewer_wake.take_if(|at| *at <= self.now).is_some() {
@@ -781,61 +718,6 @@ impl World {
                     break;
                 }
             }
-        }
-    }
-
-    /// Applies a slice; gives what that costs, and whether it went well.
-    fn decode(&mut self, job: &DecodeJob) -> (Span, bool) {
-        let fits = matches!(&self.decoder, Some((epoch, _)) if *epoch == job.epoch);
-        if !fits {
-            let cache = self.decoder.as_mut().map(|(_, d)| d.take_cache()).unwrap_or_default();
-            self.decoder = Some((job.epoch, Decoder::with_cache(job.size, cache)));
-        }
-        let Some((_, decoder)) = &mut self.decoder else { return (Span::ZERO, false) };
-        let applied = decoder.apply(&job.ops);
-        let film = self.films.remove(&(job.epoch, job.id));
-        let pixels = applied.as_ref().map_or(0, |a| a.changed.area());
-        if applied.is_ok() && self.judged {
-            self.oracle.on_applied(job.epoch, job.id, decoder.pixels());
-        }
-        let work = Work::of_slice(&job.ops, job.size, pixels, film);
-        (self.cost.decode.of(&work), applied.is_ok())
-    }
-
-    /// Compares the picture that is about to be shown with the frame it shows, if that was kept.
-    fn compare(&mut self, journey: &Journey) {
-        let Some((frame, rect)) = self.kept.remove(&journey.host.captured.as_micros()) else { return };
-        let Some((_, decoder)) = self.decoder.as_ref().filter(|(_, d)| d.pixels().size() == frame.size()) else {
-            return;
-        };
-        let luma = |px: &[u8]| i64::from(px[0]) * 19 + i64::from(px[1]) * 183 + i64::from(px[2]) * 54;
-        let mut squared = 0_u64;
-        for (a, b) in frame.rows(rect).zip(decoder.pixels().rows(rect)) {
-            for (a, b) in a.chunks_exact(4).zip(b.chunks_exact(4)) {
-                let off = (luma(a) - luma(b)).unsigned_abs();
-                squared += off * off;
-            }
-        }
-        self.samples.push(Sample {
-            at: self.now,
-            squared: squared / 65_536,
-            pixels: rect.intersect(frame.size().rect()).area(),
-        });
-    }
-
-    fn show(&mut self, journey: Journey) {
-        let (journey, key) = self.viewer.on_shown(self.viewer_now(), journey);
-        self.presents.push(self.now);
-        let captured = journey.host.captured.as_micros().saturating_sub(HOST_EPOCH);
-        // A part of a frame that is shown early has no story of its own.
-        if journey.host.sent != Stamp::ZERO {
-            self.ages.push(Span::micros(self.now.saturating_sub(captured)));
-            self.aged_at.push(self.now);
-        }
-        if let Some(key) = key {
-            let taken = self.viewer_now().since(key.taken);
-            self.key_times.push(taken);
-            self.note("viewer", format_args!("key {} shown after {taken:?}", key.seq.0));
         }
     }
 
