@@ -2,9 +2,11 @@
 
 use crate::monitors::Pick;
 use crate::ui::RendererChoice;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use telepane_model::{Preset, SessionPolicy, Size, View};
+use telepane_transport::Carriers;
 
 /// The Telepane client: work on another machine's desktop.
 #[derive(Debug, Parser)]
@@ -77,8 +79,8 @@ pub struct Connect {
     pub trust_new: bool,
     /// What to connect over. Default: QUIC, and a WebSocket over TLS where UDP does not get through, which gives way to QUIC
     /// as soon as that works again.
-    #[arg(long, value_name = "CARRIER")]
-    pub transport: Option<Transport>,
+    #[arg(long, value_name = "CARRIER", value_parser = PossibleValuesParser::new(Carriers::NAMES).try_map(|s| s.parse::<Carriers>()))]
+    pub transport: Option<Carriers>,
     /// Try this TCP port too, such as 443, if the host listens there (telepane-host serve --tcp-port). May be given several
     /// times.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -215,28 +217,6 @@ impl Cp {
             config: self.config.clone(),
             headless: true,
             ..Connect::default()
-        }
-    }
-}
-
-/// What to connect over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    /// QUIC, else the WebSocket.
-    #[default]
-    Auto,
-    /// UDP alone.
-    Quic,
-    /// TCP alone.
-    Websocket,
-}
-
-impl From<Transport> for telepane_transport::Carriers {
-    fn from(t: Transport) -> Self {
-        match t {
-            Transport::Auto => Self::Auto,
-            Transport::Quic => Self::Quic,
-            Transport::Websocket => Self::WebSocket,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration file. What the command line says wins.
 
-use crate::cli::{Connect, Renderer, Transport};
+use crate::cli::{Connect, Renderer};
 use crate::policy;
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -64,8 +64,7 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
         connect.renderer = Some(renderer);
     }
     if let (None, Some(name)) = (connect.transport, &file.transport) {
-        let transport = Transport::from_str(name, true)
-            .map_err(|_| invalid(format!("transport: {name:?} is neither auto nor quic nor websocket")))?;
+        let transport = name.parse().map_err(|e| invalid(format!("transport: {e}")))?;
         connect.transport = Some(transport);
     }
     if connect.tcp_port.is_empty() {

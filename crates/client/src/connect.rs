@@ -79,7 +79,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         Err(error) => return Ok(Err(usage(&format_args!("--policy: {error}")))),
     };
     let network = Options {
-        carriers: options.transport.unwrap_or_default().into(),
+        carriers: options.transport.unwrap_or_default(),
         tcp_ports: options.tcp_port.clone(),
         proxy,
         named: Some((host.clone(), port)),

@@ -1,10 +1,12 @@
 //! `telepane-host`'s command line. Names and flags are a contract: people script them.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use telepane_model::{BitRate, Preset, SessionPolicy, Size, Surf};
 use telepane_protocol::control::MAX_SENTENCE;
+use telepane_transport::Carriers;
 
 /// The Telepane agent: shows this machine's desktop to a telepane client.
 #[derive(Debug, Parser)]
@@ -233,8 +235,8 @@ pub struct Serve {
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// What clients may come over: QUIC, a WebSocket over TLS on the same TCP port where UDP does not get through, or both.
-    #[arg(long, value_name = "CARRIER")]
-    pub transport: Option<Transport>,
+    #[arg(long, value_name = "CARRIER", value_parser = PossibleValuesParser::new(Carriers::NAMES).try_map(|s| s.parse::<Carriers>()))]
+    pub transport: Option<Carriers>,
     /// Let clients come over this TCP port too, such as 443. May be given several times.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub tcp_port: Vec<u16>,
@@ -314,28 +316,6 @@ pub enum CaptureBackend {
     X11,
     /// The scrap crate: whole frames, no cursor.
     Scrap,
-}
-
-/// What clients may come over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    /// Both.
-    #[default]
-    Auto,
-    /// UDP alone.
-    Quic,
-    /// TCP alone.
-    Websocket,
-}
-
-impl From<Transport> for telepane_transport::Carriers {
-    fn from(t: Transport) -> Self {
-        match t {
-            Transport::Auto => Self::Auto,
-            Transport::Quic => Self::Quic,
-            Transport::Websocket => Self::WebSocket,
-        }
-    }
 }
 
 /// An invented scene.

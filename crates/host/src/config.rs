@@ -1,8 +1,7 @@
 //! The configuration file. What the command line says wins.
 
-use crate::cli::{Serve, Transport, parse_rate};
+use crate::cli::{Serve, parse_rate};
 use crate::{life, policy};
-use clap::ValueEnum;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -63,8 +62,7 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
     serve.floor = serve.floor.or(rate(file.floor).map_err(|e| invalid(format!("floor: {e}")))?);
     serve.sound_limit = serve.sound_limit.or(rate(file.sound_limit).map_err(|e| invalid(format!("sound-limit: {e}")))?);
     if let (None, Some(name)) = (serve.transport, &file.transport) {
-        let transport = Transport::from_str(name, true)
-            .map_err(|_| invalid(format!("transport: {name:?} is neither auto nor quic nor websocket")))?;
+        let transport = name.parse().map_err(|e| invalid(format!("transport: {e}")))?;
         serve.transport = Some(transport);
     }
     if serve.tcp_port.is_empty() {

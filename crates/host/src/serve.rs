@@ -95,7 +95,7 @@ pub fn run(serve: Serve) -> Result<()> {
     let listen = serve.listen.map_or(Listen::DualStack(PORT), Listen::Exact);
     let congestion = serve.quic_congestion.map_or(Congestion::Session, Into::into);
     let options = Options {
-        carriers: serve.transport.unwrap_or_default().into(),
+        carriers: serve.transport.unwrap_or_default(),
         tcp_ports: serve.tcp_port.clone(),
         reset_secret: Some(identity.reset_secret()),
         congestion,

@@ -76,7 +76,28 @@ pub enum Carriers {
     WebSocket,
 }
 
+/// A word that names no carrier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither auto nor quic nor websocket")]
+pub struct UnknownCarrier(String);
+
+impl std::str::FromStr for Carriers {
+    type Err = UnknownCarrier;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCarrier> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "quic" => Ok(Self::Quic),
+            "websocket" => Ok(Self::WebSocket),
+            other => Err(UnknownCarrier(other.into())),
+        }
+    }
+}
+
 impl Carriers {
+    /// As people write them.
+    pub const NAMES: [&str; 3] = ["auto", "quic", "websocket"];
+
     /// Whether QUIC may.
     pub fn quic(self) -> bool {
         self != Self::WebSocket

@@ -31,7 +31,7 @@ mod window;
 
 pub use carrier::Handle;
 pub use client::Client;
-pub use config::{Carriers, Congestion, Limits, Options};
+pub use config::{Carriers, Congestion, Limits, Options, UnknownCarrier};
 pub use event::{
     BindError, Carrier, CloseReason, ConnFacts, ConnId, ConnectFailure, Event, Fault, HeldBack, Hold, LinkStats,
     SendError,
