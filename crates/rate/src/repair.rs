@@ -9,18 +9,17 @@ const FAR: f64 = 0.030;
 /// that needs two parity packets at 3 % loss where one leaves 2.8 %, and the film's age bound holds with one (simulated,
 /// 60 ms: p95 71 instead of 45 ms of 105 allowed, for 6 % fewer bytes).
 const REMAINS: f64 = 0.03;
-/// The part of a group that parity may be; for a group of two, one, as what is alone goes twice.
+/// The part of a group that parity may be.
 const MOST: f64 = 0.25;
 
 /// Parity packets for a group of `data` packets, when `loss` (0 to 1) of them are lost, `burst` in a row on average, on a
 /// path with a round trip of `rtt` seconds: as few as leave less than 3 % of groups broken, at least a burst's length, at
-/// most a quarter of the group, or one for two.
+/// most a quarter of the group.
 pub fn parity(data: u8, loss: f64, burst: f64, rtt: f64) -> u8 {
     if data == 0 || loss * 1e6 <= f64::from(LOSSY_PPM) || rtt < FAR {
         return 0;
     }
     let most = (1..=data).take_while(|k| f64::from(*k) <= MOST * f64::from(data + *k)).last().unwrap_or(0);
-    let most = if data == 2 { 1 } else { most };
     let least = libm::round(burst).clamp(1.0, f64::from(u8::MAX)) as u8;
     (least..=most).find(|k| breaks(data + *k, *k, loss) < REMAINS).unwrap_or(most)
 }
@@ -54,8 +53,7 @@ mod tests {
         assert_eq!(parity(8, 0.05, 1.0, 0.06), 2);
         assert_eq!(parity(8, 0.01, 1.8, 0.06), 2, "as long as a burst");
         assert_eq!(parity(8, 0.5, 9.0, 0.06), 2, "no more than a quarter");
-        assert_eq!(parity(2, 0.03, 1.0, 0.06), 1);
-        assert_eq!(parity(1, 0.03, 1.0, 0.06), 0, "what is alone is sent twice");
+        assert_eq!(parity(2, 0.03, 1.0, 0.06), 0, "one for two is more than a quarter");
         assert_eq!(parity(3, 0.03, 1.0, 0.06), 1);
     }
 

@@ -86,7 +86,7 @@ impl Path {
             let i = self.rates.partition_point(|r| r.0 * SECOND <= t + 1.0);
             let rate = self.rates.get(i.saturating_sub(1)).map_or(1.0, |r| r.1) * 1e6 / SECOND;
             let end = self.rates.get(i).map_or(f64::INFINITY, |r| r.0 * SECOND);
-            if rate > 0.0 && bits / rate <= end - t {
+            if rate > 0.0 && bits / rate <= end - t + 1.0 {
                 return (t + bits / rate).ceil() as u64;
             }
             if end.is_infinite() {
