@@ -54,11 +54,20 @@ fn drop_file(screen: &Screen, list: &str) {
     };
     say("XdndEnter", [from, 5 << 24, uri_list, 0, 0]);
     say("XdndPosition", [from, 0, 100 << 16 | 100, x11rb::CURRENT_TIME, atom("XdndActionCopy")]);
-    let asked = loop {
-        if let Event::SelectionRequest(e) = x.wait_for_event().expect("alive") {
-            break e;
+    // As the protocol has it: the drop follows the target's answer, and the source stays until the target has finished.
+    let (status, finished) = (atom("XdndStatus"), atom("XdndFinished"));
+    let (mut asked, mut answered) = (None, false);
+    until("the window answers", PATIENCE, || {
+        while let Some(event) = x.poll_for_event().expect("alive") {
+            match event {
+                Event::SelectionRequest(e) => asked = Some(e),
+                Event::ClientMessage(e) if e.type_ == status => answered = true,
+                _ => {}
+            }
         }
-    };
+        answered && asked.is_some()
+    });
+    let asked = asked.expect("it asked for the files");
     x.change_property8(PropMode::REPLACE, asked.requestor, asked.property, uri_list, list.as_bytes()).expect("alive");
     let given = SelectionNotifyEvent {
         response_type: SELECTION_NOTIFY_EVENT,
@@ -70,5 +79,10 @@ fn drop_file(screen: &Screen, list: &str) {
         property: asked.property,
     };
     x.send_event(false, asked.requestor, EventMask::NO_EVENT, given).expect("alive");
+    x.flush().expect("alive");
     say("XdndDrop", [from, 0, x11rb::CURRENT_TIME, 0, 0]);
+    until("the window has finished", PATIENCE, || {
+        let event = x.poll_for_event().expect("alive");
+        matches!(event, Some(Event::ClientMessage(e)) if e.type_ == finished)
+    });
 }
