@@ -165,23 +165,7 @@ impl Drop for Nest {
 mod tests {
     use super::*;
     use telepane_protocol::bundle::Head;
-
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(name: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("telepane-courier-{}-{name}", std::process::id()));
-            let _ = std::fs::remove_dir_all(&dir);
-            std::fs::create_dir_all(&dir).unwrap();
-            Self(dir)
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
+    use tempfile::tempdir;
 
     fn order(courier: &mut Courier, order: Order) -> Vec<Done> {
         let mut done = Vec::new();
@@ -208,16 +192,16 @@ mod tests {
     // spec: K-60
     #[test]
     fn files_and_directories_arrive_as_they_were_and_links_do_not() {
-        let (from, to) = (Dir::new("from"), Dir::new("to"));
+        let (from, to) = (tempdir().unwrap(), tempdir().unwrap());
         let long: Vec<u8> = (0..200_000u32).map(|i| (i ^ i >> 7) as u8).collect();
-        std::fs::create_dir_all(from.0.join("d/e")).unwrap();
-        std::fs::write(from.0.join("a b.txt"), "abc").unwrap();
-        std::fs::write(from.0.join("d/long"), &long).unwrap();
-        std::fs::write(from.0.join("d/e/empty"), "").unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", from.0.join("d/link")).unwrap();
-        std::os::unix::fs::symlink("/etc", from.0.join("d/e/up")).unwrap();
-        let mut courier = Courier::new(&to.0);
-        let paths = vec![from.0.join("a b.txt"), from.0.join("d"), from.0.join("missing")];
+        std::fs::create_dir_all(from.path().join("d/e")).unwrap();
+        std::fs::write(from.path().join("a b.txt"), "abc").unwrap();
+        std::fs::write(from.path().join("d/long"), &long).unwrap();
+        std::fs::write(from.path().join("d/e/empty"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", from.path().join("d/link")).unwrap();
+        std::os::unix::fs::symlink("/etc", from.path().join("d/e/up")).unwrap();
+        let mut courier = Courier::new(to.path());
+        let paths = vec![from.path().join("a b.txt"), from.path().join("d"), from.path().join("missing")];
         let there = carried(&mut courier, paths).unwrap();
         let names: Vec<_> = there.iter().filter_map(|p| p.file_name()?.to_str()).collect();
         assert_eq!(names, ["a b.txt", "d"]);
@@ -232,19 +216,19 @@ mod tests {
         let mode = there[0].parent().unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o77, 0);
         for _ in 0..KEPT {
-            carried(&mut courier, vec![from.0.join("a b.txt")]).unwrap();
+            carried(&mut courier, vec![from.path().join("a b.txt")]).unwrap();
         }
         assert!(!there[0].exists(), "the oldest goes");
         drop(courier);
-        assert_eq!(std::fs::read_dir(&to.0).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 0);
     }
 
     // spec: K-60, K-61, X-4
     #[test]
     fn nothing_is_written_outside_or_beyond_what_was_said() {
-        let to = Dir::new("out");
-        std::fs::create_dir_all(to.0.join("nest")).unwrap();
-        let mut courier = Courier::new(&to.0.join("nest"));
+        let to = tempdir().unwrap();
+        std::fs::create_dir_all(to.path().join("nest")).unwrap();
+        let mut courier = Courier::new(&to.path().join("nest"));
         let file =
             |path: &str, size: u64| Head::File { path: path.into(), size, modified: 0, executable: false }.encode();
         for bytes in [
@@ -264,16 +248,16 @@ mod tests {
         order(&mut courier, Order::Unpack(1));
         let done = order(&mut courier, Order::Put(1, file("a", 5), true));
         assert_eq!(done.last(), Some(&Done::Unpacked(1, None)));
-        let names = std::fs::read_dir(&to.0).unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
+        let names = std::fs::read_dir(to.path()).unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
         assert_eq!(names, ["nest"]);
     }
 
     #[test]
     fn a_file_that_changes_while_it_is_read_is_not_given() {
-        let from = Dir::new("changes");
-        let path = from.0.join("a");
+        let from = tempdir().unwrap();
+        let path = from.path().join("a");
         std::fs::write(&path, vec![1; 100_000]).unwrap();
-        let mut courier = Courier::new(&from.0.join("nest"));
+        let mut courier = Courier::new(&from.path().join("nest"));
         order(&mut courier, Order::Pack(1, vec![path.clone()]));
         order(&mut courier, Order::Fill(1, 1_000));
         std::fs::write(&path, vec![2; 50]).unwrap();

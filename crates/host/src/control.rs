@@ -275,26 +275,11 @@ mod tests {
     use crate::ask::Ask;
     use polling::Poller;
     use std::sync::Arc;
+    use tempfile::TempDir;
 
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(name: &str) -> Self {
-            // Longer than a socket's name may be.
-            let dir = std::env::temp_dir().join(format!(
-                "telepane-control-{}-{name}-{}",
-                std::process::id(),
-                "x".repeat(120)
-            ));
-            std::fs::create_dir_all(&dir).unwrap();
-            Self(dir)
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    /// Longer than a socket's name may be.
+    fn long_dir() -> TempDir {
+        tempfile::Builder::new().prefix(&"x".repeat(160)).tempdir().unwrap()
     }
 
     fn agent(dir: &Path) -> Result<ControlSocket, ControlError> {
@@ -313,37 +298,37 @@ mod tests {
 
     #[test]
     fn requests_are_answered_and_the_file_is_private() {
-        let dir = Dir::new("answers");
-        assert!(matches!(ask(&dir.0, &Request::Sessions {}), Err(ControlError::NoAgent { .. })));
-        let socket = agent(&dir.0).unwrap();
-        let mode = std::fs::metadata(dir.0.join(FILE)).unwrap().permissions().mode();
+        let dir = long_dir();
+        assert!(matches!(ask(dir.path(), &Request::Sessions {}), Err(ControlError::NoAgent { .. })));
+        let socket = agent(dir.path()).unwrap();
+        let mode = std::fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let Ok(Reply::Sessions { sessions }) = ask(&dir.0, &Request::Sessions {}) else { panic!("no list") };
+        let Ok(Reply::Sessions { sessions }) = ask(dir.path(), &Request::Sessions {}) else { panic!("no list") };
         assert_eq!(sessions.iter().map(|s| s.id).collect::<Vec<_>>(), [3]);
-        assert_eq!(ask(&dir.0, &Request::Close { id: 3 }).unwrap(), Reply::Closed { id: 3 });
-        assert_eq!(ask(&dir.0, &Request::Close { id: 4 }).unwrap(), Reply::NoSuchSession { id: 4 });
-        assert!(matches!(agent(&dir.0), Err(ControlError::Taken { .. })), "one agent to a state directory");
+        assert_eq!(ask(dir.path(), &Request::Close { id: 3 }).unwrap(), Reply::Closed { id: 3 });
+        assert_eq!(ask(dir.path(), &Request::Close { id: 4 }).unwrap(), Reply::NoSuchSession { id: 4 });
+        assert!(matches!(agent(dir.path()), Err(ControlError::Taken { .. })), "one agent to a state directory");
         drop(socket);
-        assert!(!dir.0.join(FILE).exists());
+        assert!(!dir.path().join(FILE).exists());
     }
 
     #[test]
     fn what_a_killed_agent_left_is_replaced() {
-        let dir = Dir::new("stale");
-        let (_open, name) = short(&dir.0).unwrap();
+        let dir = long_dir();
+        let (_open, name) = short(dir.path()).unwrap();
         drop(UnixListener::bind(name).unwrap());
-        assert!(dir.0.join(FILE).exists(), "nobody removed it");
-        assert!(matches!(ask(&dir.0, &Request::Sessions {}), Err(ControlError::NoAgent { .. })));
-        let _socket = agent(&dir.0).unwrap();
-        assert!(ask(&dir.0, &Request::Sessions {}).is_ok());
+        assert!(dir.path().join(FILE).exists(), "nobody removed it");
+        assert!(matches!(ask(dir.path(), &Request::Sessions {}), Err(ControlError::NoAgent { .. })));
+        let _socket = agent(dir.path()).unwrap();
+        assert!(ask(dir.path(), &Request::Sessions {}).is_ok());
     }
 
     #[test]
     fn nonsense_is_answered_as_such_and_too_long_a_line_is_cut() {
-        let dir = Dir::new("nonsense");
-        let _socket = agent(&dir.0).unwrap();
+        let dir = long_dir();
+        let _socket = agent(dir.path()).unwrap();
         let say = |text: &[u8]| {
-            let (_open, name) = short(&dir.0).unwrap();
+            let (_open, name) = short(dir.path()).unwrap();
             let mut stream = UnixStream::connect(name).unwrap();
             stream.write_all(text).unwrap();
             read_line(&mut stream, MOST_REPLY).and_then(|line| Ok(serde_json::from_str::<Reply>(&line)?))
@@ -352,6 +337,6 @@ mod tests {
             assert!(matches!(say(text.as_bytes()), Ok(Reply::Failed { .. })), "{text}");
         }
         assert!(matches!(say(&[b'x'; MOST_REQUEST + 4096]), Ok(Reply::Failed { .. }) | Err(_)));
-        assert!(ask(&dir.0, &Request::Sessions {}).is_ok(), "it goes on");
+        assert!(ask(dir.path(), &Request::Sessions {}).is_ok(), "it goes on");
     }
 }

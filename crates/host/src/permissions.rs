@@ -222,33 +222,17 @@ pub fn describe(path: &Path, named: bool, user: Option<&str>, json: bool) -> any
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::{TempDir, tempdir};
 
-    /// A directory of its own that goes when the test ends.
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(name: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("telepane-perm-{}-{name}", std::process::id()));
-            std::fs::create_dir_all(&dir).unwrap();
-            Self(dir)
-        }
-
-        fn write(&self, name: &str, text: &str) -> PathBuf {
-            use std::os::unix::fs::PermissionsExt;
-            let path = self.0.join(name);
-            // Renamed into place, as an editor does: another inode, whatever the clock's grain.
-            let fresh = self.0.join("fresh");
-            std::fs::write(&fresh, text).unwrap();
-            std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o644)).unwrap();
-            std::fs::rename(fresh, &path).unwrap();
-            path
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    fn write(dir: &TempDir, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = dir.path().join(name);
+        // Renamed into place, as an editor does: another inode, whatever the clock's grain.
+        let fresh = dir.path().join("fresh");
+        std::fs::write(&fresh, text).unwrap();
+        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::fs::rename(fresh, &path).unwrap();
+        path
     }
 
     fn owner() -> Owner {
@@ -257,56 +241,56 @@ mod tests {
 
     #[test]
     fn a_change_holds_at_once_and_a_broken_or_missing_file_changes_nothing() {
-        let dir = Dir::new("live");
-        let path = dir.0.join("default.perm");
+        let dir = tempdir().unwrap();
+        let path = dir.path().join("default.perm");
         let mut file = PermissionsFile::open(&path, owner()).unwrap();
         assert_eq!(file.granted(""), FeatureSet::BUILTIN);
         assert!(!file.refresh());
-        dir.write("default.perm", "[permissions]\n%owner% allow display keyboard\n");
+        write(&dir, "default.perm", "[permissions]\n%owner% allow display keyboard\n");
         assert!(file.refresh());
         assert!(file.granted("").has(Feature::Keyboard) && !file.granted("").has(Feature::Mouse));
-        dir.write("default.perm", "[permissions]\n%owner% permits everything\n");
+        write(&dir, "default.perm", "[permissions]\n%owner% permits everything\n");
         assert!(!file.refresh() && file.granted("").has(Feature::Keyboard));
         std::fs::remove_file(&path).unwrap();
         assert!(!file.refresh() && !file.granted("").has(Feature::Mouse));
-        dir.write("default.perm", "[permissions]\nosgroup:staff allow display\n");
+        write(&dir, "default.perm", "[permissions]\nosgroup:staff allow display\n");
         assert!(file.refresh() && !file.granted("").has(Feature::Keyboard));
         assert!(file.granted("").has(Feature::Display) && !file.granted("bob").has(Feature::Display));
     }
 
     #[test]
     fn an_import_is_found_beside_the_file_and_watched() {
-        let dir = Dir::new("import");
-        dir.write("team.perm", "[permissions]\n%owner% allow display\n");
-        let path = dir.write("default.perm", "#import team.perm\n");
+        let dir = tempdir().unwrap();
+        write(&dir, "team.perm", "[permissions]\n%owner% allow display\n");
+        let path = write(&dir, "default.perm", "#import team.perm\n");
         let mut file = PermissionsFile::open(&path, owner()).unwrap();
         assert!(file.granted("").has(Feature::Display));
-        dir.write("team.perm", "[permissions]\n%owner% allow display mouse\n");
+        write(&dir, "team.perm", "[permissions]\n%owner% allow display mouse\n");
         assert!(file.refresh() && file.granted("").has(Feature::Mouse));
     }
 
     #[test]
     fn a_wrong_file_is_named_with_its_line_and_an_open_one_refused() {
         use std::os::unix::fs::PermissionsExt;
-        let dir = Dir::new("wrong");
-        let path = dir.write("default.perm", "[permissions]\n%owner% allow telepathy\n");
+        let dir = tempdir().unwrap();
+        let path = write(&dir, "default.perm", "[permissions]\n%owner% allow telepathy\n");
         let error = PermissionsFile::open(&path, owner()).unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("telepathy"), "{error}");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
         assert!(matches!(PermissionsFile::open(&path, owner()), Err(PermissionsFault::Open { mode: 0o666, .. })));
-        assert!(PermissionsFile::open(&dir.0, owner()).is_err(), "a directory is no file");
+        assert!(PermissionsFile::open(dir.path(), owner()).is_err(), "a directory is no file");
     }
 
     #[test]
     fn it_is_described_for_people_and_scripts() {
-        let dir = Dir::new("describe");
-        let path = dir.write("p", "[permissions]\n%any% allow display\n%owner% allow mouse\n");
+        let dir = tempdir().unwrap();
+        let path = write(&dir, "p", "[permissions]\n%any% allow display\n%owner% allow mouse\n");
         let text = describe(&path, true, Some("somebody-else"), false).unwrap();
         assert!(text.contains("let in") && text.contains("allowed  display\n"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&describe(&path, true, None, true).unwrap()).unwrap();
         assert_eq!((&json["owner"], &json["allowed"]), (&json!(true), &json!(["display", "mouse"])));
-        assert!(describe(&dir.0.join("absent"), true, None, false).is_err());
-        assert!(describe(&dir.0.join("absent"), false, None, false).unwrap().contains("may do everything"));
+        assert!(describe(&dir.path().join("absent"), true, None, false).is_err());
+        assert!(describe(&dir.path().join("absent"), false, None, false).unwrap().contains("may do everything"));
     }
 
     #[test]

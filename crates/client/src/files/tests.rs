@@ -1,22 +1,6 @@
 use super::*;
 use std::path::Path;
-
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("telepane-transfers-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use tempfile::tempdir;
 
 fn linked() -> Transfers {
     let mut t = Transfers::default();
@@ -47,9 +31,9 @@ const SUM: [u8; 32] = [
 // spec: X-8
 #[test]
 fn data_may_come_before_the_host_says_what_it_is() {
-    let dir = Dir::new("early");
+    let dir = tempdir().unwrap();
     let mut t = linked();
-    t.ask(download(&dir.0, "sub/a"));
+    t.ask(download(dir.path(), "sub/a"));
     t.on_bulk(data(b"abc", false));
     t.on_bulk(data(b"def", true));
     t.on_word(INFO);
@@ -57,16 +41,16 @@ fn data_may_come_before_the_host_says_what_it_is() {
     t.on_word(FileWord::Sum { id: 1, sha256: SUM });
     let result = t.result().expect("over");
     assert_eq!((result.outcome, result.file.map(|f| f.size)), (Outcome::Fine, Some(6)));
-    assert_eq!(std::fs::read(dir.0.join("sub/a")).unwrap(), b"abcdef");
+    assert_eq!(std::fs::read(dir.path().join("sub/a")).unwrap(), b"abcdef");
 }
 
 // spec
 #[test]
 fn a_lost_link_goes_on_where_it_stopped_and_a_wrong_hash_keeps_the_old_file() {
-    let dir = Dir::new("again");
-    std::fs::write(dir.0.join("a"), "old").unwrap();
+    let dir = tempdir().unwrap();
+    std::fs::write(dir.path().join("a"), "old").unwrap();
     let mut t = linked();
-    t.ask(download(&dir.0, "a"));
+    t.ask(download(dir.path(), "a"));
     t.on_word(INFO);
     t.on_bulk(data(b"abc", false));
     t.on_linked();
@@ -82,40 +66,40 @@ fn a_lost_link_goes_on_where_it_stopped_and_a_wrong_hash_keeps_the_old_file() {
     t.on_bulk(BulkWish::Data { pipe: file_pipe(2), bytes: b"deX".to_vec(), last: true });
     t.on_word(FileWord::Sum { id: 2, sha256: SUM });
     assert_eq!(t.result().map(|r| r.outcome), Some(Outcome::Corrupt));
-    assert_eq!(std::fs::read(dir.0.join("a")).unwrap(), b"old");
-    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 1, "and nothing is left");
+    assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"old");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "and nothing is left");
 }
 
 /// The host is the adversary: names that lead out, more than it said, an end without contents.
 // spec: X-4
 #[test]
 fn a_hostile_host_writes_nothing_outside_and_nothing_false() {
-    let dir = Dir::new("hostile");
+    let dir = tempdir().unwrap();
     for to in ["../out", "/tmp/out", "a/../../out", "..", "a\0b"] {
         let mut t = linked();
-        t.ask(download(&dir.0, to));
+        t.ask(download(dir.path(), to));
         t.on_word(INFO);
         assert_eq!(t.result().map(|r| r.outcome), Some(Outcome::BadName), "{to:?}");
     }
     let mut t = linked();
-    t.ask(download(&dir.0, "a"));
+    t.ask(download(dir.path(), "a"));
     t.on_word(INFO);
     t.on_bulk(data(b"more than six", false));
     assert_eq!(t.result().map(|r| r.outcome), Some(Outcome::Corrupt));
     let mut t = linked();
-    t.ask(download(&dir.0, "a"));
+    t.ask(download(dir.path(), "a"));
     t.on_word(FileWord::Sum { id: 1, sha256: SUM });
     assert_eq!(t.result().map(|r| r.outcome), Some(Outcome::Other));
     let mut t = linked();
-    std::fs::write(dir.0.join("mine"), "mine").unwrap();
-    t.ask(Ask::Upload { from: dir.0.join("mine"), to: "x".into() });
+    std::fs::write(dir.path().join("mine"), "mine").unwrap();
+    t.ask(Ask::Upload { from: dir.path().join("mine"), to: "x".into() });
     t.on_word(FileWord::End { id: 1, outcome: Outcome::Fine, text: String::new() });
     assert_eq!(t.result().map(|r| r.outcome), Some(Outcome::Other), "nothing was sent");
     let mut t = linked();
-    t.ask(Ask::Upload { from: dir.0.join("mine"), to: "x".into() });
+    t.ask(Ask::Upload { from: dir.path().join("mine"), to: "x".into() });
     t.on_word(FileWord::Take { id: 1, offset: 99 });
     assert_eq!(t.result().map(|r| r.outcome), Some(Outcome::Changed));
-    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]

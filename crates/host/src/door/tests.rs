@@ -3,33 +3,18 @@
 use super::*;
 use crate::permissions::Owner;
 use telepane_trust::{ClientKey, Label, Seed};
+use tempfile::{TempDir, tempdir};
 
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("telepane-door-{}-{name}", std::process::id()));
-        telepane_auth::files::private_dir(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn door(dir: &Dir) -> Doorkeeper {
-    let permissions = PermissionsFile::open(&dir.0.join("default.perm"), Owner::default()).unwrap();
-    Doorkeeper::open(&dir.0, None, &dir.0.join("code"), Fingerprint([7; 32]), permissions).unwrap()
+fn door(dir: &TempDir) -> Doorkeeper {
+    let permissions = PermissionsFile::open(&dir.path().join("default.perm"), Owner::default()).unwrap();
+    Doorkeeper::open(dir.path(), None, &dir.path().join("code"), Fingerprint([7; 32]), permissions).unwrap()
 }
 
 #[test]
 fn a_key_revoked_by_another_process_is_noticed_also_when_a_caller_came_first() {
-    let dir = Dir::new("revoke");
+    let dir = tempdir().unwrap();
     let key = ClientKey::generate(&Seed::new([1; 32])).public();
-    let mut elsewhere = Enrolled::open(&dir.0).unwrap();
+    let mut elsewhere = Enrolled::open(dir.path()).unwrap();
     elsewhere.enrol(key, &Label::parse("laptop").unwrap(), 1).unwrap();
     let mut door = door(&dir);
     let before = door.refresh();
@@ -47,10 +32,10 @@ fn a_key_revoked_by_another_process_is_noticed_also_when_a_caller_came_first() {
 
 #[test]
 fn a_list_that_breaks_ends_nobodys_session() {
-    let dir = Dir::new("broken");
+    let dir = tempdir().unwrap();
     let key = ClientKey::generate(&Seed::new([2; 32])).public();
-    Enrolled::open(&dir.0).unwrap().enrol(key, &Label::parse("laptop").unwrap(), 1).unwrap();
-    let list = dir.0.join(telepane_auth::enrolled::FILE);
+    Enrolled::open(dir.path()).unwrap().enrol(key, &Label::parse("laptop").unwrap(), 1).unwrap();
+    let list = dir.path().join(telepane_auth::enrolled::FILE);
     let mut door = door(&dir);
     let before = door.refresh();
     let text = std::fs::read(&list).unwrap();
@@ -62,11 +47,11 @@ fn a_list_that_breaks_ends_nobodys_session() {
 
 #[test]
 fn permissions_are_a_change_like_a_revocation() {
-    let dir = Dir::new("permissions");
+    let dir = tempdir().unwrap();
     let mut door = door(&dir);
     let before = door.refresh();
     assert!(door.features("").has(Feature::Keyboard));
-    telepane_auth::files::replace(&dir.0.join("default.perm"), b"[permissions]\n%owner% allow display\n").unwrap();
+    telepane_auth::files::replace(&dir.path().join("default.perm"), b"[permissions]\n%owner% allow display\n").unwrap();
     assert!(door.refresh() > before);
     assert!(door.features("").has(Feature::Display) && !door.features("").has(Feature::Keyboard));
 }

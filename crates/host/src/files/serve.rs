@@ -206,27 +206,10 @@ fn told(error: FilesError) -> (Outcome, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use tempfile::{TempDir, tempdir};
 
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(name: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("telepane-shelf-{}-{name}", std::process::id()));
-            let _ = std::fs::remove_dir_all(&dir);
-            std::fs::create_dir_all(&dir).unwrap();
-            Self(dir)
-        }
-
-        fn shelf(&self) -> Shelf {
-            Shelf::new(Root::open(&self.0).unwrap())
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    fn shelf(dir: &TempDir) -> Shelf {
+        Shelf::new(Root::open(dir.path()).unwrap())
     }
 
     const ALL: May = May { download: true, upload: true };
@@ -251,9 +234,9 @@ mod tests {
     // spec: X-11
     #[test]
     fn each_direction_has_its_right_and_loses_what_is_under_way_with_it() {
-        let dir = Dir::new("rights");
-        std::fs::write(dir.0.join("a"), "abc").unwrap();
-        let mut shelf = dir.shelf();
+        let dir = tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "abc").unwrap();
+        let mut shelf = shelf(&dir);
         let get = |id| FileWord::Get { id, path: "a".into(), held: 0, size: 0, modified: 0 };
         let (up, down) = (May { download: false, ..ALL }, May { upload: false, ..ALL });
         assert_eq!(outcome(&say(&mut shelf, up, get(1))), Some(Outcome::Denied));
@@ -268,14 +251,14 @@ mod tests {
         let data = BulkWish::Data { pipe: file_pipe(5), bytes: b"abc".to_vec(), last: true };
         shelf.on_bulk(1, down, data, &mut out);
         assert_eq!(outcome(out.make_contiguous()), Some(Outcome::Denied));
-        assert!(!dir.0.join("b").exists());
+        assert!(!dir.path().join("b").exists());
     }
 
     // spec: X-12
     #[test]
     fn requests_are_bounded_and_a_number_is_used_once() {
-        let dir = Dir::new("most");
-        let mut shelf = dir.shelf();
+        let dir = tempdir().unwrap();
+        let mut shelf = shelf(&dir);
         for id in 0..16 {
             assert_eq!(outcome(&say(&mut shelf, ALL, put(id + 1, &format!("f{id}")))), None);
         }
@@ -287,8 +270,8 @@ mod tests {
     // spec
     #[test]
     fn hash_and_contents_may_come_in_either_order() {
-        let dir = Dir::new("order");
-        let mut shelf = dir.shelf();
+        let dir = tempdir().unwrap();
+        let mut shelf = shelf(&dir);
         let sum = |bytes: &[u8]| ring_sum(bytes);
         say(&mut shelf, ALL, put(1, "a"));
         assert_eq!(outcome(&say(&mut shelf, ALL, FileWord::Sum { id: 1, sha256: sum(b"abc") })), None);
@@ -296,13 +279,13 @@ mod tests {
         let data = BulkWish::Data { pipe: file_pipe(1), bytes: b"abc".to_vec(), last: true };
         shelf.on_bulk(1, ALL, data, &mut out);
         assert_eq!(outcome(out.make_contiguous()), Some(Outcome::Fine));
-        assert_eq!(std::fs::read(dir.0.join("a")).unwrap(), b"abc");
+        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"abc");
         say(&mut shelf, ALL, put(2, "a"));
         let data = BulkWish::Data { pipe: file_pipe(2), bytes: b"abX".to_vec(), last: true };
         shelf.on_bulk(1, ALL, data, &mut Out::new());
         let done = say(&mut shelf, ALL, FileWord::Sum { id: 2, sha256: sum(b"abc") });
         assert_eq!(outcome(&done), Some(Outcome::Corrupt));
-        assert_eq!(std::fs::read(dir.0.join("a")).unwrap(), b"abc");
+        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"abc");
     }
 
     /// The hash as `files` reads it, by way of a file that is given.
