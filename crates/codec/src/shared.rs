@@ -54,6 +54,8 @@ struct Logged {
     slice: EncodedSlice,
     version: Version,
     moved: Vec<Move>,
+    /// After it nothing was left of what its job wanted.
+    ends: bool,
 }
 
 impl Chain {
@@ -133,8 +135,9 @@ impl Shared {
 
     /// Answers `job` of `member`: with copies of what the others got before it, or by coding `newest`.
     ///
-    /// Copies may concern other tiles than the job asked for. They are of the versions they were coded from, and what
-    /// the job asked for is then said to be left.
+    /// Copies may concern other tiles than the job asked for, and are of the versions they were coded from. What the job
+    /// asked for is said to be left unless they end with the slice that ended a frame: the picture is whole then, as it was
+    /// at that version.
     ///
     /// # Errors
     /// The member must [`Shared::leave`], or begin a new epoch.
@@ -164,12 +167,14 @@ impl Shared {
         self.highest = self.highest.max(self.tip);
         if !alone {
             let mut moved = answer.moved.clone();
-            for slice in &answer.slices {
+            let count = answer.slices.len();
+            for (i, slice) in answer.slices.iter().enumerate() {
                 self.log_bytes += slice.bytes.len() as u64;
                 self.log.push_back(Logged {
                     slice: slice.clone(),
                     version: answer.version,
                     moved: std::mem::take(&mut moved),
+                    ends: answer.left.is_empty() && i + 1 == count,
                 });
             }
             self.trim();
@@ -289,18 +294,20 @@ impl Shared {
             return Err(NotServed::OutOfStep);
         }
         let mut answer = EncodedSlices { job: job.id, ..EncodedSlices::default() };
-        let mut room = job.max_bytes.0;
+        let (mut room, mut ends) = (job.max_bytes.0, false);
         for logged in missed {
             let bytes = logged.slice.bytes.len() as u64;
             if bytes > room && !answer.slices.is_empty() {
                 break;
             }
             room = room.saturating_sub(bytes);
-            answer.version = logged.version;
+            (answer.version, ends) = (logged.version, logged.ends);
             answer.moved.extend_from_slice(&logged.moved);
             answer.slices.push(logged.slice.clone());
         }
-        answer.left = job.items.iter().map(|i| i.rect).filter(|r| !r.is_empty()).collect();
+        if !ends {
+            answer.left = job.items.iter().map(|i| i.rect).filter(|r| !r.is_empty()).collect();
+        }
         self.give(member, job, &mut answer.slices);
         self.trim();
         Ok(answer)
@@ -430,6 +437,7 @@ mod tests {
             assert!(coded.left.is_empty() && !coded.slices.is_empty());
             let bytes = |e: &EncodedSlices| e.slices.iter().map(|s| s.bytes.clone()).collect::<Vec<_>>();
             assert_eq!(bytes(&coded), bytes(&copied));
+            assert!(copied.left.is_empty(), "the copy of a frame's end ends it");
             assert!(a.decoder.pixels() == &newest && b.decoder.pixels() == &newest);
             // What was copied is said to be of that version; asking again finds nothing to code.
             let again = b.ask(&mut shared, &newest, 1 << 20).unwrap();

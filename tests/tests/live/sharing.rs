@@ -1,8 +1,8 @@
 //! Two clients of one agent: by default the second takes over; with `--shared` both work.
 
-use super::process::{PATIENCE, have};
+use super::process::{PATIENCE, Scratch, have, until};
 use super::screen::{Screen, exact};
-use super::stage::{SIZE, Stage, connect, types};
+use super::stage::{Agent, SIZE, Stage, connect, types};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
@@ -50,6 +50,32 @@ fn shared_clients_both_live() {
     println!("shared: {copied} jobs were answered with copies");
     assert!(copied > 0);
     drop(second);
+}
+
+/// Who gets copies sees each frame whole and at once, as the one whose frames they were coded for.
+#[test]
+fn a_viewer_in_step_is_shown_whole_frames() {
+    let dir = Scratch::new();
+    let metrics = free_port();
+    let scene = ["--synthetic", "scroll", "--size", "640x480", "--shared", "--metrics", &metrics];
+    let agent = Agent::start(&dir, &scene);
+    let addr = agent.addr.to_string();
+    let files = ["first", "second"].map(|name| dir.join(format!("{name}.json")));
+    // Nothing of it is ever at rest, so the second is brought to what the first holds: after two seconds.
+    let mut clients = ["first", "second"].map(|name| {
+        let file = dir.join(format!("{name}.json")).display().to_string();
+        connect(&dir, name, None, &addr, &["--seconds", "8", "--stats-json", &file])
+    });
+    until("copies", PATIENCE, || counter(&metrics, "telepane_copied_jobs_total") > 20);
+    for (client, file) in clients.iter_mut().zip(&files) {
+        assert_eq!(client.exit_code(PATIENCE), 0, "{}", client.err());
+        let text = std::fs::read_to_string(file).expect("it was written");
+        let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let (shown, whole) = (told["updates_shown"].as_u64(), told["age"]["count"].as_u64());
+        println!("sharing: {shown:?} updates shown, {whole:?} of them whole frames");
+        // Some of the first pictures are shown in parts.
+        assert!(whole > Some(20) && whole.zip(shown).is_some_and(|(w, s)| w * 4 > s * 3), "{whole:?} of {shown:?}");
+    }
 }
 
 /// An address on this machine that nobody listens on.

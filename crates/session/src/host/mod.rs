@@ -166,6 +166,8 @@ struct Surface {
     size: Size<Surf>,
     version: Version,
     captured: Stamp<HostClock>,
+    /// The last versions and when each was captured, oldest first: what is coded for another viewer too may be an older one.
+    captures: VecDeque<(Version, Stamp<HostClock>)>,
     /// The newest press that the newest capture can show.
     answers: Option<(InputSeq, Stamp<HostClock>)>,
     job: Option<Ordered>,
@@ -245,6 +247,8 @@ const MOST_DATAGRAM: usize = 1_150;
 const WORTH_ECHO: Span = Span::millis(80);
 const WORTH_FILM: Span = Span::millis(100);
 const WORTH_TILES: Span = Span::millis(150);
+/// Captures kept: more than a viewer in step with others can be behind them.
+const CAPTURES: usize = 16;
 /// What was captured so soon after input, and is no larger, answers it.
 const ECHO: Span = Span::millis(200);
 const ECHO_BYTES: u64 = 32 << 10;
@@ -445,6 +449,10 @@ impl Host {
         let Some(surface) = &mut self.surface else { return };
         surface.version = version;
         surface.captured = facts.captured;
+        if surface.captures.len() == CAPTURES {
+            surface.captures.pop_front();
+        }
+        surface.captures.push_back((version, facts.captured));
         // spec: D-15
         let shown = |(_, at): &&(InputSeq, Stamp<HostClock>)| *at <= facts.captured;
         surface.answers = self.pressed.iter().find(shown).copied();
@@ -514,6 +522,10 @@ impl Host {
             surface.begun = films.then_some(began);
         }
         let (captured, planned, answers) = began;
+        // Copies of what another viewer got show an older capture, and answer no press after it.
+        let read = surface.captures.iter().find(|(version, _)| *version == done.version).map(|(_, at)| *at);
+        let captured = read.map_or(captured, |at| at.min(captured));
+        let answers = answers.filter(|(_, at)| *at <= captured);
         let settled = ends_frame || films || !done.same.is_empty() || done.slices.iter().any(whole);
         surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
         let echo = job.injected.is_some_and(|(_, at)| job.captured.since(at) < ECHO && coded < ECHO_BYTES);
@@ -721,6 +733,7 @@ impl Host {
             size,
             version,
             captured,
+            captures: VecDeque::from([(version, captured)]),
             answers: None,
             job: None,
             known: false,
