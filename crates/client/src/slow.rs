@@ -19,7 +19,7 @@ pub struct Moments {
     pub code: Span,
     /// From coded to sent: the pacer holds it back.
     pub pace: Span,
-    /// How much longer than the shortest of the last half minute the network took.
+    /// How much longer than the shortest of the last half minute even the fastest took (10th percentile; of few the median).
     pub queue: Span,
     /// How far the slowest of the network's times lie above their median (95th percentile).
     pub spread: Span,

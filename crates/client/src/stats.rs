@@ -145,15 +145,19 @@ impl Stats {
         let distance = self.base.iter().map(|(_, least)| *least).min().unwrap_or_default();
         // Of fewer one late packet would be the 95th percentile.
         let enough = network.len() >= ENOUGH;
-        let slowest = network.get((network.len() * 95).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
+        let percentile = |p: usize| {
+            network.get((network.len() * p).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
+        };
+        // A line that is too thin delays even its fastest packets; a way that is only uneven has some that come at once.
+        let standing = if enough { percentile(10) } else { stage(NETWORK) };
         Moments {
             shown: rows().count() as u32,
             parts: self.parts.iter().filter(|at| now.since(**at) <= MOMENTS).count() as u32,
             wait: stage(0),
             code: stage(1),
             pace: stage(2),
-            queue: stage(NETWORK).saturating_sub(distance),
-            spread: if enough { slowest.saturating_sub(stage(NETWORK)) } else { Span::ZERO },
+            queue: standing.saturating_sub(distance),
+            spread: if enough { percentile(95).saturating_sub(stage(NETWORK)) } else { Span::ZERO },
             distance,
             decode: stage(4),
             show: stage(5),
@@ -232,6 +236,17 @@ mod tests {
         };
         let at = Stamp::from_micros;
         Journey { host: journey, arrived: at(shown - 2_000), decoded: at(shown - 500), shown: at(shown) }
+    }
+
+    #[test]
+    fn an_uneven_way_is_not_a_thin_line() {
+        let mut s = Stats::default();
+        let map = Some(ClockMap { offset_us: -1_000_000, error: Span::ZERO });
+        // Every way between 15 and 75 ms as often as any other: the median lies 30 ms above the shortest.
+        (0..60).for_each(|i| s.on_shown(&update(10_000_000 + i * 10_000, 15_000 + i * 37 % 60 * 1_000), None, map));
+        let m = s.moments(Stamp::from_micros(10_700_000));
+        assert!(m.queue <= Span::millis(6) && m.spread >= Span::millis(25), "{m:?}");
+        assert_eq!(crate::slow::judge(&m), crate::slow::Slow::Wireless);
     }
 
     #[test]
