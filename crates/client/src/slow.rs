@@ -21,7 +21,7 @@ pub struct Moments {
     pub pace: Span,
     /// How much longer than the shortest of the last half minute even the fastest took (10th percentile; of few the median).
     pub queue: Span,
-    /// How far the slowest of the network's times lie above their median (95th percentile).
+    /// How far the slowest of the network's times (95th percentile) lie above the fastest (10th).
     pub spread: Span,
     /// The shortest way of the last half minute.
     pub distance: Span,
@@ -84,6 +84,9 @@ impl Slow {
 pub const UNNOTICED: Span = Span::millis(8);
 /// An application may take a frame at 30 Hz to draw before it is called slow.
 const UNNOTICED_APPLICATION: Span = Span::millis(33);
+/// Coding and the wait for it may take a frame at 60 Hz before the host is called slow, and delays differ by as much before
+/// the way is called uneven.
+const A_FRAME: Span = Span::millis(16);
 /// Below 2 % repair keeps up unseen (`research/rate-control.md` §5: 1 % costs nothing visible).
 const LOSS_PERMILLE: u32 = 20;
 /// From 40 ms one way typing is felt to be remote (anchors.md §3.3: "heavier" from 40 ms).
@@ -104,15 +107,20 @@ pub fn judge(m: &Moments) -> Slow {
     let over = |span: Span, unnoticed: Span| span.saturating_sub(unnoticed);
     // What waits for room waits for the line: only while the coder is slow itself is the waiting the coder's.
     let busy = m.code > UNNOTICED;
-    let line = over(m.queue + m.pace + if busy { Span::ZERO } else { m.wait }, UNNOTICED);
-    let host = over(m.code + if busy { m.wait } else { Span::ZERO }, UNNOTICED);
-    let wireless = over(m.spread, UNNOTICED + UNNOTICED);
+    // A queue delays all alike. Where the delays differ as much as half of what even the fastest have, they are a radio's,
+    // which holds packets back and then lets many go: a frame comes with its last packet.
+    let even = m.spread + m.spread < m.queue || m.spread <= A_FRAME;
+    let (queue, spread) = if even { (m.queue, Span::ZERO) } else { (Span::ZERO, m.spread + m.queue) };
+    let line = over(queue + m.pace + if busy { Span::ZERO } else { m.wait }, UNNOTICED);
+    let host = over(m.code + if busy { m.wait } else { Span::ZERO }, A_FRAME);
+    let wireless = over(spread, A_FRAME);
     let viewer = over(m.decode + m.show, UNNOTICED);
     let application = m.application.map_or(Span::ZERO, |a| over(a, UNNOTICED_APPLICATION));
     let parts = [
         (line, Slow::Line),
         (host, Slow::Host),
-        (wireless, Slow::Wireless),
+        // What is sent again comes late.
+        (wireless, if m.lost_permille >= LOSS_PERMILLE { Slow::Loss } else { Slow::Wireless }),
         (application, Slow::Application),
         (viewer, Slow::Viewer),
     ];
@@ -138,7 +146,10 @@ pub fn sentence(m: &Moments) -> String {
         Slow::Loss => format!("slow now: the line, it loses {:.1} % of the packets", f64::from(m.lost_permille) / 10.0),
         Slow::Distance => format!("slow now: the distance alone takes {} one way", ms(m.distance)),
         Slow::Wireless => {
-            format!("slow now: the way there is uneven, as over Wi-Fi: packets come up to {} late", ms(m.spread))
+            format!(
+                "slow now: the way there is uneven, as over Wi-Fi: packets come up to {} late",
+                ms(m.spread + m.queue)
+            )
         }
         Slow::Host => format!("slow now: the host's processor, coding takes {}", ms(m.wait + m.code)),
         Slow::Application => {
@@ -174,7 +185,7 @@ mod tests {
 
     #[test]
     fn each_has_its_day() {
-        let days: [(Moments, Slow, &str); 13] = [
+        let days: [(Moments, Slow, &str); 17] = [
             (CALM, Slow::Nobody, "nothing is slow"),
             (Moments { shown: 0, ..CALM }, Slow::Idle, "nothing changes"),
             (Moments { silent: Some(ms(900)), ..CALM }, Slow::Silent, "900 ms"),
@@ -184,7 +195,11 @@ mod tests {
             (Moments { pace: ms(20), spread: ms(20), ..CALM }, Slow::Line, "the line"),
             (Moments { lost_permille: 35, ..CALM }, Slow::Loss, "3.5 %"),
             (Moments { distance: ms(70), ..CALM }, Slow::Distance, "70 ms"),
-            (Moments { spread: ms(60), queue: ms(5), ..CALM }, Slow::Wireless, "Wi-Fi"),
+            (Moments { spread: ms(60), queue: ms(5), ..CALM }, Slow::Wireless, "65 ms late"),
+            (Moments { spread: ms(25), queue: ms(34), ..CALM }, Slow::Wireless, "Wi-Fi"),
+            (Moments { spread: ms(25), queue: ms(80), ..CALM }, Slow::Line, "the line"),
+            (Moments { spread: ms(25), lost_permille: 50, ..CALM }, Slow::Loss, "5.0 %"),
+            (Moments { code: ms(11), wait: ms(4), lost_permille: 50, ..CALM }, Slow::Loss, "5.0 %"),
             (Moments { code: ms(40), wait: ms(30), queue: ms(20), ..CALM }, Slow::Host, "70 ms"),
             (Moments { application: Some(ms(180)), ..CALM }, Slow::Application, "180 ms"),
             (Moments { decode: ms(9), show: ms(30), ..CALM }, Slow::Viewer, "39 ms"),

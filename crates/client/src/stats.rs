@@ -145,10 +145,9 @@ impl Stats {
         let distance = self.base.iter().map(|(_, least)| *least).min().unwrap_or_default();
         // Of fewer one late packet would be the 95th percentile.
         let enough = network.len() >= ENOUGH;
-        let percentile = |p: usize| {
-            network.get((network.len() * p).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
-        };
-        // A line that is too thin delays even its fastest packets; a way that is only uneven has some that come at once.
+        let percentile =
+            |p: usize| network.get((network.len() * p).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
+        // A line that is too thin delays even the fastest.
         let standing = if enough { percentile(10) } else { stage(NETWORK) };
         Moments {
             shown: rows().count() as u32,
@@ -157,7 +156,7 @@ impl Stats {
             code: stage(1),
             pace: stage(2),
             queue: standing.saturating_sub(distance),
-            spread: if enough { percentile(95).saturating_sub(stage(NETWORK)) } else { Span::ZERO },
+            spread: if enough { percentile(95).saturating_sub(standing) } else { Span::ZERO },
             distance,
             decode: stage(4),
             show: stage(5),
