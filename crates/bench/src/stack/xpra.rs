@@ -53,6 +53,9 @@ impl Stack for Xpra {
 fn xpra(stage: &Stage) -> Command {
     let mut command = Command::new("xpra");
     command.env("HOME", &stage.dir).env("XDG_RUNTIME_DIR", &stage.dir);
+    // The distribution's configuration starts a session on the display that is only to be shadowed, and that puts a window
+    // of its complaints over the picture.
+    command.env("XPRA_SYSTEM_CONF_DIRS", &stage.dir);
     command
 }
 
