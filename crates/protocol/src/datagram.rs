@@ -134,10 +134,13 @@ impl InputBatch {
     /// The most keys held at once.
     pub const MOST_HELD: usize = 32;
 
-    /// Whether it does nothing but let go, and leaves nothing held: its answer may wait for company.
+    /// Whether its events from number `news` on, of which there are some, do nothing but let go, and it leaves nothing held:
+    /// its answer may wait for company.
     // spec: H-26
-    pub fn lets_go(&self) -> bool {
-        let only = !self.events.is_empty() && self.events.iter().all(|(_, event)| lets_go(event));
+    pub fn lets_go(&self, news: InputSeq) -> bool {
+        let known = news.0.saturating_sub(self.first.0) as usize;
+        let news = self.events.get(known..).unwrap_or_default();
+        let only = !news.is_empty() && news.iter().all(|(_, event)| lets_go(event));
         only && self.held.is_empty() && self.buttons.is_empty()
     }
 }

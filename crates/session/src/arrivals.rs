@@ -18,8 +18,8 @@ pub struct Arrivals<C: Clock> {
     loss_ppm: u32,
     unreported: u32,
     due: Option<Stamp<C>>,
-    /// When something that wants to be told about came last, and whether it came alone.
-    eliciting: Option<(Stamp<C>, bool)>,
+    /// When something that wants to be told about came last, and until when that can wait if it came alone.
+    eliciting: Option<(Stamp<C>, Option<Stamp<C>>)>,
     /// Numbers below this are too old to tell a duplicate from a late arrival, and count as duplicates.
     horizon: u64,
     bits: VecDeque<bool>,
@@ -40,9 +40,9 @@ pub enum Answer {
     No,
     /// Within so long.
     Within(Span),
-    /// Within [`ALONE`] if nothing came just before, else within [`DELAY`]: a lone update is no train to be measured,
-    /// and its report can ride with input.
-    Lone,
+    /// Within so long (see [`alone`]) if nothing came just before, else within [`DELAY`]: a lone update is no train to be
+    /// measured, and its report can ride with input.
+    Lone(Span),
 }
 
 /// Datagrams behind the newest that are still told apart.
@@ -51,9 +51,11 @@ const WINDOW: usize = 2048;
 const BATCH: u32 = 8;
 /// … or this long after the first unreported one …
 pub const DELAY: Span = Span::millis(5);
-/// … or this long after one that came alone: less than the 50 ms after which a sender takes the path for silent.
+/// … or at most this long after one that came alone: less than the 50 ms after which a sender takes the path for silent.
 // spec: Y-12
-pub const ALONE: Span = Span::millis(40);
+const ALONE: Span = Span::millis(40);
+/// And at least this long.
+const ALONE_LEAST: Span = Span::millis(22);
 /// Alone is what comes this long after the one before. Repeats of a held key and film are closer.
 const APART: Span = Span::millis(50);
 /// Three messages lost in a row cost a resend, no more.
@@ -61,6 +63,18 @@ const APART: Span = Span::millis(50);
 const TELLINGS: u8 = 3;
 /// Packets over which the loss is smoothed (`research/rate-control.md` §5.7).
 const LOSS_MEMORY: u32 = 200;
+
+/// How long what came alone may wait for input to ride with, on a path with this round trip. QUIC acknowledges a packet after
+/// a round trip, or after 25 ms where that is shorter, in a packet of its own if nothing else leaves: the report leaves just
+/// before and takes the acknowledgement along. `held`: something is, and its release is to come; else the release has left, and
+/// a report that comes before the release is acknowledged shares the acknowledgement with it.
+// spec: Y-12
+pub fn alone(rtt: Span, held: bool) -> Span {
+    match held {
+        true => rtt.scaled(7, 8).clamp(ALONE_LEAST, ALONE),
+        false => ALONE_LEAST,
+    }
+}
 
 impl<C: Clock> Arrivals<C> {
     /// Nothing has come yet.
@@ -94,12 +108,12 @@ impl<C: Clock> Arrivals<C> {
         if answer != Answer::No {
             self.unreported += 1;
             let apart = self.eliciting.is_none_or(|(last, _)| at.since(last) >= APART);
-            let wait = match answer {
-                Answer::Within(span) => span,
-                _ if apart => ALONE,
-                _ => DELAY,
+            let (wait, lone) = match answer {
+                Answer::Within(span) => (span, false),
+                Answer::Lone(span) if apart => (span, true),
+                _ => (DELAY, false),
             };
-            self.eliciting = Some((at, answer == Answer::Lone && apart));
+            self.eliciting = Some((at, lone.then_some(at + wait)));
             let soon = if gap || self.unreported >= BATCH { at } else { at + wait };
             self.due = Some(self.due.map_or(soon, |d| d.min(soon)));
         }
@@ -145,7 +159,7 @@ impl<C: Clock> Arrivals<C> {
     // spec: Y-12
     pub fn hurry_use(&mut self, at: Stamp<C>) {
         match self.eliciting {
-            Some((came, true)) => self.hurry(at.max(came + ALONE)),
+            Some((_, Some(until))) => self.hurry(at.max(until)),
             _ => self.hurry(at),
         }
     }
@@ -179,8 +193,10 @@ impl<C: Clock> Arrivals<C> {
         };
         let mut told = vec![newest];
         let mut last = (newest, arrived);
-        // Down to the oldest that still has to be told, and one below it: what is missing between them shows.
-        let anchor = self.recent.iter().rposition(|a| a.told < TELLINGS).map_or(1, |i| i + 1);
+        // Down to the oldest that still has to be told, and one below it if anything between them is missing: so that shows.
+        let oldest = self.recent.iter().rposition(|a| a.told < TELLINGS).unwrap_or(0);
+        let missing = self.recent.get(oldest..).is_some_and(|r| matches!(r, [a, b, ..] if a.seq > b.seq + 1));
+        let anchor = if missing { oldest + 1 } else { oldest };
         for (i, a) in self.recent.iter_mut().enumerate().take(anchor + 1) {
             let due = a.told < TELLINGS;
             a.told = (a.told + 1).min(TELLINGS);
@@ -268,17 +284,26 @@ mod tests {
     #[test]
     fn what_comes_alone_waits_for_company() {
         let mut a = Arrivals::new();
-        a.on_datagram(0, at(0), Answer::Lone);
+        a.on_datagram(0, at(0), Answer::Lone(ALONE));
         a.hurry_use(at(1_000));
         assert_eq!(a.due(), Some(at(40_000)));
         a.ride(at(30_000));
         assert_eq!(a.due(), Some(at(30_000)));
         a.report(at(30_000));
         // The next one is no longer alone.
-        a.on_datagram(1, at(33_000), Answer::Lone);
+        a.on_datagram(1, at(33_000), Answer::Lone(ALONE));
         assert_eq!(a.due(), Some(at(38_000)));
         a.hurry_use(at(34_000));
         assert_eq!(a.due(), Some(at(34_000)));
+    }
+
+    // spec: Y-12
+    #[test]
+    fn what_waits_leaves_before_quic_acknowledges_by_itself() {
+        for (rtt, ms) in [(0, 22), (25, 22), (40, 35), (300, 40)] {
+            assert_eq!(alone(Span::millis(rtt), true), Span::millis(ms));
+            assert_eq!(alone(Span::millis(rtt), false), Span::millis(22), "the release has left");
+        }
     }
 
     // spec: D-31
@@ -292,9 +317,8 @@ mod tests {
         assert_eq!(told(&mut a), [3, 2, 1, 0]);
         a.settle(&[0, 1]);
         a.on_datagram(5, at(600), SOON);
-        // 1 is the anchor that shows that nothing is missing between it and 2.
-        assert_eq!(told(&mut a), [5, 3, 2, 1]);
-        assert_eq!(told(&mut a), [5, 3, 2, 1]);
+        assert_eq!(told(&mut a), [5, 3, 2], "nothing is missing between 2 and 1, so 1 need not be there to show it");
+        assert_eq!(told(&mut a), [5, 3, 2]);
         assert_eq!(told(&mut a), [5, 3], "5 was told twice, and below it 4 is missing");
         assert_eq!(told(&mut a), [5, 3]);
         let (f, _) = a.report(at(9_000)).expect("something came");

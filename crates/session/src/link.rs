@@ -52,6 +52,16 @@ struct Sent<C: Clock, T> {
     told: Vec<u64>,
 }
 
+/// What a datagram that leaves wants to come back.
+enum Wants {
+    /// Nothing: feedback asks for no feedback, else there would be no end of it, and its silence means nothing.
+    Nothing,
+    /// An answer when there is company, which does not measure the path.
+    Company,
+    /// One that does.
+    Answer(SendFacts),
+}
+
 /// What a feedback message settled.
 #[derive(Debug)]
 pub struct Settled<T> {
@@ -88,7 +98,14 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
     /// Numbers and writes a datagram that leaves now.
     // spec: D-6
     pub fn send(&mut self, now: Stamp<C>, datagram: &Datagram, tag: T, class: SendClass, backlog: Bytes) -> Vec<u8> {
-        self.number(now, datagram, tag, class, backlog, Vec::new())
+        self.backlog = backlog;
+        self.number(now, datagram, tag, Wants::Answer(SendFacts { backlog, class }), Vec::new())
+    }
+
+    /// The same for what is answered when there is company: how long that takes says nothing of the path.
+    // spec: H-26
+    pub fn send_patiently(&mut self, now: Stamp<C>, datagram: &Datagram, tag: T) -> Vec<u8> {
+        self.number(now, datagram, tag, Wants::Company, Vec::new())
     }
 
     /// The feedback that is due by now, if any: `fill` adds what only its side knows, and says what it carries.
@@ -99,27 +116,16 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
         }
         let (mut f, told) = self.arrivals.report(now)?;
         let tag = fill(&mut f);
-        Some(self.number(now, &Datagram::Feedback(f), tag, SendClass::Unpaced, Bytes::default(), told))
+        Some(self.number(now, &Datagram::Feedback(f), tag, Wants::Nothing, told))
     }
 
-    fn number(
-        &mut self,
-        now: Stamp<C>,
-        datagram: &Datagram,
-        tag: T,
-        class: SendClass,
-        backlog: Bytes,
-        told: Vec<u64>,
-    ) -> Vec<u8> {
-        let seq = self.next;
-        let out = datagram.encode(seq);
+    fn number(&mut self, now: Stamp<C>, datagram: &Datagram, tag: T, wants: Wants, told: Vec<u64>) -> Vec<u8> {
+        let out = datagram.encode(self.next);
         let bytes = Self::cost(out.len());
-        if !matches!(datagram, Datagram::Feedback(_)) {
-            // Feedback asks for no feedback (else there would be no end of it), so its silence means nothing.
-            // An answer that may take its time says nothing of the path either.
-            let judged = !matches!(datagram, Datagram::Input(batch) if batch.lets_go());
-            self.ask(now, bytes, judged.then_some(SendFacts { backlog, class }));
-            self.backlog = backlog;
+        match wants {
+            Wants::Nothing => {}
+            Wants::Company => self.ask(now, bytes, None),
+            Wants::Answer(facts) => self.ask(now, bytes, Some(facts)),
         }
         self.scavenger.on_other(now, bytes);
         self.pacer.on_sent(now, bytes);

@@ -474,9 +474,7 @@ impl World {
                 }
                 continue;
             }
-            // quinn holds the delay that the viewer asks for to the round-trip time, and that to 25 ms at least.
-            let rtt = self.down.model.delay.as_micros() + self.up.model.delay.as_micros();
-            self.quic[0].on_arrival(self.now, rtt.clamp(25_000, 100_000));
+            self.quic[0].on_arrival(self.now, self.ack_delay());
             self.host.on_datagram(&Incoming { bytes, arrived: now });
         }
         if let Some((_, done)) = self.coding.take_if(|(at, _)| *at <= self.now) {
@@ -602,6 +600,13 @@ impl World {
         self.exact_at = None;
     }
 
+    /// For how long an end keeps an acknowledgement back: both ask for 100 ms, and quinn holds that to the round-trip time, and
+    /// that to 25 ms at least.
+    fn ack_delay(&self) -> u64 {
+        let rtt = self.down.model.delay.as_micros() + self.up.model.delay.as_micros();
+        rtt.clamp(25_000, 100_000)
+    }
+
     /// A datagram leaves one side.
     fn on_packet(&mut self, direction: Direction) {
         let pings = (self.now - self.last_packet) / PING_AFTER;
@@ -627,7 +632,7 @@ impl World {
                 }
                 continue;
             }
-            self.quic[1].on_arrival(self.now, 25_000);
+            self.quic[1].on_arrival(self.now, self.ack_delay());
             self.viewer.on_datagram(&Incoming { bytes, arrived: now });
         }
         while let Some(entry) = self.keys.first_entry().filter(|e| e.key().0 <= self.now) {

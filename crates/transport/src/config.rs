@@ -155,6 +155,8 @@ impl Default for Options {
 
 /// Datagrams waiting for the socket, in bytes (`research/rate-control.md` §5.10): the queue is the pacer's, not quinn's.
 const SEND_QUEUE: usize = 64 * 1024;
+/// How long an end may keep an acknowledgement back (DESIGN §3.1).
+const ACK_DELAY: Duration = Duration::from_millis(100);
 /// Received datagrams waiting to be read, in bytes.
 const RECV_QUEUE: usize = 4 << 20;
 /// What a proven peer may have on the way in streams, in bytes.
@@ -165,15 +167,10 @@ const STREAM_WINDOW_UNPROVEN: u32 = MAX_CONTROL as u32 + 1024;
 /// One connection's QUIC parameters.
 pub(crate) fn transport(options: &Options, side: LinkSide, clock: ClockFn) -> (TransportConfig, Arc<Window>) {
     let window = Window::new(clock);
-    // Our own feedback carries the timing, so QUIC's acknowledgements may be few. What a viewer sends is acknowledged by
-    // the session itself: its host may wait 100 ms, and in typing the acknowledgement then rides on the next update.
-    // quinn caps the delay at the round-trip time, and at 25 ms below that.
-    let ack_delay = match side {
-        LinkSide::Host => Duration::from_millis(25),
-        LinkSide::Viewer => Duration::from_millis(100),
-    };
+    // Our own feedback carries the timing, so QUIC's acknowledgements may be few: they ride on what leaves anyway, which the
+    // session times so (spec: Y-12). quinn caps the delay at the round-trip time, and at 25 ms below that.
     let mut acks = AckFrequencyConfig::default();
-    acks.ack_eliciting_threshold(VarInt::from_u32(16)).max_ack_delay(Some(ack_delay));
+    acks.ack_eliciting_threshold(VarInt::from_u32(16)).max_ack_delay(Some(ACK_DELAY));
 
     let mut config = TransportConfig::default();
     config

@@ -78,6 +78,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "key-lan", about: "60 keys turn a patch; 1 Gbit/s, 0.4 ms", play: key_lan },
     Scenario { name: "key", about: "60 keys turn a patch; 20 Mbit/s, 40 ms", play: key },
     Scenario { name: "typing", about: "100 letters, 5 a second; 20 Mbit/s, 40 ms", play: typing },
+    Scenario { name: "taps", about: "100 letters, 6 a second, held for 30 ms; 20 Mbit/s, 40 ms", play: taps },
     Scenario { name: "scroll", about: "a full window of text, 30 steps/s; 20 Mbit/s, 40 ms", play: scroll },
     Scenario { name: "switch", about: "two full windows in turn; 20 Mbit/s, 40 ms", play: switch },
     Scenario { name: "film", about: "720p30 over a page; 20 Mbit/s, 40 ms", play: film },
@@ -106,12 +107,17 @@ fn world(cost: &CostTable, seed: u64, link: LinkModel, screen: impl Screen + 'st
 
 /// Presses `count` keys from `from` milliseconds on, `every` apart and up to as much again; gives the end.
 fn press(world: &mut World, from: u64, count: u64, every: u64) -> u64 {
+    press_for(world, from, count, every, 50)
+}
+
+/// The same with keys held for `held` milliseconds.
+fn press_for(world: &mut World, from: u64, count: u64, every: u64, held: u64) -> u64 {
     let mut rng = Rng::new(from ^ count);
     let mut at = from * 1_000;
     for i in 0..count {
         let code = KeyCode(16 + (i % 26) as u16);
         world.input_at(at, InputEvent::Key { code, action: KeyMove::Down });
-        world.input_at(at + 50_000, InputEvent::Key { code, action: KeyMove::Up });
+        world.input_at(at + held * 1_000, InputEvent::Key { code, action: KeyMove::Up });
         at += every * 1_000 + rng.below(every * 1_000);
     }
     at
@@ -156,16 +162,25 @@ fn key(cost: &CostTable) -> Played {
 }
 
 fn typing(cost: &CostTable) -> Played {
-    let seed = 103;
+    typed(cost, 103, 50, 134)
+}
+
+/// As `glass` types: each key is held for less than a round trip, so its release leaves before its press is acknowledged.
+fn taps(cost: &CostTable) -> Played {
+    typed(cost, 119, 30, 112)
+}
+
+fn typed(cost: &CostTable, seed: u64, held_ms: u64, every_ms: u64) -> Played {
     let mut w = world(cost, seed, link(20, 40_000), Show::still(seed, Keys::Letter));
     w.run(Span::secs(3));
     let mark = Mark::now(&mut w);
-    let end = press(&mut w, 3_000, 100, 134);
+    let end = press_for(&mut w, 3_000, 100, every_ms, held_ms);
     w.run_to(end + 500_000);
     let mut figures = Figures::new();
     per_key(&mut w, &mark, 100, &mut figures);
     figures.insert("exact".into(), i64::from(w.is_exact()));
-    let bounds = vec![most("bytes_per_key", 250), least("exact", 1), most("key_p95_us", 46_000)];
+    // What the host sends, as the peers' figures are and as `compare` measures (decision 0007); the way up stands beside it.
+    let bounds = vec![most("bytes_per_key_down", 250), least("exact", 1), most("key_p95_us", 46_000)];
     played(w, &mark, figures, seed, bounds)
 }
 

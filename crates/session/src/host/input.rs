@@ -210,9 +210,9 @@ impl InputGate {
         (!self.keys.is_empty() || !self.buttons.is_empty()).then(|| self.refreshed + LEASE)
     }
 
-    /// Whether nothing of this batch has come before.
-    pub const fn is_news(&self, batch: &InputBatch) -> bool {
-        batch.first.0 >= self.next
+    /// The number of the first event that is not done with.
+    pub const fn expects(&self) -> InputSeq {
+        InputSeq(self.next)
     }
 
     /// What the viewer is told.

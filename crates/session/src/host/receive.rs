@@ -32,7 +32,11 @@ impl Host {
         let answer = match &datagram {
             Datagram::Feedback(_) => Answer::No,
             // spec: H-26
-            Datagram::Input(b) if b.lets_go() && self.input.is_news(b) => Answer::Within(ANSWER_LETTING_GO),
+            Datagram::Input(b) if b.lets_go(self.input.expects()) => Answer::Within(ANSWER_LETTING_GO),
+            // A copy of one (Y-28) whose answer is still to leave.
+            Datagram::Input(b) if b.lets_go(b.first) && link.arrivals.due().is_some() => {
+                Answer::Within(ANSWER_LETTING_GO)
+            }
             Datagram::Input(b) if !b.events.is_empty() || !b.held.is_empty() => Answer::Within(ANSWER_INPUT),
             _ => Answer::Within(DELAY),
         };

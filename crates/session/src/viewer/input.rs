@@ -21,6 +21,10 @@ pub struct Outgoing {
     /// What left last goes once more, at this time.
     again_at: Option<Stamp<ViewerClock>>,
     backoff: u32,
+    /// How long an answer was expected to take when something left last.
+    rto: Span,
+    /// What left last is answered when there is company: what is new in it only lets go.
+    patient: bool,
     expired: u32,
     dropped_by_host: u32,
     /// When recent events were taken, for the journey of a key press.
@@ -58,6 +62,8 @@ impl Outgoing {
             resend_at: None,
             again_at: None,
             backoff: 0,
+            rto: Span::ZERO,
+            patient: false,
             expired: 0,
             dropped_by_host: 0,
             taken: VecDeque::new(),
@@ -114,9 +120,9 @@ impl Outgoing {
             self.backoff = 0;
         }
         self.dropped_by_host = report.dropped;
-        if self.events.is_empty() {
-            self.resend_at = None;
-        }
+        // What is left is expected to be answered from its own time on.
+        let oldest = self.events.front().map(|e| e.at + self.rto);
+        self.resend_at = self.resend_at.zip(oldest).map(|(at, oldest)| at.max(oldest));
     }
 
     /// The batch that is due, if one is. `rto`: when to expect an answer; `lone`: events go once more after this, where
@@ -135,6 +141,12 @@ impl Outgoing {
         self.again_at = lone.filter(|_| fresh && !self.is_motion()).map(|after| now + after);
         let from = if resend { 0 } else { self.sent.saturating_sub(REPEATED) };
         let batch = self.batch(now, from);
+        // What goes once more is answered as it would have been the first time.
+        if fresh || resend || refresh {
+            let news = if resend { 0 } else { self.sent.saturating_sub(from) };
+            self.patient = batch.lets_go(InputSeq(batch.first.0.wrapping_add(news as u32)));
+        }
+        self.rto = rto;
         if resend {
             self.backoff = (self.backoff + 1).min(3);
         }
@@ -156,7 +168,14 @@ impl Outgoing {
         (self.last_batch, self.refresh_after) = (now, REFRESH);
         let batch = self.batch(now, 0);
         self.sent = self.sent.max(batch.events.len());
+        self.patient = batch.lets_go(batch.first);
         batch
+    }
+
+    /// Whether the batch that was due last may be answered late: the host waits for company.
+    // spec: H-26
+    pub const fn is_patient(&self) -> bool {
+        self.patient
     }
 
     /// When [`Outgoing::due`] has something, if nothing else happens.
@@ -193,7 +212,8 @@ impl Outgoing {
         self.resend_at.map(|at| if patient { at + ANSWER_LETTING_GO } else { at })
     }
 
-    fn holds_anything(&self) -> bool {
+    /// Whether a key or a button is down.
+    pub fn holds_anything(&self) -> bool {
         !self.keys.is_empty() || !self.buttons.is_empty()
     }
 
@@ -323,12 +343,30 @@ mod tests {
         assert!(o.due(at(100), RTO, None).is_some());
         o.on_event(at(110), key(KeyMove::Up));
         let batch = o.due(at(110), RTO, None).expect("at once");
-        assert!(!batch.lets_go(), "it repeats the press");
+        assert_eq!(
+            (batch.first, o.is_patient()),
+            (InputSeq(1), true),
+            "it repeats the press, but only the release is news"
+        );
         assert_eq!(o.next_wake(), Some(at(100) + RTO), "the press is not acknowledged");
         o.on_report(InputReport { done: InputSeq(1), dropped: 0 });
-        assert_eq!(o.next_wake(), Some(at(100) + RTO + ANSWER_LETTING_GO));
-        let again = o.due(at(100) + RTO + ANSWER_LETTING_GO, RTO, None).expect("nothing answered");
-        assert!(again.lets_go() && again.first == InputSeq(2));
+        assert_eq!(
+            o.next_wake(),
+            Some(at(110) + RTO + ANSWER_LETTING_GO),
+            "its answer takes long from its own time on"
+        );
+        let again = o.due(at(110) + RTO + ANSWER_LETTING_GO, RTO, None).expect("nothing answered");
+        assert!(o.is_patient() && again.first == InputSeq(2));
+        // Nothing has answered the press either: that is urgent.
+        o.on_event(at(500), key(KeyMove::Down));
+        o.due(at(500), RTO, None);
+        assert!(!o.is_patient());
+        o.on_event(at(510), key(KeyMove::Up));
+        o.due(at(510), RTO, None);
+        assert!(o.is_patient());
+        let wake = o.next_wake().expect("a time");
+        assert_eq!(o.due(wake, RTO, None).map(|b| b.events.len()), Some(3), "everything again");
+        assert!(!o.is_patient());
     }
 
     // spec: Y-28

@@ -10,7 +10,7 @@ mod policy;
 mod shape;
 mod sound;
 
-use crate::arrivals::{Answer, DELAY};
+use crate::arrivals::{Answer, DELAY, alone};
 use crate::bulk::{Bulk, ChunkTag};
 use crate::clip::Clip;
 use crate::host::ANSWER_INPUT;
@@ -26,7 +26,7 @@ use telepane_model::{
     UpdateId, ViewerClock,
 };
 use telepane_protocol::control::Held;
-use telepane_protocol::{Capabilities, Capability, Control, Datagram, Fault, Feedback};
+use telepane_protocol::{Capabilities, Capability, Control, Datagram, Fault, Feedback, InputBatch};
 use telepane_rate::{Policy, SendClass};
 
 /// See the module.
@@ -467,10 +467,11 @@ impl Viewer {
         let Some(link) = &mut self.link else { return Ok(()) };
         let (low, datagram) = Datagram::decode(bytes)?;
         // spec: Y-12
+        let lone = Answer::Lone(alone(link.rtt(), self.input.holds_anything()));
         let answer = match &datagram {
             Datagram::Feedback(_) => Answer::No,
-            Datagram::Shard(s) if s.last && s.data == 1 => Answer::Lone,
-            Datagram::Cursor(_) => Answer::Lone,
+            Datagram::Shard(s) if s.last && s.data == 1 => lone,
+            Datagram::Cursor(_) => lone,
             _ => Answer::Within(DELAY),
         };
         let number = link.arrivals.on_datagram(low, at, answer);
@@ -637,8 +638,7 @@ impl Viewer {
         let rto = (rtt.smoothed + rtt.variation.scaled(4, 1) + ANSWER_INPUT + Span::millis(5)).max(Span::millis(30));
         let lone = link.is_lossy().then_some(LONE_AGAIN);
         if let Some(batch) = self.input.due(now, rto, lone) {
-            let sent = Datagram::Input(batch);
-            let bytes = link.send(now, &sent, Carried::Other, SendClass::Unpaced, Bytes::default());
+            let bytes = send_batch(link, now, batch, self.input.is_patient());
             self.out.push_back(ViewerOutput::Datagram(bytes));
             link.arrivals.ride(now);
         }
@@ -683,8 +683,7 @@ impl Viewer {
                 self.ask_at = None;
                 if let Some(link) = &mut self.link {
                     let batch = self.input.ask(now);
-                    let sent = Datagram::Input(batch);
-                    let bytes = link.send(now, &sent, Carried::Other, SendClass::Unpaced, Bytes::default());
+                    let bytes = send_batch(link, now, batch, self.input.is_patient());
                     self.out.push_back(ViewerOutput::Datagram(bytes));
                     // What is held goes along: the host may have heard nothing for as long as we have.
                     link.arrivals.hurry(now);
@@ -737,6 +736,20 @@ impl Viewer {
         });
         alarm.set_if(link.arrivals.due(), Wake::Feedback);
         self.out.extend(bytes.map(ViewerOutput::Datagram));
+    }
+}
+
+/// Numbers and writes a batch; `patient`: its answer waits for company.
+fn send_batch(
+    link: &mut Link<ViewerClock, HostClock, Carried>,
+    now: Stamp<ViewerClock>,
+    batch: InputBatch,
+    patient: bool,
+) -> Vec<u8> {
+    let sent = Datagram::Input(batch);
+    match patient {
+        true => link.send_patiently(now, &sent, Carried::Other),
+        false => link.send(now, &sent, Carried::Other, SendClass::Unpaced, Bytes::default()),
     }
 }
 

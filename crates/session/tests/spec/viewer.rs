@@ -209,7 +209,7 @@ fn feedback_says_what_is_applied_once_it_is() {
     let mut b = ViewerBench::new();
     b.shard(slice(1, 0, true));
     b.decoded(true);
-    b.pass(39);
+    b.pass(21);
     assert!(b.feedback().is_empty(), "what comes alone waits for company");
     b.pass(1);
     assert_eq!((b.last_report().epoch, b.last_report().applied), (Epoch(1), UpdateId(1)));
@@ -224,6 +224,17 @@ fn feedback_says_what_is_applied_once_it_is() {
     b.decoded(true);
     assert_eq!(b.last_report().applied, UpdateId(3), "at once, with one just before it");
     assert!(b.feedback().iter().all(|f| f.surfaces.len() == 1));
+    // While a key is held its release is to come, and takes the report along.
+    b.pass(60);
+    b.viewer.on_input(b.now, key(30, KeyMove::Down));
+    b.drain();
+    b.shard(slice(4, 3, true));
+    b.decoded(true);
+    b.pass(39);
+    assert_eq!(b.last_report().applied, UpdateId(3));
+    b.viewer.on_input(b.now, key(30, KeyMove::Up));
+    b.drain();
+    assert_eq!(b.last_report().applied, UpdateId(4));
 }
 
 // spec: Y-9, Y-23, F-4
