@@ -1,6 +1,6 @@
 //! What the text coder costs: the first frame of recordings, every text tile of it, beside zstd and memory copies.
 //!
-//! `cargo run --release -p telepane-codec --example text -- FILE.seq… [--once]` prints for each recording bytes for each
+//! `cargo run --release -p telepane-codec --example text -- FILE.seq… [--once] [--narrow]` prints for each recording bytes for each
 //! pixel, and this thread's CPU time in ms for each megapixel, encoding and decoding: medians of nine runs, with zstd level 1
 //! of the same pixels and a copy of them in the same run. `--once` codes and decodes each once and nothing else, to be
 //! counted by `valgrind --tool=callgrind --toggle-collect='*Lane*encode*'` (or `*Lane*apply*`).
@@ -78,9 +78,13 @@ fn encode(lane: &mut Lane, screen: &Pixels, areas: &[Rect<Surf>], held: &mut Pix
 }
 
 fn main() -> Result<(), Failure> {
-    let (mut once, mut files) = (false, Vec::new());
+    let (mut once, mut wide, mut files) = (false, true, Vec::new());
     for arg in std::env::args().skip(1) {
-        if arg == "--once" { once = true } else { files.push(arg) }
+        match arg.as_str() {
+            "--once" => once = true,
+            "--narrow" => wide = false,
+            _ => files.push(arg),
+        }
     }
     let runs = if once { 1 } else { 9 };
     for file in files {
@@ -100,7 +104,7 @@ fn main() -> Result<(), Failure> {
         let black = || {
             let mut held = screen.clone();
             held.fill(size.rect(), [0, 0, 0]);
-            (Lane::default(), held)
+            (Lane::new(wide), held)
         };
         let mut slices = Vec::new();
         let encodes = median(runs, black, |(lane, held)| slices = encode(lane, &screen, &areas, held));

@@ -97,8 +97,9 @@ fn watch(path: &str, recorder: &mut Recorder) -> Result<(), Failure> {
     let u32_at = |at: usize| data.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     let (size, frames) = (Size::new(u32_at(4), u32_at(8)), u32_at(12));
     let (mut screen, mut at) = (Pixels::new(size), 16);
-    let (mut encoder, mut decoder) = (Encoder::new(size, EncoderOptions::default()), Decoder::new(size));
-    let (mut model, mut rows, mut base, mut changed) = (Model::new(), Rows::default(), UpdateId::BLANK, 0u64);
+    let (mut encoder, mut decoder) =
+        (Encoder::new(size, EncoderOptions { wide: false, ..EncoderOptions::default() }), Decoder::new(size));
+    let (mut model, mut rows, mut base, mut changed) = (Model::new(false), Rows::default(), UpdateId::BLANK, 0u64);
     for frame in 0..frames {
         let (kind_of, len) = (u32_at(at + 4), u32_at(at + 8) as usize);
         let packed = data.get(at + 12..at + 12 + len).ok_or("recording cut short")?;

@@ -10,7 +10,7 @@ use crate::exact::ExactDecoder;
 use crate::fault::CodecFault;
 use crate::film::FilmDecoder;
 use crate::picture::PictureDecoder;
-use crate::text::{LANES, Lane, TextOp};
+use crate::text::{Lane, MODELS, TextOp};
 use crate::wire::{Reader, kind, limits, next_op};
 use crate::{fill, shift};
 use telepane_model::{Pixels, Rect, Region, Size, Surf};
@@ -39,7 +39,7 @@ pub struct Decoder {
     film: FilmDecoder,
     cache: TileCache,
     /// The text models, each from its first use on.
-    lanes: [Option<Lane>; LANES],
+    lanes: [Option<Lane>; MODELS],
     picture: PictureDecoder,
     changed: Vec<Rect<Surf>>,
     /// Which op wrote what, while somebody looks.
@@ -117,8 +117,8 @@ impl Decoder {
                 }
                 kind::TEXT => {
                     let op = TextOp::parse(payload, room, self.pixels.size())?;
-                    let lane = &mut self.lanes[op.lane()];
-                    lane.get_or_insert_default().apply(&op, &mut self.pixels)?;
+                    let lane = &mut self.lanes[op.model()];
+                    lane.get_or_insert_with(|| Lane::new(op.is_wide())).apply(&op, &mut self.pixels)?;
                     self.changed.extend_from_slice(op.rects());
                     op.work()
                 }

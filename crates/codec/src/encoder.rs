@@ -62,6 +62,9 @@ pub struct EncoderOptions {
     pub cache: Bytes,
     /// The most pixels that one slice may change, at least [`LEAST_SLICE_PIXELS`].
     pub slice_pixels: u64,
+    /// The viewer has the wide models of TEXT.
+    // spec: C-156
+    pub wide: bool,
 }
 
 impl Default for EncoderOptions {
@@ -76,6 +79,7 @@ impl Default for EncoderOptions {
             ops: u64::MAX,
             cache: Bytes(64 << 20),
             slice_pixels: u64::MAX,
+            wide: true,
         }
     }
 }
@@ -201,7 +205,7 @@ impl Encoder {
             slots,
             confirmed: UpdateId::BLANK,
             scratch: Vec::new(),
-            lane: Lane::default(),
+            lane: Lane::new(options.wide),
             lane_lost: false,
             goes_on: None,
             ratios: [100, 820],

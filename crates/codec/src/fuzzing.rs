@@ -124,9 +124,9 @@ pub fn text(bytes: &[u8]) {
     }
     if let Ok(op) = TextOp::parse(bytes, 100_000, size) {
         let (mut one, mut two) = (drawn.clone(), drawn.clone());
-        let applied = Lane::default().apply(&op, &mut one);
+        let applied = Lane::new(op.is_wide()).apply(&op, &mut one);
         if !op.is_open() && op.rects().len() == 1 {
-            let apart = Lane::default().decode(&op, &two);
+            let apart = Lane::new(op.is_wide()).decode(&op, &two);
             assert_eq!(applied, apart.as_ref().map(|_| ()).map_err(|fault| *fault), "two verdicts on one op");
             for (rect, pixels) in apart.into_iter().flatten() {
                 two.paste(&pixels, rect.x, rect.y);
@@ -136,7 +136,8 @@ pub fn text(bytes: &[u8]) {
     }
     let mut shown = Pixels::new(size);
     let mut held = Pixels::new(size);
-    let (mut here, mut there) = (Lane::default(), Lane::default());
+    let wide = bytes.first().is_some_and(|b| b % 2 == 1);
+    let (mut here, mut there) = (Lane::new(wide), Lane::new(wide));
     for step in bytes.chunks(6).take(40) {
         let [flags, x, y, w, h, limit, ..] = *step else { break };
         let rect = Rect::new(i32::from(x % 61), i32::from(y % 43), u32::from(w % 61) + 1, u32::from(h % 43) + 1);

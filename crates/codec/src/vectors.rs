@@ -152,7 +152,8 @@ fn vectors() -> Vec<Vector> {
         let about = "EXACT as the encoder makes it, with a zstd body (C-46)";
         all.push(Vector { name, about, size, slices: vec![op(kind::EXACT, &payload)], fixed: false });
     }
-    all.push(text_vector(size, &picture, &text));
+    all.push(text_vector(false, size, &picture, &text));
+    all.push(text_vector(true, size, &picture, &text));
     all.extend(pictures());
     let rect = Rect::new(3, 2, 33, 17);
     let mut film = FilmEncoder::new(FINEST);
@@ -171,9 +172,9 @@ fn vectors() -> Vec<Vector> {
 }
 
 /// A chain of TEXT ops: alone, open, with what was there, again from the start, in another lane.
-fn text_vector(size: Size<Surf>, picture: &Pixels, text: &Pixels) -> Vector {
+fn text_vector(wide: bool, size: Size<Surf>, picture: &Pixels, text: &Pixels) -> Vector {
     let mut held = Pixels::new(size);
-    let mut lanes = [Lane::default(), Lane::default()];
+    let mut lanes = [Lane::new(wide), Lane::new(wide)];
     let (left, right) = (Rect::new(0, 0, 23, 24), Rect::new(23, 3, 17, 19));
     let mut slices = Vec::new();
     for (flags, newest, rects) in [
@@ -192,8 +193,11 @@ fn text_vector(size: Size<Surf>, picture: &Pixels, text: &Pixels) -> Vector {
         }
         slices.push(self::op(kind::TEXT, lane.finish(&op)));
     }
-    let about = "TEXT with every flag, two lanes, several rectangles (C-80 to C-99)";
-    Vector { name: "text", about, size, slices, fixed: true }
+    let (name, about) = match wide {
+        false => ("text", "TEXT with every flag, two lanes, several rectangles (C-80 to C-99)"),
+        true => ("text-wide", "TEXT with every flag in wide models (C-156 to C-158)"),
+    };
+    Vector { name, about, size, slices, fixed: true }
 }
 
 /// Layers after one another, also with planes apart, over cells of every kind of size.
@@ -296,7 +300,7 @@ fn faults() -> Vec<(CodecFault, Vec<u8>)> {
     let (mut pixels, mut rng) = (Pixels::new(Size::new(200, 100)), telepane_model::Rng::new(7));
     pixels.data_mut().chunks_exact_mut(4).for_each(|p| p[..3].copy_from_slice(&rng.next_u64().to_le_bytes()[..3]));
     let view = View { rect: noise, open: false, old: false };
-    let (mut rows, mut model, mut coder) = (Rows::default(), Model::new(), RangeEncoder::default());
+    let (mut rows, mut model, mut coder) = (Rows::default(), Model::new(false), RangeEncoder::default());
     rows.begin(&view, &pixels);
     (0..24).for_each(|y| rows.code(&mut coder, &mut model, &view, y, &pixels, Some(&pixels)));
     let mut costly = vec![0, 1];
@@ -323,7 +327,7 @@ fn faults() -> Vec<(CodecFault, Vec<u8>)> {
         (ZstdFrame, exact_op(0x80, &[Rect::new(0, 0, 1, 1)], &[0x04, 0, 0, 0])),
         (ZstdWindow, exact_op(0x80, &[Rect::new(0, 0, 1, 1)], &[0x00, 0x39, 1, 0, 0])),
         (ZstdSize, exact_op(0x80, &[Rect::new(0, 0, 1, 1)], &[0x20, 2, 0x11, 0, 0, 7, 7])),
-        (TextFlags, op(kind::TEXT, &[0x20, 1, 0, 0, 0, 0])),
+        (TextFlags, op(kind::TEXT, &[0x40, 1, 0, 0, 0, 0])),
         (TextBudget, op(kind::TEXT, &costly)),
         (TextEnd, op(kind::TEXT, &[0, 1, 0, 0, 0xc7, 0x01, 99, 0xaa])),
         (PictureStep, op(kind::PICTURE, &[0x7e, 1, 0, 0, 0, 0, 8])),

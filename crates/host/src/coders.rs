@@ -137,6 +137,7 @@ fn coding_for(peer: &Capabilities) -> EncoderOptions {
         ops: peer.value(Capability::Ops),
         cache: Bytes(peer.value(Capability::CacheBytes).min(CACHE_BYTES)),
         slice_pixels: peer.value(Capability::SlicePixels),
+        wide: peer.value(Capability::TextModels) & 1 != 0,
         film_apart: true,
         ..EncoderOptions::default()
     }

@@ -30,6 +30,8 @@ pub enum Capability {
     Fec = 9,
     /// Bit set of the kinds of sound taken: bit 0 is Opus in frames of 10 ms, at most two channels. Default 0.
     Sound = 10,
+    /// Bit set of what the TEXT decoder has besides its narrow models: bit 0 wide ones. Default 0.
+    TextModels = 11,
     /// What may be done with the directory of files that is given out: bit 0 reading, bit 1 writing. Default 0.
     Files = 20,
     /// Whether messages about the life of a session are understood: bit 0 those of [`crate::life`]. Default 0.
@@ -41,7 +43,13 @@ impl Capability {
         match self {
             Self::Ops => 0xffff,
             Self::Chroma | Self::Surfaces => 1,
-            Self::CacheBytes | Self::Clipboard | Self::Fec | Self::Sound | Self::Files | Self::Life => 0,
+            Self::CacheBytes
+            | Self::Clipboard
+            | Self::Fec
+            | Self::Sound
+            | Self::TextModels
+            | Self::Files
+            | Self::Life => 0,
             Self::SlicePixels => 524_288,
             Self::PendingBytes => 4 << 20,
             Self::ReceiveBuffer => 212_992,

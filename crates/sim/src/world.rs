@@ -365,6 +365,7 @@ impl World {
             .with(Capability::Clipboard, telepane_protocol::clip::taken(false))
             .with(Capability::Fec, 1)
             .with(Capability::Sound, 1)
+            .with(Capability::TextModels, 1)
             .with(Capability::Life, 1)
             .with(Capability::ReceiveBuffer, 4 << 20);
         self.host.on_capabilities(&viewer);

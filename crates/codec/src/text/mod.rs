@@ -12,7 +12,7 @@ pub mod rows;
 
 use crate::fault::CodecFault;
 use crate::wire::{RECT_BYTES, Reader, limits, put_rect, put_varint};
-use model::Model;
+use model::{Kept, Model};
 use range::{RangeDecoder, RangeEncoder, TAIL};
 use rows::{Rows, View};
 use telepane_model::{Pixels, Rect, Surf};
@@ -28,6 +28,11 @@ pub const FRESH: u8 = 0x04;
 pub const OPEN: u8 = 0x08;
 /// What the framebuffer holds in a rectangle is looked at.
 pub const OLD: u8 = 0x10;
+/// The lane's wide model is used.
+// spec: C-156
+const WIDE: u8 = 0x20;
+/// How many models there are: a narrow and a wide one for each lane.
+pub const MODELS: usize = 2 * LANES;
 
 /// Bins for each pixel and op: what coding a pixel may cost on average. Text takes less than one; a photograph, which has
 /// coders of its own, thirty.
@@ -39,12 +44,15 @@ pub const OP_BINS: u64 = 1024;
 /// As many pixels' work a fresh model counts as.
 // spec: C-85
 pub const FRESH_PIXELS: u64 = 4096;
+/// And a fresh wide one.
+// spec: C-158
+pub const FRESH_WIDE_PIXELS: u64 = 8192;
 
 /// One model and what coding with it needs. [`Send`], and independent of any other lane.
 pub struct Lane {
     model: Box<Model>,
-    /// The model before the rectangle being coded.
-    before: Box<Model>,
+    /// The model before the rectangle being coded, but for its tables.
+    before: Box<Kept>,
     rows: Rows,
     coder: RangeEncoder,
     /// Bytes and bins after each row of a rectangle.
@@ -54,16 +62,29 @@ pub struct Lane {
 }
 
 impl Default for Lane {
+    /// With a narrow model.
     fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Lane {
+    /// With a wide model, or a narrow one.
+    pub fn new(wide: bool) -> Self {
         Self {
-            model: Model::new(),
-            before: Model::new(),
+            model: Model::new(wide),
+            before: Box::default(),
             rows: Rows::default(),
             coder: RangeEncoder::default(),
             ends: Vec::new(),
             payload: Vec::new(),
             decoded: Vec::new(),
         }
+    }
+
+    /// Back to the trained state.
+    pub fn reset(&mut self) {
+        self.model.reset();
     }
 }
 
@@ -99,17 +120,13 @@ impl OpInMaking {
 }
 
 impl Lane {
-    /// Back to the trained state.
-    pub fn reset(&mut self) {
-        self.model.reset();
-    }
-
     /// Begins an op. `flags` are [`FRESH`], [`OPEN`] and [`OLD`] with the lane's number.
     pub fn begin(&mut self, flags: u8) -> OpInMaking {
         if flags & FRESH != 0 {
             self.reset();
         }
         self.coder.clear();
+        let flags = flags | if self.model.is_wide() { WIDE } else { 0 };
         OpInMaking { flags, rects: Vec::new(), pixels: 0 }
     }
 
@@ -131,7 +148,7 @@ impl Lane {
             return Coded::Rows(0);
         }
         let mark = self.coder.mark();
-        *self.before = *self.model;
+        self.model.keep(&mut self.before);
         let all = self.encode_rows(op, newest, held, rect, rect.h, limit);
         let (rows, coded) = match all {
             None => (rect.h, Coded::Whole),
@@ -141,8 +158,8 @@ impl Lane {
                     *bytes <= limit && *bins <= (op.pixels + row * (i as u64 + 1)) * PIXEL_BINS + OP_BINS
                 };
                 let rows = self.ends.iter().enumerate().take_while(|end| fits(*end)).count() as u32;
+                self.model.go_back(&self.before, self.coder.overwritten());
                 self.coder.return_to(&mark);
-                std::mem::swap(&mut self.model, &mut self.before);
                 if rows > 0 {
                     self.encode_rows(op, newest, held, rect, rows, limit);
                 }
@@ -271,11 +288,11 @@ pub struct TextOp<'a> {
 
 impl<'a> TextOp<'a> {
     /// Reads a payload for a surface of this size. `room` is how many pixels the slice may still write.
-    // spec: C-80 C-81 C-82 C-85
+    // spec: C-80 C-81 C-82 C-85 C-156
     pub fn parse(payload: &'a [u8], room: u64, size: telepane_model::Size<Surf>) -> Result<Self, CodecFault> {
         let mut r = Reader::new(payload);
         let flags = r.u8()?;
-        if flags & !(LANE | FRESH | OPEN | OLD) != 0 {
+        if flags & !(LANE | FRESH | OPEN | OLD | WIDE) != 0 {
             return Err(CodecFault::TextFlags);
         }
         let count = r.varint()? as usize;
@@ -295,7 +312,7 @@ impl<'a> TextOp<'a> {
         if new.work() > room { Err(CodecFault::TooMuchWork) } else { Ok(new) }
     }
 
-    /// [`FRESH`], [`OPEN`], [`OLD`] and the lane's number.
+    /// [`FRESH`], [`OPEN`], [`OLD`], the lane's number, and whether its wide model is meant.
     pub const fn flags(&self) -> u8 {
         self.flags
     }
@@ -303,6 +320,17 @@ impl<'a> TextOp<'a> {
     /// Which lane decodes it.
     pub const fn lane(&self) -> usize {
         (self.flags & LANE) as usize
+    }
+
+    /// Whether the lane's wide model does.
+    pub const fn is_wide(&self) -> bool {
+        self.flags & WIDE != 0
+    }
+
+    /// Which of all [`MODELS`] that is.
+    // spec: C-82 C-156
+    pub const fn model(&self) -> usize {
+        self.lane() + if self.is_wide() { LANES } else { 0 }
     }
 
     /// Whether it looks at the framebuffer around its rectangles, and so must wait for the ops before.
@@ -316,9 +344,14 @@ impl<'a> TextOp<'a> {
     }
 
     /// What it counts as, in pixels.
-    // spec: C-85
+    // spec: C-85 C-158
     pub const fn work(&self) -> u64 {
-        self.pixels + if self.flags & FRESH != 0 { FRESH_PIXELS } else { 0 }
+        let fresh = match (self.flags & FRESH != 0, self.is_wide()) {
+            (false, _) => 0,
+            (true, false) => FRESH_PIXELS,
+            (true, true) => FRESH_WIDE_PIXELS,
+        };
+        self.pixels + fresh
     }
 }
 
@@ -353,14 +386,15 @@ mod tests {
     }
 
     /// Ops of all flags with all limits, one after the other in one lane.
-    // spec: C-80 C-83 C-84 C-87 C-88 C-89 C-94 C-95 C-96 C-97 C-98 C-99 C-100
+    // spec: C-80 C-83 C-84 C-87 C-88 C-89 C-94 C-95 C-96 C-97 C-98 C-99 C-100 C-156 C-157
     #[test]
     fn what_was_coded_comes_back() {
         for seed in 0..60 {
             let mut rng = Rng::new(seed);
             let size = Size::new(1 + rng.below(150) as u32, 1 + rng.below(80) as u32);
             let (mut held, mut shown) = (Pixels::new(size), Pixels::new(size));
-            let (mut here, mut there) = (Lane::default(), Lane::default());
+            let wide = seed % 2 == 1;
+            let (mut here, mut there) = (Lane::new(wide), Lane::new(wide));
             for _ in 0..12 {
                 let newest = if rng.below(3) == 0 { held.clone() } else { screen(size, &mut rng) };
                 let flags = [0, FRESH, OPEN, OLD, OPEN | OLD][rng.below(5) as usize];
@@ -383,6 +417,7 @@ mod tests {
                 let payload = here.finish(&op).to_vec();
                 assert!(payload.len() <= limit, "{} {limit}", payload.len());
                 let op = TextOp::parse(&payload, u64::MAX, size).unwrap();
+                assert_eq!(op.model(), if wide { 4 } else { 0 });
                 there.apply(&op, &mut shown).unwrap();
                 assert!(held == shown, "seed {seed} flags {flags}");
             }
@@ -398,7 +433,7 @@ mod tests {
         assert_eq!(parse(&[0, 0], 9), Err(CodecFault::RectCount));
         assert_eq!(parse(&[0, 1, 0, 0, 0xcf, 0x0f, 0xe7, 0x07], 9), Err(CodecFault::AreaTooLarge));
         // spec: C-81
-        for flag in [0x20, 0x40, 0x80] {
+        for flag in [0x40, 0x80] {
             assert_eq!(parse(&[flag, 1, 0, 0, 0, 0], 9), Err(CodecFault::TextFlags));
         }
         // spec: C-82
@@ -407,6 +442,9 @@ mod tests {
         assert_eq!(parse(&[3, 1, 0, 0, 2, 2], 8), Err(CodecFault::TooMuchWork));
         assert_eq!(parse(&[FRESH, 1, 0, 0, 2, 2], 4104), Err(CodecFault::TooMuchWork));
         assert_eq!(parse(&[FRESH, 1, 0, 0, 2, 2], 4105), Ok((0, 4105)));
+        // spec: C-158
+        assert_eq!(parse(&[FRESH | WIDE, 1, 0, 0, 2, 2], 8200), Err(CodecFault::TooMuchWork));
+        assert_eq!(parse(&[FRESH | WIDE | 2, 1, 0, 0, 2, 2], 8201), Ok((2, 8201)));
     }
 
     /// What an op costs is bounded whatever its bytes say.

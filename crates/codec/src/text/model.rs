@@ -1,13 +1,20 @@
 //! What the TEXT coder has learnt: probabilities, colours seen in contexts, and colours seen at all.
 //!
-//! A model begins in the trained state (`protocol-spec/vectors/codec-text-start.bin`), runs on from op to op, and is
-//! about 60 KiB, so that it stays in the second-level cache. Colours are 24 bits: blue lowest, red highest.
+//! A model begins in the trained state (`protocol-spec/vectors/codec-text-start.bin`) and runs on from op to op. A narrow one
+//! is about 60 KiB, a wide one ten times that: it knows a page's letters again, where the narrow one knows a line's. Colours are
+//! 24 bits: blue lowest, red highest.
 
 use super::range::{BINS, Bin, Bins, Coder};
 
-/// How many colours each table of contexts keeps: of ten neighbours, of six, of two.
+/// How many bits of a context's hash are its place in each table: of ten neighbours, of six, of two.
 // spec: C-96
-pub const TABLES: [usize; 3] = [4096, 4096, 2048];
+const NARROW: [u32; 3] = [12, 12, 11];
+/// The same in a wide model. A window of letters it has seen before takes a third fewer bytes than with a narrow one; with two
+/// bits less, a quarter fewer.
+// spec: C-157
+const WIDE: [u32; 3] = [16, 16, 14];
+/// How many colours each table has room for. What a narrow model never touches takes no memory.
+const TABLES: [usize; 3] = [1 << WIDE[0], 1 << WIDE[1], 1 << WIDE[2]];
 /// How many colours are kept by themselves.
 // spec: C-98
 pub const COLOURS: usize = 256;
@@ -46,19 +53,42 @@ pub mod group {
 }
 
 /// One lane's model.
-#[derive(Clone, Copy)]
 pub struct Model {
     /// The probabilities.
     pub bins: Bins,
+    /// How many bits of a hash are a place in each table.
+    places: [u32; 3],
     /// A colour in the low 24 bits, trust in the next 3 (0: empty), a check of the context in the highest 5.
-    first: [u32; TABLES[0]],
-    second: [u32; TABLES[1]],
-    third: [u32; TABLES[2]],
+    first: Box<[u32; TABLES[0]]>,
+    second: Box<[u32; TABLES[1]]>,
+    third: Box<[u32; TABLES[2]]>,
     colours: [u32; COLOURS],
     /// The size of the last residuals: green, red, blue.
     sizes: [u8; 3],
     /// Whether the last run in one colour, and the last in step with what was, ended early.
     pub missed: [u8; 2],
+}
+
+/// All of a model but its tables, to go back to.
+#[derive(Clone)]
+pub struct Kept {
+    bins: Bins,
+    colours: [u32; COLOURS],
+    sizes: [u8; 3],
+    missed: [u8; 2],
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { bins: [Bin::EVEN; BINS], colours: [0; COLOURS], sizes: [0; 3], missed: [0; 2] }
+    }
+}
+
+/// What the tables had at the places that a pixel overwrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Overwritten {
+    places: [u32; 3],
+    entries: [u32; 3],
 }
 
 /// Where a pixel's contexts stand in the tables, and their checks.
@@ -97,7 +127,7 @@ impl Near {
 
     // spec: C-96
     #[inline(always)]
-    fn places(&self) -> Places {
+    fn places(&self, bits: [u32; 3]) -> Places {
         let two = |a: u32, b: u32| u64::from(a) | u64::from(b) << 24;
         let [nww, nw, n, ne, nee] = self.n;
         let third = two(self.w[0], n).wrapping_mul(FACTORS[0]);
@@ -108,7 +138,7 @@ impl Near {
             .wrapping_add(two(nww, nee).wrapping_mul(FACTORS[3]))
             .wrapping_add(two(self.w[2], self.nn[1]).wrapping_mul(FACTORS[4]));
         let place = |hash: u64, bits: u32| ((hash >> (64 - bits)) as usize, (hash >> (59 - bits)) as u32 & 31);
-        Places { first: place(first, 12), second: place(second, 12), third: place(third, 11) }
+        Places { first: place(first, bits[0]), second: place(second, bits[1]), third: place(third, bits[2]) }
     }
 }
 
@@ -152,34 +182,68 @@ fn median(w: i32, n: i32, nw: i32) -> i32 {
     (w + n - nw).clamp(w.min(n), w.max(n))
 }
 
+/// An empty table, which takes no memory before it is written to.
+fn table<const N: usize>() -> Box<[u32; N]> {
+    vec![0; N].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!())
+}
+
 impl Model {
     /// In the trained state.
-    // spec: C-93
-    pub fn new() -> Box<Self> {
+    // spec: C-93 C-157
+    pub fn new(wide: bool) -> Box<Self> {
         let mut new = Box::new(Self {
             bins: [Bin::EVEN; BINS],
-            first: [0; TABLES[0]],
-            second: [0; TABLES[1]],
-            third: [0; TABLES[2]],
+            places: if wide { WIDE } else { NARROW },
+            first: table(),
+            second: table(),
+            third: table(),
             colours: [0; COLOURS],
             sizes: [0; 3],
             missed: [0; 2],
         });
-        new.reset();
+        new.begin();
         new
     }
 
     /// Goes back to the trained state.
     // spec: C-93
     pub fn reset(&mut self) {
+        let [first, second, third] = self.places;
+        self.first[..1usize << first].fill(0);
+        self.second[..1usize << second].fill(0);
+        self.third[..1usize << third].fill(0);
+        self.begin();
+    }
+
+    /// Whether it is a wide one.
+    pub fn is_wide(&self) -> bool {
+        self.places == WIDE
+    }
+
+    /// Remembers what [`Model::go_back`] needs besides what is overwritten meanwhile.
+    pub fn keep(&self, kept: &mut Kept) {
+        (kept.bins, kept.colours) = (self.bins, self.colours);
+        (kept.sizes, kept.missed) = (self.sizes, self.missed);
+    }
+
+    /// Goes back to what was kept; `overwritten` since then, the latest last.
+    pub fn go_back(&mut self, kept: &Kept, overwritten: &[Overwritten]) {
+        (self.bins, self.colours) = (kept.bins, kept.colours);
+        (self.sizes, self.missed) = (kept.sizes, kept.missed);
+        for Overwritten { places: [first, second, third], entries } in overwritten.iter().rev() {
+            self.first[*first as usize & (TABLES[0] - 1)] = entries[0];
+            self.second[*second as usize & (TABLES[1] - 1)] = entries[1];
+            self.third[*third as usize & (TABLES[2] - 1)] = entries[2];
+        }
+    }
+
+    /// All but the tables in the trained state.
+    fn begin(&mut self) {
         self.bins = [Bin::EVEN; BINS];
         for (bin, start) in self.bins.iter_mut().zip(START.as_chunks::<2>().0) {
             let start = u16::from_le_bytes(*start);
             *bin = Bin { p: (start & 0xfff0) | 8, n: 2 * (start & 15) };
         }
-        self.first.fill(0);
-        self.second.fill(0);
-        self.third.fill(0);
         self.colours.fill(0);
         for grey in 0..=255 {
             let colour = grey * 0x01_01_01;
@@ -200,11 +264,16 @@ impl Model {
         not: Option<u32>,
         old: Option<(u32, usize)>,
     ) -> u32 {
-        let places = near.places();
+        let places = near.places(self.places);
         let pattern = near.pattern();
-        let (first, trust_1) = look(self.first[places.first.0 & (TABLES[0] - 1)], places.first.1);
-        let (second, trust_2) = look(self.second[places.second.0 & (TABLES[1] - 1)], places.second.1);
-        let (third, trust_3) = look(self.third[places.third.0 & (TABLES[2] - 1)], places.third.1);
+        let entries = [
+            self.first[places.first.0 & (TABLES[0] - 1)],
+            self.second[places.second.0 & (TABLES[1] - 1)],
+            self.third[places.third.0 & (TABLES[2] - 1)],
+        ];
+        let (first, trust_1) = look(entries[0], places.first.1);
+        let (second, trust_2) = look(entries[1], places.second.1);
+        let (third, trust_3) = look(entries[2], places.third.1);
         let got = 'found: {
             const NONE: u32 = u32::MAX;
             let mut seen = [NONE; 6];
@@ -248,6 +317,10 @@ impl Model {
             }
             self.fresh(coder, near, now, known)
         };
+        if C::ENCODES {
+            let places = [places.first.0 as u32, places.second.0 as u32, places.third.0 as u32];
+            coder.overwrites(Overwritten { places, entries });
+        }
         learn(&mut self.first[places.first.0 & (TABLES[0] - 1)], places.first.1, got);
         learn(&mut self.second[places.second.0 & (TABLES[1] - 1)], places.second.1, got);
         learn(&mut self.third[places.third.0 & (TABLES[2] - 1)], places.third.1, got);
@@ -336,8 +409,8 @@ mod tests {
     // spec: C-93
     #[test]
     fn a_reset_forgets_everything() {
-        let fresh = Model::new();
-        let mut used = Model::new();
+        let fresh = Model::new(false);
+        let mut used = Model::new(false);
         let mut coder = crate::text::range::RangeEncoder::default();
         for i in 0..5000u32 {
             let near = Near { w: [i % 7, i % 3, 1], n: [i % 5, 3, 4, 5, 6], nn: [i % 2, 9] };
@@ -352,5 +425,31 @@ mod tests {
         assert_eq!(START.len(), 2 * BINS);
         // Between the groups there are bins that nothing uses; all others must be able to decide both ways.
         assert!(fresh.bins.iter().all(|b| (48..=65_488).contains(&b.p)));
+    }
+
+    // spec: C-157
+    #[test]
+    fn going_back_undoes_what_was_learnt() {
+        for wide in [false, true] {
+            let (mut model, fresh) = (Model::new(wide), Model::new(wide));
+            let mut coder = crate::text::range::RangeEncoder::default();
+            let some = |model: &mut Model, coder: &mut crate::text::range::RangeEncoder| {
+                for i in 0..3000u32 {
+                    let near = Near { w: [i % 7, i % 3, 1], n: [i % 5, 3, 4, 5, 6], nn: [i % 11, 9] };
+                    model.pixel(coder, &near, i % 13 * 77_777, None, None);
+                }
+            };
+            let mut kept = Kept::default();
+            let mark = coder.mark();
+            model.keep(&mut kept);
+            some(&mut model, &mut coder);
+            assert!(model.first != fresh.first && model.is_wide() == wide);
+            let reach = |table: &[u32]| table.iter().rposition(|e| *e != 0).unwrap_or(0);
+            assert_eq!(reach(&model.first[..]) >= 4096, wide);
+            model.go_back(&kept, coder.overwritten());
+            coder.return_to(&mark);
+            assert!(model.bins == fresh.bins && model.colours == fresh.colours && model.first == fresh.first);
+            assert!(model.second == fresh.second && model.third == fresh.third);
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! probability moves by a share that falls with the number of times it was used, so that a fresh model learns at once and
 //! a used one keeps still. The decoder takes zeros past the end of its bytes; its caller asks how far it went.
 
+use super::model::Overwritten;
+
 /// A binary decision's probability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bin {
@@ -63,6 +65,8 @@ pub trait Coder {
     fn bit(&mut self, bins: &mut Bins, at: usize, bit: u32) -> u32;
     /// A bin that is as likely as not.
     fn even(&mut self, bit: u32) -> u32;
+    /// The model's tables are about to change; an encoder can be asked what they had.
+    fn overwrites(&mut self, _: Overwritten) {}
 }
 
 /// Bins in, bytes out.
@@ -75,11 +79,13 @@ pub struct RangeEncoder {
     waiting: usize,
     out: Vec<u8>,
     used: u64,
+    /// Since the last mark.
+    overwritten: Vec<Overwritten>,
 }
 
 impl Default for RangeEncoder {
     fn default() -> Self {
-        Self { low: 0, range: u32::MAX, cache: 0, waiting: 1, out: Vec::new(), used: 0 }
+        Self { low: 0, range: u32::MAX, cache: 0, waiting: 1, out: Vec::new(), used: 0, overwritten: Vec::new() }
     }
 }
 
@@ -97,13 +103,20 @@ pub struct Mark {
 impl RangeEncoder {
     /// Begins anew, keeping its memory.
     pub fn clear(&mut self) {
-        let out = core::mem::take(&mut self.out);
-        *self = Self { out, ..Self::default() };
+        let (out, overwritten) = (core::mem::take(&mut self.out), core::mem::take(&mut self.overwritten));
+        *self = Self { out, overwritten, ..Self::default() };
         self.out.clear();
+        self.overwritten.clear();
+    }
+
+    /// What the model's tables had where they were changed since the last mark, the latest last.
+    pub fn overwritten(&self) -> &[Overwritten] {
+        &self.overwritten
     }
 
     /// Where it is.
-    pub fn mark(&self) -> Mark {
+    pub fn mark(&mut self) -> Mark {
+        self.overwritten.clear();
         let Self { low, range, cache, waiting, used, .. } = *self;
         Mark { low, range, cache, waiting, len: self.out.len(), used }
     }
@@ -113,6 +126,7 @@ impl RangeEncoder {
         let Mark { low, range, cache, waiting, len, used } = *mark;
         (self.low, self.range, self.cache, self.waiting, self.used) = (low, range, cache, waiting, used);
         self.out.truncate(len);
+        self.overwritten.clear();
     }
 
     /// How many bytes [`RangeEncoder::finish`] would give now, at most.
@@ -193,6 +207,11 @@ impl Coder for RangeEncoder {
     fn even(&mut self, bit: u32) -> u32 {
         let bound = self.range >> 1;
         self.narrow(bound, bit)
+    }
+
+    #[inline(always)]
+    fn overwrites(&mut self, what: Overwritten) {
+        self.overwritten.push(what);
     }
 }
 
