@@ -394,7 +394,7 @@ const LOSSY: u32 = 16;
 /// The same for a photo, and over a link, where viewers choose a lower quality.
 const LOSSY_MUCH: u32 = 64;
 /// The mean error of a channel in a picture that is coded as film, whose colours have half the resolution.
-const FILMED: u64 = 8;
+const FILMED: u64 = 16;
 /// For how long such a picture must stay as it is.
 const LOSSY_US: u64 = 3_000_000;
 /// And how long the picture must then stay.

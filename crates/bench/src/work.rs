@@ -78,9 +78,12 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
     let mut chance = Chance::new(SEED);
     let mut samples: BTreeMap<&'static str, Samples> = BTreeMap::new();
     let (mut unseen, mut never_exact) = (0_u32, 0_u32);
+    // Presses in a row that no exact picture answered.
+    let mut inexact = 0_u32;
     for _ in 0..WARM_UP {
         rest(100_000 + chance.below(100_000))?;
-        press_one(cell, kind, &font, letter(&mut chance))?;
+        let pressed = press_one(cell, kind, &font, letter(&mut chance), inexact >= HOPELESS)?;
+        inexact = if pressed.exact.is_some() { 0 } else { inexact + 1 };
     }
     let drawn_before = cell.shared.word(Word::Steps);
     cell.begin_schedule();
@@ -88,7 +91,8 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
     let begun = clock::now();
     for _ in 0..presses {
         rest(PAUSE_US + chance.below(PAUSE_US))?;
-        let pressed = press_one(cell, kind, &font, letter(&mut chance))?;
+        let pressed = press_one(cell, kind, &font, letter(&mut chance), inexact >= HOPELESS)?;
+        inexact = if pressed.exact.is_some() { 0 } else { inexact + 1 };
         let mut add = |name, us: Option<u64>| {
             if let Some(us) = us {
                 samples.entry(name).or_default().add_us(us);
@@ -140,7 +144,8 @@ fn switch(cell: &mut Cell, amount: Amount) -> Result<Measured> {
         rest(SWITCH_PAUSE_US + chance.below(PAUSE_US))?;
         let step = cell.shared.word(Word::Steps) as usize + 1;
         let traffic = cell.traffic();
-        let pressed = press_until(cell, &Target::Window { truth: &cell.shared, step }, 'a', step, EXACT_US)?;
+        let pressed =
+            press_until(cell, &Target::Window { truth: &cell.shared, step }, 'a', step, (EXACT_US, EXACT_US))?;
         let fresh = is_fresh(step);
         let mut add = |name, us: Option<u64>| {
             if let Some(us) = us {
@@ -188,24 +193,25 @@ struct Pressed {
     exact: Option<u64>,
 }
 
-fn press_one(cell: &Cell, kind: Kind, font: &Font, letter: char) -> Result<Pressed> {
+/// `hopeless` is a stack whose pictures are never exact: only the change is waited for, and a little more.
+fn press_one(cell: &Cell, kind: Kind, font: &Font, letter: char, hopeless: bool) -> Result<Pressed> {
     let step = cell.shared.word(Word::Steps) as usize + 1;
     let target = match kind {
         Kind::Typing => Target::Letter(font, letter, page::typed_cell(step - 1, cell.shared.height)),
         Kind::Menu => Target::Menu { truth: &cell.shared, step, before: watch::sample(cell.screen()?, MENU) },
         _ => Target::patch(step),
     };
-    press_until(cell, &target, letter, step, UNSEEN_US)
+    press_until(cell, &target, letter, step, (UNSEEN_US, if hopeless { HOPELESS_US } else { UNSEEN_US }))
 }
 
-/// Presses a key and watches until the target is exact, at most so long.
-fn press_until(cell: &Cell, target: &Target, letter: char, step: usize, most: u64) -> Result<Pressed> {
+/// Presses a key and watches until the target is exact, at most so long, and so long after it changed.
+fn press_until(cell: &Cell, target: &Target, letter: char, step: usize, (most, after): (u64, u64)) -> Result<Pressed> {
     let screen = cell.screen()?;
     let at = clock::now();
     cell.injector.key(letter, true)?;
     let mut is_down = true;
     let (mut changed, mut exact) = (None, None);
-    while exact.is_none() && clock::now() < at + most {
+    while exact.is_none() && clock::now() < changed.map_or(at + most, |c: u64| (c + after).min(at + most)) {
         let now = clock::now();
         if is_down && now >= at + HELD_US {
             cell.injector.key(letter, false)?;
@@ -524,6 +530,10 @@ const FRAMES_TAKEN: u64 = 16;
 const HELD_US: u64 = 30_000;
 /// A key that shows nothing for so long counts as unseen.
 const UNSEEN_US: u64 = 1_500_000;
+/// After so many presses in a row that no exact picture answered it is waited for no longer than …
+const HOPELESS: u32 = 3;
+/// … so long after the change: a lossy stack would take a minute for thirty keys.
+const HOPELESS_US: u64 = 250_000;
 /// A picture that is not exact for so long counts as never exact.
 const EXACT_US: u64 = 3_000_000;
 const SEED: u64 = 0x9d5c_0b1e;
