@@ -270,3 +270,70 @@ pub fn server_config(
     }
     Ok((config, fingerprint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::client::Resumption;
+    use rustls::{ClientConnection, HandshakeKind, ServerConnection};
+
+    fn credentials() -> ServerCredentials {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let identity = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap().signed_by(&key, &identity).unwrap();
+        ServerCredentials {
+            chain_der: vec![leaf.der().to_vec(), identity.der().to_vec()],
+            key_der: key.serialize_der(),
+        }
+    }
+
+    /// Carries what either end says, until neither says anything.
+    fn shake(client: &mut ClientConnection, host: &mut ServerConnection) {
+        while client.wants_write() || host.wants_write() {
+            let (mut up, mut down) = (Vec::new(), Vec::new());
+            while client.wants_write() {
+                client.write_tls(&mut up).unwrap();
+            }
+            let mut up = &up[..];
+            while !up.is_empty() {
+                host.read_tls(&mut up).unwrap();
+                host.process_new_packets().unwrap();
+            }
+            while host.wants_write() {
+                host.write_tls(&mut down).unwrap();
+            }
+            let mut down = &down[..];
+            while !down.is_empty() {
+                client.read_tls(&mut down).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+    }
+
+    /// Whatever a client would like: ours, and one that keeps tickets and would speak before it is answered.
+    // spec: A-7
+    #[test]
+    fn no_session_is_resumed_and_nothing_is_said_early() {
+        let (server, _) = server_config(&credentials(), Over::Quic, &[ALPN]).unwrap();
+        let server = Arc::new(server);
+        let (ours, _) = client_config(HostExpectation::Any, Over::Quic, &[ALPN]).unwrap();
+        let mut eager = ours.clone();
+        eager.resumption = Resumption::default();
+        eager.enable_early_data = true;
+        for config in [ours, eager].map(Arc::new) {
+            for _ in 0..3 {
+                let name = ServerName::try_from(SERVER_NAME).unwrap();
+                let mut client = ClientConnection::new(config.clone(), name).unwrap();
+                let mut host = ServerConnection::new(server.clone()).unwrap();
+                assert!(client.early_data().is_none());
+                shake(&mut client, &mut host);
+                assert_eq!(client.handshake_kind(), Some(HandshakeKind::Full));
+                assert_eq!(client.tls13_tickets_received(), 0);
+                assert!(host.early_data().is_none());
+            }
+        }
+    }
+}

@@ -105,6 +105,49 @@ fn an_expired_leaf_or_one_for_another_name_is_refused() {
     }
 }
 
+/// The list of everything that can be wrong with a chain. Each time the door stays shut, whether the host is pinned or not.
+// spec
+#[test]
+fn whatever_is_wrong_with_a_certificate_the_door_stays_shut() {
+    use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, date_time_ymd};
+    let (identity, other) = (Identity::new(), Identity::new());
+    let mut stranger = other.leaf();
+    stranger.chain_der[1] = identity.der();
+    let mut damaged = identity.leaf();
+    // The signature is the last thing in a certificate.
+    *damaged.chain_der[0].last_mut().unwrap() ^= 1;
+    let mut alone = identity.leaf();
+    alone.chain_der.truncate(1);
+    let mut twice = identity.leaf();
+    twice.chain_der[1] = twice.chain_der[0].clone();
+    for (what, credentials) in [
+        ("it has expired", identity.leaf_for("telepane", 2021)),
+        ("it is not valid yet", identity.leaf_with("telepane", |p| p.not_before = date_time_ymd(2080, 1, 1))),
+        ("it is for another name", identity.leaf_for("example.org", 2090)),
+        ("it is for no name", identity.leaf_with("telepane", |p| p.subject_alt_names.clear())),
+        (
+            "it is for clients",
+            identity.leaf_with("telepane", |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
+        ),
+        (
+            "it is an authority itself",
+            identity.leaf_with("telepane", |p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        ),
+        ("a stranger signed it", stranger),
+        ("its signature does not hold", damaged),
+        ("it comes alone", alone),
+        ("it vouches for itself", twice),
+    ] {
+        let (addr, _running) = foreign(&credentials, b"telepane/1", b"");
+        for expect in [HostExpectation::Pinned(identity.fingerprint()), HostExpectation::Any] {
+            let failure = why(addr, expect);
+            assert!(matches!(failure, ConnectFailure::Untrusted(_)), "{what}: {failure}");
+        }
+    }
+    let (addr, _running) = foreign(&identity.leaf(), b"telepane/1", b"");
+    Viewer::start(addr, HostExpectation::Pinned(identity.fingerprint())).events.connected();
+}
+
 // spec, V-1
 #[test]
 fn another_version_and_another_protocol_are_told_apart() {

@@ -1,6 +1,7 @@
 //! A server and a client on the loopback interface, with and without the relay's link between them.
 
 mod failures;
+mod forgery;
 mod lanes;
 mod links;
 mod proof;

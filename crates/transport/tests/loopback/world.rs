@@ -47,10 +47,16 @@ impl Identity {
     }
 
     pub fn leaf_for(&self, name: &str, until_year: i32) -> ServerCredentials {
+        self.leaf_with(name, |params| params.not_after = date_time_ymd(until_year, 1, 1))
+    }
+
+    /// A leaf that is right but for what `change` does to it.
+    pub fn leaf_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> ServerCredentials {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(until_year, 1, 1);
+        params.not_after = date_time_ymd(2090, 1, 1);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let leaf = params.signed_by(&key, &self.0).unwrap();
         ServerCredentials { chain_der: vec![leaf.der().to_vec(), self.der()], key_der: key.serialize_der() }
