@@ -175,6 +175,35 @@ mod tests {
         assert_eq!(check(&frame, 64, 64, true), Err(CodecFault::FilmStream));
     }
 
+    /// Parameters for a surface of 64x64 but for what is said.
+    fn parameters(references: u32, cols: u32, rows: u32) -> Vec<u8> {
+        let golomb = |value: u32| {
+            let plus = format!("{:b}", value + 1);
+            "0".repeat(plus.len() - 1) + &plus
+        };
+        // Baseline, constrained, level 3; no gaps in frame numbers; whole frames, nothing cropped; the end.
+        let mut bits = "010000101100000000011110".to_owned();
+        bits.extend([0, 0, 2, references].map(golomb));
+        bits += "0";
+        bits.extend([cols - 1, rows - 1].map(golomb));
+        bits += "11001";
+        bits += &"0".repeat(bits.len().next_multiple_of(8) - bits.len());
+        let bytes = (0..bits.len()).step_by(8).map(|at| u8::from_str_radix(&bits[at..at + 8], 2).unwrap());
+        std::iter::once(0x67).chain(bytes).collect()
+    }
+
+    // spec: C-67
+    #[test]
+    fn giant_counts_and_sizes_are_refused_before_the_decoder_sees_them() {
+        assert_eq!(check_sps(&parameters(1, 4, 4), 64, 64), Ok(()));
+        for references in [REFERENCES + 1, 16, 17, 65_000] {
+            assert_eq!(check_sps(&parameters(references, 4, 4), 64, 64), Err(CodecFault::FilmStream), "{references}");
+        }
+        for (cols, rows) in [(5, 4), (4, 5), (1_024, 1_024), (65_000, 65_000), (4, 65_000)] {
+            assert_eq!(check_sps(&parameters(1, cols, rows), 64, 64), Err(CodecFault::FilmSize), "{cols}x{rows}");
+        }
+    }
+
     #[test]
     fn mutations_never_panic() {
         let frame = key_frame(64, 64);

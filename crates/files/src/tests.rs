@@ -141,6 +141,23 @@ fn a_race_of_renames_gains_nothing() {
     assert_eq!(fs::read_dir(place.0.join("outside")).unwrap().count(), 1, "nothing was made outside");
 }
 
+/// What was opened is given out, whatever is put in its place afterwards.
+// spec: X-4
+#[test]
+fn the_directory_itself_is_exchanged_and_the_old_one_is_still_meant() {
+    let place = Place::new("itself");
+    for root in place.roots() {
+        fs::rename(place.root(), place.0.join("moved")).unwrap();
+        symlink("outside", place.root()).unwrap();
+        assert_eq!(read(&root, "a").unwrap(), b"contents");
+        assert_eq!(read(&root, "secret").unwrap_err().outcome(), Outcome::Missing);
+        put(&root, "new", b"x").unwrap();
+        assert!(place.0.join("moved/new").is_file() && !place.0.join("outside/new").exists());
+        fs::remove_file(place.root()).unwrap();
+        fs::rename(place.0.join("moved"), place.root()).unwrap();
+    }
+}
+
 // spec: X-4
 #[test]
 fn what_is_no_file_is_refused_and_not_waited_for() {

@@ -750,6 +750,9 @@ mod tests {
         bytes.extend_from_slice(&[0, 0]);
         assert_eq!(Control::decode(&bytes), Err(Fault::Truncated));
         assert_eq!(Control::decode(&[8, 1, 0x41, 0x01, 1, 0, 0]), Err(Fault::BadCursor));
+        // The pointer's point lies outside of it: to the right, below.
+        assert_eq!(Control::decode(&[8, 1, 4, 4, 5, 0]), Err(Fault::BadCursor));
+        assert_eq!(Control::decode(&[8, 1, 4, 4, 0, 5]), Err(Fault::BadCursor));
     }
 
     proptest! {

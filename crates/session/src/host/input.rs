@@ -291,6 +291,26 @@ mod tests {
         assert_eq!(g.report(), InputReport { done: InputSeq(5), dropped: 4 });
     }
 
+    /// The first event never comes, and what follows it comes as fast as a link carries it.
+    // spec: H-17, F-1
+    #[test]
+    fn a_flood_behind_a_gap_takes_bounded_memory_and_the_gate_goes_on() {
+        let mut g = InputGate::new();
+        let events: Vec<(u64, InputEvent)> = (0..32).map(|_| (0, InputEvent::PointerBy { dx: 1, dy: 0 })).collect();
+        for n in 0..10_000u32 {
+            assert_eq!(feed(&mut g, 10, &batch(2 + n * 32, 1, &events, &[])), vec![]);
+        }
+        assert_eq!(g.waiting.len(), MOST_WAITING);
+        let far = batch(1 << 26, 1, &events, &[]);
+        assert_eq!(g.on_batch(at(10), &far, |age| at(10) - age), Err(Fault::InputOutOfOrder));
+        // It gives up what it never said: what is here goes out, the rest is counted, and what is said after it arrives.
+        let next = 2 + 10_000 * 32;
+        let after = batch(next, next, &[(0, key(A, KeyMove::Down))], &[A]);
+        assert_eq!(feed(&mut g, 20, &after).len(), MOST_WAITING);
+        assert_eq!(feed(&mut g, 21, &after), vec![key(A, KeyMove::Down)]);
+        assert_eq!(g.report(), InputReport { done: InputSeq(next), dropped: next - 1 - MOST_WAITING as u32 });
+    }
+
     // spec: H-21, H-22
     #[test]
     fn a_lease_ends_unless_refreshed_and_modifiers_come_back() {
