@@ -202,11 +202,12 @@ pub fn describe(path: &Path, named: bool, user: Option<&str>, json: bool) -> any
         Feature::ALL.iter().filter(|f| !features.has(**f)).map(|f| f.name()).collect(),
     );
     let admitted = features.has(Feature::Display);
+    let idle: Vec<&str> = REFUSED_IN_VAIN.iter().filter(|f| !features.has(**f)).map(|f| f.name()).collect();
     if json {
         let file = rules.is_some().then(|| path.display().to_string());
         let value = json!({
             "file": file, "user": who, "owner": user.is_none() || owner.user.as_deref() == user,
-            "admitted": admitted, "allowed": yes, "refused": no,
+            "admitted": admitted, "allowed": yes, "refused": no, "refused_in_vain": idle,
         });
         return Ok(serde_json::to_string_pretty(&value)? + "\n");
     }
@@ -216,8 +217,17 @@ pub fn describe(path: &Path, named: bool, user: Option<&str>, json: bool) -> any
     };
     let list = |names: &[&str]| if names.is_empty() { "nothing".to_owned() } else { names.join(" ") };
     let door = if admitted { "let in" } else { "not let in: display is refused" };
-    Ok(format!("file     {file}\nuser     {who}: {door}\nallowed  {}\nrefused  {}\n", list(&yes), list(&no)))
+    let mut text =
+        format!("file     {file}\nuser     {who}: {door}\nallowed  {}\nrefused  {}\n", list(&yes), list(&no));
+    if !idle.is_empty() {
+        text += &format!("note     refusing {} has no effect here\n", idle.join(" and "));
+    }
+    Ok(text)
 }
+
+/// Features that DCV's files refuse and that nothing here can: whoever sees pixels can keep them, and whoever is in has proven
+/// the owner's code or an enrolled key.
+const REFUSED_IN_VAIN: [Feature; 2] = [Feature::Screenshot, Feature::UnsupervisedAccess];
 
 #[cfg(test)]
 mod tests {
@@ -287,7 +297,9 @@ mod tests {
         let path = write(&dir, "p", "[permissions]\n%any% allow display\n%owner% allow mouse\n");
         let text = describe(&path, true, Some("somebody-else"), false).unwrap();
         assert!(text.contains("let in") && text.contains("allowed  display\n"), "{text}");
+        assert!(text.ends_with("note     refusing screenshot and unsupervised-access has no effect here\n"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&describe(&path, true, None, true).unwrap()).unwrap();
+        assert_eq!(json["refused_in_vain"], json!(["screenshot", "unsupervised-access"]));
         assert_eq!((&json["owner"], &json["allowed"]), (&json!(true), &json!(["display", "mouse"])));
         assert!(describe(&dir.path().join("absent"), true, None, false).is_err());
         assert!(describe(&dir.path().join("absent"), false, None, false).unwrap().contains("may do everything"));
