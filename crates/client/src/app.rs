@@ -299,7 +299,7 @@ impl Model for App {
             },
             _ => "Telepane".into(),
         };
-        let uploading = self.driver.uploading().map(|p| format!("{p} % uploaded – ")).unwrap_or_default();
+        let uploading = self.driver.uploading().map(|u| format!("{} % uploaded – ", u.percent())).unwrap_or_default();
         format!("{speaks}{uploading}{title}")
     }
 

@@ -6,7 +6,7 @@ mod reach;
 
 use crate::clipboard::{ClipFact, LocalClipboard};
 use crate::clock::Clock;
-use crate::drops::Drops;
+use crate::drops::{Drops, Uploading};
 use crate::entry::CACHE_BYTES;
 use crate::files::{Transfers, Wish};
 use crate::life::Life;
@@ -206,6 +206,8 @@ pub struct Driver {
     /// Files on their way.
     pub files: Transfers,
     drops: Drops,
+    /// The tenth of an upload that the person was told of last.
+    tenth_told: Option<u64>,
     /// Figures.
     pub stats: Stats,
     /// What the person should see.
@@ -299,6 +301,7 @@ impl Driver {
             slept: None,
             files: Transfers::default(),
             drops: Drops::default(),
+            tenth_told: None,
             stats: Stats::default(),
             phase: Phase::Connecting,
             host_name: String::new(),
@@ -570,6 +573,8 @@ impl Driver {
                 ..self.stats.moments(now)
             },
             people: self.life.row(),
+            monitors: &self.monitors,
+            uploading: self.uploading(),
             figures,
             wish: *self.viewer.wish(),
             holds: *self.viewer.holds(),
@@ -641,9 +646,19 @@ impl Driver {
         }
     }
 
-    /// How much of what was dropped is on the host, in percent, while it is on its way.
-    pub fn uploading(&self) -> Option<u64> {
+    /// How much of what was dropped is on the host, while it is on its way.
+    pub fn uploading(&self) -> Option<Uploading> {
         self.drops.progress(&self.files)
+    }
+
+    /// A window over the whole screen has no title to show it in.
+    fn tell_uploading(&mut self) {
+        let uploading = self.uploading().filter(|u| u.bytes >= clip::WORTH_TELLING);
+        let tenth = uploading.map(|u| u.percent() / 10);
+        if tenth != self.tenth_told {
+            self.tenth_told = tenth;
+            self.said = uploading.map(|u| format!("Uploading: {}", u.line())).or(self.said.take());
+        }
     }
 
     fn take_drops(&mut self) {
@@ -662,6 +677,7 @@ impl Driver {
     /// Does what the transfers want done.
     fn move_files(&mut self, now: Stamp<ViewerClock>) {
         self.take_drops();
+        self.tell_uploading();
         while let Some(wish) = self.files.wish() {
             match wish {
                 Wish::Say(word) => self.viewer.on_file_word(now, word),

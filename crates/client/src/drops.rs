@@ -30,6 +30,33 @@ pub struct Drops {
     why: Option<String>,
 }
 
+/// How far dropped files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uploading {
+    /// Bytes on the way or there, and in all.
+    pub moved: u64,
+    /// See there.
+    pub bytes: u64,
+    /// Files and directories there, and in all.
+    pub done: usize,
+    /// See there.
+    pub asked: usize,
+}
+
+impl Uploading {
+    /// In percent; never all before it is over.
+    pub fn percent(&self) -> u64 {
+        (self.moved * 100 / self.bytes.max(1)).min(99)
+    }
+
+    /// For people.
+    pub fn line(&self) -> String {
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        let (moved, bytes) = (megabytes(self.moved), megabytes(self.bytes));
+        format!("{} %, {moved:.1} of {bytes:.1} MB, {} of {} done", self.percent(), self.done, self.asked)
+    }
+}
+
 impl Drops {
     /// A file or directory was dropped. `Err` says why nothing comes of it.
     pub fn on_dropped(
@@ -87,10 +114,10 @@ impl Drops {
         })
     }
 
-    /// How far it is, in percent, while something is under way.
-    pub fn progress(&self, files: &Transfers) -> Option<u64> {
-        let moved = files.moved().saturating_sub(self.before);
-        (!self.is_idle()).then(|| (moved * 100 / self.bytes.max(1)).min(99))
+    /// How far it is, while something is under way.
+    pub fn progress(&self, files: &Transfers) -> Option<Uploading> {
+        let moved = files.moved().saturating_sub(self.before).min(self.bytes);
+        (!self.is_idle()).then_some(Uploading { moved, bytes: self.bytes, done: self.done, asked: self.asked })
     }
 
     fn is_idle(&self) -> bool {
@@ -195,10 +222,12 @@ mod tests {
             })
             .collect();
         assert_eq!(paths, ["a (3).txt", "d", "d/x"], "nothing is replaced and no link followed");
-        assert_eq!(drops.progress(&files), Some(0));
+        let far = drops.progress(&files).unwrap();
+        assert_eq!((far.percent(), far.bytes, far.done, far.asked), (0, 8, 0, 3));
         let made = |outcome| result(Ask::MakeDir("d".into()), outcome, None);
         assert_eq!(drops.on_result(made(Outcome::Fine), &mut files), None);
         assert_eq!(drops.on_result(made(Outcome::Fine), &mut files), None);
+        assert_eq!(drops.progress(&files).map(|far| far.done), Some(2));
         let end = drops.on_result(made(Outcome::Full), &mut files).unwrap();
         assert_eq!(end, "Uploaded 2 files and directories, 1 failed: Full");
         assert_eq!(drops.progress(&files), None);

@@ -3,6 +3,7 @@
 //!
 //! A function of readings, without a clock or a window.
 
+use crate::drops::Uploading;
 use crate::policy_overlay;
 use crate::slow::{self, Moments};
 use crate::sound::SoundReadings;
@@ -11,7 +12,7 @@ use crate::tiles::{CODERS, Tiles, coder};
 use crate::traffic::Rate;
 use crate::ui::{Colour, Overlay};
 use serde_json::{Value, json};
-use telepane_model::{SessionPolicy, Size, Span, Stamp, Surf, ViewerClock};
+use telepane_model::{Monitor, SessionPolicy, Size, Span, Stamp, Surf, ViewerClock};
 use telepane_session::Figures;
 use telepane_transport::{Carrier, LinkStats};
 
@@ -45,6 +46,10 @@ pub struct Readings<'a> {
     pub moments: Moments,
     /// Who is connected.
     pub people: String,
+    /// The desktop's monitors, as the host told them.
+    pub monitors: &'a [Monitor],
+    /// Dropped files on their way.
+    pub uploading: Option<Uploading>,
     /// What came, by kind.
     pub figures: Figures,
     /// What the person wishes the session to keep to.
@@ -60,6 +65,9 @@ const FAINT: Colour = [0xb0, 0xa4, 0x98];
 const WARM: Colour = [0x60, 0xb8, 0xff];
 /// All is exact.
 const GOOD: Colour = [0x80, 0xe0, 0x90];
+
+/// Two of any size and scale fit into a line.
+const MOST_MONITORS_SHOWN: usize = 2;
 
 type Line = Vec<(String, Colour)>;
 
@@ -99,6 +107,8 @@ pub fn draw(r: &Readings<'_>) -> Overlay {
     lines.extend(policy_overlay::rows(&r.wish, &r.holds).into_iter().map(|text| row("keeps to", text)));
     lines.push(row("sound", r.sound.line()));
     lines.push(row("connected", r.people.clone()));
+    lines.extend(monitors(r.monitors).map(|text| row("monitors", text)));
+    lines.extend(r.uploading.map(|far| row("upload", far.line())));
     let f = &r.figures;
     let classes = [
         ("picture", f.picture),
@@ -159,12 +169,37 @@ pub fn json(r: &Readings<'_>) -> Value {
         "frames_per_second": { "now": frames.now, "peak": frames.peak, "average": frames.average },
         "pixels_per_second": rate(pixels),
         "gave_up": f.gave_up,
+        "monitors": r.monitors.iter().map(monitor).collect::<Vec<_>>(),
+        "uploading": r.uploading.map(|far| json!({
+            "moved_bytes": far.moved, "bytes": far.bytes, "done": far.done, "of": far.asked,
+        })),
         "policy": policy_overlay::json(&r.wish, &r.holds),
         "pcoip": policy_overlay::pcoip(r),
         "exact": {
             "lossy_tiles": lossy,
             "for_us": since.map(|since| r.now.since(since).as_micros()),
         },
+    })
+}
+
+/// The monitors of a desktop that has told of them: size, place and scale.
+fn monitors(all: &[Monitor]) -> Option<String> {
+    let one = |m: &Monitor| {
+        let (p, scale) = (m.place, if m.scale == 100 { String::new() } else { format!(" at {} %", m.scale) });
+        format!("{}x{}+{}+{}{scale}", p.w, p.h, p.x, p.y)
+    };
+    let mut text = all.iter().take(MOST_MONITORS_SHOWN).map(one).collect::<Vec<_>>().join(", ");
+    if all.len() > MOST_MONITORS_SHOWN {
+        text += &format!(" and {} more", all.len() - MOST_MONITORS_SHOWN);
+    }
+    (!all.is_empty()).then_some(text)
+}
+
+fn monitor(m: &Monitor) -> Value {
+    let p = m.place;
+    json!({
+        "name": m.name, "x": p.x, "y": p.y, "w": p.w, "h": p.h,
+        "scale": m.scale, "millihertz": m.refresh, "primary": m.primary,
     })
 }
 
@@ -223,8 +258,21 @@ fn volume(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    fn monitors() -> &'static [Monitor] {
+        let at = |x, scale| Monitor {
+            place: telepane_model::Rect::new(x, 0, 10_000, 16_000),
+            scale,
+            primary: x == 0,
+            ..Monitor::default()
+        };
+        static MONITORS: std::sync::OnceLock<Vec<Monitor>> = std::sync::OnceLock::new();
+        MONITORS.get_or_init(|| vec![at(0, 100), at(10_000, 150), at(12_345, 200)])
+    }
+
     fn readings<'a>(stats: &'a Stats, tiles: Option<&'a Tiles>) -> Readings<'a> {
         Readings {
+            monitors: monitors(),
+            uploading: Some(Uploading { moved: 1_234_567_890, bytes: 9_876_543_210, done: 1_234, asked: 10_000 }),
             people: "laptop (you)".into(),
             now: Stamp::from_micros(9_000_000),
             host: "desk",
@@ -267,6 +315,8 @@ mod tests {
             "all that has come, for 0 s",
             "film",
             "1.50 Mpx/s",
+            "10000x16000+0+0, 10000x16000+10000+0 at 150 % and 1 more",
+            "12 %, 1234.6 of 9876.5 MB, 1234 of 10000 done",
         ] {
             has(words);
         }
@@ -286,5 +336,7 @@ mod tests {
         assert_eq!(value["policy"]["holds"]["max-fps"], 16);
         assert_eq!(value["pcoip"]["txBandwidthLimit"], 2_400.0);
         assert_eq!(value["pcoip"]["rxPacketLoss"], 0.7);
+        assert_eq!((&value["monitors"][1]["x"], &value["monitors"][1]["scale"]), (&10_000.into(), &150.into()));
+        assert_eq!(value["uploading"]["bytes"], 9_876_543_210_u64);
     }
 }

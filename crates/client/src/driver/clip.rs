@@ -8,8 +8,8 @@ use telepane_session::{BulkWish, ClipWish};
 
 /// What is typed of a clipboard at most: a passphrase, a key, a page. More would take minutes and is a mistake.
 const MOST_TYPED: usize = 4_096;
-/// How far a paste is, is shown for what is larger: the rest is there before it is read.
-const WORTH_TELLING: u64 = 2_000_000;
+/// How far a paste or an upload is, is shown for what is larger: the rest is there before it is read.
+pub(super) const WORTH_TELLING: u64 = 2_000_000;
 const ENTER: KeyCode = KeyCode(28);
 const TAB: KeyCode = KeyCode(15);
 /// Control, Shift and Alt, left and right.
