@@ -176,8 +176,8 @@ struct Near {
     done: Receiver<Done>,
     /// Requests for which files are being read from the clipboard.
     packing: BTreeSet<u32>,
-    /// Pastes for which files come, by their pipe.
-    unpacking: BTreeMap<u32, u32>,
+    /// Pastes for which files come, by their pipe, and whether the offer they are of still stands.
+    unpacking: BTreeMap<u32, (u32, bool)>,
     /// What was unpacked last, of the offer that stands: who pastes again has it at once.
     unpacked: Option<(Selection, Vec<PathBuf>)>,
 }
@@ -257,6 +257,8 @@ impl Near {
         match order {
             ClipOrder::Offer(offer) => {
                 self.unpacked.take_if(|(selection, _)| *selection == offer.selection);
+                let older = self.unpacking.values_mut().filter(|(asker, _)| paste(*asker).0 == offer.selection);
+                older.for_each(|(_, stands)| *stands = false);
                 match self.selection(offer.selection) {
                     Some(clipboard) if offer.formats.is_empty() => clipboard.withdraw()?,
                     Some(clipboard) => clipboard.offer(offer.formats, offer.secret)?,
@@ -280,7 +282,7 @@ impl Near {
             }
             ClipOrder::Paste { asker, data } => {
                 let (selection, id) = paste(asker);
-                let gone: Vec<u32> = self.unpacking.iter().filter(|(_, a)| **a == asker).map(|(p, _)| *p).collect();
+                let gone: Vec<u32> = self.unpacking.iter().filter(|(_, (a, _))| *a == asker).map(|(p, _)| *p).collect();
                 for pipe in gone {
                     self.unpacking.remove(&pipe);
                     self.order(Order::Forget(key(pipe, false)));
@@ -293,12 +295,12 @@ impl Near {
             }
             ClipOrder::Still { asker } => self.still(asker),
             ClipOrder::Unpack { asker, pipe } => {
-                self.unpacking.insert(pipe, asker);
+                self.unpacking.insert(pipe, (asker, true));
                 self.order(Order::Unpack(key(pipe, false)));
             }
             ClipOrder::Bulk(BulkWish::Fill { pipe, room }) => self.order(Order::Fill(key(pipe, true), room)),
             ClipOrder::Bulk(BulkWish::Data { pipe, bytes, last }) => {
-                if let Some(asker) = self.unpacking.get(&pipe) {
+                if let Some((asker, _)) = self.unpacking.get(&pipe) {
                     self.still(*asker);
                     self.order(Order::Put(key(pipe, false), bytes, last));
                 }
@@ -330,7 +332,7 @@ impl Near {
                 }
             }
             // Files go on: whoever pastes again has them at once.
-            ClipEvent::Unwanted { id } if self.unpacking.values().any(|a| *a == asker(selection, id)) => {}
+            ClipEvent::Unwanted { id } if self.unpacking.values().any(|(a, _)| *a == asker(selection, id)) => {}
             ClipEvent::Unwanted { id } => tell(ClipFact::Unwanted { asker: asker(selection, id) }),
             ClipEvent::Fetched { id: OWN, data } => tell(ClipFact::Text(data.ok())),
             ClipEvent::Fetched { id: FetchId(id), data } => {
@@ -358,7 +360,7 @@ impl Near {
             Done::Filled(_, Some((bytes, last))) => tell(ClipFact::Filled { pipe, bytes, last }),
             Done::Used(_, bytes) => tell(ClipFact::Used { pipe, bytes }),
             Done::Unpacked(_, files) => {
-                let Some(asker) = self.unpacking.remove(&pipe) else { return Ok(()) };
+                let Some((asker, stands)) = self.unpacking.remove(&pipe) else { return Ok(()) };
                 let (selection, id) = paste(asker);
                 match (self.selection(selection), &files) {
                     (Some(clipboard), Some(paths)) => clipboard.provide_files(id, paths)?,
@@ -366,7 +368,8 @@ impl Near {
                     (None, _) => {}
                 }
                 match files {
-                    Some(paths) => self.unpacked = Some((selection, paths)),
+                    Some(paths) if stands => self.unpacked = Some((selection, paths)),
+                    Some(_) => {}
                     None => tell(ClipFact::Unwanted { asker }),
                 }
             }

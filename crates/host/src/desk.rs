@@ -101,14 +101,18 @@ struct State {
     monitors: Vec<Monitor>,
     /// Descriptors the poller watches: capture, clipboard, the second selection.
     watched: [Option<i32>; 3],
-    /// What the desktop's selections hold that was copied there.
+    /// What the desktop's selections hold, and which viewer's offer that is, if it is one's.
     clips: [ClipOffer; 2],
+    clip_of: [Option<u64>; 2],
     /// Whose offer each of them was last.
     clip_from: [Option<u64>; 2],
+    /// What viewers paste of each other's, by the number it is asked for under.
+    between: BTreeMap<u32, clip::Between>,
+    next_between: u32,
     /// What is being read for a seat's request, and whether that is files.
     fetches: BTreeMap<u64, (u64, u32, bool)>,
-    /// What is unpacked for a paste, by the thread's number.
-    unpacking: BTreeMap<u64, u32>,
+    /// For which paste something is unpacked, by the thread's number, and whether the offer it is of still stands.
+    unpacking: BTreeMap<u64, (u32, bool)>,
     /// What was unpacked last, of whose offer.
     unpacked: Option<paste::Unpacked>,
     next_fetch: u64,
@@ -310,8 +314,7 @@ impl Desk {
         peer: &telepane_protocol::Capabilities,
     ) -> Option<u64> {
         let now = self.clock.now();
-        let known =
-            state.seats.values().find(|s| s.token == token && s.client == guest.client && !s.files_only).map(|s| s.id);
+        let known = state.seats.values().find(|s| s.is_resumed_by(token, guest.client)).map(|s| s.id);
         let resumed = known.is_some();
         let caller = Newcomer { token, client: guest.client, user: &guest.user };
         match self.life.on_knock(&caller, known) {
@@ -367,7 +370,8 @@ impl Desk {
         self.desktop.expect_place(now, peer.value(Capability::Life) & 1 != 0);
         seat.attach(now, conn, max_datagram, held, guest, peer);
         seat.on_sound(now, self.sound.has());
-        state.clips.iter().filter(|c| !c.formats.is_empty()).for_each(|c| seat.on_clip_changed(now, *c));
+        let clips = clip::of_others(state.clips, state.clip_of, id);
+        clips.filter(|c| !c.formats.is_empty()).for_each(|c| seat.on_clip_changed(now, c));
         self.open_primary(state);
         tracing::info!(seat = id, resumed, "attached");
         Some(id)
@@ -379,6 +383,7 @@ impl Desk {
             return;
         }
         self.life.on_ended(self.clock.now(), seat.id, why);
+        self.on_clip_owner_gone(state, seat.id);
         state.people_changed = true;
         state.gone.insert(seat.id, life::who_of(seat));
         while state.gone.len() > MOST_GONE {
@@ -503,6 +508,10 @@ impl Desk {
         drop(pixels);
         self.sound.follow(state.seats.values().map(|s| s.coding));
         for (id, wish) in wishes {
+            // What one viewer pastes another one is asked for, and that one's answer goes to the first.
+            if matches!(wish, Wish::Clip(_)) {
+                wake = Some(self.clock.now());
+            }
             self.grant(state, id, wish);
         }
         wake

@@ -105,6 +105,12 @@ impl Seat {
         }
     }
 
+    /// Whether somebody who names this token and has proven this key may go on here. The token alone is no proof: it was told
+    /// to whoever sat here.
+    pub fn is_resumed_by(&self, token: [u8; 16], client: Option<ClientId>) -> bool {
+        self.token == token && self.client == client && !self.files_only
+    }
+
     /// A connection takes the seat.
     pub fn attach(
         &mut self,
@@ -408,4 +414,32 @@ impl Seat {
 /// The part of what was expected that did not come.
 fn loss((expected, received): (u64, u64)) -> f64 {
     expected.saturating_sub(received) as f64 / expected.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_trust::{FeatureSet, Method, Rights};
+
+    #[test]
+    fn a_token_without_its_key_resumes_nothing() {
+        let client = |n| Some(ClientId([n; 32]));
+        let guest = Guest {
+            client: client(1),
+            name: "laptop".into(),
+            user: String::new(),
+            method: Method::ClientKey,
+            remote: ([127, 0, 0, 1], 9).into(),
+            since: 0,
+            enrolled: true,
+            rights: Rights::new(FeatureSet::BUILTIN),
+        };
+        let mut seat = Seat::new(1, [7; 16], guest, Stamp::ZERO, HostOptions::default());
+        assert!(seat.is_resumed_by([7; 16], client(1)));
+        for (token, key) in [([7; 16], client(2)), ([7; 16], None), ([8; 16], client(1)), ([0; 16], client(1))] {
+            assert!(!seat.is_resumed_by(token, key), "{token:?} {key:?}");
+        }
+        seat.files_only = true;
+        assert!(!seat.is_resumed_by([7; 16], client(1)), "a copier's connection is no session to go on with");
+    }
 }

@@ -1,13 +1,13 @@
 //! What is copied on one side is pasted on the other, with the tools people script.
 
 use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
-use super::screen::Screen;
-use super::stage::Stage;
+use super::screen::{Screen, exact};
+use super::stage::{SIZE, Stage, connect};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use telepane_input::clipboard::files::paths;
 use telepane_input::clipboard::{ClipEvent, Clipboard};
-use telepane_model::{BitRate, ClipFormats, Selection, Span, Stamp};
+use telepane_model::{BitRate, ClipFormats, Rng, Selection, Span, Stamp};
 use telepane_transport::relay::LinkModel;
 
 #[test]
@@ -97,6 +97,44 @@ fn every_kind_goes_both_ways_as_it_was() {
     let _owner = own(&stage, &stage.here, "clipboard", "text/html", b"<script>alert(1)</script>");
     pause(Duration::from_millis(500));
     assert_eq!(xclip(&stage, &stage.there, &["-selection", "clipboard", "-o", "-t", "text/html"]), b"");
+}
+
+/// On the wire between the two programs: what was copied stays where it is until somebody pastes it.
+// spec: K-17
+#[test]
+fn no_byte_of_contents_is_on_the_wire_before_a_paste() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    let stage = Stage::with(&[], &[], Some(LinkModel::default()));
+    let relay = stage.relay.as_ref().expect("there is a link");
+    let mut rng = Rng::new(26);
+    // Letters that nothing makes fewer bytes of than three quarters.
+    let noise: String = (0..1_000_000).map(|_| char::from(b'0' + (rng.next_u64() % 64) as u8)).collect();
+    for (from, to, down) in [(&stage.here, &stage.there, true), (&stage.there, &stage.here, false)] {
+        let sent = || if down { relay.counters().down.bytes_out } else { relay.counters().up.bytes_out };
+        let offered = || {
+            let targets = xclip(&stage, to, &["-selection", "clipboard", "-o", "-t", "TARGETS"]);
+            String::from_utf8_lossy(&targets).contains("UTF8_STRING")
+        };
+        until("nothing is offered yet", PATIENCE, || !offered());
+        until("the line is at rest", PATIENCE, || {
+            let before = sent();
+            pause(Duration::from_millis(500));
+            sent() - before < 500
+        });
+        let before = sent();
+        let _owner = copy(&stage, from, &noise);
+        until("it is offered", PATIENCE, offered);
+        pause(Duration::from_secs(1));
+        let idle = sent() - before;
+        assert!(paste(&stage, to) == noise, "it can be pasted");
+        let pasted = sent() - before - idle;
+        let way = if down { "host to client" } else { "client to host" };
+        println!("clipboard: {way} {idle} bytes until a second after the copy, {pasted} with the paste");
+        assert!(idle < 20_000, "{idle} bytes were sent before anybody pasted");
+        assert!(pasted >= 750_000, "{pasted} bytes");
+    }
 }
 
 /// From the start of the pasting program to its end, beside the same on one machine.
@@ -219,6 +257,47 @@ fn the_second_selection_is_shared_where_it_is_wanted() {
     }
 }
 
+/// Several viewers of one desktop: what is copied at one is pasted at the others, by each one's own rights.
+// spec: K-63
+#[test]
+fn what_one_viewer_copies_the_others_paste_if_they_may() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let permissions = dir.join(".config/telepane-host/default.perm");
+    std::fs::create_dir_all(permissions.parent().expect("a directory")).expect("a directory");
+    let text = "[permissions]\n%owner% allow builtin\ncarol allow builtin\ncarol disallow clipboard-copy\n";
+    std::fs::write(&permissions, text).expect("a file");
+    let stage = Stage::in_dir(dir, &["--shared"], &[], None);
+    let (second, carols) = (Screen::start(SIZE.0, SIZE.1), Screen::start(SIZE.0, SIZE.1));
+    let addr = stage.agent.addr.to_string();
+    let _second = connect(&stage.dir, "second", Some(&second), &addr, &["--fullscreen"]);
+    let _carol = connect(&stage.dir, "carol", Some(&carols), &addr, &["--fullscreen", "--user", "carol"]);
+    exact(&stage.here, &second, PATIENCE);
+    exact(&stage.here, &carols, PATIENCE);
+    let file = stage.dir.write("plan.txt", "a plan").display().to_string();
+    for (from, to) in [(&stage.there, &second), (&second, &stage.there), (&carols, &second)] {
+        // The second goes in a pipe.
+        for text in [format!("copied on {}", from.name), format!("much on {}\n", from.name).repeat(20_000)] {
+            let _owner = copy(&stage, from, &text);
+            let took = until("another viewer can paste it", PATIENCE, || paste(&stage, to) == text);
+            println!("clipboard: {} bytes from viewer to viewer in {took:?}", text.len());
+            assert!(paste(&stage, &stage.here) == text, "and so can the desktop");
+            if from.name != carols.name {
+                assert!(paste(&stage, &carols) != text, "who may copy nothing gets nothing");
+            }
+        }
+        let _owner = own(&stage, from, "clipboard", "text/uri-list", format!("file://{file}\r\n").as_bytes());
+        let mut copies = Vec::new();
+        until("another viewer has the file", PATIENCE, || {
+            copies = paths(&xclip(&stage, to, &["-selection", "clipboard", "-o", "-t", "text/uri-list"]));
+            copies.len() == 1 && copies[0] != *file
+        });
+        assert_eq!(std::fs::read(&copies[0]).expect("a copy"), b"a plan");
+    }
+}
+
 /// A login screen takes keys and no paste.
 #[test]
 fn the_clipboard_is_typed_on_demand() {
@@ -272,5 +351,40 @@ fn files_are_pasted_as_files() {
         let again = ask("x-special/gnome-copied-files");
         assert!(again.starts_with(b"copy\nfile://"), "{}", String::from_utf8_lossy(&again));
         assert_eq!(paths(&again), copies, "pasted again, they are there already");
+    }
+}
+
+/// Files arrive that nobody means any more: something else was copied while they were on the way.
+#[test]
+fn files_that_arrive_late_are_not_taken_for_newer_ones() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    let link = LinkModel { rate: Some(BitRate::mbps(4)), ..LinkModel::default() };
+    let stage = Stage::with(&[], &[], Some(link));
+    let mut rng = Rng::new(4);
+    let noise: Vec<u8> = (0..150_000).flat_map(|_| rng.next_u64().to_le_bytes()).collect();
+    std::fs::write(stage.dir.join("large"), &noise).expect("a file");
+    let address = |name: &str| format!("file://{}\r\n", stage.dir.join(name).display());
+    let ask = ["-selection", "clipboard", "-o", "-t", "text/uri-list"];
+    for (from, to, small) in [(&stage.here, &stage.there, "first"), (&stage.there, &stage.here, "second")] {
+        std::fs::write(stage.dir.join(small), small).expect("a file");
+        let large = own(&stage, from, "clipboard", "text/uri-list", address("large").as_bytes());
+        until("the large one is offered", PATIENCE, || {
+            let targets = xclip(&stage, to, &["-selection", "clipboard", "-o", "-t", "TARGETS"]);
+            String::from_utf8_lossy(&targets).contains("text/uri-list")
+        });
+        let home = stage.dir.join("");
+        let mut pasting = to.run("xclip", &home, &[&["timeout", "20", "xclip"], &ask[..]].concat());
+        pause(Duration::from_millis(700));
+        assert_eq!(pasting.ended(), None, "it is on its way");
+        drop(large);
+        let _small = own(&stage, from, "clipboard", "text/uri-list", address(small).as_bytes());
+        let pasted = || paths(&xclip(&stage, to, &ask)).pop().and_then(|path| std::fs::read(path).ok());
+        until("the newer one is pasted", PATIENCE, || pasted() == Some(small.into()));
+        pasting.exit_code(PATIENCE);
+        // All of the older one is here by now, if it ever comes.
+        pause(Duration::from_secs(4));
+        assert_eq!(pasted(), Some(small.into()));
     }
 }

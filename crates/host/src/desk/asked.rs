@@ -4,7 +4,7 @@
 //! second, which costs two or three `stat` calls; when nobody is, nothing is looked at before the next knock at the door.
 
 use super::life::goodbye;
-use super::{Desk, RIGHTS_EVERY, Seat, State, Wish};
+use super::{Desk, RIGHTS_EVERY, Seat, State, Wish, clip};
 use crate::ask::Ask;
 use crate::metrics::Figures;
 use telepane_model::{HostClock, Stamp, Version};
@@ -64,7 +64,7 @@ impl Desk {
                     if features != seat.guest.rights.features() {
                         tracing::info!(session = id, "other permissions hold now");
                         seat.guest.rights = Rights::new(features);
-                        state.clips.iter().for_each(|clip| seat.on_clip_changed(now, *clip));
+                        clip::of_others(state.clips, state.clip_of, id).for_each(|c| seat.on_clip_changed(now, c));
                         seat.on_sound(now, self.sound.has());
                         // What is held was pressed under the old rights.
                         if let Some(injector) = &mut self.desktop.injector {

@@ -1,9 +1,12 @@
-//! The desk's part in the clipboard: carrying between the display's selections and the seats.
+//! The desk's part in the clipboard: carrying between the display's selections and the seats, and from one seat to another.
+//!
+//! What a viewer offers the agent owns on the display. Asking the display for it would go round in a circle, so what
+//! another viewer pastes of it is asked of the viewer that has it.
 
 use super::{Desk, State, viewers};
 use std::path::PathBuf;
 use telepane_input::clipboard::{ClipEvent, Clipboard, FetchId, PasteId};
-use telepane_model::{ClipFormat, ClipOffer, HostClock, Selection, Stamp};
+use telepane_model::{ClipFormat, ClipFormats, ClipOffer, HostClock, Selection, Stamp};
 use telepane_session::ClipWish;
 use telepane_trust::Feature;
 
@@ -16,6 +19,33 @@ fn asker(selection: Selection, id: PasteId) -> u32 {
 fn paste(asker: u32) -> (Selection, PasteId) {
     let selection = if asker & 1 == 0 { Selection::Clipboard } else { Selection::Primary };
     (selection, PasteId(u64::from(asker >> 1)))
+}
+
+/// One viewer's paste of what another one offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Between {
+    /// Who has it.
+    from: u64,
+    /// Who pastes, and the number of its request.
+    to: u64,
+    request: u32,
+    format: ClipFormat,
+}
+
+/// Set in the numbers under which one viewer is asked for another; those of the display's pastes count from zero.
+const BETWEEN: u32 = 1 << 31;
+
+/// What was copied, as far as the seat `id` did not offer it itself.
+pub(super) fn of_others(clips: [ClipOffer; 2], of: [Option<u64>; 2], id: u64) -> impl Iterator<Item = ClipOffer> {
+    clips.into_iter().zip(of).filter(move |(_, of)| *of != Some(id)).map(|(offer, _)| offer)
+}
+
+/// Something else can be pasted now: every viewer is told that may know, but for the one that offers it.
+// spec: K-63
+fn copied(state: &mut State, now: Stamp<HostClock>, offer: ClipOffer, of: Option<u64>) {
+    state.clips[offer.selection as usize] = offer;
+    state.clip_of[offer.selection as usize] = of;
+    viewers(state).filter(|s| Some(s.id) != of).for_each(|s| s.on_clip_changed(now, offer));
 }
 
 impl Desk {
@@ -54,16 +84,13 @@ impl Desk {
                 }
             };
             match event {
-                ClipEvent::Changed(offer) => {
-                    state.clips[selection as usize] = offer;
-                    viewers(state).for_each(|s| s.on_clip_changed(now, offer));
-                }
+                ClipEvent::Changed(offer) => copied(state, now, offer, None),
                 ClipEvent::Wanted { id, format } => self.on_pasted(state, now, (selection, id), format),
                 ClipEvent::Unwanted { id } => {
                     let asker = asker(selection, id);
                     // Files go on: whoever pastes again has them at once.
                     if let Some(seat) = state.clip_from[selection as usize].and_then(|s| state.seats.get_mut(&s))
-                        && !state.unpacking.values().any(|a| *a == asker)
+                        && !state.unpacking.values().any(|(a, _)| *a == asker)
                     {
                         seat.host.on_clip_unwanted(now, asker);
                     }
@@ -117,17 +144,24 @@ impl Desk {
         }
     }
 
-    /// An application's paste is answered with files, or with none.
-    pub(super) fn give_files(&mut self, state: &mut State, asker: u32, files: Option<Vec<PathBuf>>) {
+    /// A paste is answered with files, or with none. What `stands` is pasted again without being asked for.
+    pub(super) fn give_files(&mut self, state: &mut State, asker: u32, files: Option<Vec<PathBuf>>, stands: bool) {
         let (selection, id) = paste(asker);
-        if let Some(clipboard) = self.selection(selection) {
+        if let Some(between) = state.between.remove(&asker) {
+            match &files {
+                Some(paths) => self.pack_again(between.to, between.request, paths),
+                None => refuse(state, self.clock.now(), between),
+            }
+        } else if let Some(clipboard) = self.selection(selection) {
             // The display's end shows at the next poll.
             let _ = match &files {
                 Some(paths) => clipboard.provide_files(id, paths),
                 None => clipboard.refuse(id),
             };
         }
-        state.unpacked = files.map(|paths| (selection, paths)).or(state.unpacked.take());
+        if let Some(paths) = files.filter(|_| stands) {
+            state.unpacked = Some((selection, paths));
+        }
     }
 
     pub(super) fn on_clip_wish(&mut self, state: &mut State, seat: u64, wish: ClipWish) {
@@ -136,6 +170,20 @@ impl Desk {
             ClipWish::Offered(offer) => offer.selection,
             ClipWish::Fetch { selection, .. } => *selection,
             ClipWish::Paste { id, .. } | ClipWish::Progress { id, .. } | ClipWish::Opened { id, .. } => paste(*id).0,
+        };
+        if let ClipWish::Fetch { id, format, .. } = wish
+            && let Some(from) = state.clip_of[selection as usize]
+        {
+            self.ask_viewer(state, selection, Between { from, to: seat, request: id, format });
+            return;
+        }
+        let wish = match wish {
+            ClipWish::Paste { id, data } if state.between.contains_key(&id) => {
+                self.on_pasted_between(state, id, data);
+                return;
+            }
+            ClipWish::Progress { id, .. } if state.between.contains_key(&id) => return,
+            wish => wish,
         };
         let Some(clipboard) = self.selection(selection) else {
             if let (ClipWish::Fetch { id, .. }, Some(seat)) = (wish, state.seats.get_mut(&seat)) {
@@ -148,11 +196,19 @@ impl Desk {
             ClipWish::Offered(offer) if !offer.formats.is_empty() => {
                 *from = Some(seat);
                 state.unpacked.take_if(|(s, _)| *s == selection);
+                let older = state.unpacking.values_mut().filter(|(asker, _)| paste(*asker).0 == selection);
+                older.for_each(|(_, stands)| *stands = false);
+                copied(state, now, offer, Some(seat));
                 clipboard.offer(offer.formats, offer.secret)
             }
             // Somebody else's offer is not this seat's to take back.
             ClipWish::Offered(_) if *from != Some(seat) => Ok(()),
-            ClipWish::Offered(_) => clipboard.withdraw(),
+            ClipWish::Offered(offer) => {
+                if state.clip_of[selection as usize] == Some(seat) {
+                    copied(state, now, offer, None);
+                }
+                clipboard.withdraw()
+            }
             ClipWish::Fetch { id, format, .. } => {
                 let fetch = state.next_fetch;
                 state.next_fetch += 1;
@@ -179,6 +235,67 @@ impl Desk {
             tracing::warn!(%error, "the clipboard is gone");
             *self.selection(selection) = None;
         }
+    }
+}
+
+impl Desk {
+    /// A viewer pastes what another one offers.
+    // spec: K-63
+    fn ask_viewer(&mut self, state: &mut State, selection: Selection, between: Between) {
+        let Between { from, to, request, format } = between;
+        let there = state.unpacked.as_ref().filter(|(s, _)| format == ClipFormat::Files && *s == selection);
+        if let Some((_, paths)) = there {
+            self.pack_again(to, request, paths);
+            return;
+        }
+        let has = state.seats.get_mut(&from).filter(|s| s.id != to && s.conn.is_some() && s.may_paste(format));
+        let Some(has) = has else { return refuse(state, self.clock.now(), between) };
+        let asker = BETWEEN | (state.next_between << 1 & !BETWEEN) | selection as u32;
+        state.next_between = state.next_between.wrapping_add(1);
+        has.host.on_clip_wanted(self.clock.now(), asker, selection, format);
+        state.between.insert(asker, between);
+    }
+
+    /// It is here, or will not come.
+    fn on_pasted_between(&mut self, state: &mut State, asker: u32, data: Option<Vec<u8>>) {
+        let Some(between) = state.between.remove(&asker) else { return };
+        if data.is_none() {
+            self.forget_paste(state, asker);
+        }
+        if let Some(seat) = state.seats.get_mut(&between.to) {
+            // Its right may have gone meanwhile.
+            let data = data.filter(|_| seat.may_copy(between.format));
+            seat.host.on_clip_data(self.clock.now(), between.request, data);
+        }
+    }
+
+    /// A session is over: what its viewer offered cannot be pasted any more.
+    pub(super) fn on_clip_owner_gone(&mut self, state: &mut State, id: u64) {
+        let now = self.clock.now();
+        for selection in Selection::ALL {
+            if state.clip_of[selection as usize] != Some(id) {
+                continue;
+            }
+            copied(state, now, ClipOffer { selection, formats: ClipFormats::NONE, secret: false }, None);
+            if let Some(clipboard) = self.selection(selection) {
+                // The display's end shows at the next poll.
+                let _ = clipboard.withdraw();
+            }
+        }
+        let over = |between: &Between| between.from == id || between.to == id;
+        let gone: Vec<(u32, Between)> = state.between.iter().filter(|(_, b)| over(b)).map(|(n, b)| (*n, *b)).collect();
+        for (asker, between) in gone {
+            state.between.remove(&asker);
+            self.forget_paste(state, asker);
+            refuse(state, now, between);
+        }
+    }
+}
+
+/// Who pastes gets nothing.
+fn refuse(state: &mut State, now: Stamp<HostClock>, between: Between) {
+    if let Some(seat) = state.seats.get_mut(&between.to) {
+        seat.host.on_clip_data(now, between.request, None);
     }
 }
 

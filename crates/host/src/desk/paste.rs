@@ -47,15 +47,20 @@ impl Desk {
         }
     }
 
+    /// Another viewer's files, which lie here by now, are pasted.
+    pub(super) fn pack_again(&self, seat: u64, request: u32, paths: &[PathBuf]) {
+        self.order(Order::Pack(key(seat, clip_pipe(request), true), paths.to_vec()));
+    }
+
     /// The viewer's files will come in this pipe.
     pub(super) fn unpack(&self, state: &mut State, seat: u64, asker: u32, pipe: u32) {
-        state.unpacking.insert(key(seat, pipe, false), asker);
+        state.unpacking.insert(key(seat, pipe, false), (asker, true));
         self.order(Order::Unpack(key(seat, pipe, false)));
     }
 
     /// They do not come.
     pub(super) fn forget_paste(&self, state: &mut State, asker: u32) {
-        let keys = state.unpacking.iter().filter(|(_, a)| **a == asker).map(|(key, _)| *key);
+        let keys = state.unpacking.iter().filter(|(_, (a, _))| *a == asker).map(|(key, _)| *key);
         for key in keys.collect::<Vec<_>>() {
             state.unpacking.remove(&key);
             self.order(Order::Forget(key));
@@ -67,8 +72,10 @@ impl Desk {
         match wish {
             BulkWish::Fill { pipe, room } => self.order(Order::Fill(key(seat, pipe, true), room)),
             BulkWish::Data { pipe, bytes, last } => {
-                if let Some(asker) = state.unpacking.get(&key(seat, pipe, false)) {
-                    self.still(*asker);
+                if let Some((asker, _)) = state.unpacking.get(&key(seat, pipe, false)) {
+                    if !state.between.contains_key(asker) {
+                        self.still(*asker);
+                    }
                     self.order(Order::Put(key(seat, pipe, false), bytes, last));
                 }
             }
@@ -93,11 +100,11 @@ impl Desk {
                 Done::Filled(_, Some((bytes, last))) => seat.host.on_bulk_data(now, pipe, bytes, last),
                 Done::Used(_, bytes) => seat.host.on_bulk_used(now, pipe, bytes),
                 Done::Unpacked(_, files) => {
-                    let Some(asker) = state.unpacking.remove(&key) else { continue };
+                    let Some((asker, stands)) = state.unpacking.remove(&key) else { continue };
                     if files.is_none() {
                         seat.host.on_clip_unwanted(now, asker);
                     }
-                    self.give_files(state, asker, files);
+                    self.give_files(state, asker, files, stands);
                 }
             }
         }
