@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use xtask::{layers, licences, tree};
+use xtask::{layers, licences, shown, tree};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -37,4 +37,9 @@ fn every_crate_is_on_the_map_with_what_is_never_there() {
 #[test]
 fn every_licence_is_allowed() {
     licences::check(&root()).unwrap();
+}
+
+#[test]
+fn every_test_that_a_page_names_is_there() {
+    println!("{}", shown::check(&root()).unwrap());
 }

@@ -5,7 +5,8 @@
 //! built before anything else on a fresh machine and therefore depends on little.
 //!
 //! The rules of the house live here once and are used by the command and by the `tests` package alike:
-//! [`layers`] (floors), [`licences`] (what may be linked) and [`spec`] (numbered sentences against code and tests).
+//! [`layers`] (floors), [`licences`] (what may be linked), [`shown`] (pages that name tests) and [`spec`] (numbered sentences
+//! against code and tests).
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ pub mod packages;
 pub mod plot;
 pub mod proc;
 pub mod progress;
+pub mod shown;
 pub mod sources;
 pub mod spec;
 pub mod steps;

@@ -79,13 +79,13 @@ fn a_viewer_in_step_is_shown_whole_frames() {
 }
 
 /// An address on this machine that nobody listens on.
-fn free_port() -> String {
+pub fn free_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it is bound").to_string()
 }
 
 /// A counter of the agent's metrics.
-fn counter(metrics: &str, name: &str) -> u64 {
+pub fn counter(metrics: &str, name: &str) -> u64 {
     let mut stream = TcpStream::connect(metrics).expect("the agent serves metrics");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it reads");
     let mut page = String::new();

@@ -39,6 +39,13 @@ impl Agent {
         Self::ready(start_agent(Command::new(program("telepane-host")), dir, Path::new(code_file), listen, args))
     }
 
+    /// The same, logging everything it can.
+    pub fn talkative(dir: &Scratch, args: &[&str]) -> Self {
+        let (code, mut command) = (dir.write("code", CODE), Command::new(program("telepane-host")));
+        command.env("RUST_LOG", "trace");
+        Self::ready(start_agent(command, dir, &code, "127.0.0.1:0", args))
+    }
+
     /// The same in a network namespace.
     pub fn in_namespace(space: &Space, dir: &Scratch, listen: &str, args: &[&str]) -> Self {
         let code = dir.write("code", CODE);
@@ -118,6 +125,14 @@ pub fn connect_scaled(dir: &Scratch, screen: &Screen, factor: &str, host: &str, 
     let code = dir.write("client-code", CODE).display().to_string();
     let mut command = Command::new("env");
     command.arg(format!("WINIT_X11_SCALE_FACTOR={factor}")).arg(program("telepane"));
+    start_client(command, dir, "client", Some(screen), host, &[&["--access-code-file", code.as_str()], args].concat())
+}
+
+/// `telepane connect` with the code, on `screen`, logging everything it can.
+pub fn connect_talkative(dir: &Scratch, screen: &Screen, host: &str, args: &[&str]) -> Running {
+    let code = dir.write("client-code", CODE).display().to_string();
+    let mut command = Command::new("env");
+    command.arg("RUST_LOG=trace").arg(program("telepane"));
     start_client(command, dir, "client", Some(screen), host, &[&["--access-code-file", code.as_str()], args].concat())
 }
 

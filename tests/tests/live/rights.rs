@@ -1,0 +1,64 @@
+//! What a viewer may do on the host, and what changes while it works.
+
+use super::process::{PATIENCE, Scratch, have, until};
+use super::screen::{NO_KEY, no_key_held};
+use super::sharing::{counter, free_port};
+use super::stage::Stage;
+
+/// Refused, let in and refused again, within one session. What waits in a queue counts by the rights of the moment in which
+/// it would reach an application.
+#[test]
+fn who_may_only_watch_moves_nothing_and_rights_change_in_mid_session() {
+    if !have("rights", &["Xvfb", "xterm"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let permissions = dir.join(".config/telepane-host/default.perm");
+    std::fs::create_dir_all(permissions.parent().expect("a directory")).expect("a directory");
+    let allow = |features: &str| {
+        // Half a file would be another one.
+        let next = permissions.with_extension("next");
+        std::fs::write(&next, format!("[permissions]\n%owner% allow {features}\n")).expect("a file");
+        std::fs::rename(&next, &permissions).expect("it is ours");
+    };
+    allow("display pointer");
+    let metrics = free_port();
+    let stage = Stage::in_dir(dir, &["--metrics", &metrics], &[], None);
+    let file = stage.dir.join("typed");
+    let typed = || std::fs::read_to_string(&file).unwrap_or_default();
+    let refused = || counter(&metrics, "telepane_input_forbidden_total");
+    let _xterm = stage.terminal(&format!("exec cat > {}", file.display()));
+    stage.here.point(200, 100);
+    stage.exact();
+
+    let place = stage.here.pointer_at();
+    stage.there.click(300, 400);
+    stage.there.type_text("nothing\n");
+    // The motion, two of the button, sixteen of the keys.
+    until("it was refused", PATIENCE, || refused() >= 19);
+    assert_eq!((stage.here.pointer_at(), typed()), (place, String::new()));
+    assert_eq!(stage.here.held(), NO_KEY);
+
+    allow("display pointer keyboard");
+    let took = until("keys are let in", PATIENCE, || {
+        stage.there.type_text("k\n");
+        typed().contains('k')
+    });
+    println!("rights: keys are let in {took:?} after the file was changed");
+    assert_eq!(stage.here.pointer_at(), place, "the mouse still is not");
+
+    // A key that is down when its right goes comes up, although the person's finger is still on it.
+    stage.there.press(A);
+    until("it is down on the host", PATIENCE, || !stage.here.held().is_empty());
+    allow("display pointer");
+    let took = no_key_held(&stage.here, PATIENCE);
+    println!("rights: a held key is up {took:?} after its right was taken away");
+    let (before, had) = (refused(), typed());
+    stage.there.lift(A);
+    stage.there.type_text("late\n");
+    until("it was refused", PATIENCE, || refused() >= before + 10);
+    assert_eq!((typed(), stage.here.held()), (had, NO_KEY.to_vec()));
+}
+
+/// Its evdev code.
+const A: u8 = 30;

@@ -1,0 +1,63 @@
+//! What people type, copy and prove themselves with stands in no log, however much is logged.
+
+use super::process::{PATIENCE, Scratch, have, until};
+use super::screen::{Screen, exact};
+use super::stage::{Agent, CODE, SIZE, connect_talkative};
+use telepane_transport::relay::LinkModel;
+
+#[test]
+fn nothing_typed_copied_or_proven_is_in_any_log() {
+    if !have("secrecy", &["Xvfb", "xterm", "xclip"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let (here, there) = (Screen::start(SIZE.0, SIZE.1), Screen::start(SIZE.0, SIZE.1));
+    here.paint_root(1);
+    let agent = Agent::talkative(&dir, &["--display", &here.name]);
+    // A wire in between, to look at.
+    let relay = super::stage::relay(&agent, LinkModel::default());
+    let client = connect_talkative(&dir, &there, &relay.addr().to_string(), &["--fullscreen"]);
+    exact(&here, &there, PATIENCE);
+
+    let (file, home) = (dir.join("typed"), dir.join(""));
+    let typing = format!("exec cat > {}", file.display());
+    let windows = here.windows().len();
+    let _xterm = here.run("xterm", &home, &["xterm", "-geometry", "80x20+10+10", "-e", "sh", "-c", &typing]);
+    until("the xterm is there", PATIENCE, || here.windows().len() > windows);
+    there.click(200, 100);
+    there.type_text(&format!("{TYPED}\n"));
+    until("it arrived", PATIENCE, || std::fs::read_to_string(&file).is_ok_and(|text| text.contains(TYPED)));
+
+    for (from, to, text) in [(&here, &there, COPIED_THERE), (&there, &here, COPIED_HERE)] {
+        let contents = dir.write("contents", text).display().to_string();
+        let _owner = from.run("xclip", &home, &["xclip", "-selection", "clipboard", "-quiet", "-in", &contents]);
+        until("it can be pasted on the other side", PATIENCE, || {
+            let mut paste = to.run("xclip", &home, &["timeout", "5", "xclip", "-selection", "clipboard", "-out"]);
+            paste.exit_code(PATIENCE);
+            paste.all_out() == text
+        });
+    }
+
+    let logs = [("the agent", agent.run.err() + &agent.run.out()), ("the client", client.err() + &client.out())];
+    for (who, log) in &logs {
+        println!("secrecy: {who} wrote {} lines", log.lines().count());
+        assert!(log.contains("TRACE"), "{who} logs everything");
+        for secret in [TYPED, COPIED_THERE, COPIED_HERE, CODE, "ABCDEFGH2345"] {
+            // As text, as a list of bytes, in hexadecimal.
+            let bytes = secret.as_bytes();
+            let list = bytes.iter().take(8).map(u8::to_string).collect::<Vec<_>>().join(", ");
+            let hex = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect::<String>();
+            for form in [secret, &list, &hex] {
+                let line = log.lines().find(|line| line.contains(form));
+                assert_eq!(line, None, "{who} logs {secret}");
+            }
+        }
+        // One key is as good as its letter.
+        let key = log.lines().find(|line| line.contains("KeyCode(") || line.contains("InputEvent"));
+        assert_eq!(key, None, "{who} logs keys");
+    }
+}
+
+const TYPED: &str = "xylophone-Quartz-77";
+const COPIED_THERE: &str = "copied on the host: sesame 4711";
+const COPIED_HERE: &str = "copied on the client: barley 4712";
