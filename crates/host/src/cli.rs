@@ -45,7 +45,8 @@ const SESSION: &str = "Settings of --session NAME=VALUE, and of the configuratio
   max-concurrent-clients  how many may be there at once, 1 to 8 (1; with --shared 8)
   client-eviction-policy  who gives way to one more: oldest-connection (the default), same-user-oldest-connection, or nobody:
                           reject-new-connection. The same client's key takes its own earlier place first in any case
-  os-auto-lock            lock the desktop when the last client has gone: true or false (the default)
+  os-auto-lock            lock the desktop when the last client has gone: true or false (the default). One that vanishes without
+                          a word over QUIC has gone after two minutes
   lock-command            what does that, without a shell: [\"loginctl\", \"lock-session\"]
   events                  add a JSON line to this file (- is standard output) when somebody connects, disconnects or rests
   event-command           run this for each event, without a shell, the line on its standard input, TELEPANE_EVENT and

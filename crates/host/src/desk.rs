@@ -319,7 +319,7 @@ impl Desk {
         let caller = Newcomer { token, client: guest.client, user: &guest.user };
         match self.life.on_knock(&caller, known) {
             Ok(evicted) => evicted.into_iter().for_each(|id| {
-                self.end_seat(state, id, Left::TakenOver, "another client has connected");
+                self.end_seat(state, id, Left::TakenOver, life::TAKEN_OVER);
             }),
             Err(refused) => {
                 let (reason, text) = life::refusal(refused);

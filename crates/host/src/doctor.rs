@@ -300,7 +300,8 @@ fn firewall(found: &Firewall) -> Finding {
     Finding { name: "firewall", health, found: found.to_string(), advice: None }
 }
 
-fn in_path(program: &str) -> bool {
+/// Whether the search path has a program of this name.
+pub(crate) fn in_path(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 

@@ -128,7 +128,7 @@ impl Hooks {
             TrySendError::Full(Job::Event(event)) | TrySendError::Disconnected(Job::Event(event)) => event.to_string(),
             _ => "the desktop's lock".to_owned(),
         };
-        tracing::error!(lost, "commands take too long: this was neither written nor run");
+        tracing::warn!(lost, "commands take too long: this was neither written nor run");
     }
 }
 
@@ -177,7 +177,7 @@ pub fn event(event: &LifeEvent, now: Stamp<HostClock>, who: Value) -> Value {
 fn tell(orders: &mut Orders, event: &Value) {
     let line = event.to_string();
     if let Some(Err(error)) = orders.out.as_mut().map(|out| out.line(&line)) {
-        tracing::error!(%error, line, "this event could not be written");
+        tracing::warn!(%error, line, "this event could not be written");
     }
     if !orders.event.is_empty() {
         let text = |name: &str| event[name].as_str().map_or_else(|| event[name].to_string(), str::to_owned);
@@ -187,10 +187,6 @@ fn tell(orders: &mut Orders, event: &Value) {
 }
 
 fn lock(orders: &Orders) {
-    if orders.lock.is_empty() {
-        tracing::error!("os-auto-lock is on and lock-command is empty: the desktop is not locked");
-        return;
-    }
     tracing::info!("the last client has gone: locking the desktop");
     let environment = orders.environment.iter().map(|(name, value)| (name.as_str(), value.clone()));
     run("lock-command", &orders.lock, environment, "");
@@ -205,7 +201,7 @@ fn run<'a>(what: &str, line: &[String], environment: impl Iterator<Item = (&'a s
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            tracing::error!(what, program, %error, "cannot be run");
+            tracing::warn!(what, program, %error, "cannot be run");
             return;
         }
     };
@@ -217,9 +213,9 @@ fn run<'a>(what: &str, line: &[String], environment: impl Iterator<Item = (&'a s
         Some(status) if status.success() => {}
         Some(status) => {
             let said = child.stderr.take().map(last_words).unwrap_or_default();
-            tracing::error!(what, program, %status, said = said.trim(), "it failed");
+            tracing::warn!(what, program, %status, said = said.trim(), "it failed");
         }
-        None => tracing::error!(what, program, seconds = MOST_TIME.as_secs(), "it took too long and was ended"),
+        None => tracing::warn!(what, program, seconds = MOST_TIME.as_secs(), "it took too long and was ended"),
     }
 }
 

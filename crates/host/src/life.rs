@@ -1,7 +1,8 @@
 //! What the host's owner sets about sessions: the configuration's `[session]` table and `--session NAME=VALUE`. Names and
 //! units are DCV's where it has them.
 
-use std::path::PathBuf;
+use crate::doctor::in_path;
+use std::path::{Path, PathBuf};
 use telepane_model::Span;
 use telepane_session::life::{Eviction, LifeOptions};
 use thiserror::Error;
@@ -41,6 +42,20 @@ pub enum BadSession {
         /// What may be given.
         write: &'static str,
     },
+    /// A command that could not be run when it is needed.
+    #[error("session setting {name}: there is no program {program:?}; install it, or name another")]
+    NoProgram {
+        /// Which setting.
+        name: &'static str,
+        /// What was named.
+        program: String,
+    },
+    /// The desktop is to be locked by nothing.
+    #[error(
+        "session setting os-auto-lock: lock-command is empty; name a program such as i3lock, or leave it out for \
+         `loginctl lock-session`"
+    )]
+    NoLock,
 }
 
 /// The names, in the order of the manual.
@@ -99,6 +114,26 @@ impl Settings {
             all.set(name, text, Value::Text(text))?;
         }
         Ok(all)
+    }
+
+    /// Looks for the programs that will be run: a lock that is missed when everybody has gone is missed too late.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn find_programs(&self) -> Result<(), BadSession> {
+        if self.life.lock && self.lock_command.is_empty() {
+            return Err(BadSession::NoLock);
+        }
+        let lock = self.life.lock.then_some(("lock-command", &self.lock_command));
+        for (name, command) in lock.into_iter().chain([("event-command", &self.event_command)]) {
+            match command.first() {
+                Some(program) if !is_there(program) => {
+                    return Err(BadSession::NoProgram { name, program: program.clone() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn set(&mut self, name: &str, given: &str, value: Value<'_>) -> Result<(), BadSession> {
@@ -171,6 +206,11 @@ impl Settings {
     }
 }
 
+/// Whether a program can be found as it will be: by its path, or by its name in the search path.
+fn is_there(program: &str) -> bool {
+    if program.contains('/') { Path::new(program).is_file() } else { in_path(program) }
+}
+
 /// A time: a number of `unit`s, or a number with a unit of its own.
 fn span(text: &str, unit: Span) -> Option<Span> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -234,6 +274,12 @@ mod tests {
             let error = of("", &[(name, value)]).expect_err(name).to_string();
             assert!(error.contains(words), "{error}");
         }
+        let locks = |command: &str| of("", &[("os-auto-lock", "true"), ("lock-command", command)]).expect("valid");
+        assert_eq!(locks("").find_programs(), Err(BadSession::NoLock));
+        let missing = BadSession::NoProgram { name: "lock-command", program: "no-such-locker".into() };
+        assert_eq!(locks("no-such-locker").find_programs(), Err(missing));
+        assert_eq!((locks("sh").find_programs(), locks("/bin/sh").find_programs()), (Ok(()), Ok(())));
+        assert_eq!(of("", &[("lock-command", "")]).expect("valid").find_programs(), Ok(()), "nothing is locked");
         assert!(of("event-command = [1]", &[]).is_err() && of("events = [\"a\"]", &[]).is_err());
         assert!(of("idle-timeout = [60]", &[]).is_err());
     }

@@ -105,6 +105,7 @@ pub fn run(serve: Serve) -> Result<()> {
 
     let files = serve.files.as_deref().map(|dir| give_out(dir, &poller)).transpose()?;
     let settings = Settings::of(&serve.session_of_file, &serve.session)?;
+    settings.find_programs()?;
     let desktop = surface::open(&serve, &settings, paths.state.join(PLACE_FILE))?;
     let hooks = hooks(&settings, &desktop)?;
     let life_options = settings.options(serve.shared);

@@ -35,7 +35,8 @@ impl Desk {
             }
             Ask::Close { id, reply } => {
                 tracing::info!(session = id, "closed by a person on the host");
-                let closed = self.end_seat(state, id, Left::Closed, "the session was closed on the host");
+                let closed =
+                    self.end_seat(state, id, Left::Closed, "it was closed on the host; connect again to begin another");
                 let _ = reply.send(closed);
             }
         }
@@ -58,8 +59,8 @@ impl Desk {
             let revoked = seat.guest.enrolled && seat.guest.client.is_some_and(|c| !self.door.is_enrolled(&c));
             let features = self.door.features(&seat.guest.user);
             let why = match (revoked, features.has(Feature::Display)) {
-                (true, _) => "this client's key was revoked on the host",
-                (false, false) => "the host's permissions no longer let this client in",
+                (true, _) => "this client's key was revoked on the host; ask its owner for the access code",
+                (false, false) => "the host's permissions no longer let this client in; ask its owner",
                 (false, true) => {
                     if features != seat.guest.rights.features() {
                         tracing::info!(session = id, "other permissions hold now");

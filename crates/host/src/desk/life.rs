@@ -97,11 +97,19 @@ impl Desk {
         };
         match why {
             Left::Idle => format!("no input came for {}; connect again to go on", span(self.life_options.idle_timeout)),
-            Left::TooLong => format!("it has lasted {}, and may last no longer", span(self.life_options.max_length)),
+            Left::TooLong => {
+                format!(
+                    "it has lasted {}, and may last no longer; connect again to begin another",
+                    span(self.life_options.max_length)
+                )
+            }
             other => other.name().to_owned(),
         }
     }
 }
+
+/// Said to whoever gives way.
+pub(super) const TAKEN_OVER: &str = "another client has connected; connect again to take over";
 
 /// A viewer that may not have a session: the reason and the words.
 pub(super) fn refusal(why: Refused) -> (RefuseReason, &'static str) {
