@@ -28,7 +28,10 @@ const KEYS: &str = "Keys of the window (Alt is the left one):
   Ctrl+Alt+V      type the clipboard's text, for login screens where nothing can be pasted
   Ctrl+Alt++, Ctrl+Alt+-, Ctrl+Alt+0
                   larger or smaller text and widgets on a desktop that the agent started; as the window's screen has it
-  Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free";
+  Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free
+
+Exit codes: 0 the person ended it, 2 wrong usage, 3 cannot connect, 4 not trusted or not allowed, 5 the host ended the session (idle,
+too long, taken over, closed, revoked) or it ended with an error.";
 
 /// What a copy's sides mean, for people.
 const CP: &str = "One side is on a host: HOST:PATH, HOST:PORT:PATH or [ADDRESS]:PORT:PATH, PATH relative to the directory it gives out

@@ -36,8 +36,8 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
             first_change = first_change.or(last_change);
         }
         driver.shown();
-        if let Some(text) = driver.life.unread() {
-            eprintln!("telepane: the host says: {text}");
+        while let Some(text) = driver.life.news(now) {
+            eprintln!("telepane: {text}");
         }
         if let Phase::Over(code, text) = &driver.phase {
             write_results(&driver, options.screenshot.as_deref(), options.stats_json.as_deref(), "none")?;

@@ -16,7 +16,15 @@ pub struct Life {
     people: Vec<Person>,
     /// What was said last, and when.
     message: Option<(Stamp<ViewerClock>, String)>,
-    unread: bool,
+    /// What changed since [`Life::news`] was asked.
+    unread: Unread,
+}
+
+#[derive(Default)]
+struct Unread {
+    message: bool,
+    ending: bool,
+    away: bool,
 }
 
 /// What somebody on the host says is shown for this long: a sentence is read twice in it.
@@ -30,13 +38,15 @@ impl Life {
     /// Nothing is known yet.
     pub fn start() -> Self {
         let keep = KeepAwake::start();
-        Self { keep, awake: false, ending: None, away: None, people: Vec::new(), message: None, unread: false }
+        let unread = Unread::default();
+        Self { keep, awake: false, ending: None, away: None, people: Vec::new(), message: None, unread }
     }
 
     /// What is about to end the session.
     pub fn on_ending(&mut self, ending: Option<(Ending, Stamp<ViewerClock>)>) {
         if let (Some((why, _)), None) = (ending, self.ending) {
             tracing::info!(?why, "the session is about to end");
+            self.unread.ending = true;
         }
         self.ending = ending;
     }
@@ -44,23 +54,28 @@ impl Life {
     /// Whether the host is there.
     pub fn on_host_state(&mut self, state: HostState) {
         tracing::info!(?state, "the host");
-        self.away = match state {
+        self.set_away(match state {
             HostState::There => None,
             HostState::Sleeps => Some("The host sleeps. The session goes on when it wakes."),
             HostState::GoesDown => Some("The host goes down. The session goes on when it is back."),
-        };
+        });
+    }
+
+    fn set_away(&mut self, away: Option<&'static str>) {
+        self.unread.away |= self.away != away;
+        self.away = away;
     }
 
     /// The host said goodbye, and may be back.
     pub fn on_goodbye(&mut self, reason: Goodbye) {
         if reason == Goodbye::Stopping && self.away.is_none() {
-            self.away = Some("The agent on the host was stopped. The session goes on when it runs again.");
+            self.set_away(Some("The agent on the host was stopped. The session goes on when it runs again."));
         }
     }
 
     /// A session stands.
-    pub const fn on_welcome(&mut self) {
-        self.away = None;
+    pub fn on_welcome(&mut self) {
+        self.set_away(None);
     }
 
     /// Whether this machine is to stay awake.
@@ -81,13 +96,22 @@ impl Life {
     pub fn on_message(&mut self, now: Stamp<ViewerClock>, text: &str) {
         let text = plain(text, usize::MAX);
         tracing::info!("a message from the host");
-        (self.message, self.unread) = (Some((now, text)), true);
+        (self.message, self.unread.message) = (Some((now, text)), true);
     }
 
-    /// What was said and not read yet, for a client without a window.
-    pub fn unread(&mut self) -> Option<&str> {
-        let unread = std::mem::take(&mut self.unread);
-        self.message.as_ref().filter(|_| unread).map(|(_, text)| text.as_str())
+    /// What changed and was not told yet, one thing at a time, for a client without a window.
+    pub fn news(&mut self, now: Stamp<ViewerClock>) -> Option<String> {
+        if std::mem::take(&mut self.unread.message)
+            && let Some((_, text)) = &self.message
+        {
+            return Some(format!("the host says: {text}"));
+        }
+        if std::mem::take(&mut self.unread.ending)
+            && let Some((text, _)) = self.impends(now)
+        {
+            return Some(text);
+        }
+        std::mem::take(&mut self.unread.away).then(|| self.away.unwrap_or("The host is there again.").to_owned())
     }
 
     /// Why the host is not there, if it said so.
@@ -101,20 +125,23 @@ impl Life {
             let left = SHOWN.saturating_sub(now.since(*at));
             (left > Span::ZERO).then(|| (text.clone(), left))
         });
-        let ending = self.ending.map(|(why, at)| {
-            let left = at.since(now);
-            let (minutes, seconds) = (left.as_micros() / 60_000_000, left.as_micros() / 1_000_000 % 60);
-            let words = match why {
-                Ending::Idle => "Nobody has typed for long: a key keeps the session, which ends in",
-                Ending::TooLong => "A session may last no longer: save your work, it ends in",
-                Ending::Other => "The session ends in",
-            };
-            (format!("{words} {minutes}:{seconds:02}"), Span::micros(left.as_micros() % 1_000_000 + 1))
-        });
-        match (message, ending) {
+        match (message, self.impends(now)) {
             (Some((text, a)), Some((words, b))) => Some((format!("{text} \u{2013} {words}"), a.min(b))),
             (one, other) => one.or(other),
         }
+    }
+
+    /// What is about to end the session and how soon, and when that is to be said anew.
+    fn impends(&self, now: Stamp<ViewerClock>) -> Option<(String, Span)> {
+        let (why, at) = self.ending?;
+        let left = at.since(now);
+        let (minutes, seconds) = (left.as_micros() / 60_000_000, left.as_micros() / 1_000_000 % 60);
+        let words = match why {
+            Ending::Idle => "Nobody has typed for long: a key keeps the session, which ends in",
+            Ending::TooLong => "A session may last no longer: save your work, it ends in",
+            Ending::Other => "The session ends in",
+        };
+        Some((format!("{words} {minutes}:{seconds:02}"), Span::micros(left.as_micros() % 1_000_000 + 1)))
     }
 
     /// The others that are there, for the title.
@@ -222,5 +249,25 @@ mod tests {
         assert_eq!(life.away(), None);
         life.on_goodbye(Goodbye::Stopping);
         assert!(life.away().is_some_and(|w| w.contains("stopped")));
+    }
+
+    #[test]
+    fn what_changed_is_told_once() {
+        let mut life = Life::start();
+        life.on_welcome();
+        life.on_host_state(HostState::There);
+        assert_eq!(life.news(at(0)), None, "it was there all the time");
+        life.on_message(at(1), "backup at six");
+        life.on_ending(Some((Ending::TooLong, at(70))));
+        life.on_host_state(HostState::Sleeps);
+        let told: Vec<String> = std::iter::from_fn(|| life.news(at(10))).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].ends_with("says: backup at six") && told[1].ends_with("1:00") && told[2].contains("sleeps"));
+        // A newer time for the same end is no news; that there is none any more shows in what is done.
+        life.on_ending(Some((Ending::TooLong, at(60))));
+        life.on_ending(None);
+        assert_eq!(life.news(at(11)), None);
+        life.on_welcome();
+        assert_eq!(life.news(at(12)).as_deref(), Some("The host is there again."));
     }
 }

@@ -161,6 +161,10 @@ impl Driver {
                     self.pin(fingerprint);
                 }
             }
+            // spec: H-52
+            Step::Refused(text) if line.attaches && self.session != [0; 16] => {
+                self.over(exit::SESSION, format!("the session ended: {text}"));
+            }
             Step::Refused(text) => self.over(exit::NOT_TRUSTED, text),
         }
     }
@@ -301,6 +305,7 @@ impl Driver {
         self.life.on_goodbye(reason);
         match reason {
             // The agent may be restarting; the session is tried again as after any loss.
+            // spec: K-15
             Goodbye::Stopping => {
                 retire(self.line.take());
                 self.viewer.on_link_lost(self.clock.now());

@@ -90,9 +90,9 @@ fn length(line: &Line) -> usize {
 impl Panel {
     fn new(view: Size<View>, factor: u32, place: Place, lines: Vec<Line>) -> Option<Self> {
         let longest = lines.iter().map(length).max()?.clamp(1, MAX_COLUMNS) as u32;
-        // Statistics are tables: they are made smaller rather than broken.
+        // Statistics are tables: they are made smaller rather than broken. Sentences are broken and stay readable.
         let mut scale = factor;
-        while scale > 1 && (longest + 2) * text::GLYPH * scale > view.w {
+        while place == Place::TopLeft && scale > 1 && (longest + 2) * text::GLYPH * scale > view.w {
             scale -= 1;
         }
         let unit = text::GLYPH * scale;
@@ -191,6 +191,15 @@ mod tests {
         assert_eq!(changed.bounds(), dim(2)[1].rect());
         assert!(panels(view, 1.0, &Veil::Clear, "", None, None).is_empty());
         assert_eq!(damage(&dim(1), &[]).rects().len(), 2);
+    }
+
+    #[test]
+    fn a_sentence_is_broken_and_a_table_is_made_smaller() {
+        let view = Size::new(640, 480);
+        let table = Some(vec![line("x".repeat(70), PLAIN)]);
+        let all = panels(view, 2.0, &Veil::Clear, "", table, Some("a word ".repeat(10)));
+        assert_eq!((all[0].scale, all[0].lines.len(), all[1].scale), (1, 1, 4));
+        assert!(all[1].lines.len() > 1 && all[1].lines.iter().all(|l| length(l) <= 18), "{:?}", all[1]);
     }
 
     #[test]
