@@ -87,7 +87,7 @@ pub const TABLE: &[Group] = &[
         purpose: Purpose::Tests,
         why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
         // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55.
-        megabytes: 208,
+        megabytes: 209,
         names: &[
             "mesa-vulkan-drivers",
             "xsel",
@@ -101,6 +101,8 @@ pub const TABLE: &[Group] = &[
             "pulseaudio-utils",
             // A message bus of the tests' own, for sleep, shutdown and screen savers.
             "dbus",
+            // What locks a desktop behind the last who leaves.
+            "i3lock",
             // What toolkits make of a desktop's scale.
             "python3-gi",
             "gir1.2-gtk-3.0",

@@ -7,11 +7,14 @@
 
 mod blackout;
 mod clipboard;
+mod company;
 mod drops;
 mod ending;
 mod fallback;
 mod figures;
 mod files;
+mod life;
+mod machine;
 mod memory;
 mod monitors;
 mod namespace;
@@ -30,5 +33,7 @@ mod sound;
 mod stage;
 mod survival;
 mod text;
+mod told;
 mod toolkits;
 mod wayland;
+mod wire;

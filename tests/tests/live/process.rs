@@ -38,6 +38,10 @@ pub enum Signal {
     Terminate = libc::SIGTERM as isize,
     /// The end without a word.
     Kill = libc::SIGKILL as isize,
+    /// To stand still, as all of a machine does that sleeps.
+    Stop = libc::SIGSTOP as isize,
+    /// To go on.
+    Continue = libc::SIGCONT as isize,
 }
 
 impl Running {

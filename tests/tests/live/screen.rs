@@ -261,6 +261,18 @@ impl Screen {
         tree.children.iter().filter_map(shown).collect()
     }
 
+    /// The titles of the windows below the root.
+    pub fn titles(&self) -> Vec<String> {
+        let name = self.conn.intern_atom(false, b"_NET_WM_NAME").expect("alive").reply().expect("an atom").atom;
+        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+        let title = |window: &u32| {
+            let asked = self.conn.get_property(false, *window, name, AtomEnum::ANY, 0, 1 << 10).expect("alive");
+            // A window may have gone since the root was asked.
+            asked.reply().ok().map(|text| String::from_utf8_lossy(&text.value).into_owned())
+        };
+        tree.children.iter().filter_map(title).filter(|title| !title.is_empty()).collect()
+    }
+
     /// Asks every window below the root that understands it to close, as the cross in a window's frame does.
     pub fn close_windows(&self) {
         let atom =
@@ -323,6 +335,12 @@ impl Picture {
         if self.size != other.size {
             return Some(format!("{:?} against {:?}", self.size, other.size));
         }
+        let (n, [low, high]) = self.changed(other)?;
+        Some(format!("{n} pixels differ, all between {low:?} and {high:?}"))
+    }
+
+    /// How many pixels differ from those of `other`, which has the same size, and between which two they lie.
+    pub fn changed(&self, other: &Self) -> Option<(usize, [(usize, usize); 2])> {
         let width = usize::from(self.size.0);
         let (mut n, mut low, mut high) = (0, (usize::MAX, usize::MAX), (0, 0));
         for (i, (a, b)) in self.bgrx.chunks_exact(4).zip(other.bgrx.chunks_exact(4)).enumerate() {
@@ -333,7 +351,7 @@ impl Picture {
                 high = (high.0.max(x), high.1.max(y));
             }
         }
-        (n > 0).then(|| format!("{n} pixels differ, all between {low:?} and {high:?}"))
+        (n > 0).then_some((n, [low, high]))
     }
 
     /// How many pixels have another colour than the first.
@@ -379,6 +397,16 @@ pub fn exact(host: &Screen, client: &Screen, within: Duration) -> Duration {
         }
         pause(Duration::from_millis(10));
     }
+}
+
+/// Where `TELEPANE_KEEP` names a directory, the picture is kept there for people to look at.
+pub fn keep(screen: &Screen, name: &str) {
+    let Some(dir) = std::env::var_os("TELEPANE_KEEP") else { return };
+    let picture = screen.picture();
+    let rgb: Vec<u8> = picture.bgrx.chunks_exact(4).flat_map(|p| [p[2], p[1], p[0]]).collect();
+    let head = format!("P6 {} {} 255\n", picture.size.0, picture.size.1);
+    let path = Path::new(&dir).join(name).with_extension("ppm");
+    std::fs::write(path, [head.as_bytes(), &rgb].concat()).expect("it can be written");
 }
 
 /// Waits until no key is down; returns how long it took.

@@ -1,9 +1,8 @@
 //! What applications make of the scale that a client asks for: a GTK 3 and a Qt 6 program say what their toolkit thinks.
 
 use super::process::{PATIENCE, Running, Scratch, have, until};
-use super::screen::{Screen, environment};
+use super::screen::{Screen, environment, keep};
 use super::stage::{Agent, connect};
-use std::path::Path;
 use std::process::Command;
 
 /// The system's, whose packages have the toolkits: another one may come first in the path.
@@ -107,7 +106,7 @@ fn running_programs_take_the_scale() {
         let mut started = desktop.python("qt", QT);
         println!("toolkits: qt at 150 %: {}", started.line("ratio 1.5 dpi 96"));
         qt = Some(started);
-        keep(&here, Path::new("scale-150"));
+        keep(&here, "scale-150");
     }
     until("the window has the keyboard", PATIENCE, || there.has_focus());
     there.chord('=');
@@ -122,15 +121,5 @@ fn running_programs_take_the_scale() {
     // And the picture is one pixel for one pixel.
     let window = there.windows().into_iter().max_by_key(|w| w[2] * w[3]).expect("the client's window");
     until("the window shows the desktop pixel for pixel", PATIENCE, || here.picture() == there.picture().part(window));
-    keep(&here, Path::new("scale-200"));
-}
-
-/// Where `TELEPANE_KEEP` names a directory, the picture is kept there for people to look at.
-fn keep(screen: &Screen, name: &Path) {
-    let Some(dir) = std::env::var_os("TELEPANE_KEEP") else { return };
-    let picture = screen.picture();
-    let rgb: Vec<u8> = picture.bgrx.chunks_exact(4).flat_map(|p| [p[2], p[1], p[0]]).collect();
-    let head = format!("P6 {} {} 255\n", picture.size.0, picture.size.1);
-    let path = Path::new(&dir).join(name).with_extension("ppm");
-    std::fs::write(path, [head.as_bytes(), &rgb].concat()).expect("it can be written");
+    keep(&here, "scale-200");
 }
