@@ -59,6 +59,9 @@ fn carried() -> Vec<(&'static str, Vec<u8>)> {
         ("control", Carried::Control(b"hello").encode()),
         ("chunk", Carried::Chunk(&[8; 50]).encode()),
         ("close", Carried::Close { code: 0x7400, text: b"shutting-down" }.encode()),
+        ("close-short", vec![3, 0, 0, 0x74]),
+        ("later-lane", b"\x04rest".to_vec()),
+        ("datagram-long", Carried::Datagram(&[7; 1_201]).encode()),
         // id-at-commonName, a UTF8String.
         ("name", b"\x31\x11\x30\x0f\x06\x03\x55\x04\x03\x0c\x08Telepane".to_vec()),
     ]

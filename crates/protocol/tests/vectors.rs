@@ -14,9 +14,9 @@ use telepane_model::{
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Chunk, ClipWord, Control, Datagram, Ending, Entry, EntryKind, Fault, Feedback, FileWord,
-    Goodbye, HostState, InputBatch, InputReport, LifeWord, Outcome, Person, Place, RefuseReason, Shard, SliceBody,
-    SoundPacket, SurfaceReport, fec,
+    Capabilities, Capability, Carried, Chunk, ClipWord, Control, Datagram, Ending, Entry, EntryKind, Fault, Feedback,
+    FileWord, Goodbye, HostState, InputBatch, InputReport, LifeWord, Outcome, Person, Place, RefuseReason, Shard,
+    SliceBody, SoundPacket, SurfaceReport, fec,
 };
 
 fn spec() -> PathBuf {
@@ -574,6 +574,35 @@ fn chunk_vectors() {
         check(name, what, &bytes, &walk::chunk(&bytes));
         assert_eq!(Chunk::decode(&bytes), Ok(((seq & 0xffff) as u16, chunk)), "{name}");
     }
+}
+
+/// A binary message of the WebSocket: what each lane carries is another page's vector, whole.
+// spec: WS-6, WS-8
+#[test]
+fn carried_vectors() {
+    let other = |name: &str| std::fs::read(spec().join("vectors").join(name)).unwrap();
+    let (input, hello, chunk) = (other("020-input.bin"), other("101-hello.bin"), other("150-chunk.bin"));
+    let messages = [
+        ("190-carried-datagram", "Lane 0 with the datagram of 020-input.", Carried::Datagram(&input)),
+        ("191-carried-datagram-empty", "Lane 0 with a datagram of no bytes.", Carried::Datagram(&[])),
+        ("192-carried-control", "Lane 1 with the message of 101-hello, without a length.", Carried::Control(&hello)),
+        ("193-carried-chunk", "Lane 2 with the chunk of 150-chunk.", Carried::Chunk(&chunk)),
+        (
+            "194-carried-end",
+            "Lane 3: the end with code 0x7400 (shutting down) and its text.",
+            Carried::Close { code: 0x7400, text: b"shutting-down" },
+        ),
+        ("195-carried-end-bare", "Lane 3: the end without a text.", Carried::Close { code: 0x7406, text: b"" }),
+    ];
+    for (name, what, message) in messages {
+        let bytes = message.encode();
+        check(name, what, &bytes, &walk::carried(&bytes));
+        assert_eq!(Carried::decode(&bytes, telepane_protocol::MAX_CONTROL), Ok(message), "{name}");
+    }
+    // Nobody writes this one yet.
+    let later = [&[4][..], &hello].concat();
+    check("196-carried-later-lane", "A lane without a meaning here: skipped.", &later, &walk::carried(&later));
+    assert_eq!(Carried::decode(&later, telepane_protocol::MAX_CONTROL), Ok(Carried::Unknown));
 }
 
 // spec

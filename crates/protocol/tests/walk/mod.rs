@@ -439,3 +439,24 @@ pub fn chunk(bytes: &[u8]) -> String {
     w.rest("bytes");
     w.end()
 }
+
+/// A WebSocket's message (`websocket.md`): the lane, then what it carries.
+pub fn carried(bytes: &[u8]) -> String {
+    let mut w = Walk::new(bytes);
+    let Some(lane) = bytes.first() else { return w.end() };
+    let (lane, name) = match lane {
+        0 => (0, "datagram"),
+        1 => (1, "control message"),
+        2 => (2, "chunk"),
+        3 => (3, "end"),
+        other => (*other, "of a later version"),
+    };
+    w.u8(&format!("lane ({name})"));
+    if lane == 3 {
+        let from = w.at;
+        let code = w.take(4).iter().fold(0, |v: u32, b| v << 8 | u32::from(*b));
+        w.note(from, "code", format!("{code:#06x}"));
+    }
+    w.rest(name);
+    w.end()
+}
