@@ -186,7 +186,7 @@ impl ServerCertVerifier for HostVerifier {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // Only TLS 1.3 is offered.
+        // Nobody is believed by this version: see `onlooker_config`.
         Err(PeerMisbehaved::SelectedTls12UsingTls13VersionExtension.into())
     }
 
@@ -206,6 +206,23 @@ impl ServerCertVerifier for HostVerifier {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
+}
+
+/// For one look at who speaks no TLS 1.3, where an older version shows its certificate: a handshake that never succeeds.
+// spec: WS-12
+pub fn onlooker_config() -> Result<(rustls::ClientConfig, VerdictSlot), String> {
+    let provider = provider();
+    let slot = VerdictSlot::default();
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = HostVerifier { expect: HostExpectation::Any, over: Over::Tcp, algorithms, slot: slot.clone() };
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .map_err(|e| e.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok((config, slot))
 }
 
 /// The client's half for one attempt, and where its refusal will be.

@@ -102,11 +102,16 @@ async fn begin(
     // spec: WS-1
     let (config, slot) = tls::client_config(expect, Over::Tcp, &[ALPN_HTTP]).map_err(ConnectFailure::Local)?;
     let name = SERVER_NAME.try_into().map_err(|_| ConnectFailure::Local("the name of every host is none".into()))?;
-    let tls =
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| match take_verdict(&slot) {
-            Some(verdict) => refused(verdict, road),
-            None => no_tls(&e, road),
-        })?;
+    let tls = match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+        Ok(tls) => tls,
+        Err(e) => {
+            let verdict = match take_verdict(&slot) {
+                None if speaks_older(&e) => look_at(road).await,
+                seen => seen,
+            };
+            return Err(verdict.map_or_else(|| no_tls(&e, road), |verdict| refused(verdict, road)));
+        }
+    };
     came.store(TLS, Ordering::Relaxed);
     let state = tls.get_ref().1;
     // spec: WS-5
@@ -119,6 +124,33 @@ async fn begin(
         .and_then(|c| spki_fingerprint(c))
         .map_err(ConnectFailure::Untrusted)?;
     Ok(Begun { stream: Box::new(tls), kernel, remote, exporter, host_fingerprint })
+}
+
+/// Whether TLS failed because the other side speaks an older version only.
+fn speaks_older(e: &io::Error) -> bool {
+    use rustls::{AlertDescription, Error};
+    let of_tls = e.get_ref().and_then(|e| e.downcast_ref::<Error>());
+    matches!(
+        of_tls,
+        Some(
+            Error::PeerIncompatible(_)
+                | Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure)
+        )
+    )
+}
+
+/// Goes the same road once more, to see who is there that speaks no TLS 1.3. Nothing is sent to him but that question.
+// spec: WS-12
+async fn look_at(road: &Road) -> Option<Verdict> {
+    let stream: Box<dyn Io> = match road {
+        Road::Direct(addr) => Box::new(TcpStream::connect(addr).await.ok()?),
+        Road::Proxied(proxy, host, port) => proxy.through(proxy.dial().await.ok()?, host, *port).await.ok()?,
+    };
+    let (config, slot) = tls::onlooker_config().ok()?;
+    let name = SERVER_NAME.try_into().ok()?;
+    // It fails in any case, and what it saw is in the slot.
+    let _ = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    take_verdict(&slot).filter(|v| matches!(v, Verdict::Stranger { .. }))
 }
 
 /// Asks for the WebSocket.

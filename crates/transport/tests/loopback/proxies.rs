@@ -1,6 +1,6 @@
 //! Through real proxies: tinyproxy for CONNECT, microsocks for SOCKS5, with credentials and without.
 
-use crate::websocket::tls_server;
+use crate::websocket::{older_tls_server, tls_server};
 use crate::world::{Host, Identity, Viewer, loopback, pause};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -147,6 +147,11 @@ fn what_a_proxy_signs_itself_is_named_whatever_name_it_is_for() {
     let gateway = Identity::called("Example Web Gateway CA");
     let opened = tls_server(&gateway.leaf_for("desk.example", 2090));
     let proxy = tinyproxy("");
+    let failure = through(&format!("http://{}", proxy.addr), opened, HostExpectation::Any).events.failed();
+    let expected = ConnectFailure::Inspected { by: "Example Web Gateway CA".into(), port: opened.to_string() };
+    assert_eq!(failure, expected);
+    // The same by one that speaks nothing newer than TLS 1.2.
+    let opened = older_tls_server(&gateway.leaf_for("desk.example", 2090));
     let failure = through(&format!("http://{}", proxy.addr), opened, HostExpectation::Any).events.failed();
     let expected = ConnectFailure::Inspected { by: "Example Web Gateway CA".into(), port: opened.to_string() };
     assert_eq!(failure, expected);

@@ -112,6 +112,15 @@ fn a_certificate_made_on_the_way_is_named_and_never_a_changed_host() {
             assert_eq!(failure, expected);
             assert!(failure.to_string().contains("opens TLS") && !failure.to_string().contains("changed"));
         }
+        // One that speaks nothing newer than TLS 1.2 is looked at a second time, and is named like the others.
+        let addr = older_tls_server(&gateway.leaf());
+        let failure = Viewer::with(vec![addr], pinned, only_websocket()).events.failed();
+        let expected = ConnectFailure::Inspected { by: "Example Web Gateway CA".into(), port: addr.to_string() };
+        assert_eq!(failure, expected);
+        // A host that would be believed by its names is not, in a version in which nobody is.
+        let addr = older_tls_server(&identity.leaf());
+        let failure = Viewer::with(vec![addr], pinned, only_websocket()).events.failed();
+        assert_eq!(failure, ConnectFailure::SilentButTcpOpen);
         // Somebody's web server on that port was made for nobody but itself.
         let addr = tls_server(&gateway.leaf_for("www.example.org", 2090));
         let failure = Viewer::with(vec![addr], pinned, only_websocket()).events.failed();
@@ -129,7 +138,7 @@ fn another_version_is_told_from_a_web_server() {
     for (answers, expected) in
         [("telepane", ConnectFailure::VersionMismatch), ("telepane.1", ConnectFailure::Cancelled)]
     {
-        let acceptor = acceptor(&identity.leaf());
+        let acceptor = acceptor(&identity.leaf(), &rustls::version::TLS13);
         let listener = TcpListener::bind(loopback(0)).unwrap();
         let addr = listener.local_addr().unwrap();
         std::thread::spawn(move || {
@@ -311,7 +320,15 @@ fn a_client_that_hears_nothing_asks_and_a_silent_peer_is_over() {
 
 /// A TLS server with these certificates, which accepts and says nothing.
 pub fn tls_server(shown: &telepane_transport::ServerCredentials) -> SocketAddr {
-    let config = acceptor(shown);
+    serve_tls(acceptor(shown, &rustls::version::TLS13))
+}
+
+/// The same for one that speaks TLS 1.2 and nothing newer.
+pub fn older_tls_server(shown: &telepane_transport::ServerCredentials) -> SocketAddr {
+    serve_tls(acceptor(shown, &rustls::version::TLS12))
+}
+
+fn serve_tls(config: Arc<rustls::ServerConfig>) -> SocketAddr {
     let listener = TcpListener::bind(loopback(0)).unwrap();
     let addr = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -328,12 +345,15 @@ pub fn tls_server(shown: &telepane_transport::ServerCredentials) -> SocketAddr {
     addr
 }
 
-pub fn acceptor(shown: &telepane_transport::ServerCredentials) -> Arc<rustls::ServerConfig> {
+pub fn acceptor(
+    shown: &telepane_transport::ServerCredentials,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> Arc<rustls::ServerConfig> {
     use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
     let chain = shown.chain_der.iter().cloned().map(CertificateDer::from).collect();
     let key = PrivatePkcs8KeyDer::from(shown.key_der.clone());
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(chain, key.into())
