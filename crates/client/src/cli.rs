@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use telepane_model::{Preset, SessionPolicy, Size, View};
-use telepane_transport::Carriers;
+use telepane_transport::{Carriers, Marks};
 
 /// The Telepane client: work on another machine's desktop.
 #[derive(Debug, Parser)]
@@ -62,6 +62,27 @@ pub enum Command {
     },
 }
 
+/// How a host is reached: the same for every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Way {
+    /// What to connect over. Default: QUIC, and a WebSocket over TLS where UDP does not get through, which gives way to QUIC
+    /// as soon as that works again.
+    #[arg(long, value_name = "CARRIER", value_parser = PossibleValuesParser::new(Carriers::NAMES).try_map(|s| s.parse::<Carriers>()))]
+    pub transport: Option<Carriers>,
+    /// Try this TCP port too, such as 443, if the host listens there (telepane-host serve --tcp-port). May be given several
+    /// times.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub tcp_port: Vec<u16>,
+    /// Where UDP does not get through, connect by this proxy: [http|https|socks5]://[USER:PASSWORD@]HOST:PORT, or none.
+    /// Default: $HTTPS_PROXY, else $ALL_PROXY, unless $NO_PROXY names the host.
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// How packets are marked for networks that tell traffic apart (DSCP): on, off, or two code points, the screen's and that of
+    /// sound and input, such as AF41,EF. Default: on, which is AF41,EF.
+    #[arg(long, value_name = "MARKS")]
+    pub dscp: Option<Marks>,
+}
+
 /// `telepane connect`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Connect {
@@ -80,18 +101,9 @@ pub struct Connect {
     /// Trust a host that nothing is known of without asking. One that has changed is still refused.
     #[arg(long)]
     pub trust_new: bool,
-    /// What to connect over. Default: QUIC, and a WebSocket over TLS where UDP does not get through, which gives way to QUIC
-    /// as soon as that works again.
-    #[arg(long, value_name = "CARRIER", value_parser = PossibleValuesParser::new(Carriers::NAMES).try_map(|s| s.parse::<Carriers>()))]
-    pub transport: Option<Carriers>,
-    /// Try this TCP port too, such as 443, if the host listens there (telepane-host serve --tcp-port). May be given several
-    /// times.
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub tcp_port: Vec<u16>,
-    /// Where UDP does not get through, connect by this proxy: [http|https|socks5]://[USER:PASSWORD@]HOST:PORT, or none.
-    /// Default: $HTTPS_PROXY, else $ALL_PROXY, unless $NO_PROXY names the host.
-    #[arg(long, value_name = "URL")]
-    pub proxy: Option<String>,
+    /// The way there.
+    #[command(flatten)]
+    pub way: Way,
     /// How to draw. Default: pixels on a real GPU, else softbuffer.
     #[arg(long)]
     pub renderer: Option<Renderer>,
@@ -199,6 +211,9 @@ pub struct Cp {
     /// Trust a host that nothing is known of without asking. One that has changed is still refused.
     #[arg(long)]
     pub trust_new: bool,
+    /// The way there.
+    #[command(flatten)]
+    pub way: Way,
     /// Keep keys and pins here instead of $XDG_STATE_HOME/telepane.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -216,6 +231,7 @@ impl Cp {
             access_code_file: self.access_code_file.clone(),
             fingerprint: self.fingerprint.clone(),
             trust_new: self.trust_new,
+            way: self.way.clone(),
             state_dir: self.state_dir.clone(),
             config: self.config.clone(),
             headless: true,
@@ -294,6 +310,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_takes_the_same_way() {
+        let way = ["--transport", "websocket", "--tcp-port", "443", "--proxy", "none", "--dscp", "CS1,EF"];
+        let ways = [&["connect", "desk"][..], &["cp", "desk:a", "b"]].map(|words| {
+            let cli = Cli::try_parse_from([&["telepane"], words, &way].concat()).expect("it is understood");
+            match cli.command {
+                Command::Connect(options) => options.way,
+                Command::Cp(options) => options.connect("desk").way,
+                _ => panic!("another command"),
+            }
+        });
+        for way in ways {
+            assert_eq!(
+                (way.transport, way.tcp_port, way.proxy.as_deref()),
+                (Some(Carriers::WebSocket), vec![443], Some("none"))
+            );
+            assert_eq!(way.dscp, "8,46".parse().ok());
+        }
+        assert!(Cli::try_parse_from(["telepane", "connect", "desk", "--dscp", "loud"]).is_err());
     }
 
     #[test]

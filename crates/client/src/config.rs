@@ -15,6 +15,7 @@ struct File {
     transport: Option<String>,
     tcp_ports: Option<Vec<u16>>,
     proxy: Option<String>,
+    dscp: Option<String>,
     overlay: Option<bool>,
     fullscreen: Option<bool>,
     scale: Option<u16>,
@@ -63,14 +64,17 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
             .map_err(|_| invalid(format!("renderer: {name:?} is neither pixels nor softbuffer")))?;
         connect.renderer = Some(renderer);
     }
-    if let (None, Some(name)) = (connect.transport, &file.transport) {
+    if let (None, Some(name)) = (connect.way.transport, &file.transport) {
         let transport = name.parse().map_err(|e| invalid(format!("transport: {e}")))?;
-        connect.transport = Some(transport);
+        connect.way.transport = Some(transport);
     }
-    if connect.tcp_port.is_empty() {
-        connect.tcp_port = file.tcp_ports.unwrap_or_default();
+    if let (None, Some(text)) = (connect.way.dscp, &file.dscp) {
+        connect.way.dscp = Some(text.parse().map_err(|e| invalid(format!("dscp: {e}")))?);
     }
-    connect.proxy = connect.proxy.or(file.proxy);
+    if connect.way.tcp_port.is_empty() {
+        connect.way.tcp_port = file.tcp_ports.unwrap_or_default();
+    }
+    connect.way.proxy = connect.way.proxy.or(file.proxy);
     if let Some(table) = &file.policy {
         connect.policy_of_file = policy::of_table(table).map_err(|e| invalid(format!("[policy]: {e}")))?;
     }

@@ -53,7 +53,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
     };
     let resolved = resolve(&host, port);
     let found: Vec<IpAddr> = resolved.iter().flatten().map(SocketAddr::ip).collect();
-    let proxy = match proxy::find(options.proxy.as_deref(), |name| std::env::var(name).ok(), &host, &found) {
+    let proxy = match proxy::find(options.way.proxy.as_deref(), |name| std::env::var(name).ok(), &host, &found) {
         Ok(proxy) => proxy,
         Err(why) => return Ok(Err(usage(&why))),
     };
@@ -79,10 +79,11 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         Err(error) => return Ok(Err(usage(&format_args!("--policy: {error}")))),
     };
     let network = Options {
-        carriers: options.transport.unwrap_or_default(),
-        tcp_ports: options.tcp_port.clone(),
+        carriers: options.way.transport.unwrap_or_default(),
+        tcp_ports: options.way.tcp_port.clone(),
         proxy,
         named: Some((host.clone(), port)),
+        marks: options.way.dscp.unwrap_or_default(),
         ..Options::default()
     };
     let target = Target {

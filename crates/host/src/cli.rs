@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use telepane_model::{BitRate, Preset, SessionPolicy, Size, Surf};
 use telepane_protocol::control::MAX_SENTENCE;
-use telepane_transport::Carriers;
+use telepane_transport::{Carriers, Marks};
 
 /// The Telepane agent: shows this machine's desktop to a telepane client.
 #[derive(Debug, Parser)]
@@ -241,6 +241,10 @@ pub struct Serve {
     /// Let clients come over this TCP port too, such as 443. May be given several times.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub tcp_port: Vec<u16>,
+    /// How packets are marked for networks that tell traffic apart (DSCP): on, off, or two code points, the screen's and that of
+    /// sound, such as AF41,EF. Default: on, which is AF41,EF.
+    #[arg(long, value_name = "MARKS")]
+    pub dscp: Option<Marks>,
     /// Let several clients watch and work at once; otherwise a new one takes over.
     #[arg(long)]
     pub shared: bool,

@@ -14,6 +14,7 @@ struct File {
     listen: Option<SocketAddr>,
     transport: Option<String>,
     tcp_ports: Option<Vec<u16>>,
+    dscp: Option<String>,
     shared: Option<bool>,
     metrics: Option<SocketAddr>,
     limit: Option<String>,
@@ -65,6 +66,9 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
         let transport = name.parse().map_err(|e| invalid(format!("transport: {e}")))?;
         serve.transport = Some(transport);
     }
+    if let (None, Some(text)) = (serve.dscp, &file.dscp) {
+        serve.dscp = Some(text.parse().map_err(|e| invalid(format!("dscp: {e}")))?);
+    }
     if serve.tcp_port.is_empty() {
         serve.tcp_port = file.tcp_ports.unwrap_or_default();
     }
@@ -88,6 +92,7 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
 mod tests {
     use super::*;
     use telepane_model::BitRate;
+    use telepane_transport::Marks;
 
     fn with(name: &str, text: &str) -> Result<Serve, ConfigError> {
         let path = std::env::temp_dir().join(format!("telepane-config-{}-{name}.toml", std::process::id()));
@@ -103,6 +108,9 @@ mod tests {
             with("good", "limit = \"2M\"\nshared = true\nsound = false\nsound-limit = \"48k\"\n").expect("valid");
         assert_eq!((serve.no_sound, serve.sound_limit), (true, Some(BitRate::kbps(48))));
         assert_eq!((serve.limit, serve.shared), (Some(BitRate::mbps(2)), true));
+        assert_eq!(with("marks", "dscp = \"off\"\n").expect("valid").dscp, Some(Marks::OFF));
+        let error = with("odd", "dscp = \"EF\"\n").expect_err("one point").to_string();
+        assert!(error.contains("dscp") && error.contains("AF41,EF"), "{error}");
         let table = with("policy", "[policy]\npreset = \"C\"\nmax-fps = 24\n").expect("valid").policy_of_file;
         assert_eq!(table.max_fps(), Some(24));
         let error = with("worse", "[policy]\nmax-fps = 0\n").expect_err("impossible").to_string();

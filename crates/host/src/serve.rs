@@ -99,6 +99,7 @@ pub fn run(serve: Serve) -> Result<()> {
         tcp_ports: serve.tcp_port.clone(),
         reset_secret: Some(identity.reset_secret()),
         congestion,
+        marks: serve.dscp.unwrap_or_default(),
         ..Options::default()
     };
     let server = Arc::new(Server::bind(listen, &credentials(&tls), Arc::new(move || clock.micros()), sink, options)?);

@@ -169,6 +169,27 @@ const SURFACES: u8 = 0x10;
 const REPORT: u8 = 0x20;
 const VISIBLE: u8 = 0x10;
 
+/// How soon a datagram is due, compared with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Sound and input: late, it is worth nothing.
+    Urgent,
+    /// As soon as what it goes with.
+    Along,
+    /// What fills the path.
+    Ordinary,
+}
+
+/// How soon the datagram with this first byte is due.
+// spec: T-4
+pub const fn haste(first: u8) -> Haste {
+    match first & 15 {
+        INPUT | SOUND => Haste::Urgent,
+        FEEDBACK | CURSOR => Haste::Along,
+        _ => Haste::Ordinary,
+    }
+}
+
 /// The whole counter nearest to `expected` whose low half is `low`.
 // spec: D-7
 pub const fn expand_seq(expected: u64, low: u16) -> u64 {

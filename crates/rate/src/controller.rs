@@ -12,6 +12,7 @@ use crate::delay::{Delay, Sample};
 use crate::facts::{FeedbackFacts, Followed, LostBy, LostPacket, Policy, Probe, SendClass, SendFacts};
 use crate::flight::{Flight, Flown, Landed};
 use crate::loss::Loss;
+use crate::overtaking::Overtaking;
 use crate::policer::{Policer, Told};
 use crate::probing::{Path, Probing};
 use crate::share::{Judged, Share};
@@ -60,6 +61,7 @@ pub struct Controller<S: Clock, R: Clock> {
     delay: Delay,
     flight: Flight,
     loss: Loss,
+    overtaking: Overtaking,
     share: Share,
     compete: Compete,
     policer: Policer,
@@ -94,6 +96,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             followed: None,
             flight: Flight::default(),
             loss: Loss::default(),
+            overtaking: Overtaking::default(),
             compete: Compete::new(),
             policer: Policer::default(),
             probing: Probing::new(0.0),
@@ -131,6 +134,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         let probe = facts.class == SendClass::Probe;
         let mut flown = Flown::new(packet.seq, bytes, now, ahead / rate, probe);
         flown.bulk = facts.class == SendClass::Bulk;
+        flown.urgent = facts.urgent;
         if !self.flight.sent(flown) {
             return;
         }
@@ -164,6 +168,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         self.capacity.forget(now);
         self.compete.forget();
         self.policer.forget();
+        self.overtaking = Overtaking::default();
         self.aim = QUEUE_AIM;
         self.starting = true;
         self.first_feedback = None;
@@ -291,7 +296,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
     /// Takes the arrivals in: delay samples and the capacity's history.
     fn land(&mut self, now: f64, facts: &FeedbackFacts<'_, S, R>) -> Option<Landing> {
         let mut landing = Landing::default();
-        let mut fresh: Vec<(Sample, f64, bool, bool)> = Vec::new();
+        let mut fresh: Vec<(Sample, Flown, bool)> = Vec::new();
         let mut probes: Vec<(f64, f64)> = Vec::new();
         let mut newest = f64::MIN;
         let recovery = self.compete.recovery().unwrap_or(f64::MIN);
@@ -315,8 +320,8 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             } else if given_up == Some(LostBy::Later) {
                 self.loss.on_late(packet.bytes);
             }
-            let sample = Sample { sent: packet.sent, arrived, heard: now, explained: packet.explained };
-            fresh.push((sample, packet.bytes, packet.bulk, in_time));
+            let (sent, explained) = (packet.sent, packet.explained);
+            fresh.push((Sample { sent, arrived, heard: now, explained, apart: false }, packet, in_time));
         }
         if fresh.is_empty() {
             return None;
@@ -330,12 +335,16 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             sample.heard = (now - hold - (newest - sample.arrived)).min(now).max(sample.sent);
         }
         fresh.sort_by(|a, b| a.0.arrived.total_cmp(&b.0.arrived));
+        for (sample, packet, _) in &mut fresh {
+            self.overtaking.on_arrived(now, packet.urgent, sample.sent, sample.arrived);
+            sample.apart = packet.urgent && self.overtaking.is_seen(now);
+        }
         let samples: Vec<Sample> = fresh.iter().map(|f| f.0).collect();
         self.delay.on_feedback(now, hold, newest, &samples);
-        for (sample, bytes, bulk, in_time) in fresh {
+        for (sample, Flown { bytes, bulk, .. }, in_time) in fresh {
             if in_time {
-                let Sample { sent, arrived, heard, .. } = sample;
-                self.capacity.on_arrived(Arrived { sent, arrived, heard, bytes, bulk });
+                let Sample { sent, arrived, heard, apart, .. } = sample;
+                self.capacity.on_arrived(Arrived { sent, arrived, heard, bytes, bulk, apart });
             }
         }
         Some(landing)
@@ -460,9 +469,10 @@ impl<S: Clock, R: Clock> Controller<S, R> {
     fn find_lost(&mut self, now: f64) -> Losses {
         let mut losses = Losses::default();
         let rtt = self.delay.smoothed.max(self.delay.latest);
+        let overtaking = self.overtaking.is_seen(now);
         let (mut run, mut previous) = (0, None);
         let loss = &mut self.loss;
-        self.flight.overdue(now, rtt, |packet| {
+        self.flight.overdue(now, rtt, overtaking, |packet| {
             if previous.is_some_and(|p| p + 1 != packet.seq) {
                 loss.on_run(core::mem::take(&mut run));
             }

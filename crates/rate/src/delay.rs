@@ -22,6 +22,8 @@ pub(crate) struct Sample {
     pub heard: f64,
     /// Queueing that our own packets explain.
     pub explained: f64,
+    /// It did not wait where others wait: it tells how long the path is, and nothing of the queue.
+    pub apart: bool,
 }
 
 pub(crate) struct Delay {
@@ -85,7 +87,7 @@ impl Delay {
         self.unexplained.stretch(window);
         self.floor_long.stretch((5.0 * self.response()).max(0.3));
         let base = self.base();
-        for s in samples {
+        for s in samples.iter().filter(|s| !s.apart) {
             let queue = (s.arrived - s.sent - base).max(0.0);
             self.queue = queue;
             self.floor.push(s.heard, queue);
@@ -93,7 +95,9 @@ impl Delay {
             self.greatest.push(s.heard, queue);
             self.unexplained.push(s.heard, (queue - s.explained).max(0.0));
         }
-        if let Some(newest) = samples.iter().max_by(|a, b| a.sent.total_cmp(&b.sent)) {
+        if let Some(newest) =
+            samples.iter().filter(|s| !s.apart || !self.measured).max_by(|a, b| a.sent.total_cmp(&b.sent))
+        {
             self.smooth((newest.heard - newest.sent).max(0.0));
         }
     }
@@ -179,7 +183,7 @@ mod tests {
     fn feed(d: &mut Delay, sent: f64, queue: f64, skew: f64) {
         let arrived = sent + 0.02 + queue + skew;
         let heard = sent + 0.04 + queue;
-        d.on_feedback(heard + 0.003, 0.003, arrived, &[Sample { sent, arrived, heard, explained: 0.0 }]);
+        d.on_feedback(heard + 0.003, 0.003, arrived, &[Sample { sent, arrived, heard, explained: 0.0, apart: false }]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct SendFacts {
     pub backlog: Bytes,
     /// How it left.
     pub class: SendClass,
+    /// It may be marked to go ahead of others.
+    pub urgent: bool,
 }
 
 /// One feedback message, as its receiver (the sender of the packets) sees it. Everything but `received_at` is the

@@ -18,6 +18,8 @@ const TOLD_MOST: usize = 4_096;
 const PACKET_THRESHOLD: u64 = 3;
 /// Seconds more for a packet of which nothing is known: five feedback intervals.
 const UNKNOWN_GRACE: f64 = 0.025;
+/// Seconds more for a packet that only urgent ones have overtaken: it may stand in a queue that they do not wait in.
+const OVERTAKEN_GRACE: f64 = 0.100;
 
 /// A packet as it was sent.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Flown {
     pub probe: bool,
     /// Part of a turn of bulk.
     pub bulk: bool,
+    /// It may go ahead of others.
+    pub urgent: bool,
     /// The peer said it misses it.
     missing: bool,
     /// Arrived or lost; kept only until the packets in front are.
@@ -40,7 +44,7 @@ pub(crate) struct Flown {
 
 impl Flown {
     pub(crate) fn new(seq: u64, bytes: f64, sent: f64, explained: f64, probe: bool) -> Self {
-        Self { seq, bytes, sent, explained, probe, bulk: false, missing: false, done: false }
+        Self { seq, bytes, sent, explained, probe, bulk: false, urgent: false, missing: false, done: false }
     }
 }
 
@@ -61,6 +65,8 @@ pub(crate) struct Flight {
     open: usize,
     newest_sent: Option<u64>,
     newest_arrived: Option<u64>,
+    /// The same of those that are not urgent.
+    newest_ordinary: Option<u64>,
 }
 
 impl Flight {
@@ -96,13 +102,21 @@ impl Flight {
                 packet.done = true;
                 let packet = *packet;
                 self.close(packet.bytes);
-                self.newest_arrived = self.newest_arrived.max(Some(seq));
+                self.note_arrived(&packet);
                 return Some(Landed::Fresh(packet));
             }
         }
         let i = self.late.iter().position(|(p, _)| p.seq == seq)?;
-        self.newest_arrived = self.newest_arrived.max(Some(seq));
-        self.late.remove(i).map(|(packet, by)| Landed::Late(packet, by))
+        let (packet, by) = self.late.remove(i)?;
+        self.note_arrived(&packet);
+        Some(Landed::Late(packet, by))
+    }
+
+    fn note_arrived(&mut self, packet: &Flown) {
+        self.newest_arrived = self.newest_arrived.max(Some(packet.seq));
+        if !packet.urgent {
+            self.newest_ordinary = self.newest_ordinary.max(Some(packet.seq));
+        }
     }
 
     /// The peer says it misses this one.
@@ -115,19 +129,22 @@ impl Flight {
     }
 
     /// Finds what is lost by now because later packets arrived; `rtt` is the greater of the smoothed and the latest
-    /// round trip in seconds.
-    pub(crate) fn overdue(&mut self, now: f64, rtt: f64, mut each: impl FnMut(&Flown)) {
+    /// round trip in seconds. With `overtaking`, urgent packets say little of those that are not.
+    // spec: T-5
+    pub(crate) fn overdue(&mut self, now: f64, rtt: f64, overtaking: bool, mut each: impl FnMut(&Flown)) {
         self.trim();
         let Some(newest) = self.newest_arrived else { return };
-        let patience = rtt * 1.125 + 0.001;
+        let ordinary = self.newest_ordinary;
         for i in 0..self.packets.len() {
             let Some(packet) = self.packets.get_mut(i) else { break };
             if packet.seq >= newest {
                 break;
             }
-            let overtaken = packet.missing && packet.seq.saturating_add(PACKET_THRESHOLD) <= newest;
-            let grace = if packet.missing { 0.0 } else { UNKNOWN_GRACE };
-            if packet.done || !(overtaken || now - packet.sent > patience + grace) {
+            let ahead = overtaking && !packet.urgent;
+            let (newest, patience) =
+                (if ahead { ordinary } else { Some(newest) }, patience(packet, rtt, ahead, ordinary));
+            let overtaken = packet.missing && newest.is_some_and(|n| packet.seq.saturating_add(PACKET_THRESHOLD) <= n);
+            if packet.done || !(overtaken || now - packet.sent > patience) {
                 continue;
             }
             packet.done = true;
@@ -140,11 +157,10 @@ impl Flight {
     }
 
     /// When the next packet would count as lost by time alone, in seconds; only packets overtaken by an arrival do.
-    pub(crate) fn next_overdue(&self, rtt: f64) -> Option<f64> {
+    pub(crate) fn next_overdue(&self, rtt: f64, overtaking: bool) -> Option<f64> {
         let newest = self.newest_arrived?;
         let open = self.packets.iter().find(|p| !p.done).filter(|p| p.seq < newest)?;
-        let grace = if open.missing { 0.0 } else { UNKNOWN_GRACE };
-        Some(open.sent + rtt * 1.125 + 0.001 + grace)
+        Some(open.sent + patience(open, rtt, overtaking && !open.urgent, self.newest_ordinary))
     }
 
     /// Gives up what was sent before `before`, because nothing is heard.
@@ -215,6 +231,13 @@ impl Flight {
     }
 }
 
+/// Seconds after which a packet that later ones have passed counts as lost; `ahead`: urgent ones may have overtaken it.
+fn patience(packet: &Flown, rtt: f64, ahead: bool, newest_ordinary: Option<u64>) -> f64 {
+    let unknown = if packet.missing { 0.0 } else { UNKNOWN_GRACE };
+    let overtaken = if ahead && newest_ordinary.is_none_or(|n| n < packet.seq) { OVERTAKEN_GRACE } else { 0.0 };
+    rtt * 1.125 + 0.001 + unknown + overtaken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,10 +261,10 @@ mod tests {
             f.arrived(seq);
         }
         f.missed(1);
-        f.overdue(0.02, 0.1, |_| ());
+        f.overdue(0.02, 0.1, false, |_| ());
         assert!(lost(&mut f).is_empty());
         f.arrived(4);
-        f.overdue(0.02, 0.1, |_| ());
+        f.overdue(0.02, 0.1, false, |_| ());
         assert_eq!(lost(&mut f), [1]);
         assert_eq!(f.bytes(), 5000.0);
         assert!(matches!(f.arrived(1), Some(Landed::Late(..))));
@@ -252,11 +275,45 @@ mod tests {
     fn an_unknown_packet_waits_for_time() {
         let mut f = flight(10);
         f.arrived(9);
-        f.overdue(0.05, 0.04, |_| ());
+        f.overdue(0.05, 0.04, false, |_| ());
         assert!(lost(&mut f).is_empty());
-        assert!((f.next_overdue(0.04).unwrap() - 0.071).abs() < 1e-9);
-        f.overdue(0.0725, 0.04, |_| ());
+        assert!((f.next_overdue(0.04, false).unwrap() - 0.071).abs() < 1e-9);
+        f.overdue(0.0725, 0.04, false, |_| ());
         assert_eq!(lost(&mut f), [0, 1]);
+    }
+
+    // spec: T-5
+    #[test]
+    fn what_urgent_packets_overtook_waits_for_ordinary_ones_or_longer() {
+        let mut f = Flight::default();
+        for seq in 0..10u64 {
+            let mut packet = Flown::new(seq, 1000.0, seq as f64 * 0.001, 0.0, false);
+            packet.urgent = seq > 4;
+            assert!(f.sent(packet));
+        }
+        for seq in 0..5 {
+            f.missed(seq);
+        }
+        for seq in 6..10 {
+            f.arrived(seq);
+        }
+        f.overdue(0.02, 0.04, true, |_| ());
+        assert!(lost(&mut f).is_empty(), "they may stand in a longer queue");
+        f.missed(5);
+        f.overdue(0.02, 0.04, true, |_| ());
+        assert_eq!(lost(&mut f), [5], "its like have passed it");
+        assert!((f.next_overdue(0.04, true).unwrap() - 0.146).abs() < 1e-9);
+        f.arrived(4);
+        f.overdue(0.02, 0.04, true, |_| ());
+        assert_eq!(lost(&mut f), [0, 1], "its like have passed them, three of them");
+        f.overdue(0.0495, 0.04, true, |_| ());
+        assert_eq!(lost(&mut f), [2, 3]);
+        // Without other queues the first four would have been lost at once.
+        let mut f = flight(10);
+        (0..5).for_each(|seq| f.missed(seq));
+        assert!((6..10).all(|seq| f.arrived(seq).is_some()));
+        f.overdue(0.02, 0.04, false, |_| ());
+        assert_eq!(lost(&mut f), [0, 1, 2, 3, 4]);
     }
 
     // spec: T-1

@@ -26,6 +26,7 @@ mod delay;
 mod facts;
 mod flight;
 mod loss;
+mod overtaking;
 mod pacer;
 mod policer;
 mod probing;

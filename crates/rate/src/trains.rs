@@ -36,6 +36,8 @@ pub(crate) struct Arrived {
     pub bytes: f64,
     /// Of a turn of bulk.
     pub bulk: bool,
+    /// It did not wait where others wait, and is part of no train.
+    pub apart: bool,
 }
 
 /// What else bears on a train's meaning.
@@ -116,10 +118,12 @@ impl Capacity {
 
     /// Takes arrived packets in, in the order of arrival.
     pub(crate) fn on_arrived(&mut self, packet: Arrived) {
-        if self.history.len() >= HISTORY {
-            self.history.pop_front();
+        if !packet.apart {
+            if self.history.len() >= HISTORY {
+                self.history.pop_front();
+            }
+            self.history.push_back(packet);
         }
-        self.history.push_back(packet);
         let step = (packet.heard / STEP) as i64;
         match self.delivered.back_mut() {
             Some((last, bytes)) if step <= *last => *bytes += packet.bytes,
@@ -320,7 +324,14 @@ mod tests {
     fn train(c: &mut Capacity, t: f64, sent: f64, arrived: f64) {
         for i in 0..10 {
             let (s, a) = (t + i as f64 * PACKET / sent, t + i as f64 * PACKET / arrived);
-            c.on_arrived(Arrived { sent: s, arrived: a + 99.0, heard: a + 0.04, bytes: PACKET, bulk: false });
+            c.on_arrived(Arrived {
+                sent: s,
+                arrived: a + 99.0,
+                heard: a + 0.04,
+                bytes: PACKET,
+                bulk: false,
+                apart: false,
+            });
         }
         c.on_feedback(around(t + 0.06));
     }
@@ -347,7 +358,7 @@ mod tests {
         let mut c = Capacity::new(1e6, 0.0);
         for i in 0..1_000 {
             let t = i as f64 * 0.002;
-            c.on_arrived(Arrived { sent: t, arrived: t, heard: t, bytes: PACKET, bulk: false });
+            c.on_arrived(Arrived { sent: t, arrived: t, heard: t, bytes: PACKET, bulk: false, apart: false });
         }
         assert!((c.delivered(0.1) - 600e3).abs() < 12e3, "{}", c.delivered(0.1));
         assert!(c.delivered.len() <= STEPS);

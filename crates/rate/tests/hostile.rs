@@ -28,7 +28,10 @@ fn storm(c: &mut C, rng: &mut Rng, steps: u32) -> (u64, u64) {
                 let bytes = Bytes(any(rng, 1_200));
                 let class =
                     [SendClass::Paced, SendClass::Unpaced, SendClass::Probe, SendClass::Bulk][rng.below(4) as usize];
-                c.on_sent(SentPacket { seq, bytes, at }, SendFacts { backlog: Bytes(any(rng, 0)), class });
+                c.on_sent(
+                    SentPacket { seq, bytes, at },
+                    SendFacts { backlog: Bytes(any(rng, 0)), class, urgent: class == SendClass::Unpaced },
+                );
                 seq += 1 + rng.below(2);
             }
             4 | 5 => {

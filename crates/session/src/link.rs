@@ -99,7 +99,9 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
     // spec: D-6
     pub fn send(&mut self, now: Stamp<C>, datagram: &Datagram, tag: T, class: SendClass, backlog: Bytes) -> Vec<u8> {
         self.backlog = backlog;
-        self.number(now, datagram, tag, Wants::Answer(SendFacts { backlog, class }), Vec::new())
+        // spec: T-5
+        let urgent = matches!(datagram, Datagram::Sound(_) | Datagram::Input(_));
+        self.number(now, datagram, tag, Wants::Answer(SendFacts { backlog, class, urgent }), Vec::new())
     }
 
     /// The same for what is answered when there is company: how long that takes says nothing of the path.
@@ -138,7 +140,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
     pub fn send_chunk(&mut self, now: Stamp<C>, chunk: &Chunk, tag: T, class: SendClass) -> Vec<u8> {
         let out = chunk.encode(self.next);
         let bytes = Self::cost(out.len());
-        self.ask(now, bytes, Some(SendFacts { backlog: self.backlog, class }));
+        self.ask(now, bytes, Some(SendFacts { backlog: self.backlog, class, urgent: false }));
         self.scavenger.on_sent(bytes);
         if class == SendClass::Probe {
             self.pacer.on_sent(now, bytes);

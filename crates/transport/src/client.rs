@@ -8,6 +8,7 @@ use crate::carrier::Handle;
 use crate::config::{self, Options};
 use crate::connection::{Fresh, Shared, harmless, live, lock, protocol};
 use crate::event::{ConnId, ConnectFailure, Event, Fault};
+use crate::marks::{self, Urgent};
 use crate::probe::{self, Tcp};
 use crate::socket::{Bound, for_client};
 use crate::tls::{
@@ -51,6 +52,7 @@ enum Made {
 struct Running {
     handle: Handle,
     endpoint: Endpoint,
+    urgent: Arc<Urgent>,
     v4_only: bool,
 }
 
@@ -69,6 +71,7 @@ struct Attempt {
     expect: HostExpectation,
     shared: Arc<Shared>,
     endpoint: Endpoint,
+    urgent: Arc<Urgent>,
     protocols: Vec<Vec<u8>>,
 }
 
@@ -122,17 +125,20 @@ impl Client {
         let bound: Bound = for_client(v4_only)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let shared = Shared::new(LinkSide::Viewer, clock, sink, options, &runtime, &bound);
+        let urgent = Arc::<Urgent>::default();
         let endpoint = {
             let _inside = runtime.enter();
-            Endpoint::new(config::client_endpoint(), None, bound.socket, Arc::new(TokioRuntime))?
+            let socket = marks::wrap(bound.socket, shared.options.marks, urgent.clone(), &TokioRuntime)?;
+            Endpoint::new_with_abstract_socket(config::client_endpoint(), None, socket, Arc::new(TokioRuntime))?
         };
         let handle = Handle { shared: shared.clone() };
         let protocols = protocols.iter().map(|p| p.to_vec()).collect();
-        let attempt = Attempt { conn, target, expect, shared, endpoint: endpoint.clone(), protocols };
+        let attempt =
+            Attempt { conn, target, expect, shared, endpoint: endpoint.clone(), urgent: urgent.clone(), protocols };
         let thread = std::thread::Builder::new()
             .name("telepane-net".to_owned())
             .spawn(move || runtime.block_on(run(attempt, stopped)))?;
-        Ok((Running { handle, endpoint, v4_only }, thread))
+        Ok((Running { handle, endpoint, urgent, v4_only }, thread))
     }
 
     /// The number its connection has, or its failure names.
@@ -153,8 +159,10 @@ impl Client {
     pub fn rebind(&self) -> io::Result<()> {
         let running = self.running.as_ref().ok_or(ErrorKindNotConnected)?;
         let bound = for_client(running.v4_only)?;
-        let _inside = running.handle.shared.runtime.enter();
-        running.endpoint.rebind(bound.socket)
+        let shared = &running.handle.shared;
+        let _inside = shared.runtime.enter();
+        let socket = marks::wrap(bound.socket, shared.options.marks, running.urgent.clone(), &TokioRuntime)?;
+        running.endpoint.rebind_abstract(socket)
     }
 
     /// Where its socket is bound.
@@ -306,8 +314,9 @@ fn client_config(attempt: &Attempt) -> Result<(ClientConfig, VerdictSlot, Arc<Wi
     let protocols: Vec<&[u8]> = attempt.protocols.iter().map(Vec::as_slice).collect();
     let (tls, slot) = tls::client_config(attempt.expect, Over::Quic, &protocols).map_err(ConnectFailure::Local)?;
     let quic = QuicClientConfig::try_from(tls).map_err(|e| ConnectFailure::Local(e.to_string()))?;
-    let mut config = ClientConfig::new(Arc::new(quic));
     let shared = &attempt.shared;
+    let quic: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(quic);
+    let mut config = ClientConfig::new(if shared.options.marks.is_off() { quic } else { attempt.urgent.client(quic) });
     let (transport, window) = config::transport(&shared.options, LinkSide::Viewer, shared.clock.clone());
     config.transport_config(Arc::new(transport));
     Ok((config, slot, window))

@@ -2,6 +2,7 @@
 
 use crate::ClockFn;
 use crate::frame::MAX_CONTROL;
+use crate::marks::Marks;
 use crate::proxy::Proxy;
 use crate::window::{SafetyNetFactory, Window};
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
@@ -133,6 +134,8 @@ pub struct Options {
     pub reset_secret: Option<[u8; 32]>,
     /// Who says how much may be on the way.
     pub congestion: Congestion,
+    /// How packets are marked for the networks between.
+    pub marks: Marks,
 }
 
 impl Default for Options {
@@ -149,6 +152,7 @@ impl Default for Options {
             limits: Limits::default(),
             reset_secret: None,
             congestion: Congestion::Session,
+            marks: Marks::default(),
         }
     }
 }

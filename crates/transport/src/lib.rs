@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod event;
 mod frame;
+mod marks;
 mod probe;
 mod proxy;
 pub mod relay;
@@ -37,6 +38,7 @@ pub use event::{
     SendError,
 };
 pub use frame::{MAX_CONTROL, MAX_CONTROL_UNPROVEN};
+pub use marks::{Marks, UnknownMarks};
 pub use proxy::{Proxy, bypassed};
 pub use server::Server;
 pub use socket::Listen;

@@ -6,6 +6,7 @@
 //! address has changed. With one seed and one packet sequence the same packets are lost.
 #![allow(unsafe_code)]
 
+mod class;
 mod link;
 
 pub use link::{Burst, Count, Link, LinkModel, Packet};
@@ -23,6 +24,8 @@ use telepane_model::Rng;
 
 /// Client addresses at a time; a further one takes the place of the one heard longest ago.
 const MOST_FLOWS: usize = 64;
+/// Packets of which is kept what was seen, each way.
+const MOST_SEEN: usize = 1 << 16;
 /// IPv4 and UDP headers, counted against a link's rate.
 const HEADERS: u64 = 28;
 /// Which way packets go.
@@ -43,10 +46,21 @@ pub struct Counters {
     pub down: Count,
 }
 
+/// A packet that came, to one who looks at it on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Bytes of its UDP payload.
+    pub len: usize,
+    /// Its traffic class: the code point and, in the lowest two bits, ECN.
+    pub class: u8,
+}
+
 #[derive(Debug)]
 struct State {
     up: Link,
     down: Link,
+    seen_up: Vec<Seen>,
+    seen_down: Vec<Seen>,
     rebind: bool,
     stop: bool,
 }
@@ -84,7 +98,9 @@ fn socket(addr: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_send_buffer_size(4 << 20);
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
-    Ok(socket.into())
+    let socket = socket.into();
+    class::ask(&socket);
+    Ok(socket)
 }
 
 impl Relay {
@@ -106,6 +122,8 @@ impl Relay {
         let state = State {
             up: Link::new(up, HEADERS, seeds.next_u64()),
             down: Link::new(down, HEADERS, seeds.next_u64()),
+            seen_up: Vec::new(),
+            seen_down: Vec::new(),
             rebind: false,
             stop: false,
         };
@@ -152,6 +170,15 @@ impl Relay {
         self.inner.change(|s, _| s.rebind = true);
     }
 
+    /// The packets that came one way since this was last asked; the first 65,536 of them.
+    pub fn seen(&self, direction: Direction) -> Vec<Seen> {
+        let mut state = self.inner.state();
+        std::mem::take(match direction {
+            Direction::Up => &mut state.seen_up,
+            Direction::Down => &mut state.seen_down,
+        })
+    }
+
     /// What went through so far.
     pub fn counters(&self) -> Counters {
         let state = self.inner.state();
@@ -167,6 +194,12 @@ impl Drop for Relay {
         {
             tracing::error!("the relay's thread panicked");
         }
+    }
+}
+
+fn note(seen: &mut Vec<Seen>, packet: Seen) {
+    if seen.len() < MOST_SEEN {
+        seen.push(packet);
     }
 }
 
@@ -228,12 +261,12 @@ impl Runner {
         while let Some(packet) = state.up.pop(now) {
             if let Some(flow) = self.flows.get(&packet.flow) {
                 // As on any link, what the socket does not take is lost.
-                let _ = flow.socket.send_to(&packet.bytes, self.upstream);
+                let _ = class::send(&flow.socket, &packet.bytes, self.upstream, packet.class);
             }
         }
         while let Some(packet) = state.down.pop(now) {
             if let Some(flow) = self.flows.get(&packet.flow) {
-                let _ = self.listener.send_to(&packet.bytes, flow.client);
+                let _ = class::send(&self.listener, &packet.bytes, flow.client, packet.class);
             }
         }
         state.up.next().into_iter().chain(state.down.next()).min()
@@ -244,11 +277,11 @@ impl Runner {
         // A bound, so that a flood on one socket cannot keep the others waiting.
         for _ in 0..256 {
             let read = match (key, self.flows.get(&key)) {
-                (0, _) => self.listener.recv_from(buffer),
-                (_, Some(flow)) => flow.socket.recv_from(buffer),
+                (0, _) => class::receive(&self.listener, buffer),
+                (_, Some(flow)) => class::receive(&flow.socket, buffer),
                 (_, None) => return Ok(()),
             };
-            let (len, from) = match read {
+            let (len, from, class) = match read {
                 Ok(read) => read,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 // An ICMP error of an earlier send.
@@ -258,9 +291,13 @@ impl Runner {
             let bytes = buffer.get(..len).unwrap_or_default().to_vec();
             if key == 0 {
                 let flow = self.flow_of(from, now)?;
-                self.inner.state().up.push(now, Packet { flow, bytes });
+                let mut state = self.inner.state();
+                note(&mut state.seen_up, Seen { len, class });
+                state.up.push(now, Packet { flow, bytes, class });
             } else if from == self.upstream {
-                self.inner.state().down.push(now, Packet { flow: key, bytes });
+                let mut state = self.inner.state();
+                note(&mut state.seen_down, Seen { len, class });
+                state.down.push(now, Packet { flow: key, bytes, class });
             }
         }
         let interest = polling::Event::readable(key as usize);

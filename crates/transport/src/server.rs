@@ -8,6 +8,7 @@ use crate::carrier::Handle;
 use crate::config::{self, Limits, Options};
 use crate::connection::{Fresh, Shared, live, lock};
 use crate::event::{BindError, ConnId, Fault};
+use crate::marks::{self, Urgent};
 use crate::socket::{Bound, Listen, listen, plain};
 use crate::tls::{self, ALPN, ALPN_ANY_VERSION, ALPN_HTTP, Over, ServerCredentials};
 use crate::websocket::{self, Door};
@@ -38,6 +39,7 @@ pub struct Server {
     local_addr: SocketAddr,
     endpoint: Endpoint,
     shown: Arc<Mutex<Shown>>,
+    urgent: Arc<Urgent>,
     stop: watch::Sender<Option<Duration>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -47,10 +49,16 @@ const ANY_PORT_TRIES: u32 = 16;
 /// After a connection could not be accepted, for want of descriptors most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-fn configs(credentials: &ServerCredentials) -> Result<(QuicServerConfig, Door), BindError> {
+/// `urgent` is told what is sealed, where packets are marked.
+fn configs(
+    credentials: &ServerCredentials,
+    options: &Options,
+    urgent: &Arc<Urgent>,
+) -> Result<(Arc<dyn quinn::crypto::ServerConfig>, Door), BindError> {
     let config = |over, protocols| tls::server_config(credentials, over, protocols).map_err(BindError::Credentials);
     let (tls, fingerprint) = config(Over::Quic, &[ALPN, ALPN_ANY_VERSION])?;
-    let quic = QuicServerConfig::try_from(tls).map_err(|e| BindError::Credentials(e.to_string()))?;
+    let quic = Arc::new(QuicServerConfig::try_from(tls).map_err(|e| BindError::Credentials(e.to_string()))?);
+    let quic = if options.marks.is_off() { quic } else { urgent.server(quic) };
     let (tls, _) = config(Over::Tcp, &[ALPN_HTTP])?;
     Ok((quic, Door { tls: Arc::new(tls), fingerprint }))
 }
@@ -103,8 +111,9 @@ impl Server {
         sink: Sink,
         options: Options,
     ) -> Result<Self, BindError> {
-        let (quic, door) = configs(credentials)?;
-        let mut config = ServerConfig::with_crypto(Arc::new(quic));
+        let urgent = Arc::<Urgent>::default();
+        let (quic, door) = configs(credentials, &options, &urgent)?;
+        let mut config = ServerConfig::with_crypto(quic);
         config
             // spec: L-9
             .migration(true)
@@ -117,7 +126,8 @@ impl Server {
         let endpoint = {
             let _inside = runtime.enter();
             let endpoint = config::server_endpoint(shared.options.reset_secret);
-            Endpoint::new(endpoint, Some(config.clone()), bound.socket, Arc::new(TokioRuntime))?
+            let socket = marks::wrap(bound.socket, shared.options.marks, urgent.clone(), &TokioRuntime)?;
+            Endpoint::new_with_abstract_socket(endpoint, Some(config.clone()), socket, Arc::new(TokioRuntime))?
         };
         let local_addr = endpoint.local_addr()?;
         let listeners = {
@@ -130,7 +140,7 @@ impl Server {
         let task = serve(handle.clone(), endpoint.clone(), listeners, shown.clone(), stopped);
         let thread =
             std::thread::Builder::new().name("telepane-net".to_owned()).spawn(move || runtime.block_on(task))?;
-        Ok(Self { handle, local_addr, endpoint, shown, stop, thread: Some(thread) })
+        Ok(Self { handle, local_addr, endpoint, shown, urgent, stop, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -153,9 +163,9 @@ impl Server {
     /// # Errors
     /// When they do not fit together; the old ones stay then.
     pub fn set_credentials(&self, credentials: &ServerCredentials) -> Result<(), BindError> {
-        let (quic, door) = configs(credentials)?;
+        let (quic, door) = configs(credentials, &self.handle.shared.options, &self.urgent)?;
         let mut shown = lock(&self.shown);
-        shown.config.crypto = Arc::new(quic);
+        shown.config.crypto = quic;
         shown.door = door;
         self.endpoint.set_server_config(Some(shown.config.clone()));
         Ok(())

@@ -1,6 +1,7 @@
 //! TCP sockets for the WebSocket: options that keep the queue where the pacer sees it, and what the kernel knows of the path.
 #![allow(unsafe_code)]
 
+use crate::marks::Marks;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -14,18 +15,27 @@ const NOT_SENT: u32 = 4 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// No waiting for company, hardly anything unsent in the kernel, and an end when nothing is acknowledged for `dead`.
-// spec: WS-9
-pub fn tune(stream: &TcpStream, dead: Duration) -> io::Result<()> {
+/// No waiting for company, hardly anything unsent in the kernel, and an end when nothing is acknowledged for `dead`. Everything
+/// goes on one stream, so everything has the ordinary mark.
+// spec: WS-9, T-4
+pub fn tune(stream: &TcpStream, dead: Duration, marks: Marks) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
     {
         let socket = SockRef::from(stream);
         socket.set_tcp_notsent_lowat(NOT_SENT)?;
         socket.set_tcp_user_timeout(Some(dead))?;
+        if !marks.is_off() {
+            // A dual-stack socket has both bytes, and uses the one of the peer's family; ECN's bits stay TCP's own.
+            let class = u32::from(marks.byte(false));
+            let (v4, v6) = (socket.set_tos_v4(class), socket.set_tclass_v6(class));
+            if let (Err(error), Err(_)) = (v4, v6) {
+                tracing::debug!(%error, "this system takes no marks on tcp");
+            }
+        }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = dead;
+    let _ = (dead, marks);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod figures;
 mod files;
 mod life;
 mod machine;
+mod marks;
 mod memory;
 mod monitors;
 mod namespace;

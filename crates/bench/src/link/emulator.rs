@@ -207,7 +207,10 @@ impl Carrier {
                 // A bound, so that a flood on one side cannot keep the other waiting.
                 for _ in 0..64 {
                     let Ok(len @ 1..) = end.read(&mut buffer) else { break };
-                    link.push(clock::now(), Packet { flow: 0, bytes: buffer.get(..len).unwrap_or_default().to_vec() });
+                    link.push(
+                        clock::now(),
+                        Packet { flow: 0, bytes: buffer.get(..len).unwrap_or_default().to_vec(), class: 0 },
+                    );
                 }
             }
             for (end, link) in [(client, down), (host, up)] {

@@ -126,7 +126,8 @@ impl<S: Clock, R: Clock> Controller<S, R> {
 
     /// When to call [`on_time`](Self::on_time) if nothing else happens; none when there is nothing to wait for.
     pub fn next_wake(&self) -> Option<Stamp<S>> {
-        let loss = self.flight.next_overdue(self.delay.smoothed.max(self.delay.latest));
+        let loss =
+            self.flight.next_overdue(self.delay.smoothed.max(self.delay.latest), self.overtaking.is_seen(self.now));
         let silence = self.silent_from();
         // A probe that is due and may not be sent yet must not make the shell spin.
         let policed = self.policer.ceiling(self.now).is_some();

@@ -322,7 +322,7 @@ impl Flow {
             let class = if probing { SendClass::Probe } else { SendClass::Paced };
             self.controller.on_sent(
                 SentPacket { seq: self.next, bytes: Bytes(bytes), at },
-                SendFacts { backlog: Bytes(self.backlog), class },
+                SendFacts { backlog: Bytes(self.backlog), class, urgent: false },
             );
             self.sent_at.push((now as f64 / SECOND, bytes));
             asks.packets.push(Packet { flow: 0, seq: self.next, bytes, last: segment.last });

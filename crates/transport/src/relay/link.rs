@@ -18,6 +18,9 @@ pub struct LinkModel {
     pub queue: Bytes,
     /// The same as time: a packet that would wait for longer at the present rate is dropped.
     pub queue_time: Option<Span>,
+    /// A packet that would wait for longer than this is marked as having met congestion, if its sender understands that (ECN,
+    /// RFC 3168).
+    pub mark_over: Option<Span>,
     /// Propagation, one way.
     pub delay: Span,
     /// Up to this much more, evenly distributed; keeps the order.
@@ -54,6 +57,7 @@ impl Default for LinkModel {
             rate: None,
             queue: Bytes(256 * 1024),
             queue_time: None,
+            mark_over: None,
             delay: Span::ZERO,
             jitter: Span::ZERO,
             loss_ppm: 0,
@@ -81,6 +85,8 @@ pub struct Count {
     pub lost: u64,
     /// Dropped at the full queue.
     pub queue_dropped: u64,
+    /// Marked as having met congestion.
+    pub marked: u64,
     /// Dropped because they were larger than the link's MTU.
     pub too_large: u64,
     /// Dropped in a blackout.
@@ -100,6 +106,8 @@ pub struct Packet {
     pub flow: u64,
     /// What the owner wants carried.
     pub bytes: Vec<u8>,
+    /// Its traffic class, where the owner knows it.
+    pub class: u8,
 }
 
 /// One direction's state. Times are microseconds of the owner's clock.
@@ -174,7 +182,7 @@ impl Link {
     }
 
     /// A packet enters.
-    pub fn push(&mut self, now: u64, packet: Packet) {
+    pub fn push(&mut self, now: u64, mut packet: Packet) {
         self.count.packets_in += 1;
         self.count.bytes_in += packet.bytes.len() as u64;
         let size = self.on_wire(&packet);
@@ -189,6 +197,10 @@ impl Link {
         if late || self.count.queued + size > self.model.queue.0 || self.queue.len() >= MOST_HELD {
             self.count.queue_dropped += 1;
             return;
+        }
+        if matches!(packet.class & 3, 1 | 2) && self.model.mark_over.is_some_and(|over| self.wait() > over) {
+            packet.class |= 3;
+            self.count.marked += 1;
         }
         self.count.queued += size;
         if self.queue.is_empty() {
@@ -264,7 +276,7 @@ mod tests {
     const HEADERS: u64 = 28;
 
     fn packet(n: u8) -> Packet {
-        Packet { flow: 1, bytes: vec![n; 972] }
+        Packet { flow: 1, bytes: vec![n; 972], class: 0 }
     }
 
     /// Every arrival up to `until`, stepping the clock from event to event.
@@ -338,7 +350,7 @@ mod tests {
         // 100 B on the wire at 1 Gbit/s take 0.8 us.
         let model = LinkModel { rate: Some(BitRate::mbps(1000)), ..LinkModel::default() };
         let mut link = Link::new(model, 0, 1);
-        (0..1000).for_each(|_| link.push(0, Packet { flow: 1, bytes: vec![0; 100] }));
+        (0..1000).for_each(|_| link.push(0, Packet { flow: 1, bytes: vec![0; 100], class: 0 }));
         assert_eq!(link.wait(), Span::micros(800));
         assert_eq!(arrivals(&mut link, 10_000).last().map(|a| a.0), Some(800));
     }
@@ -378,7 +390,7 @@ mod tests {
     fn what_is_larger_than_the_mtu_is_gone() {
         let mut link = Link::new(LinkModel { mtu: Some(999), ..LinkModel::default() }, HEADERS, 1);
         link.push(0, packet(0));
-        link.push(0, Packet { flow: 1, bytes: vec![1; 971] });
+        link.push(0, Packet { flow: 1, bytes: vec![1; 971], class: 0 });
         assert_eq!(arrivals(&mut link, 10), [(0, 1)]);
         assert_eq!(link.count.too_large, 1);
     }

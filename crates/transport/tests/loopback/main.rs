@@ -4,6 +4,7 @@ mod failures;
 mod forgery;
 mod lanes;
 mod links;
+mod marks;
 mod proof;
 mod proxies;
 mod websocket;

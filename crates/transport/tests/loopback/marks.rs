@@ -1,0 +1,128 @@
+//! Marks on packets as one on the way sees them: a relay that reads the traffic class of every packet, over IPv4 and IPv6.
+
+use crate::world::{Events, Host, Identity, Pair, clock, sink};
+use bytes::Bytes;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use telepane_transport::relay::{Direction, LinkModel, Relay, Seen};
+use telepane_transport::{ConnId, Handle, HostExpectation, Lanes, Listen, Marks, Options, Server};
+
+const ROUNDS: usize = 12;
+/// What is urgent has this many bytes, so that a packet with it alone is known by its length, and no other has it.
+const URGENT: usize = 333;
+const ALONE: std::ops::Range<usize> = URGENT + 19..URGENT + 100;
+
+fn datagram(kind: u8, len: usize) -> Bytes {
+    let mut bytes = vec![0x5a; len];
+    bytes[0] = kind;
+    bytes.into()
+}
+
+/// Sends everything there is to send, each when what was before has come.
+fn say_all(handle: &Handle, conn: ConnId, peer: &Events) {
+    let (sound, input) = (datagram(6, URGENT), datagram(3, URGENT));
+    let (shard, feedback) = (datagram(0x41, 500), datagram(0x12, 30));
+    for _ in 0..ROUNDS {
+        for together in [
+            vec![sound.clone()],
+            vec![input.clone(), feedback.clone()],
+            vec![feedback.clone()],
+            vec![sound.clone(), shard.clone()],
+            // In one piece for the kernel to cut.
+            vec![datagram(0x41, 900); 8],
+        ] {
+            let count = together.len();
+            handle.send_together(conn, together).unwrap();
+            for _ in 0..count {
+                peer.datagram();
+            }
+        }
+        handle.send_control(conn, b"a message").unwrap();
+        assert_eq!(peer.control(), b"a message");
+    }
+}
+
+/// What the relay saw of the handshake, then each way while both ends said everything.
+fn watched(ip: IpAddr, marks: Marks) -> [Vec<Seen>; 3] {
+    let identity = Identity::new();
+    let options = Options { marks, ..Options::default() };
+    let host = Host::on((ip, 0).into(), &identity.leaf(), options.clone());
+    let model = LinkModel::default();
+    let relay = Relay::start((ip, 0).into(), host.addr(), model, model, 1, clock()).unwrap();
+    let pair = Pair::connect(host, &identity, relay.addr(), options);
+    let handshake = [relay.seen(Direction::Up), relay.seen(Direction::Down)].concat();
+    say_all(&pair.viewer.handle(), pair.conn, &pair.host.events);
+    say_all(&pair.host.server.handle(), pair.host_conn, &pair.viewer.events);
+    [handshake, relay.seen(Direction::Up), relay.seen(Direction::Down)]
+}
+
+fn have(ip: IpAddr) -> bool {
+    let there = UdpSocket::bind((ip, 0)).is_ok();
+    if !there {
+        println!("marks: skipped: no {ip} on this machine");
+    }
+    there
+}
+
+const BOTH: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+// spec: T-4
+#[test]
+fn sound_and_input_have_their_mark_and_everything_else_the_screens() {
+    for ip in BOTH.into_iter().filter(|ip| have(*ip)) {
+        for (marks, ordinary, urgent) in [(Marks::default(), 34, 46), ("CS1,VA".parse().unwrap(), 8, 44)] {
+            let [handshake, up, down] = watched(ip, marks);
+            assert!(handshake.len() > 4 && handshake.iter().all(|p| p.class >> 2 == ordinary), "{ip}: {handshake:?}");
+            for seen in [up, down] {
+                let alone = seen.iter().filter(|p| ALONE.contains(&p.len)).count();
+                assert_eq!(alone, 2 * ROUNDS, "{ip}: {seen:?}");
+                assert!(seen.iter().filter(|p| p.len > 900).count() >= 8 * ROUNDS, "{ip}: {seen:?}");
+                for packet in seen {
+                    let mark = if ALONE.contains(&packet.len) { urgent } else { ordinary };
+                    assert_eq!(packet.class >> 2, mark, "{ip}: {packet:?}");
+                }
+            }
+        }
+    }
+}
+
+// spec: T-4
+#[test]
+fn without_marks_there_are_none_and_ecn_is_quics_either_way() {
+    for ip in BOTH.into_iter().filter(|ip| have(*ip)) {
+        for marks in [Marks::OFF, Marks::default()] {
+            for seen in watched(ip, marks) {
+                assert!(marks != Marks::OFF || seen.iter().all(|p| p.class >> 2 == 0), "{ip}: {seen:?}");
+                // ECT(0), from the first packet to the last: the relay carries it on, so QUIC finds that it passes.
+                assert!(seen.iter().all(|p| p.class & 3 == 2), "{ip} {marks}: {seen:?}");
+            }
+        }
+    }
+}
+
+/// A dual-stack socket speaks IPv4 with addresses written as IPv6.
+// spec: T-4
+#[test]
+fn a_dual_stack_host_marks_what_it_sends_over_ipv4() {
+    let identity = Identity::new();
+    let (sink, events) = sink();
+    let server = Server::bind(Listen::DualStack(0), &identity.leaf(), clock(), sink, Options::default()).unwrap();
+    let at: SocketAddr = (Ipv4Addr::LOCALHOST, server.local_addr().port()).into();
+    let model = LinkModel::default();
+    let relay = Relay::start((Ipv4Addr::LOCALHOST, 0).into(), at, model, model, 1, clock()).unwrap();
+    let viewer = crate::world::Viewer::start(relay.addr(), HostExpectation::Pinned(identity.fingerprint()));
+    viewer.events.connected();
+    let (conn, _) = events.connected();
+    server.handle().authenticated(conn);
+    server.handle().send_datagram(conn, datagram(0x41, 20)).unwrap();
+    viewer.events.datagram();
+    relay.seen(Direction::Down);
+    for _ in 0..ROUNDS {
+        server.handle().send_datagram(conn, datagram(6, URGENT)).unwrap();
+        viewer.events.datagram();
+        server.handle().send_datagram(conn, datagram(0x41, 1_000)).unwrap();
+        viewer.events.datagram();
+    }
+    let seen = relay.seen(Direction::Down);
+    assert_eq!(seen.iter().filter(|p| p.class >> 2 == 46).count(), ROUNDS, "{seen:?}");
+    assert!(seen.iter().all(|p| p.class >> 2 == if ALONE.contains(&p.len) { 46 } else { 34 }), "{seen:?}");
+}
