@@ -148,6 +148,8 @@ pub fn json(r: &Readings<'_>) -> Value {
                 "total_us": link.held_back.total_us,
                 "longest_us": link.held_back.longest_us,
             },
+            // How often the path was found to mark what this end sent (ECN).
+            "marked": link.marked,
             "rtt_us": r.rtt.map(Span::as_micros),
             "rtt_variation_us": f.rtt_variation.as_micros(),
             "rtt_max_us": r.rtt_max.as_micros(),

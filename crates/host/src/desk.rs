@@ -233,6 +233,12 @@ impl Desk {
                     seat.host.on_max_datagram(max_datagram);
                 }
             }
+            NetEvent::Marked { conn } => {
+                let now = self.clock.now();
+                if let Some(seat) = seat_of(state, conn) {
+                    seat.host.on_marked(now);
+                }
+            }
             NetEvent::Closed { conn, reason } => {
                 state.callers.remove(&conn);
                 let now = self.clock.now();

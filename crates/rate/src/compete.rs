@@ -11,6 +11,8 @@ use crate::windowed::Windowed;
 use std::collections::VecDeque;
 
 const BETA: f64 = 0.7;
+/// What a mark leaves of the window (RFC 8511).
+const BETA_MARKED: f64 = 0.85;
 const CUBIC: f64 = 0.4;
 /// TCP-friendly growth per round trip, 3 (1 - beta) / (1 + beta) packets.
 const FRIENDLY: f64 = 0.53;
@@ -122,6 +124,14 @@ impl Compete {
         Turn::Nothing
     }
 
+    /// The path marked a packet, sent at about `now` less a round trip, instead of dropping it: as much as a loss counts less (RFC
+    /// 8511).
+    pub(crate) fn on_marked(&mut self, now: f64) {
+        if let Some(window) = &mut self.rival {
+            window.decrease(now, BETA_MARKED);
+        }
+    }
+
     /// Another path, or silence: the rival is not known to be there.
     pub(crate) fn forget(&mut self) {
         *self = Self::new();
@@ -162,13 +172,7 @@ impl Window {
 
     fn on_feedback(&mut self, s: Seen) {
         if s.lost_sent.is_some_and(|t| t > self.recovery) {
-            self.recovery = s.now;
-            self.most = if self.bytes < self.most { 0.85 * self.bytes } else { self.bytes };
-            self.bytes = (self.bytes * BETA).max(2.0 * PACKET);
-            self.threshold = self.bytes;
-            self.epoch = s.now;
-            self.friendly = self.bytes;
-            self.k = self.time_to_most();
+            self.decrease(s.now, BETA);
         }
         if !s.limited || s.arrived <= 0.0 {
             return;
@@ -184,6 +188,16 @@ impl Window {
             self.bytes += ((goal - self.bytes) * s.arrived / self.bytes).min(0.5 * s.arrived);
             self.bytes = self.bytes.min(MOST);
         }
+    }
+
+    fn decrease(&mut self, now: f64, to: f64) {
+        self.recovery = now;
+        self.most = if self.bytes < self.most { 0.85 * self.bytes } else { self.bytes };
+        self.bytes = (self.bytes * to).max(2.0 * PACKET);
+        self.threshold = self.bytes;
+        self.epoch = now;
+        self.friendly = self.bytes;
+        self.k = self.time_to_most();
     }
 
     /// When the window was last decreased, in seconds: packets sent before do not make it grow.

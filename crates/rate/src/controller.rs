@@ -29,6 +29,8 @@ const QUEUE_AIM: f64 = 0.010;
 const QUEUE_AIM_LEAST: f64 = 0.002;
 /// A hold beyond this is not believed, in seconds.
 const HOLD_MOST: f64 = 10.0;
+/// Marks count no more often than this, in seconds.
+const MARKS_LEAST: f64 = 0.020;
 /// Silence after which the path may have become another one, in seconds.
 const LONG_SILENCE: f64 = 1.0;
 /// Arrivals are counted from an instant at most this far away, in seconds: `f64` then still has nanoseconds.
@@ -77,6 +79,7 @@ pub struct Controller<S: Clock, R: Clock> {
     silence: Option<Silence>,
     starting: bool,
     first_feedback: Option<f64>,
+    marked_at: Option<f64>,
     clocks: PhantomData<R>,
 }
 
@@ -109,6 +112,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             silence: None,
             starting: true,
             first_feedback: None,
+            marked_at: None,
             clocks: PhantomData,
         }
     }
@@ -225,6 +229,22 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         self.judge_loss(now, elapsed, &losses, arrived.bytes);
         self.judge_share(now, elapsed, &losses, arrived.competing_bytes);
         self.judge_start(now);
+    }
+
+    /// The path marked packets as having met congestion instead of dropping them (ECN, RFC 3168). It counts once a round trip.
+    // spec: T-6
+    pub fn on_marked(&mut self, now: Stamp<S>) {
+        let now = self.advance(now);
+        let rtt = self.delay.response();
+        if self.marked_at.is_some_and(|at| now - at < rtt.max(MARKS_LEAST)) {
+            return;
+        }
+        self.marked_at = Some(now);
+        if self.compete.is_on() {
+            self.compete.on_marked(now);
+        } else {
+            self.share.on_marked(now, self.capacity.delivered(rtt.max(0.05)), rtt);
+        }
     }
 
     /// Packets newly considered lost, for repair.

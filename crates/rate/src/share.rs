@@ -10,6 +10,8 @@ use crate::windowed::Windowed;
 /// The part of the capacity the encoder may fill.
 const FILL: f64 = 0.95;
 const DECREASE: f64 = 0.85;
+/// What a mark leaves of it (`research` section 5.6).
+const MARKED: f64 = 0.9;
 /// Unexplained queue that is somebody else's, and that is none, in seconds.
 pub(crate) const FOREIGN: f64 = 0.010;
 const CLEAR: f64 = 0.004;
@@ -109,6 +111,12 @@ impl Share {
     pub(crate) fn cut(&mut self, now: f64, rate: f64, rtt: f64) {
         self.rate = self.rate.min(rate).max(LEAST);
         self.frozen_until = now + rtt;
+    }
+
+    /// The path marked packets instead of dropping them: a tenth less than what is had, once a round trip, and slow growth after it.
+    pub(crate) fn on_marked(&mut self, now: f64, delivered: f64, rtt: f64) {
+        self.cut(now, MARKED * self.rate.min(delivered), rtt);
+        self.decreased_at = Some(now);
     }
 
     /// Set by the competing window, or by its end.

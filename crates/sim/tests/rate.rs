@@ -5,7 +5,7 @@ use telepane_model::{BitRate, BudgetWhy, Stamp};
 use telepane_rate::Policy;
 use telepane_sim::bottleneck::runs::{film, greedy};
 use telepane_sim::bottleneck::study::{self, Bound};
-use telepane_sim::bottleneck::{App, Flow, Kind, Link, Path, Work, mbps};
+use telepane_sim::bottleneck::{App, Flow, Kind, Link, Path, Work, mbps, quantile};
 
 /// What misses the study's bound, and is held to this instead. Loss: a slice is protected by itself, at most eight shards
 /// of it, where the study protected a frame of forty as one; one slice in 36 then still waits for a resend, and frames of
@@ -74,6 +74,34 @@ fn a_film_fills_a_steady_path_without_a_queue() {
     assert!(f.rate >= 0.88 && f.p95 <= 110.0, "{f:?}");
     let f = film(Path { buffer: 250_000, ..Path::steady(200.0, 0.005) }, App { fps: 60, ..greedy() }, 10.0);
     assert!(f.rate >= 0.92 * 200.0 && f.p95 <= 35.0, "{f:?}");
+}
+
+/// A managed queue that marks does what one that drops does, and nothing is lost for it.
+// spec: T-6
+#[test]
+fn marks_slow_the_film_as_drops_would_and_lose_nothing() {
+    for (mbps, rtt) in [(20.0, 0.04), (5.0, 0.08)] {
+        let path = |ecn| Path { codel: true, ecn, ..Path::steady(mbps, rtt) };
+        let run = |ecn| {
+            let mut link = Link::new(path(ecn), 1);
+            link.add(0.0, greedy());
+            link.run(30.0);
+            let f = &link.flows[0];
+            let p95 = quantile(f.delays(5.0, 29.0), 0.95);
+            println!(
+                "{mbps} Mbit/s, ecn {ecn}: {:.2} Mbit/s, frames p95 {p95:.0} ms, queue p95 {:.1} ms, {} dropped, {} marked",
+                f.goodput(5.0, 29.0),
+                link.queue_quantile(5.0, 29.0, 0.95),
+                link.dropped,
+                link.marked
+            );
+            (f.goodput(5.0, 29.0), p95, link.dropped, link.marked)
+        };
+        let (dropping, marking) = (run(false), run(true));
+        assert!(dropping.2 > 0 && dropping.3 == 0, "CoDel was needed");
+        assert!(marking.2 == 0 && marking.3 > 0, "marked, not dropped: {marking:?}");
+        assert!(marking.0 > 0.88 * mbps && marking.1 <= dropping.1 * 1.05, "{marking:?} {dropping:?}");
+    }
 }
 
 #[test]

@@ -271,6 +271,7 @@ async fn read_datagrams(shared: Arc<Shared>, conn: Arc<Conn>) {
     let mut held: VecDeque<(Bytes, u64)> = VecDeque::new();
     let mut held_bytes = 0;
     let mut path = (conn.quinn.remote_address(), conn.max_datagram());
+    let mut marked = 0;
     loop {
         let read = if open {
             conn.quinn.read_datagram().await
@@ -293,6 +294,10 @@ async fn read_datagrams(shared: Arc<Shared>, conn: Arc<Conn>) {
         if now != path {
             path = now;
             (shared.sink)(Event::PathChanged { conn: conn.id, remote: plain(now.0), max_datagram: now.1 });
+        }
+        let marks = conn.window.marked();
+        if std::mem::replace(&mut marked, marks) != marks {
+            (shared.sink)(Event::Marked { conn: conn.id });
         }
         if open {
             (shared.sink)(Event::Datagram { conn: conn.id, bytes, arrived_us });

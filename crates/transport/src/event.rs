@@ -116,6 +116,12 @@ pub enum Event {
         /// The largest datagram now, in bytes.
         max_datagram: usize,
     },
+    /// The path marked packets of ours as having met congestion, instead of dropping them (ECN); told at the next datagram that
+    /// arrives.
+    Marked {
+        /// The connection.
+        conn: ConnId,
+    },
     /// The connection is over.
     Closed {
         /// The connection.
@@ -406,6 +412,8 @@ pub struct LinkStats {
     pub sent_packets: u64,
     /// UDP datagrams received.
     pub recv_packets: u64,
+    /// How often the path was found to mark packets instead of dropping them (ECN); nothing over TCP, which sees to it itself.
+    pub marked: u64,
     /// The window now in force, in bytes.
     pub cwnd: u64,
     /// Largest UDP payload of the path, in bytes.

@@ -186,6 +186,7 @@ impl Carry for Conn {
             recv_bytes: self.recv_bytes.load(Ordering::Relaxed),
             sent_packets: info.sent,
             recv_packets: info.received,
+            marked: 0,
             cwnd: info.cwnd,
             mtu: info.mss,
             unproven_dropped: self.unproven_dropped.load(Ordering::Relaxed),

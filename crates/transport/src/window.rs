@@ -29,19 +29,26 @@ const MOST: u64 = u32::MAX as u64;
 pub struct Window {
     bytes: AtomicU64,
     set_at: AtomicU64,
+    /// How often the path was found to mark packets.
+    marked: AtomicU64,
     clock: ClockFn,
 }
 
 impl Window {
     /// Not set yet.
     pub fn new(clock: ClockFn) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicU64::new(0), set_at: AtomicU64::new(0), clock })
+        Arc::new(Self { bytes: AtomicU64::new(0), set_at: AtomicU64::new(0), marked: AtomicU64::new(0), clock })
     }
 
     /// Allows `bytes` in flight for the next second.
     pub fn set(&self, bytes: u64) {
         self.set_at.store((self.clock)(), Ordering::Relaxed);
         self.bytes.store(bytes.clamp(1, MOST), Ordering::Release);
+    }
+
+    /// How often acknowledgements have told of packets that were marked as having met congestion (ECN).
+    pub fn marked(&self) -> u64 {
+        self.marked.load(Ordering::Relaxed)
     }
 
     /// The window, if it was set within the last second.
@@ -126,7 +133,12 @@ impl Controller for SafetyNet {
         self.cubic.on_end_acks(now, in_flight, app_limited, largest);
     }
 
+    // spec: T-6
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, persistent: bool, lost_bytes: u64) {
+        // quinn tells of ECN's marks so, and of nothing else.
+        if lost_bytes == 0 {
+            self.window.marked.fetch_add(1, Ordering::Relaxed);
+        }
         self.cubic.on_congestion_event(now, sent, persistent, lost_bytes);
     }
 
@@ -215,6 +227,17 @@ mod tests {
         }
         net.on_end_acks(now, 3_600, false, Some(6));
         assert!(net.window() < 500_000 && room(&*net, 3_600));
+    }
+
+    // spec: T-6
+    #[test]
+    fn marks_are_told_from_losses() {
+        let (mut net, window, _, now) = net();
+        net.on_congestion_event(now, now, false, 1_200);
+        assert_eq!(window.marked(), 0);
+        net.on_congestion_event(now, now, false, 0);
+        net.on_congestion_event(now, now, false, 0);
+        assert_eq!(window.marked(), 2);
     }
 
     #[test]

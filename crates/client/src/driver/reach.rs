@@ -100,6 +100,9 @@ impl Driver {
             NetEvent::PathChanged { conn, .. } if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) => {
                 self.viewer.on_path_changed(self.clock.now());
             }
+            NetEvent::Marked { conn } if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) => {
+                self.viewer.on_marked(self.clock.now());
+            }
             NetEvent::Closed { conn, reason } => self.on_closed(conn, &reason),
             _ => {}
         }

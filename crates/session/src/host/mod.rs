@@ -405,6 +405,15 @@ impl Host {
         }
     }
 
+    /// The path marks packets of ours as having met congestion, instead of dropping them (ECN).
+    // spec: T-6
+    pub fn on_marked(&mut self, now: Stamp<HostClock>) {
+        self.advance(now);
+        if let Some(link) = &mut self.link {
+            link.rate.on_marked(now);
+        }
+    }
+
     /// The packets take another path (an address changed): delays are measured anew.
     pub fn on_path_changed(&mut self, now: Stamp<HostClock>) {
         self.advance(now);

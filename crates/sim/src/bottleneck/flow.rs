@@ -117,6 +117,9 @@ pub struct Flow {
     // the other side
     fresh: Vec<(u64, u64)>,
     told: Vec<(u64, u64)>,
+    /// Packets that came with a mark, and how many of them the sender was told of.
+    marked: u64,
+    marks_told: u64,
     missing: BTreeSet<u64>,
     expected: u64,
     newest_at: u64,
@@ -156,6 +159,8 @@ impl Flow {
             burst: 0,
             fresh: Vec::new(),
             told: Vec::new(),
+            marked: 0,
+            marks_told: 0,
             missing: BTreeSet::new(),
             expected: 0,
             newest_at: 0,
@@ -325,7 +330,7 @@ impl Flow {
                 SendFacts { backlog: Bytes(self.backlog), class, urgent: false },
             );
             self.sent_at.push((now as f64 / SECOND, bytes));
-            asks.packets.push(Packet { flow: 0, seq: self.next, bytes, last: segment.last });
+            asks.packets.push(Packet { flow: 0, seq: self.next, bytes, last: segment.last, marked: false });
             self.sent.insert(self.next, segment);
             self.next += 1;
         }
@@ -341,6 +346,10 @@ impl Flow {
             arrivals: &arrivals,
             missing: &report.missing,
         });
+        if report.marked > self.marks_told {
+            self.marks_told = report.marked;
+            self.controller.on_marked(stamp(now));
+        }
         let budget = self.controller.budget(stamp(now));
         let kbps = |rate: telepane_model::BitRate| rate.as_bps() / 1_000;
         let queue = budget.queue.as_millis_f64();
@@ -374,6 +383,7 @@ impl Flow {
         self.missing.remove(&p.seq);
         self.missing.extend(self.expected..p.seq);
         self.expected = self.expected.max(p.seq + 1);
+        self.marked += u64::from(p.marked);
         self.newest_at = now;
         self.fresh.push((p.seq, self.their_clock(now)));
         let wanted = self.controller.reporting();
@@ -401,7 +411,13 @@ impl Flow {
         arrivals.extend(&fresh);
         self.told = fresh;
         let hold = self.their_clock(now) - self.their_clock(self.newest_at);
-        asks.reports.push(Report { flow: 0, arrivals, missing: self.missing.iter().copied().collect(), hold });
+        asks.reports.push(Report {
+            flow: 0,
+            arrivals,
+            missing: self.missing.iter().copied().collect(),
+            hold,
+            marked: self.marked,
+        });
     }
 
     // ---- results

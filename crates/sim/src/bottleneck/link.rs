@@ -27,6 +27,8 @@ pub(super) struct Packet {
     pub bytes: u64,
     /// The last of its frame or train: reported at once.
     pub last: bool,
+    /// It met congestion (ECN).
+    pub marked: bool,
 }
 
 /// What one feedback message carries.
@@ -38,6 +40,8 @@ pub(super) struct Report {
     pub missing: Vec<u64>,
     /// Receiver's microseconds.
     pub hold: u64,
+    /// Packets that came with a mark, in all.
+    pub marked: u64,
 }
 
 enum Event {
@@ -86,6 +90,8 @@ pub struct Link {
     pub queues: Vec<(f64, f64)>,
     /// Packets that the bottleneck dropped.
     pub dropped: u64,
+    /// Packets that it marked instead.
+    pub marked: u64,
 }
 
 impl Link {
@@ -108,6 +114,7 @@ impl Link {
             bulk: None,
             queues: Vec::new(),
             dropped: 0,
+            marked: 0,
         };
         link.at(0, Event::Sample);
         link
@@ -202,7 +209,7 @@ impl Link {
     fn bulk_pump(&mut self) {
         let Some(b) = &mut self.bulk else { return };
         for seq in b.pump(self.now) {
-            self.enqueue(Packet { flow: usize::MAX, seq, bytes: PACKET, last: false });
+            self.enqueue(Packet { flow: usize::MAX, seq, bytes: PACKET, last: false, marked: false });
         }
     }
 
@@ -290,6 +297,12 @@ impl Link {
                 let again = self.codel.count > 2 && self.now - self.codel.next.min(self.now) < 16 * CODEL_INTERVAL;
                 self.codel.count = if again { self.codel.count - 2 } else { 1 };
                 (self.codel.dropping, self.codel.next) = (true, self.now + spacing(self.codel.count));
+            }
+            // The bulk flow does not understand marks.
+            if self.path.ecn && self.queue.front().is_some_and(|(p, _)| p.flow != usize::MAX) {
+                self.queue[0].0.marked = true;
+                self.marked += 1;
+                return;
             }
             if let Some((p, _)) = self.queue.pop_front() {
                 self.queued -= p.bytes;

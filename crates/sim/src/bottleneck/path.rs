@@ -34,6 +34,8 @@ pub struct Path {
     pub policer: Option<(f64, u64)>,
     /// The queue is managed by CoDel (RFC 8289: 5 ms, 100 ms).
     pub codel: bool,
+    /// CoDel marks instead of dropping (ECN, RFC 3168).
+    pub ecn: bool,
     /// A radio that aggregates: it gets a turn every so many seconds, evenly between half and one and a half of it, and
     /// then delivers all that has left the bottleneck, at 300 Mbit/s.
     pub turns: f64,
@@ -53,6 +55,7 @@ impl Path {
             detour: None,
             policer: None,
             codel: false,
+            ecn: false,
             turns: 0.0,
         }
     }

@@ -23,6 +23,8 @@ pub trait Steer {
     fn on_time(&mut self, now: Stamp<HostClock>);
     /// The receiver told of arrivals.
     fn on_feedback(&mut self, facts: &FeedbackFacts<'_, HostClock, ViewerClock>);
+    /// Packets met congestion and were marked.
+    fn on_marked(&mut self, _now: Stamp<HostClock>) {}
     /// Packets newly taken for lost.
     fn lost(&mut self) -> Vec<LostPacket>;
     /// A probe to begin now.
@@ -145,6 +147,10 @@ impl Steer for Src {
         let at = Stamp::from_micros(facts.received_at.as_micros());
         let arrivals: Vec<_> = facts.arrivals.iter().map(|a| Arrival { seq: a.seq, at }).collect();
         self.controller.on_feedback(&FeedbackFacts { hold: Span::ZERO, arrivals: &arrivals, ..*facts });
+    }
+
+    fn on_marked(&mut self, now: Stamp<HostClock>) {
+        self.controller.on_marked(now);
     }
 
     fn lost(&mut self) -> Vec<LostPacket> {

@@ -123,6 +123,7 @@ impl Carry for Conn {
             recv_bytes: stats.udp_rx.bytes,
             sent_packets: stats.udp_tx.datagrams,
             recv_packets: stats.udp_rx.datagrams,
+            marked: self.window.marked(),
             cwnd: stats.path.cwnd,
             mtu: stats.path.current_mtu,
             unproven_dropped: self.unproven_dropped.load(Ordering::Relaxed),

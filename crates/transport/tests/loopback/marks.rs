@@ -3,8 +3,9 @@
 use crate::world::{Events, Host, Identity, Pair, clock, sink};
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use telepane_model::{BitRate, Span};
 use telepane_transport::relay::{Direction, LinkModel, Relay, Seen};
-use telepane_transport::{ConnId, Handle, HostExpectation, Lanes, Listen, Marks, Options, Server};
+use telepane_transport::{ConnId, Event, Handle, HostExpectation, Lanes, Listen, Marks, Options, Server};
 
 const ROUNDS: usize = 12;
 /// What is urgent has this many bytes, so that a packet with it alone is known by its length, and no other has it.
@@ -125,4 +126,43 @@ fn a_dual_stack_host_marks_what_it_sends_over_ipv4() {
     let seen = relay.seen(Direction::Down);
     assert_eq!(seen.iter().filter(|p| p.class >> 2 == 46).count(), ROUNDS, "{seen:?}");
     assert!(seen.iter().all(|p| p.class >> 2 == if ALONE.contains(&p.len) { 46 } else { 34 }), "{seen:?}");
+}
+
+/// A bottleneck that marks instead of dropping (ECN): the sender is told, and with marks of its own or without.
+// spec: T-6
+#[test]
+fn what_the_path_marks_is_told_to_who_sent_it() {
+    for marks in [Marks::default(), Marks::OFF] {
+        let identity = Identity::new();
+        let options = Options { marks, ..Options::default() };
+        let host = Host::start(&identity.leaf(), options.clone());
+        let addr = host.addr();
+        let down = LinkModel {
+            rate: Some(BitRate::mbps(8)),
+            mark_over: Some(Span::millis(3)),
+            delay: Span::millis(2),
+            ..LinkModel::default()
+        };
+        let relay =
+            Relay::start((Ipv4Addr::LOCALHOST, 0).into(), addr, LinkModel::default(), down, 1, clock()).unwrap();
+        let pair = Pair::connect(host, &identity, relay.addr(), options);
+        let handle = pair.host.server.handle();
+        // A burst of 40 kB waits 40 ms at 8 Mbit/s.
+        handle.set_window(pair.host_conn, 1 << 20);
+        for _ in 0..40 {
+            handle.send_datagram(pair.host_conn, datagram(0x41, 1_000)).unwrap();
+        }
+        for _ in 0..40 {
+            pair.viewer.events.datagram();
+        }
+        // Told with the next datagram that comes, once an acknowledgement has.
+        let told = (0..200).any(|_| {
+            pair.viewer.handle().send_datagram(pair.conn, datagram(0x12, 30)).unwrap();
+            pair.host.events.rest(20).iter().any(|e| matches!(e, Event::Marked { conn } if *conn == pair.host_conn))
+        });
+        let (seen, stats) = (relay.counters().down, handle.stats(pair.host_conn).unwrap());
+        assert!(told && seen.marked > 10 && stats.marked > 0, "{marks}: {seen:?} {stats:?}");
+        assert_eq!((seen.queue_dropped, seen.lost), (0, 0));
+        assert_eq!(pair.viewer.handle().stats(pair.conn).unwrap().marked, 0, "nothing was marked the other way");
+    }
 }
