@@ -40,6 +40,11 @@ it stopped when the link comes back or the command is run again. What is copied 
 
 Exit codes: 0 everything was copied, 2 wrong usage, 3 cannot connect, 4 not trusted or not allowed, 5 something was not copied.";
 
+/// What a look at the ways means, for people.
+const DOCTOR: &str = "Tried one after another: what connect does (QUIC, and 250 ms behind it a WebSocket over TLS), then each of the two alone.
+
+Exit codes: 0 connect would get there, 2 wrong usage, 3 it would not.";
+
 /// The client's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -49,6 +54,9 @@ pub enum Command {
     /// Copy files to or from a host that gives out a directory (telepane-host serve --files DIR).
     #[command(after_help = CP)]
     Cp(Box<Cp>),
+    /// Say which ways lead to a host, and why the others do not. Nothing is asked and nobody is let in.
+    #[command(after_help = DOCTOR)]
+    Doctor(Doctor),
     /// Print shell completions, to be sourced or installed.
     Completions {
         /// For this shell.
@@ -222,6 +230,40 @@ pub struct Cp {
     pub config: Option<PathBuf>,
 }
 
+/// `telepane doctor`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Doctor {
+    /// The host: name or address, with :PORT if it is not 8443.
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: String,
+    /// Say it as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The way there.
+    #[command(flatten)]
+    pub way: Way,
+    /// Keep keys and pins here instead of $XDG_STATE_HOME/telepane.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Read settings from this file instead of $XDG_CONFIG_HOME/telepane/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Doctor {
+    /// What `connect` would be given for the same host.
+    pub fn connect(&self) -> Connect {
+        Connect {
+            host: self.host.clone(),
+            way: self.way.clone(),
+            state_dir: self.state_dir.clone(),
+            config: self.config.clone(),
+            headless: true,
+            ..Connect::default()
+        }
+    }
+}
+
 impl Cp {
     /// What `connect` would be given for the same host: the same questions are asked of the same answers.
     pub fn connect(&self, host: &str) -> Connect {
@@ -315,11 +357,12 @@ mod tests {
     #[test]
     fn every_command_takes_the_same_way() {
         let way = ["--transport", "websocket", "--tcp-port", "443", "--proxy", "none", "--dscp", "CS1,EF"];
-        let ways = [&["connect", "desk"][..], &["cp", "desk:a", "b"]].map(|words| {
+        let ways = [&["connect", "desk"][..], &["cp", "desk:a", "b"], &["doctor", "desk"]].map(|words| {
             let cli = Cli::try_parse_from([&["telepane"], words, &way].concat()).expect("it is understood");
             match cli.command {
                 Command::Connect(options) => options.way,
                 Command::Cp(options) => options.connect("desk").way,
+                Command::Doctor(options) => options.connect().way,
                 _ => panic!("another command"),
             }
         });

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod connect;
 pub mod cp;
+pub mod doctor;
 pub mod driver;
 pub mod drops;
 pub mod entry;

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Connect(options) => telepane_client::connect::run(*options),
         Command::Cp(options) => telepane_client::cp::run(&options),
+        Command::Doctor(options) => telepane_client::doctor::run(&options),
         Command::Completions { shell } => {
             print!("{}", cli::completions(shell));
             return ExitCode::SUCCESS;

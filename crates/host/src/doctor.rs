@@ -8,7 +8,7 @@ use crate::permissions::{Owner, PermissionsFile};
 use crate::{config, reachable};
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use telepane_auth::Paths;
 use telepane_capture::SessionKind;
@@ -62,6 +62,7 @@ pub fn examine(paths: &Paths, port: u16) -> Vec<Finding> {
         sound(),
         agent_line(agent.as_ref()),
         udp_port(port, agent.is_some()),
+        tcp_port(port, agent.is_some()),
     ];
     all.extend(["rmem_max", "wmem_max"].map(|which| buffer(which, &Path::new("/proc/sys/net/core").join(which))));
     all.push(addresses(port));
@@ -270,6 +271,33 @@ fn udp_port(port: u16, agent_runs: bool) -> Finding {
     }
 }
 
+/// Beside UDP's, for clients to whom UDP does not get through; without it the others still come.
+fn tcp_port(port: u16, agent_runs: bool) -> Finding {
+    const NAME: &str = "tcp port";
+    let at = |ip: std::net::IpAddr| TcpListener::bind(SocketAddr::new(ip, port));
+    match at(Ipv6Addr::UNSPECIFIED.into()).or_else(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => Err(e),
+        _ => at(Ipv4Addr::UNSPECIFIED.into()),
+    }) {
+        Ok(_) if agent_runs => lacking(
+            NAME,
+            Health::Poor,
+            format!("{port} is free although an agent runs: clients to whom only TCP is open cannot connect here"),
+            "if it serves this port, let it: serve --transport auto",
+        ),
+        Ok(_) => good(NAME, format!("{port} is free")),
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && agent_runs => {
+            good(NAME, format!("{port} is in use, and an agent runs"))
+        }
+        Err(e) => lacking(
+            NAME,
+            Health::Poor,
+            format!("{port}: {e}: clients to whom only TCP is open cannot connect"),
+            format!("`ss -ltnp sport = :{port}` shows by what; or give another --tcp-port"),
+        ),
+    }
+}
+
 /// The most a socket may ask for, against the 4 MiB that the transport asks for (DESIGN §3.1).
 fn buffer(name: &'static str, path: &Path) -> Finding {
     let most = std::fs::read_to_string(path).ok().and_then(|t| t.trim().parse::<u64>().ok());
@@ -354,6 +382,19 @@ mod tests {
         assert_eq!(udp_port(port, false).health, Health::Bad);
         assert_eq!(udp_port(port, true).health, Health::Good);
         drop(taken);
+    }
+
+    #[test]
+    fn a_tcp_port_that_is_taken_is_poor_unless_the_agent_has_it() {
+        let taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))
+            .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))
+            .unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert_eq!(tcp_port(port, false).health, Health::Poor);
+        assert_eq!(tcp_port(port, true).health, Health::Good);
+        drop(taken);
+        assert_eq!(tcp_port(port, false).health, Health::Good);
+        assert_eq!(tcp_port(port, true).health, Health::Poor);
     }
 
     #[test]

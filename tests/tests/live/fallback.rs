@@ -1,11 +1,13 @@
 //! Where UDP does not get through: the session runs over a WebSocket, and moves back to QUIC when it can.
 
+use super::files::{self, cp};
 use super::path::in_a_terminal;
-use super::process::{PATIENCE, Scratch, Signal, have, now, until};
-use super::screen::Screen;
+use super::process::{PATIENCE, Running, Scratch, Signal, have, now, program, until};
+use super::screen::{Screen, environment};
 use super::stage::{Agent, SIZE, Stage, connect, connect_without_code, relay, types};
 use std::io::copy;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use telepane_transport::relay::LinkModel;
 
 /// An agent that needs no display.
@@ -74,6 +76,59 @@ fn the_session_moves_back_to_quic_when_udp_works_again() {
     println!("fallback: back on quic {:?} after udp", start.elapsed());
     types(&stage, &file, "and when it is back\n");
     assert_eq!(stage.client.ended(), None, "the client lives");
+}
+
+#[test]
+fn files_are_copied_where_udp_is_dropped() {
+    let dir = Scratch::new();
+    let agent = files::agent(&dir, &[]);
+    let udp = relay(&agent, LinkModel::default());
+    udp.blackout(true);
+    forward(udp.addr(), agent.addr);
+    let contents = files::noise(&dir.join("big"), 3_000_000);
+    let (here, back) = (dir.join("big").display().to_string(), dir.join("back").display().to_string());
+    let there = format!("{}:big", udp.addr());
+    let mut up = cp(&dir, &["--json", &here, &there]);
+    assert_eq!(up.exit_code(PATIENCE), 0, "{}", up.all_err());
+    println!("fallback: up {}", up.all_out().lines().last().unwrap_or_default());
+    let dropped = udp.counters().up.blacked_out;
+    assert!(dropped > 0, "quic is tried first");
+    let mut down = cp(&dir, &["--json", "--transport", "websocket", &there, &back]);
+    assert_eq!(down.exit_code(PATIENCE), 0, "{}", down.all_err());
+    println!("fallback: down {}", down.all_out().lines().last().unwrap_or_default());
+    assert!(std::fs::read(dir.join("back")).expect("a file") == contents);
+    assert_eq!(udp.counters().up.blacked_out, dropped, "the websocket alone was asked for");
+    let mut quic = cp(&dir, &["--transport", "quic", &there, &back]);
+    assert_eq!(quic.exit_code(PATIENCE), 3, "{}", quic.all_err());
+    assert!(quic.all_err().contains("UDP"), "{}", quic.all_err());
+}
+
+#[test]
+fn the_doctor_says_which_way_leads_there() {
+    let dir = Scratch::new();
+    let agent = Agent::start(&dir, &SCENE);
+    let udp = relay(&agent, LinkModel::default());
+    forward(udp.addr(), agent.addr);
+    let addr = udp.addr().to_string();
+    let look = || {
+        let mut command = Command::new(program("telepane"));
+        environment(&mut command, &dir.join("")).args(["doctor", "--json", &addr]);
+        let mut run = Running::start("telepane doctor", &mut command);
+        assert_eq!(run.exit_code(PATIENCE), 0, "{}", run.all_err());
+        let findings: serde_json::Value = serde_json::from_str(run.all_out().trim()).expect("a line of JSON");
+        println!("doctor: {findings}");
+        findings
+    };
+    let found = look();
+    assert_eq!(
+        (&found[0]["carrier"], &found[1]["works"], &found[2]["works"]),
+        (&"quic".into(), &true.into(), &true.into())
+    );
+    udp.blackout(true);
+    let found = look();
+    assert_eq!(found[0]["carrier"], "websocket", "{found}");
+    assert_eq!((&found[1]["works"], &found[2]["works"]), (&false.into(), &true.into()), "{found}");
+    assert!(found[1]["found"].as_str().is_some_and(|why| why.contains("UDP")), "{found}");
 }
 
 /// Passes TCP on from the address of a relay, which passes on UDP alone.

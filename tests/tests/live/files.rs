@@ -10,7 +10,7 @@ use telepane_model::{BitRate, Rng, Span};
 use telepane_transport::relay::LinkModel;
 
 /// `telepane cp`, with the code.
-fn cp(dir: &Scratch, args: &[&str]) -> Running {
+pub fn cp(dir: &Scratch, args: &[&str]) -> Running {
     let code = dir.write("client-code", CODE);
     let mut command = Command::new(program("telepane"));
     environment(&mut command, &dir.join("")).arg("cp").arg("--trust-new").arg("--state-dir").arg(dir.join("copier"));
@@ -19,13 +19,13 @@ fn cp(dir: &Scratch, args: &[&str]) -> Running {
 }
 
 /// An agent that gives out `dir`/given, without a display.
-fn agent(dir: &Scratch, more: &[&str]) -> Agent {
+pub fn agent(dir: &Scratch, more: &[&str]) -> Agent {
     std::fs::create_dir_all(dir.join("given")).expect("a directory");
     let given = dir.join("given").display().to_string();
     Agent::start(dir, &[&["--synthetic", "editor", "--size", "320x200", "--files", &given], more].concat())
 }
 
-fn noise(path: &Path, bytes: usize) -> Vec<u8> {
+pub fn noise(path: &Path, bytes: usize) -> Vec<u8> {
     let mut rng = Rng::new(bytes as u64);
     let contents: Vec<u8> = (0..bytes.div_ceil(8)).flat_map(|_| rng.next_u64().to_le_bytes()).take(bytes).collect();
     std::fs::write(path, &contents).expect("a file");
