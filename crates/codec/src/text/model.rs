@@ -6,15 +6,16 @@
 
 use super::range::{BINS, Bin, Bins, Coder};
 
-/// How many bits of a context's hash are its place in each table: of ten neighbours, of six, of two.
-// spec: C-96
-const NARROW: [u32; 3] = [12, 12, 11];
-/// The same in a wide model. A window of letters it has seen before takes a third fewer bytes than with a narrow one; with two
-/// bits less, a quarter fewer.
-// spec: C-157
-const WIDE: [u32; 3] = [16, 16, 14];
-/// How many colours each table has room for. What a narrow model never touches takes no memory.
-const TABLES: [usize; 3] = [1 << WIDE[0], 1 << WIDE[1], 1 << WIDE[2]];
+/// How many bits of a context's hash are its place in each table: of ten neighbours, of six, of two. A window of letters that
+/// it has seen before takes a third fewer bytes with a wide model than with a narrow one; with two bits less, a quarter fewer.
+// spec: C-96 C-157
+const fn bits(wide: bool) -> [u32; 3] {
+    if wide { [16, 16, 14] } else { [12, 12, 11] }
+}
+
+/// Where each table begins, and where the last one ends, in any model: what a narrow one never touches takes no memory.
+const BEGIN: [usize; 3] = [0, 1 << bits(true)[0], (1 << bits(true)[0]) + (1 << bits(true)[1])];
+const END: usize = BEGIN[2] + (1 << bits(true)[2]);
 /// How many colours are kept by themselves.
 // spec: C-98
 pub const COLOURS: usize = 256;
@@ -56,12 +57,9 @@ pub mod group {
 pub struct Model {
     /// The probabilities.
     pub bins: Bins,
-    /// How many bits of a hash are a place in each table.
-    places: [u32; 3],
-    /// A colour in the low 24 bits, trust in the next 3 (0: empty), a check of the context in the highest 5.
-    first: Box<[u32; TABLES[0]]>,
-    second: Box<[u32; TABLES[1]]>,
-    third: Box<[u32; TABLES[2]]>,
+    wide: bool,
+    /// The three tables: a colour in the low 24 bits, trust in the next 3 (0: empty), a check of the context in the highest 5.
+    tables: Box<[u32; END]>,
     colours: [u32; COLOURS],
     /// The size of the last residuals: green, red, blue.
     sizes: [u8; 3],
@@ -91,13 +89,8 @@ pub struct Overwritten {
     entries: [u32; 3],
 }
 
-/// Where a pixel's contexts stand in the tables, and their checks.
-#[derive(Clone, Copy)]
-pub struct Places {
-    first: (usize, u32),
-    second: (usize, u32),
-    third: (usize, u32),
-}
+/// Where a pixel's contexts stand in each of the tables, and their checks.
+type Places = [(usize, u32); 3];
 
 /// The colours around a pixel.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,7 +120,7 @@ impl Near {
 
     // spec: C-96
     #[inline(always)]
-    fn places(&self, bits: [u32; 3]) -> Places {
+    fn places<const WIDE: bool>(&self) -> Places {
         let two = |a: u32, b: u32| u64::from(a) | u64::from(b) << 24;
         let [nww, nw, n, ne, nee] = self.n;
         let third = two(self.w[0], n).wrapping_mul(FACTORS[0]);
@@ -137,8 +130,11 @@ impl Near {
         let first = second
             .wrapping_add(two(nww, nee).wrapping_mul(FACTORS[3]))
             .wrapping_add(two(self.w[2], self.nn[1]).wrapping_mul(FACTORS[4]));
-        let place = |hash: u64, bits: u32| ((hash >> (64 - bits)) as usize, (hash >> (59 - bits)) as u32 & 31);
-        Places { first: place(first, bits[0]), second: place(second, bits[1]), third: place(third, bits[2]) }
+        let bits = const { bits(WIDE) };
+        let place = |table: usize, hash: u64| {
+            (BEGIN[table] + (hash >> (64 - bits[table])) as usize, (hash >> (59 - bits[table])) as u32 & 31)
+        };
+        [place(0, first), place(1, second), place(2, third)]
     }
 }
 
@@ -182,21 +178,15 @@ fn median(w: i32, n: i32, nw: i32) -> i32 {
     (w + n - nw).clamp(w.min(n), w.max(n))
 }
 
-/// An empty table, which takes no memory before it is written to.
-fn table<const N: usize>() -> Box<[u32; N]> {
-    vec![0; N].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!())
-}
-
 impl Model {
     /// In the trained state.
     // spec: C-93 C-157
     pub fn new(wide: bool) -> Box<Self> {
         let mut new = Box::new(Self {
             bins: [Bin::EVEN; BINS],
-            places: if wide { WIDE } else { NARROW },
-            first: table(),
-            second: table(),
-            third: table(),
+            wide,
+            // Never on the stack, and no memory before it is written to.
+            tables: vec![0; END].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!()),
             colours: [0; COLOURS],
             sizes: [0; 3],
             missed: [0; 2],
@@ -208,16 +198,15 @@ impl Model {
     /// Goes back to the trained state.
     // spec: C-93
     pub fn reset(&mut self) {
-        let [first, second, third] = self.places;
-        self.first[..1usize << first].fill(0);
-        self.second[..1usize << second].fill(0);
-        self.third[..1usize << third].fill(0);
+        for (begin, bits) in BEGIN.into_iter().zip(bits(self.wide)) {
+            self.tables[begin..begin + (1 << bits)].fill(0);
+        }
         self.begin();
     }
 
     /// Whether it is a wide one.
-    pub fn is_wide(&self) -> bool {
-        self.places == WIDE
+    pub const fn is_wide(&self) -> bool {
+        self.wide
     }
 
     /// Remembers what [`Model::go_back`] needs besides what is overwritten meanwhile.
@@ -230,10 +219,10 @@ impl Model {
     pub fn go_back(&mut self, kept: &Kept, overwritten: &[Overwritten]) {
         (self.bins, self.colours) = (kept.bins, kept.colours);
         (self.sizes, self.missed) = (kept.sizes, kept.missed);
-        for Overwritten { places: [first, second, third], entries } in overwritten.iter().rev() {
-            self.first[*first as usize & (TABLES[0] - 1)] = entries[0];
-            self.second[*second as usize & (TABLES[1] - 1)] = entries[1];
-            self.third[*third as usize & (TABLES[2] - 1)] = entries[2];
+        for Overwritten { places, entries } in overwritten.iter().rev() {
+            for (place, entry) in places.iter().zip(entries) {
+                self.tables[*place as usize] = *entry;
+            }
         }
     }
 
@@ -252,11 +241,11 @@ impl Model {
         (self.sizes, self.missed) = ([0; 3], [0; 2]);
     }
 
-    /// Codes one pixel by candidates. `not` is a colour that it is known not to have; `old` the colour that was here and
+    /// Codes one pixel by candidates, with a model that is wide or not. `not` is a colour that it is known not to have; `old` the colour that was here and
     /// which neighbours kept theirs, if that is to be looked at.
     // spec: C-95 C-96 C-97 C-98 C-99
     #[inline]
-    pub fn pixel<C: Coder>(
+    pub fn pixel<C: Coder, const WIDE: bool>(
         &mut self,
         coder: &mut C,
         near: &Near,
@@ -264,16 +253,12 @@ impl Model {
         not: Option<u32>,
         old: Option<(u32, usize)>,
     ) -> u32 {
-        let places = near.places(self.places);
+        let places = near.places::<WIDE>();
         let pattern = near.pattern();
-        let entries = [
-            self.first[places.first.0 & (TABLES[0] - 1)],
-            self.second[places.second.0 & (TABLES[1] - 1)],
-            self.third[places.third.0 & (TABLES[2] - 1)],
-        ];
-        let (first, trust_1) = look(entries[0], places.first.1);
-        let (second, trust_2) = look(entries[1], places.second.1);
-        let (third, trust_3) = look(entries[2], places.third.1);
+        let entries = places.map(|(place, _)| self.tables[place]);
+        let (first, trust_1) = look(entries[0], places[0].1);
+        let (second, trust_2) = look(entries[1], places[1].1);
+        let (third, trust_3) = look(entries[2], places[2].1);
         let got = 'found: {
             const NONE: u32 = u32::MAX;
             let mut seen = [NONE; 6];
@@ -318,12 +303,9 @@ impl Model {
             self.fresh(coder, near, now, known)
         };
         if C::ENCODES {
-            let places = [places.first.0 as u32, places.second.0 as u32, places.third.0 as u32];
-            coder.overwrites(Overwritten { places, entries });
+            coder.overwrites(Overwritten { places: places.map(|(place, _)| place as u32), entries });
         }
-        learn(&mut self.first[places.first.0 & (TABLES[0] - 1)], places.first.1, got);
-        learn(&mut self.second[places.second.0 & (TABLES[1] - 1)], places.second.1, got);
-        learn(&mut self.third[places.third.0 & (TABLES[2] - 1)], places.third.1, got);
+        places.into_iter().for_each(|(place, check)| learn(&mut self.tables[place], check, got));
         self.colours[slot(got)] = got;
         got
     }
@@ -414,13 +396,13 @@ mod tests {
         let mut coder = crate::text::range::RangeEncoder::default();
         for i in 0..5000u32 {
             let near = Near { w: [i % 7, i % 3, 1], n: [i % 5, 3, 4, 5, 6], nn: [i % 2, 9] };
-            used.pixel(&mut coder, &near, i.wrapping_mul(77_777) & 0x00ff_ffff, None, None);
+            used.pixel::<_, false>(&mut coder, &near, i.wrapping_mul(77_777) & 0x00ff_ffff, None, None);
         }
         (used.missed, used.sizes) = ([1, 1], [7; 3]);
-        assert!(used.bins != fresh.bins && used.first != fresh.first && used.colours != fresh.colours);
+        assert!(used.bins != fresh.bins && used.tables != fresh.tables && used.colours != fresh.colours);
         used.reset();
         assert!(used.bins == fresh.bins && used.colours == fresh.colours);
-        assert!(used.first == fresh.first && used.second == fresh.second && used.third == fresh.third);
+        assert!(used.tables == fresh.tables);
         assert_eq!((used.missed, used.sizes), (fresh.missed, fresh.sizes));
         assert_eq!(START.len(), 2 * BINS);
         // Between the groups there are bins that nothing uses; all others must be able to decide both ways.
@@ -436,20 +418,24 @@ mod tests {
             let some = |model: &mut Model, coder: &mut crate::text::range::RangeEncoder| {
                 for i in 0..3000u32 {
                     let near = Near { w: [i % 7, i % 3, 1], n: [i % 5, 3, 4, 5, 6], nn: [i % 11, 9] };
-                    model.pixel(coder, &near, i % 13 * 77_777, None, None);
+                    let now = i % 13 * 77_777;
+                    match wide {
+                        true => model.pixel::<_, true>(coder, &near, now, None, None),
+                        false => model.pixel::<_, false>(coder, &near, now, None, None),
+                    };
                 }
             };
             let mut kept = Kept::default();
             let mark = coder.mark();
             model.keep(&mut kept);
             some(&mut model, &mut coder);
-            assert!(model.first != fresh.first && model.is_wide() == wide);
-            let reach = |table: &[u32]| table.iter().rposition(|e| *e != 0).unwrap_or(0);
-            assert_eq!(reach(&model.first[..]) >= 4096, wide);
+            let reach = model.tables[..BEGIN[1]].iter().rposition(|e| *e != 0).unwrap_or(0);
+            assert_eq!((reach >= 4096, model.is_wide()), (wide, wide));
+            assert!(model.tables[BEGIN[1]..BEGIN[2]] != fresh.tables[BEGIN[1]..BEGIN[2]]);
+            assert!(model.tables[BEGIN[2]..] != fresh.tables[BEGIN[2]..]);
             model.go_back(&kept, coder.overwritten());
             coder.return_to(&mark);
-            assert!(model.bins == fresh.bins && model.colours == fresh.colours && model.first == fresh.first);
-            assert!(model.second == fresh.second && model.third == fresh.third);
+            assert!(model.bins == fresh.bins && model.colours == fresh.colours && model.tables == fresh.tables);
         }
     }
 }

@@ -75,13 +75,19 @@ impl Rows {
         }
         self.margins(view, y, held);
         if view.old {
-            self.row::<C, true>(coder, model, rect.w as usize);
+            match model.is_wide() {
+                true => self.row::<C, true, true>(coder, model, rect.w as usize),
+                false => self.row::<C, true, false>(coder, model, rect.w as usize),
+            }
             let end = MARGIN + rect.w as usize;
             let kept = self.kept[MARGIN..end].iter_mut();
             kept.zip(self.now[MARGIN..end].iter().zip(&self.old[MARGIN..end]))
                 .for_each(|(kept, (now, old))| *kept = u32::from(now == old));
         } else {
-            self.row::<C, false>(coder, model, rect.w as usize);
+            match model.is_wide() {
+                true => self.row::<C, false, true>(coder, model, rect.w as usize),
+                false => self.row::<C, false, false>(coder, model, rect.w as usize),
+            }
         }
         self.finish(view, y, held);
     }
@@ -117,7 +123,7 @@ impl Rows {
 
     // spec: C-89 C-94
     #[inline]
-    fn row<C: Coder, const OLD: bool>(&mut self, coder: &mut C, model: &mut Model, width: usize) {
+    fn row<C: Coder, const OLD: bool, const WIDE: bool>(&mut self, coder: &mut C, model: &mut Model, width: usize) {
         let len = width + 2 * MARGIN;
         let (now, above, above_that) = (&mut self.now[..len], &self.above[..len], &self.above_that[..len]);
         let (old, kept) = (&self.old[..len], &self.kept[..len]);
@@ -174,7 +180,7 @@ impl Rows {
             } else {
                 None
             };
-            let got = model.pixel(coder, &near, now[x], not.take(), was);
+            let got = model.pixel::<C, WIDE>(coder, &near, now[x], not.take(), was);
             now[x] = got;
             if OLD {
                 left_kept = got == old[x];
