@@ -259,8 +259,9 @@ impl Encoder {
             if *until_trial == 0 {
                 *until_trial = TRIAL;
                 let exact = self.exact.code(run.newest, coder.rects(), TileClass::Picture);
-                *plainly = exact.len() * 32 <= payload.len() * 33;
-                if *plainly {
+                let fits;
+                (*plainly, fits) = weigh(exact.len(), payload.len(), room);
+                if fits {
                     by = (kind::EXACT, exact);
                 }
             }
@@ -291,8 +292,16 @@ impl Encoder {
     }
 }
 
+/// Whether EXACT finishes pictures from here on, which it may where it takes little more than PICTURE; and whether what it made of
+/// this one, which the slice has room for as a PICTURE, goes into the slice.
+fn weigh(exact: usize, picture: usize, room: usize) -> (bool, bool) {
+    let plainly = exact * 32 <= picture * 33;
+    (plainly, plainly && op_len(exact) <= room)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::weigh;
     use crate::{Decoder, Encoder, EncoderOptions};
     use telepane_model::{
         Bytes, EncodeItem, EncodeJob, EncodedSlices, Grid, PictureBounds, Pixels, Quality, Rect, Rng, Size, UpdateId,
@@ -479,6 +488,13 @@ mod tests {
         assert_eq!(of(Quality::PREVIEW), Some(Quality::PREVIEW));
         assert!(of(Quality::FIRST_VIEW) >= Some(Quality::FIRST_VIEW) || of(Quality::FIRST_VIEW).is_none());
         assert!(of(Quality::FINE) >= Some(Quality::FINE) || of(Quality::FINE).is_none());
+    }
+
+    #[test]
+    fn the_coder_that_takes_a_little_more_is_not_taken_where_that_is_too_much() {
+        assert_eq!(weigh(1_020, 1_000, 1_100), (true, true));
+        assert_eq!(weigh(1_020, 1_000, 1_010), (true, false), "the next slice may be for it");
+        assert_eq!(weigh(1_040, 1_000, 9_000), (false, false));
     }
 
     #[test]
