@@ -84,10 +84,11 @@ fn day() -> Vec<(Activity, u64)> {
     all
 }
 
-/// Three minutes of it, for every change.
+/// Five minutes of it, for every change: of reading so much that there is a page with photographs, as there is every other
+/// minute in the day.
 const SHORT: &[(Activity, u64)] = &[
     (Activity::Typing, 30),
-    (Activity::Reading, 40),
+    (Activity::Reading, 140),
     (Activity::Mail, 20),
     (Activity::Sheet, 20),
     (Activity::Switching, 20),
@@ -246,10 +247,17 @@ struct Account {
     inexact: u64,
 }
 
-/// Plays a list of activities. `judged`: the oracle watches, which takes much longer.
-fn play(cost: &CostTable, seed: u64, plan: &[(Activity, u64)], judged: bool, tell: &mut dyn FnMut(usize)) -> Played {
+/// Plays a list of activities from `first` on. `judged`: the oracle watches, which takes much longer.
+fn play(
+    cost: &CostTable,
+    seed: u64,
+    first: u64,
+    plan: &[(Activity, u64)],
+    judged: bool,
+    tell: &mut dyn FnMut(usize),
+) -> Played {
     let mut calls = Vec::new();
-    let mut at = FIRST;
+    let mut at = first;
     for (activity, seconds) in plan {
         if *activity == Activity::Call {
             calls.push((at, at + (seconds - 2) * 1_000_000));
@@ -258,10 +266,14 @@ fn play(cost: &CostTable, seed: u64, plan: &[(Activity, u64)], judged: bool, tel
     }
     let options = WorldOptions::new(seed, link(20, 40_000), Box::new(Stage::new(Desk::new(seed, calls))));
     let mut world = World::new(WorldOptions { cost: *cost, journal: judged, judged, ..options });
-    world.run_to(FIRST);
+    if first > FIRST {
+        let mut hands = Hands { world: &mut world, rng: Rng::new(seed), at: FIRST };
+        [1, 2, 3, 0].into_iter().for_each(|window| hands.window(window));
+    }
+    world.run_to(first);
     let mut accounts: Vec<Account> = Activity::ALL.iter().map(|_| Account::default()).collect();
     let all = Mark::now(&mut world);
-    let mut end = FIRST;
+    let mut end = first;
     for (n, (activity, seconds)) in plan.iter().enumerate() {
         let begin = end;
         end += seconds * 1_000_000;
@@ -322,19 +334,22 @@ fn play(cost: &CostTable, seed: u64, plan: &[(Activity, u64)], judged: bool, tel
     Played { figures, targets, seed, journal: world.journal().to_owned() }
 }
 
-/// Three minutes; the day's bytes are estimated from each activity's.
+/// Five minutes; the day's bytes are estimated from each activity's. The person was at each window before: what is seen of a
+/// window only once a day would count as often as it is returned to.
 pub fn short(cost: &CostTable) -> Played {
-    play(cost, 117, SHORT, false, &mut |_| ())
+    play(cost, 117, FIRST + ONCE_ROUND, SHORT, false, &mut |_| ())
 }
 
 /// The whole day, told after each activity.
 pub fn whole(cost: &CostTable, tell: &mut dyn FnMut(usize, usize)) -> Played {
     let plan = day();
-    play(cost, 118, &plan, false, &mut |n| tell(n + 1, plan.len()))
+    play(cost, 118, FIRST, &plan, false, &mut |n| tell(n + 1, plan.len()))
 }
 
 /// The desktop stands before the person comes.
 const FIRST: u64 = Span::secs(3).as_micros();
+/// Time to bring each window to the front once.
+const ONCE_ROUND: u64 = Span::secs(10).as_micros();
 
 #[cfg(test)]
 mod tests {

@@ -92,7 +92,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "far", about: "typing, then scrolling; 20 Mbit/s, 300 ms", play: far },
     Scenario { name: "blackout", about: "nothing passes for 2 s while film plays; 20 Mbit/s, 40 ms", play: blackout },
     Scenario { name: "idle", about: "nothing, from second 35 after a key on", play: idle },
-    Scenario { name: "office", about: "three minutes of the working day; 20 Mbit/s, 40 ms", play: office::short },
+    Scenario { name: "office", about: "five minutes of the working day; 20 Mbit/s, 40 ms", play: office::short },
 ];
 
 /// A link both ways.
