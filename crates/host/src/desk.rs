@@ -275,11 +275,13 @@ impl Desk {
             match Control::decode(message) {
                 Ok(Control::Attach { session, want, scale, held }) => {
                     state.callers.remove(&conn);
-                    if let Some(seat) = self.attach(state, (conn, max_datagram), guest, session, &held, &peer) {
-                        self.rescale(state, seat, scale);
-                    }
-                    if let Some(size) = want {
-                        self.resize(size);
+                    let seat = self.attach(state, (conn, max_datagram), guest, session, &held, &peer);
+                    // Who was refused, or only watches, gives the desktop no other shape.
+                    if let Some(id) = seat.filter(|id| state.seats.get(id).is_some_and(Seat::may_shape)) {
+                        self.rescale(state, id, scale);
+                        if let Some(size) = want {
+                            self.resize(size);
+                        }
                     }
                 }
                 Ok(Control::File(FileWord::Attach)) => {

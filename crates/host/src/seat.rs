@@ -199,6 +199,9 @@ impl Seat {
                     self.guest.rights.on_released();
                     wish(Wish::ReleaseAll);
                 }
+                HostOutput::Resize { .. } | HostOutput::Monitors(_) if !self.may_shape() => {
+                    tracing::debug!(seat = self.id, "who only watches gives the desktop no other shape");
+                }
                 HostOutput::Resize { size, scale } => wish(Wish::Resize(size, scale)),
                 HostOutput::Monitors(monitors) => wish(Wish::Monitors(monitors)),
                 HostOutput::Clip(ClipWish::Fetch { id, format, .. }) if !self.may_copy(format) => {
@@ -377,6 +380,13 @@ impl Seat {
             Ok(()) => self.sent += len,
             Err(error) => tracing::debug!(%error, "chunk not sent"),
         }
+    }
+
+    /// Whether the desktop takes its size, its monitors and its scale from here: from who only watches it does not.
+    // spec: K-75
+    pub fn may_shape(&self) -> bool {
+        let rights = &self.guest.rights;
+        rights.has(Feature::Keyboard) || rights.has(Feature::Mouse)
     }
 
     /// What may be done with the directory of files.

@@ -1,9 +1,11 @@
 //! What a viewer may do on the host, and what changes while it works.
 
-use super::process::{PATIENCE, Scratch, have, until};
-use super::screen::{NO_KEY, no_key_held};
+use super::process::{PATIENCE, Scratch, have, pause, until};
+use super::screen::{NO_KEY, Screen, no_key_held};
 use super::sharing::{counter, free_port};
-use super::stage::Stage;
+use super::stage::{Agent, Stage, connect};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Refused, let in and refused again, within one session. What waits in a queue counts by the rights of the moment in which
 /// it would reach an application.
@@ -13,14 +15,8 @@ fn who_may_only_watch_moves_nothing_and_rights_change_in_mid_session() {
         return;
     }
     let dir = Scratch::new();
-    let permissions = dir.join(".config/telepane-host/default.perm");
-    std::fs::create_dir_all(permissions.parent().expect("a directory")).expect("a directory");
-    let allow = |features: &str| {
-        // Half a file would be another one.
-        let next = permissions.with_extension("next");
-        std::fs::write(&next, format!("[permissions]\n%owner% allow {features}\n")).expect("a file");
-        std::fs::rename(&next, &permissions).expect("it is ours");
-    };
+    let permissions = permissions(&dir);
+    let allow = |features: &str| allow(&permissions, features);
     allow("display pointer");
     let metrics = free_port();
     let stage = Stage::in_dir(dir, &["--metrics", &metrics], &[], None);
@@ -58,6 +54,52 @@ fn who_may_only_watch_moves_nothing_and_rights_change_in_mid_session() {
     stage.there.type_text("late\n");
     until("it was refused", PATIENCE, || refused() >= before + 10);
     assert_eq!((typed(), stage.here.held()), (had, NO_KEY.to_vec()));
+}
+
+/// A viewer's window is not to change what another one works on.
+// spec: K-75
+#[test]
+fn who_may_only_watch_gives_the_desktop_no_other_shape() {
+    if !have("rights to a shape", &["Xvfb"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let permissions = permissions(&dir);
+    allow(&permissions, "display pointer");
+    let mut agent = Agent::start(&dir, &["--virtual", "1024x768"]);
+    let (name, xauthority) = agent.display();
+    let here = Screen::join(&name, &xauthority);
+    let there = Screen::start(1280, 1024);
+    let client = connect(&dir, "client", Some(&there), &agent.addr.to_string(), &["--size", "900x700"]);
+    until("the session stands", PATIENCE, || client.err().contains("welcome"));
+    until("the window is there", PATIENCE, || there.windows().iter().any(|w| w[2..] == [900, 700]));
+    there.resize_windows(800, 600);
+    // Long enough for a size that is wished for to be taken.
+    pause(Duration::from_secs(2));
+    assert_eq!(here.picture().size, (1024, 768));
+    allow(&permissions, "display pointer mouse");
+    let took = until("the desktop follows who works on it", PATIENCE, || {
+        // The right is looked at once a second, and a size is told when it changes.
+        for width in [810, 820] {
+            there.resize_windows(width, 600);
+            pause(Duration::from_millis(300));
+        }
+        here.picture().size.1 == 600
+    });
+    println!("rights: the desktop follows {took:?} after the file was changed");
+}
+
+fn permissions(dir: &Scratch) -> PathBuf {
+    let file = dir.join(".config/telepane-host/default.perm");
+    std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+    file
+}
+
+fn allow(permissions: &Path, features: &str) {
+    // Half a file would be another one.
+    let next = permissions.with_extension("next");
+    std::fs::write(&next, format!("[permissions]\n%owner% allow {features}\n")).expect("a file");
+    std::fs::rename(&next, permissions).expect("it is ours");
 }
 
 /// Its evdev code.
