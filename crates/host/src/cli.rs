@@ -54,7 +54,12 @@ const SESSION: &str = "Settings of --session NAME=VALUE, and of the configuratio
   start-session           begin the virtual desktop's session at-once (the default) or with the first-client, in whose time
                           zone and language it then is; at once it has those of the last client before
   enable-timezone-redirection
-                          client-decides (the default) or always-off";
+                          client-decides (the default) or always-off
+
+An event is one JSON object on one line: event (connected, disconnected, ended, last-input), at and last-input (RFC 3339, UTC),
+session, connected (how many are there now), and of whom it tells: name, user, client, proved-by, address. With connected: resumed.
+With disconnected and ended: reason (lost, left, idle-timeout, max-length, taken-over, closed, revoked, disconnect-timeout, stopping).
+last-input is told after a minute without input, or when the client goes.";
 
 /// The agent's commands.
 #[derive(Debug, Subcommand)]
