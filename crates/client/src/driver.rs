@@ -182,6 +182,8 @@ pub struct Driver {
     line: Option<Line>,
     /// One that is coming about.
     candidate: Option<Line>,
+    /// How long the next may stay silent.
+    attempt: Span,
     /// When QUIC is tried again while something else carries the session.
     homing: Homing,
     session: [u8; 16],
@@ -283,6 +285,7 @@ impl Driver {
             key_pinned,
             line: None,
             candidate: None,
+            attempt: reach::ATTEMPT,
             homing: Homing::default(),
             session: [0; 16],
             decoder: None,

@@ -172,6 +172,7 @@ impl Desk {
             self.notes.flush();
             self.wait(&mut state, wake, &mut happened)?;
         }
+        self.net.refuse_new();
         let now = self.clock.now();
         for seat in state.seats.values_mut() {
             seat.host.close(now, end.0, end.1);

@@ -8,6 +8,7 @@ use crate::frame::MAX_CONTROL;
 use crate::{Lanes, MAX_CHUNK_BYTES};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::connection::lock;
 
@@ -48,6 +49,12 @@ impl Handle {
     /// The connections that are alive.
     pub fn connections(&self) -> Vec<ConnId> {
         lock(&self.shared.conns).keys().copied().collect()
+    }
+
+    /// Takes no new client from now on; who tries is told so at once. To be called before the clients are told that the
+    /// agent stops: they try again when they hear it, and one that is let in then would speak to nobody.
+    pub fn refuse_new(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn close_all(&self, fault: Fault) {

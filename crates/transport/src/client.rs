@@ -39,6 +39,8 @@ const WEBSOCKET_AFTER: Duration = Duration::from_millis(250);
 const MOST_ADDRESSES: usize = 16;
 /// quinn's CONNECTION_REFUSED (RFC 9000 §20.1).
 const CONNECTION_REFUSED: u64 = 0x2;
+/// APPLICATION_ERROR (RFC 9000 §20.1): the host's program closed in mid-handshake, as one does that stops.
+const APPLICATION_ERROR: u64 = 0xc;
 /// The TLS alert `no_application_protocol` as a QUIC code (RFC 7301, RFC 9001 §4.8).
 const NO_PROTOCOL: u64 = 0x178;
 
@@ -395,7 +397,7 @@ fn failure(error: &ConnectionError, slot: &VerdictSlot) -> ConnectFailure {
     }
     let not_telepane = || ConnectFailure::NotTelepane(harmless(error.to_string().as_bytes()));
     let of_code = |code: TransportErrorCode| match u64::from(code) {
-        CONNECTION_REFUSED => ConnectFailure::Busy,
+        CONNECTION_REFUSED | APPLICATION_ERROR => ConnectFailure::Busy,
         NO_PROTOCOL => ConnectFailure::NotTelepane("it speaks another protocol".to_owned()),
         _ => not_telepane(),
     };

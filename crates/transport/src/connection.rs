@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) recv_buffer: usize,
     pub(crate) send_buffer: usize,
+    /// No new client is taken.
+    pub(crate) leaving: AtomicBool,
 }
 
 impl Shared {
@@ -81,7 +83,12 @@ impl Shared {
             runtime: runtime.handle().clone(),
             recv_buffer: bound.recv_buffer,
             send_buffer: bound.send_buffer,
+            leaving: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     pub(crate) fn find(&self, id: ConnId) -> Option<Arc<dyn Carry>> {

@@ -263,12 +263,15 @@ async fn serve(
     };
     accepting.iter().for_each(tokio::task::JoinHandle::abort);
     endpoint.set_server_config(None);
+    handle.refuse_new();
     handle.close_all(Fault::ShuttingDown);
     let _ = timeout(deadline, async {
         // Each connection says that it is closed before it goes.
-        while census.connections.load(Ordering::Relaxed) > 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        while census.connections.load(Ordering::Relaxed) > census.handshakes.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(2)).await;
         }
+        // Handshakes under way as well: their clients would go on for long with a peer that its successor does not know.
+        endpoint.close(Fault::ShuttingDown.code().into(), Fault::ShuttingDown.name().as_bytes());
         endpoint.wait_idle().await;
     })
     .await;
@@ -280,6 +283,9 @@ fn admit(shared: &Arc<Shared>, census: &Arc<Census>, shown: &Arc<Mutex<Shown>>, 
     let site = site(incoming.remote_address());
     let handshakes = census.handshakes.load(Ordering::Relaxed);
     let of_site = lock(&census.unproven).get(&site).copied().unwrap_or(0);
+    if shared.is_leaving() {
+        return incoming.refuse();
+    }
     if handshakes >= limits.handshakes || !shared.options.carriers.quic() {
         return incoming.ignore();
     }
@@ -318,6 +324,9 @@ fn admit(shared: &Arc<Shared>, census: &Arc<Census>, shown: &Arc<Mutex<Shown>>, 
             Err(_) => return tracing::debug!("handshake took too long"),
         };
         drop(handshake);
+        if shared.is_leaving() {
+            return quinn.close(Fault::ShuttingDown.code().into(), Fault::ShuttingDown.name().as_bytes());
+        }
         let fresh = Fresh {
             id: ConnId::fresh(),
             quinn,
@@ -357,7 +366,8 @@ fn admit_tcp(
     let limits: &Limits = &shared.options.limits;
     let site = site(remote);
     let of_site = lock(&census.unproven).get(&site).copied().unwrap_or(0);
-    if census.handshakes.load(Ordering::Relaxed) >= limits.handshakes
+    if shared.is_leaving()
+        || census.handshakes.load(Ordering::Relaxed) >= limits.handshakes
         || census.connections.load(Ordering::Relaxed) >= limits.connections
         || of_site >= limits.unproven_per_address
     {
@@ -373,8 +383,8 @@ fn admit_tcp(
         let accepted = timeout(patience, websocket::accept(&shared, stream, remote, door, Box::new(place))).await;
         drop(handshake);
         match accepted {
-            Ok(Some(fresh)) => websocket::live(shared, fresh).await,
-            Ok(None) => {}
+            Ok(Some(fresh)) if !shared.is_leaving() => websocket::live(shared, fresh).await,
+            Ok(_) => {}
             Err(_) => tracing::debug!(%remote, "a handshake over tcp took too long"),
         }
     });

@@ -6,7 +6,7 @@ use crate::clock::unix_secs;
 use crate::entry::{Entry, Offer, Step, attach};
 use std::sync::Arc;
 use telepane_auth::{KnownHosts, load_or_create_client_key};
-use telepane_model::{Stamp, ViewerClock};
+use telepane_model::{Span, Stamp, ViewerClock};
 use telepane_protocol::{Control, FileWord, Goodbye};
 use telepane_session::Incoming;
 use telepane_transport::{
@@ -14,6 +14,12 @@ use telepane_transport::{
     HostExpectation, Lanes,
 };
 use telepane_trust::{CodeWanted, Fingerprint};
+
+/// A new connection from which nothing has come for so long gives way to another try. Its peer may be an agent that has
+/// ended in mid-handshake, of which its successor knows nothing.
+pub(super) const ATTEMPT: Span = Span::secs(2);
+/// Each further one is given twice as long, up to this: the way there may be slow.
+const LONGEST_ATTEMPT: Span = Span::secs(8);
 
 /// One way to the host.
 pub(super) struct Line {
@@ -24,6 +30,8 @@ pub(super) struct Line {
     pub attaches: bool,
     /// It is QUIC's, tried beside a session that something else carries: nothing depends on it.
     pub homeward: bool,
+    /// When something came on it last, or it was begun.
+    heard: Stamp<ViewerClock>,
 }
 
 impl Driver {
@@ -36,7 +44,7 @@ impl Driver {
             options.carriers = Carriers::Quic;
         }
         let client = Client::connect(self.target.addresses.clone(), expect, micros, self.sink.clone(), options);
-        self.candidate = Some(Line { client, entry: None, facts: None, attaches: false, homeward });
+        self.candidate = Some(Line { client, entry: None, facts: None, attaches: false, homeward, heard: clock.now() });
     }
 
     /// Tries QUIC again when it is time, beside the connection in use.
@@ -69,6 +77,12 @@ impl Driver {
     pub(super) fn redial(&mut self) {
         // One that tries QUIC alone and has heard nothing yet must not keep the others waiting.
         retire(self.candidate.take_if(|l| l.homeward && l.facts.is_none()));
+        let now = self.clock.now();
+        if self.candidate.as_ref().is_some_and(|l| now.since(l.heard) >= self.attempt) {
+            tracing::info!("nothing came of the new connection");
+            retire(self.candidate.take());
+            self.attempt = (self.attempt + self.attempt).min(LONGEST_ATTEMPT);
+        }
         if self.candidate.is_none() {
             tracing::info!("trying a new connection");
             if let Some(line) = &self.line
@@ -111,6 +125,7 @@ impl Driver {
     fn on_connected(&mut self, conn: ConnId, facts: ConnFacts) {
         let Some(line) = self.candidate.as_mut().filter(|l| l.client.conn() == conn) else { return };
         line.facts = Some(facts.clone());
+        line.heard = self.clock.now();
         let fingerprint = Fingerprint(facts.host_fingerprint);
         let key = match load_or_create_client_key(&self.target.state) {
             Ok(key) => key,
@@ -225,12 +240,14 @@ impl Driver {
             return;
         }
         let Some(line) = self.candidate.as_mut().filter(|l| l.client.conn() == conn) else { return };
+        line.heard = now;
         match message {
             Control::Welcome { session, resumed, now: host_now, resizable, host, .. } => {
                 tracing::info!(host, resumed, "welcome");
                 (self.session, self.host_name, self.resizable) = (session, host, resizable);
                 let before = std::mem::replace(&mut self.line, self.candidate.take());
                 retire(before);
+                self.attempt = ATTEMPT;
                 self.agree(resumed);
                 self.sound.reset();
                 self.viewer.on_attached(now, host_now);

@@ -219,3 +219,16 @@ fn a_host_that_answers_late_is_waited_for() {
     let viewer = Viewer::with(vec![relay.addr()], HostExpectation::Pinned(identity.fingerprint()), options);
     viewer.events.connected();
 }
+
+// spec: K-15
+#[test]
+fn a_host_that_is_leaving_refuses_who_comes_and_keeps_who_is_there() {
+    let identity = Identity::new();
+    let host = Host::start(&identity.leaf(), Options::default());
+    let pinned = HostExpectation::Pinned(identity.fingerprint());
+    let there = Viewer::start(host.addr(), pinned);
+    let (conn, _) = there.events.connected();
+    host.server.handle().refuse_new();
+    assert_eq!(why(host.addr(), pinned), ConnectFailure::Busy);
+    assert_eq!(there.handle().connections(), [conn]);
+}
