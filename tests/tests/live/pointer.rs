@@ -1,7 +1,8 @@
-//! The captured pointer: motion instead of places, for programs that put the pointer back all the time.
+//! The pointer: motion instead of places for programs that put it back all the time, where an application puts it, and
+//! images that change by themselves.
 
 use super::process::{PATIENCE, have, until};
-use super::screen::no_key_held;
+use super::screen::{PointerImage, no_key_held};
 use super::stage::Stage;
 
 #[test]
@@ -74,4 +75,31 @@ fn the_hand_goes_where_an_application_puts_the_pointer() {
     here.paint_root(3);
     super::process::pause(std::time::Duration::from_millis(1_500));
     assert_eq!(there.pointer_at(), (20, 30));
+}
+
+#[test]
+fn an_animated_pointer_moves_at_the_client_too() {
+    if !have("animated pointer", &["Xvfb"]) {
+        return;
+    }
+    let stage = Stage::start();
+    stage.there.point(200, 150);
+    // Busy pointers of toolkits: the same size, half transparent at the edge, a spot that goes round.
+    let frame = |spot: u32| {
+        let argb = (0..24 * 24).map(|i| match (i % 24 / 6 + i / 24 / 6 * 4) % 4 == spot {
+            true => 0xff20_40c0,
+            false => 0x8040_4040,
+        });
+        PointerImage { shape: [24, 24, 3, 5], argb: argb.collect() }
+    };
+    let frames: Vec<PointerImage> = (0..4).map(frame).collect();
+    stage.here.animate_pointer(&frames, 150);
+    until("the host's pointer moves", PATIENCE, || stage.here.pointer() == frames[3]);
+    for turn in 0..3 {
+        for (i, wanted) in frames.iter().enumerate() {
+            let took = until("the client shows each image in its turn", PATIENCE, || stage.there.pointer() == *wanted);
+            println!("animated pointer: turn {turn}, image {i} after {took:?}");
+        }
+    }
+    stage.exact();
 }
