@@ -1,4 +1,4 @@
-//! Keys, pins, enrolled clients and access codes on disk.
+//! Keys, pins, enrolled clients and access codes on disk, and that they do not leave memory otherwise.
 //!
 //! The decisions are `telepane-trust`'s; this crate keeps what they need between runs. Secret files have mode 0600 in a directory
 //! with mode 0700, are written beside their place and renamed into it, and are refused when others could have read or
@@ -14,6 +14,7 @@ pub mod files;
 pub mod identity;
 pub mod known_hosts;
 mod list;
+pub mod memory;
 pub mod paths;
 pub mod random;
 

@@ -9,6 +9,7 @@ use telepane_host::{exit, serve, tools};
 fn main() -> ExitCode {
     // The process that outlives a killed agent and lets go of its keys is this same program.
     telepane_input::guard::run_if_asked();
+    telepane_auth::memory::keep_private();
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -1,8 +1,12 @@
-//! What people type, copy and prove themselves with stands in no log, however much is logged.
+//! What people type, copy and prove themselves with stands in no log, however much is logged, and in no core.
 
-use super::process::{PATIENCE, Scratch, have, until};
-use super::screen::{Screen, exact};
+use super::process::{PATIENCE, Scratch, have, pause, program, until};
+use super::screen::{Screen, environment, exact};
 use super::stage::{Agent, CODE, SIZE, connect_talkative};
+use std::net::UdpSocket;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use telepane_transport::relay::LinkModel;
 
 #[test]
@@ -61,3 +65,36 @@ fn nothing_typed_copied_or_proven_is_in_any_log() {
 const TYPED: &str = "xylophone-Quartz-77";
 const COPIED_THERE: &str = "copied on the host: sesame 4711";
 const COPIED_HERE: &str = "copied on the client: barley 4712";
+
+/// Crashes one of the programs; whether a core was written.
+fn dumps(dir: &Scratch, program_name: &str, variables: &[(&str, &str)]) -> bool {
+    let program = program(program_name);
+    let run = match program_name {
+        "telepane-host" => "exec \"$0\" serve --synthetic editor --listen 127.0.0.1:0 --no-sound --state-dir \"$1\"",
+        _ => "exec \"$0\" connect \"$2\" --headless --state-dir \"$1\"",
+    };
+    // Nobody answers there: a client waits.
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let addr = silent.local_addr().expect("it is bound").to_string();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -c unlimited && {run}")]).arg(program).arg(dir.join("state")).arg(addr);
+    // A core lands in the directory the program was started in.
+    environment(&mut command, &dir.join("")).envs(variables.iter().copied()).current_dir(dir.join(""));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("there is a shell");
+    let name = || std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap_or_default();
+    until("the shell has become the program", PATIENCE, || name().starts_with("telepane"));
+    pause(Duration::from_millis(300));
+    let crash = Command::new("kill").args(["-ABRT", &child.id().to_string()]).status();
+    assert!(crash.expect("there is kill").success(), "it lives");
+    child.wait().expect("our own child can be waited for").core_dumped()
+}
+
+#[test]
+fn a_crash_leaves_no_core() {
+    let dir = Scratch::new();
+    for name in ["telepane-host", "telepane"] {
+        assert!(!dumps(&dir, name, &[]), "{name} left a core");
+        // That a core would be written here at all is the machine's to say.
+        println!("{name}: a core when it is allowed: {}", dumps(&dir, name, &[("TELEPANE_ALLOW_CORE_DUMPS", "1")]));
+    }
+}
