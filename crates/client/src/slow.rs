@@ -87,10 +87,27 @@ const UNNOTICED_APPLICATION: Span = Span::millis(33);
 /// Coding and the wait for it may take a frame at 60 Hz before the host is called slow, and delays differ by as much before
 /// the way is called uneven.
 const A_FRAME: Span = Span::millis(16);
+/// An access point holds nothing back for so long (a long stall is a tenth of a second); what comes later stood in a queue, which
+/// may have drained or grown meanwhile.
+const LONGEST_STALL: Span = Span::millis(500);
 /// Below 2 % repair keeps up unseen (`research/rate-control.md` §5: 1 % costs nothing visible).
 const LOSS_PERMILLE: u32 = 20;
 /// From 40 ms one way typing is felt to be remote (anchors.md §3.3: "heavier" from 40 ms).
 const FAR: Span = Span::millis(40);
+
+/// How long packets stand in a queue, and how late an uneven way makes them.
+fn delays(m: &Moments) -> (Span, Span) {
+    // A queue delays all alike. Where the delays differ as much as half of what even the fastest have, they are a radio's,
+    // which holds packets back and then lets many go: a frame comes with its last packet.
+    let both = m.spread + m.queue;
+    if both > LONGEST_STALL && m.lost_permille < LOSS_PERMILLE {
+        (both, Span::ZERO)
+    } else if m.spread + m.spread < m.queue || m.spread <= A_FRAME {
+        (m.queue, Span::ZERO)
+    } else {
+        (Span::ZERO, both)
+    }
+}
 
 /// The judgement.
 pub fn judge(m: &Moments) -> Slow {
@@ -107,13 +124,10 @@ pub fn judge(m: &Moments) -> Slow {
     let over = |span: Span, unnoticed: Span| span.saturating_sub(unnoticed);
     // What waits for room waits for the line: only while the coder is slow itself is the waiting the coder's.
     let busy = m.code > UNNOTICED;
-    // A queue delays all alike. Where the delays differ as much as half of what even the fastest have, they are a radio's,
-    // which holds packets back and then lets many go: a frame comes with its last packet.
-    let even = m.spread + m.spread < m.queue || m.spread <= A_FRAME;
-    let (queue, spread) = if even { (m.queue, Span::ZERO) } else { (Span::ZERO, m.spread + m.queue) };
+    let (queue, uneven) = delays(m);
     let line = over(queue + m.pace + if busy { Span::ZERO } else { m.wait }, UNNOTICED);
     let host = over(m.code + if busy { m.wait } else { Span::ZERO }, A_FRAME);
-    let wireless = over(spread, A_FRAME);
+    let wireless = over(uneven, A_FRAME);
     let viewer = over(m.decode + m.show, UNNOTICED);
     let application = m.application.map_or(Span::ZERO, |a| over(a, UNNOTICED_APPLICATION));
     let parts = [
@@ -142,14 +156,11 @@ pub fn sentence(m: &Moments) -> String {
         Slow::Idle => "nothing changes now".into(),
         Slow::Silent => format!("slow now: the host has not answered for {}", ms(m.silent.unwrap_or_default())),
         Slow::Line if m.shown == 0 => "slow now: the line, of each picture only parts come in time".into(),
-        Slow::Line => format!("slow now: the line, packets wait {} for room", ms(m.queue + m.pace + m.wait)),
+        Slow::Line => format!("slow now: the line, packets wait {} for room", ms(delays(m).0 + m.pace + m.wait)),
         Slow::Loss => format!("slow now: the line, it loses {:.1} % of the packets", f64::from(m.lost_permille) / 10.0),
         Slow::Distance => format!("slow now: the distance alone takes {} one way", ms(m.distance)),
         Slow::Wireless => {
-            format!(
-                "slow now: the way there is uneven, as over Wi-Fi: packets come up to {} late",
-                ms(m.spread + m.queue)
-            )
+            format!("slow now: the way there is uneven, as over Wi-Fi: packets come up to {} late", ms(delays(m).1))
         }
         Slow::Host => format!("slow now: the host's processor, coding takes {}", ms(m.wait + m.code)),
         Slow::Application => {
@@ -185,7 +196,7 @@ mod tests {
 
     #[test]
     fn each_has_its_day() {
-        let days: [(Moments, Slow, &str); 17] = [
+        let days: [(Moments, Slow, &str); 19] = [
             (CALM, Slow::Nobody, "nothing is slow"),
             (Moments { shown: 0, ..CALM }, Slow::Idle, "nothing changes"),
             (Moments { silent: Some(ms(900)), ..CALM }, Slow::Silent, "900 ms"),
@@ -198,6 +209,8 @@ mod tests {
             (Moments { spread: ms(60), queue: ms(5), ..CALM }, Slow::Wireless, "65 ms late"),
             (Moments { spread: ms(25), queue: ms(34), ..CALM }, Slow::Wireless, "Wi-Fi"),
             (Moments { spread: ms(25), queue: ms(80), ..CALM }, Slow::Line, "the line"),
+            (Moments { spread: ms(1_990), queue: ms(5), ..CALM }, Slow::Line, "1996 ms"),
+            (Moments { spread: ms(1_990), queue: ms(5), lost_permille: 50, ..CALM }, Slow::Loss, "5.0 %"),
             (Moments { spread: ms(25), lost_permille: 50, ..CALM }, Slow::Loss, "5.0 %"),
             (Moments { code: ms(11), wait: ms(4), lost_permille: 50, ..CALM }, Slow::Loss, "5.0 %"),
             (Moments { code: ms(40), wait: ms(30), queue: ms(20), ..CALM }, Slow::Host, "70 ms"),

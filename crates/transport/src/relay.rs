@@ -61,6 +61,10 @@ struct State {
     down: Link,
     seen_up: Vec<Seen>,
     seen_down: Vec<Seen>,
+    /// When each flow's first packet passed upwards since the last blackout began or ended.
+    asked: BTreeMap<u64, u64>,
+    /// When the first of them passed that was answered.
+    answered: Option<u64>,
     rebind: bool,
     stop: bool,
 }
@@ -124,6 +128,8 @@ impl Relay {
             down: Link::new(down, HEADERS, seeds.next_u64()),
             seen_up: Vec::new(),
             seen_down: Vec::new(),
+            asked: BTreeMap::new(),
+            answered: None,
             rebind: false,
             stop: false,
         };
@@ -154,15 +160,16 @@ impl Relay {
     pub fn blackout(&self, on: bool) {
         self.inner.change(|s, _| {
             (s.up.black, s.down.black) = (on, on);
-            (s.up.passed_at, s.down.passed_at) = (None, None);
+            s.asked.clear();
+            s.answered = None;
         });
     }
 
-    /// How long ago the first packet passed, in either direction, since the last blackout began or ended.
-    pub fn passing_for(&self) -> Option<Duration> {
-        let state = self.inner.state();
-        let first = state.up.passed_at.into_iter().chain(state.down.passed_at).min()?;
-        Some(Duration::from_micros((self.inner.clock)().saturating_sub(first)))
+    /// How long ago the first packet passed that the host answered, since the last blackout began or ended. Who says goodbye
+    /// gets no answer, and what is sent to an address that a client has left finds nobody.
+    pub fn answered_for(&self) -> Option<Duration> {
+        let asked = self.inner.state().answered?;
+        Some(Duration::from_micros((self.inner.clock)().saturating_sub(asked)))
     }
 
     /// Gives every client a new address towards the host.
@@ -293,10 +300,16 @@ impl Runner {
                 let flow = self.flow_of(from, now)?;
                 let mut state = self.inner.state();
                 note(&mut state.seen_up, Seen { len, class });
+                if !state.up.black && state.answered.is_none() {
+                    state.asked.entry(flow).or_insert(now);
+                }
                 state.up.push(now, Packet { flow, bytes, class });
             } else if from == self.upstream {
                 let mut state = self.inner.state();
                 note(&mut state.seen_down, Seen { len, class });
+                if !state.down.black && state.answered.is_none() {
+                    state.answered = state.asked.get(&key).copied();
+                }
                 state.down.push(now, Packet { flow: key, bytes, class });
             }
         }

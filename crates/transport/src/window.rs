@@ -12,7 +12,7 @@ use quinn::congestion::{Controller, ControllerFactory, CubicConfig};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long a window holds without being set again, in microseconds (`research/rate-control.md` §5.10).
 const FRESH_US: u64 = 1_000_000;
@@ -22,6 +22,8 @@ const SILENT_US: u64 = 200_000;
 const KNOCK_US: u64 = 160_000;
 /// The idle timeout comes first: 120 s.
 const MOST_KNOCKS: u64 = 120_000_000 / KNOCK_US;
+/// The window is widened at most so much for quinn's pacer.
+const MOST_STRETCH: u64 = 1_024;
 /// Above `u32::MAX` quinn turns its pacer off; a window is kept below (quinn-proto 0.11 `pacing.rs`).
 const MOST: u64 = u32::MAX as u64;
 
@@ -71,9 +73,18 @@ impl ControllerFactory for SafetyNetFactory {
             cubic,
             mtu: u64::from(current_mtu),
             in_flight: 0,
+            stretch: 1,
             full_us: AtomicU64::new(0),
         })
     }
+}
+
+/// How much wider the window must be for quinn, which paces it over its smoothed round trip. One acknowledgement that was
+/// stuck for half a minute of blackout makes that four seconds for the next dozen, and four seconds is what each window
+/// would take, while our own pacer knows better.
+fn stretch(smoothed: Duration, least: Duration) -> u64 {
+    let times = smoothed.as_micros() / least.as_micros().max(1);
+    u64::try_from(times).unwrap_or(MOST_STRETCH).clamp(1, MOST_STRETCH)
 }
 
 /// The controller of one path.
@@ -83,6 +94,8 @@ struct SafetyNet {
     mtu: u64,
     /// Bytes on the way: what quinn said at the last acknowledgement, and what was sent since.
     in_flight: u64,
+    /// By how much quinn's smoothed round trip exceeds the least of this path.
+    stretch: u64,
     /// Since when the window is full and nothing was acknowledged, in microseconds of the shell's clock; 0 if it is not.
     full_us: AtomicU64,
 }
@@ -91,7 +104,8 @@ impl SafetyNet {
     /// What may be in flight while the path answers.
     fn base(&self) -> u64 {
         // Two packets always fit, or nothing could ever be acknowledged.
-        self.window.fresh().map_or_else(|| self.cubic.window(), |w| w.max(2 * self.mtu))
+        let fresh = self.window.fresh().map(|w| w.max(2 * self.mtu).saturating_mul(self.stretch).min(MOST));
+        fresh.unwrap_or_else(|| self.cubic.window())
     }
 
     /// Packets that may have gone beyond a window of `base` bytes, full in silence.
@@ -124,6 +138,7 @@ impl Controller for SafetyNet {
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &quinn_proto::RttEstimator) {
+        self.stretch = stretch(rtt.get(), rtt.min());
         self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -161,6 +176,7 @@ impl Controller for SafetyNet {
             cubic: self.cubic.clone_box(),
             mtu: self.mtu,
             in_flight: self.in_flight,
+            stretch: self.stretch,
             full_us: AtomicU64::new(0),
         })
     }
@@ -227,6 +243,15 @@ mod tests {
         }
         net.on_end_acks(now, 3_600, false, Some(6));
         assert!(net.window() < 500_000 && room(&*net, 3_600));
+    }
+
+    #[test]
+    fn an_acknowledgement_that_was_stuck_does_not_slow_the_next_window() {
+        let ms = Duration::from_millis;
+        assert_eq!(stretch(ms(21), ms(20)), 1);
+        assert_eq!(stretch(ms(3_770), ms(20)), 188);
+        assert_eq!(stretch(ms(3_770), Duration::ZERO), MOST_STRETCH);
+        assert_eq!(stretch(Duration::ZERO, ms(20)), 1);
     }
 
     // spec: T-6

@@ -44,10 +44,10 @@ fn blackout(length: Duration) {
     assert_eq!(stage.client.ended(), None, "the client waits");
     relay.blackout(false);
     let exact = stage.exact();
-    let passing = relay.passing_for().expect("something passed");
+    let passing = relay.answered_for().expect("something passed");
     println!(
         "blackout of {length:?}: no key held after {released:?}, exact {exact:?} after its end and {passing:?} after \
-         the first packet that passed"
+         the first packet that passed and was answered"
     );
     assert_eq!(stage.here.held(), NO_KEY, "no key came back");
     stage.there.type_text("\n");

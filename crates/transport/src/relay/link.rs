@@ -127,8 +127,6 @@ pub struct Link {
     serial: u64,
     /// Nothing passes; what flies already arrives.
     pub black: bool,
-    /// When a packet first passed since the last blackout ended.
-    pub passed_at: Option<u64>,
     /// What went through so far.
     pub count: Count,
 }
@@ -148,7 +146,6 @@ impl Link {
             last_due: 0,
             serial: 0,
             black: false,
-            passed_at: None,
             count: Count::default(),
         }
     }
@@ -225,7 +222,6 @@ impl Link {
             self.count.lost += 1;
             return;
         }
-        self.passed_at = self.passed_at.or(Some(t));
         let jitter = self.rng.below(self.model.jitter.as_micros().saturating_add(1));
         let mut due = t.saturating_add(self.model.delay.as_micros()).saturating_add(jitter).max(self.last_due);
         if self.rng.chance_ppm(self.model.reorder_ppm) {
