@@ -160,6 +160,7 @@ fn encode(encoder: &mut Encoder, pixels: &Pixels, base: UpdateId, version: u64) 
         items: vec![EncodeItem { rect: pixels.size().rect(), version, quality: Quality::EXACT }],
         max_bytes: Bytes(64 << 20),
         film_bytes: Bytes(64 << 20),
+        film_scale: Default::default(),
         slice_bytes: Bytes(9_000),
         pictures: Default::default(),
     };

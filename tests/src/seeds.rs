@@ -326,6 +326,7 @@ fn slices() -> Vec<(&'static str, Vec<u8>)> {
                 items: vec![EncodeItem { rect, version: Version(u64::from(first)), quality }],
                 max_bytes: Bytes(60_000),
                 film_bytes: Bytes(60_000),
+                film_scale: Default::default(),
                 slice_bytes: Bytes(if screens.len() > 1 { 250 } else { 9_000 }),
                 pictures: Default::default(),
             };

@@ -154,6 +154,7 @@ fn hello(recv_buffer: usize, primary: bool) -> Control {
         .with(Capability::Fec, 1)
         .with(Capability::Sound, 1)
         .with(Capability::TextModels, 1)
+        .with(Capability::Film, 1)
         .with(Capability::Life, 1)
         .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {

@@ -69,6 +69,7 @@ fn raise(before: &Pixels, now: &Pixels, most: u64) -> Result<Raised, Failure> {
                 items: vec![EncodeItem { rect: now.size().rect(), version: Version(version), quality: Quality::EXACT }],
                 max_bytes: Bytes(if version == 1 { u64::MAX } else { most }),
                 film_bytes: Bytes(if version == 1 { u64::MAX } else { most }),
+                film_scale: Default::default(),
                 slice_bytes: Bytes(9_600),
                 pictures: Default::default(),
             };

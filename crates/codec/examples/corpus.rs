@@ -163,6 +163,7 @@ fn raise(files: &[String], options: EncoderOptions) -> Result<(), Failure> {
                     items: vec![EncodeItem { rect: size.rect(), version: Version(version), quality: Quality::EXACT }],
                     max_bytes: Bytes(50_000),
                     film_bytes: Bytes(50_000),
+                    film_scale: Default::default(),
                     slice_bytes: Bytes(9_000),
                     pictures: Default::default(),
                 };
@@ -253,6 +254,7 @@ fn play(file: &str, film: Option<Rect<Surf>>, share: u64) -> Result<(), Failure>
             items: vec![EncodeItem { rect, version, quality: Quality::FILM }],
             max_bytes: Bytes(share),
             film_bytes: Bytes(share),
+            film_scale: Default::default(),
             slice_bytes: Bytes(9600),
             pictures: Default::default(),
         };
@@ -351,6 +353,7 @@ fn replay(
             items,
             max_bytes: Bytes(if film.is_some() { 25_000 } else { u64::MAX }),
             film_bytes: Bytes(if film.is_some() { 25_000 } else { u64::MAX }),
+            film_scale: Default::default(),
             slice_bytes: Bytes(slice_bytes),
             pictures: Default::default(),
         };

@@ -215,6 +215,7 @@ fn link(name: &str, newest: &Pixels, rate: u64) -> Result<(), Failure> {
             items: vec![EncodeItem { rect: size.rect(), version: Version(1), quality: Quality::EXACT }],
             max_bytes: Bytes(rate / 8 / 60),
             film_bytes: Bytes(rate / 8 / 60),
+            film_scale: Default::default(),
             slice_bytes: Bytes((rate / 8 / 100).max(1200)),
             pictures: Default::default(),
         };

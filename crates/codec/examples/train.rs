@@ -118,6 +118,7 @@ fn watch(path: &str, recorder: &mut Recorder) -> Result<(), Failure> {
             items: vec![EncodeItem { rect: size.rect(), version, quality: Quality::EXACT }],
             max_bytes: Bytes(u64::MAX),
             film_bytes: Bytes(u64::MAX),
+            film_scale: Default::default(),
             slice_bytes: Bytes(9600),
             pictures: Default::default(),
         };

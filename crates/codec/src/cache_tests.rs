@@ -16,6 +16,7 @@ fn job(size: Size<Surf>, base: UpdateId, first: u32, (max, slice): (u64, u64)) -
         items: vec![EncodeItem { rect: size.rect(), version: Version(0), quality: Quality::EXACT }],
         max_bytes: Bytes(max),
         film_bytes: Bytes(max),
+        film_scale: Default::default(),
         slice_bytes: Bytes(slice),
         pictures: Default::default(),
         id: Default::default(),

@@ -29,8 +29,8 @@ use moves::Mover;
 use picture::Pictures;
 use std::collections::VecDeque;
 use telepane_model::{
-    Bytes, EncodeJob, EncodedSlice, EncodedSlices, Grid, PictureBounds, Pixels, Quality, Rect, Size, Surf, TileAt,
-    TileClass, TileState, UpdateId, Version,
+    Bytes, EncodeJob, EncodedSlice, EncodedSlices, FilmScale, Grid, PictureBounds, Pixels, Quality, Rect, Size, Surf,
+    TileAt, TileClass, TileState, UpdateId, Version,
 };
 use tiles::Tiles;
 
@@ -62,6 +62,9 @@ pub struct EncoderOptions {
     pub cache: Bytes,
     /// The most pixels that one slice may change, at least [`LEAST_SLICE_PIXELS`].
     pub slice_pixels: u64,
+    /// The viewer shows film that is coded smaller.
+    // spec: C-180
+    pub film_scales: bool,
     /// The viewer has the wide models of TEXT.
     // spec: C-156
     pub wide: bool,
@@ -79,6 +82,7 @@ impl Default for EncoderOptions {
             ops: u64::MAX,
             cache: Bytes(64 << 20),
             slice_pixels: u64::MAX,
+            film_scales: true,
             wide: true,
         }
     }
@@ -172,6 +176,8 @@ struct Run<'a> {
     max_bytes: u64,
     /// What a film frame may take.
     film_bytes: u64,
+    /// The size in which it is coded.
+    film_scale: FilmScale,
     slice_bytes: usize,
     /// Nothing was overwritten yet, so what the tiles show can still be kept.
     may_keep: bool,
@@ -254,6 +260,7 @@ impl Encoder {
             used: 0,
             max_bytes: job.max_bytes.0,
             film_bytes: job.film_bytes.0,
+            film_scale: job.film_scale,
             slice_bytes: usize::try_from(job.slice_bytes.0).unwrap_or(usize::MAX).min(limits::SLICE_BYTES),
             may_keep: true,
             goes_on,

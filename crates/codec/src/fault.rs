@@ -93,6 +93,8 @@ faults! {
     FilmColour = "film-colour", "a film uses colours that are not known";
     /// The film's stream and its rectangle do not have the same size, or the size is not allowed.
     FilmSize = "film-size", "a film's stream does not fit its rectangle";
+    /// A film's frame is coded in a size that is none of those there are.
+    FilmScale = "film-scale", "a film is coded in a size that is not known";
     /// The H.264 decoder refuses the stream.
     FilmStream = "film-stream", "a film's stream cannot be decoded";
 }

@@ -1,6 +1,7 @@
 //! The FILM op: H.264 for regions in lasting motion, a frame in fragments.
 //!
-//! Payload: slot, flags, then, in a frame's first fragment, the colours and the rectangle, then H.264 bytes to the end.
+//! Payload: slot, flags, then, in a frame's first fragment, the colours, the rectangle and, if it is coded smaller than it
+//! is shown, in which size, then H.264 bytes to the end.
 //! A frame may be larger than a slice; it is decoded when its last fragment has arrived, never in part. Each slot holds
 //! one region and one stream. The encoder runs the same decoder on its own frames, so that it knows every pixel that
 //! the viewer shows.
@@ -12,10 +13,11 @@
 
 use crate::colour::{to_bgrx, to_i420};
 use crate::fault::CodecFault;
-use crate::h264::{H264Decoder, H264Encoder, I420, Mark};
+use crate::h264::{H264Decoder, H264Encoder, I420, Mark, Picture};
+use crate::scale::{Enlarged, coded_sides, shrink};
 use crate::sps;
 use crate::wire::{Reader, kind, limits, put_op, put_rect};
-use telepane_model::{Pixels, Rect, Surf, UpdateId, Version};
+use telepane_model::{Bytes, FilmScale, Filmed, Pixels, Rect, Surf, UpdateId, Version};
 
 /// The finest quantiser (1 to 51) that film is coded with unless a person says otherwise. It gives 41.3 to 42.2 dB of luma
 /// on the films that were measured (the benches' two and one that a camera took) at 2 to 4 kB a frame of 720p; each two
@@ -30,6 +32,8 @@ const FIRST: u8 = 1;
 const LAST: u8 = 2;
 /// The frame needs no other: the slot's stream begins anew.
 const KEY: u8 = 4;
+/// The frame is coded smaller than it is shown; how much so stands behind the rectangle.
+const REDUCED: u8 = 8;
 /// BT.709, full range.
 const BT709_FULL: u8 = 1;
 /// The most bytes of a FILM op before the H.264 bytes, its own header included.
@@ -43,9 +47,31 @@ fn fits(rect: Rect<Surf>) -> bool {
     limits::FILM_SIDE.contains(&rect.w) && limits::FILM_SIDE.contains(&rect.h) && rect.area() <= limits::FILM_PIXELS
 }
 
-/// The sides of the coded picture: the region's, rounded up to even.
-const fn even(rect: Rect<Surf>) -> (u32, u32) {
-    (rect.w.next_multiple_of(2), rect.h.next_multiple_of(2))
+/// The scale itself, if the picture that it makes of the region is not too small for H.264, else none at all.
+pub fn scale_for(rect: Rect<Surf>, scale: FilmScale) -> FilmScale {
+    let (w, h) = coded_sides(rect, scale);
+    let fits = limits::FILM_SIDE.contains(&w) && limits::FILM_SIDE.contains(&h);
+    if fits { scale } else { FilmScale::Full }
+}
+
+/// What stands behind the rectangle of a reduced frame: how many quarters of a side are coded.
+// spec: C-181
+const fn scale_of(quarters: u8) -> Option<FilmScale> {
+    match quarters {
+        2 => Some(FilmScale::Half),
+        3 => Some(FilmScale::ThreeQuarters),
+        _ => None,
+    }
+}
+
+/// Writes a picture of a region to its place.
+fn paint(picture: &Picture<'_>, rect: Rect<Surf>, enlarged: &mut Enlarged, pixels: &mut Pixels) {
+    let (w, h) = coded_sides(rect, FilmScale::Full);
+    if (picture.w, picture.h) == (w, h) {
+        to_bgrx(picture, rect, pixels);
+    } else {
+        to_bgrx(&enlarged.of(picture, w, h), rect, pixels);
+    }
 }
 
 /// A coded frame, to be sent in fragments.
@@ -59,13 +85,15 @@ pub struct FilmFrame {
     pub version: Version,
     slot: u8,
     key: bool,
+    scale: FilmScale,
+    quantiser: u8,
     /// Bytes of `data` that are in fragments.
     sent: usize,
 }
 
 impl FilmFrame {
     /// Appends a FILM op with as much of what is not sent as fits into `room` bytes.
-    // spec: C-60 C-62 C-64
+    // spec: C-60, C-62, C-64, C-180
     pub fn put_fragment(&mut self, out: &mut Vec<u8>, room: usize) {
         let (first, rest) = (self.sent == 0, self.data.get(self.sent..).unwrap_or(&[]));
         let (now, later) = rest.split_at(room.saturating_sub(HEAD).min(rest.len()));
@@ -76,11 +104,17 @@ impl FilmFrame {
         if first && self.key {
             flags |= KEY;
         }
+        if first && self.scale != FilmScale::Full {
+            flags |= REDUCED;
+        }
         let mut payload = Vec::with_capacity(now.len() + HEAD);
         payload.extend_from_slice(&[self.slot, flags]);
         if first {
             payload.push(BT709_FULL);
             put_rect(&mut payload, self.rect);
+            if flags & REDUCED != 0 {
+                payload.push(self.scale.quarters() as u8);
+            }
         }
         payload.extend_from_slice(now);
         put_op(out, kind::FILM, &payload);
@@ -94,6 +128,17 @@ impl FilmFrame {
         self.left().div_ceil(count) + HEAD
     }
 
+    /// What it came to.
+    pub fn filmed(&self) -> Filmed {
+        let quality = (COARSEST.saturating_sub(self.quantiser) * 4).min(100);
+        Filmed { bytes: Bytes(self.data.len() as u64), quality, scale: self.scale, key: self.key }
+    }
+
+    /// Nothing of it is in fragments yet.
+    pub const fn is_whole(&self) -> bool {
+        self.sent == 0
+    }
+
     /// Bytes that are in no fragment yet.
     pub fn left(&self) -> usize {
         self.data.len().saturating_sub(self.sent)
@@ -105,23 +150,54 @@ pub struct FilmTask {
     stream: Stream,
     version: Version,
     share: u64,
+    room: Room,
+    /// The frame; none before it has run, and when openh264 refuses.
+    coded: Option<Coded>,
+}
+
+/// Memory for the pictures on the way to H.264.
+#[derive(Default)]
+struct Room {
     picture: I420,
+    smaller: I420,
     padded: Vec<u8>,
-    /// The H.264 bytes, and whether they need no other frame; none before it has run, and when openh264 refuses.
-    coded: Option<(Vec<u8>, bool)>,
+}
+
+/// What a stream makes of a picture.
+struct Coded {
+    data: Vec<u8>,
+    /// It needs no other frame.
+    key: bool,
+    quantiser: u8,
 }
 
 impl FilmTask {
     /// Codes the frame from `newest`, the pixels that were newest when it was begun.
     pub fn run(&mut self, newest: &Pixels) {
-        self.coded = to_i420(newest, self.stream.rect, &mut self.padded, &mut self.picture)
-            .then(|| self.stream.code(&mut self.picture, self.share))
-            .flatten();
+        let Room { picture, smaller, padded } = &mut self.room;
+        if !to_i420(newest, self.stream.rect, padded, picture) {
+            return;
+        }
+        let coded = match self.stream.scale {
+            FilmScale::Full => picture,
+            scale => {
+                let (w, h) = coded_sides(self.stream.rect, scale);
+                shrink(picture, w, h, smaller);
+                smaller
+            }
+        };
+        self.coded = self.stream.code(coded, self.share);
     }
 
     /// The region.
     pub const fn rect(&self) -> Rect<Surf> {
         self.stream.rect
+    }
+
+    /// How many pixels are coded.
+    pub fn pixels(&self) -> u64 {
+        let (w, h) = coded_sides(self.stream.rect, self.stream.scale);
+        u64::from(w) * u64::from(h)
     }
 }
 
@@ -145,8 +221,8 @@ pub struct FilmEncoder {
     /// The finest and the coarsest quantiser of new frames.
     quantisers: (u8, u8),
     clock: u64,
-    picture: I420,
-    padded: Vec<u8>,
+    room: Room,
+    enlarged: Enlarged,
 }
 
 /// What happened while a stream was with a task.
@@ -160,6 +236,7 @@ enum Told {
 struct Stream {
     slot: u8,
     rect: Rect<Surf>,
+    scale: FilmScale,
     quantisers: (u8, u8),
     encoder: H264Encoder,
     decoder: H264Decoder,
@@ -182,8 +259,8 @@ impl FilmEncoder {
             finest,
             quantisers: (finest, COARSEST),
             clock: 0,
-            picture: I420::default(),
-            padded: Vec::new(),
+            room: Room::default(),
+            enlarged: Enlarged::default(),
         }
     }
 
@@ -247,10 +324,16 @@ impl FilmEncoder {
         stream.filter(|s| !s.key).map_or(rect.area() as usize / 26, |s| s.bytes)
     }
 
-    /// Codes the next frame of `rect`, which lies inside `pixels`, so that frames like it take `share` bytes each over a
-    /// second, thirty frames, or less if they are fine enough. None if openh264 refuses.
-    pub fn code(&mut self, pixels: &Pixels, version: Version, rect: Rect<Surf>, share: u64) -> Option<FilmFrame> {
-        let mut task = self.task(version, rect, share)?;
+    /// Codes the next frame of `rect`, which lies inside `pixels`, in size `scale` (of [`scale_for`]), so that frames like it
+    /// take `share` bytes each over thirty of them, or less if they are fine enough. None if openh264 refuses.
+    pub fn code(
+        &mut self,
+        pixels: &Pixels,
+        version: Version,
+        (rect, scale): (Rect<Surf>, FilmScale),
+        share: u64,
+    ) -> Option<FilmFrame> {
+        let mut task = self.task(version, (rect, scale), share)?;
         task.run(pixels);
         match self.done(task) {
             FilmDone::Coded(frame) => Some(frame),
@@ -260,31 +343,32 @@ impl FilmEncoder {
 
     /// The same in two steps: what codes the frame of capture `version`, to be brought back with [`FilmEncoder::done`].
     /// There is one at a time. None if openh264 refuses.
-    pub fn task(&mut self, version: Version, rect: Rect<Surf>, share: u64) -> Option<FilmTask> {
+    pub fn task(&mut self, version: Version, (rect, scale): (Rect<Surf>, FilmScale), share: u64) -> Option<FilmTask> {
         if self.away.is_some() {
             return None;
         }
         self.clock += 1;
         let bounds = self.quantisers;
-        self.streams.retain(|s| s.rect != rect || s.quantisers == bounds);
+        self.streams.retain(|s| s.rect != rect || (s.quantisers, s.scale) == (bounds, scale));
         let mut stream = match self.streams.iter().position(|s| s.rect == rect) {
             Some(at) => self.streams.swap_remove(at),
-            None => self.begin(rect, share.saturating_mul(8 * HZ))?,
+            None => self.begin(rect, scale, share.saturating_mul(8 * HZ))?,
         };
         stream.used = self.clock;
         self.away = Some(Vec::new());
-        let (picture, padded) = (core::mem::take(&mut self.picture), core::mem::take(&mut self.padded));
-        Some(FilmTask { stream, version, share, picture, padded, coded: None })
+        let room = core::mem::take(&mut self.room);
+        Some(FilmTask { stream, version, share, room, coded: None })
     }
 
     /// A task comes back, having run.
     pub fn done(&mut self, task: FilmTask) -> FilmDone {
-        let FilmTask { mut stream, version, picture, padded, coded, .. } = task;
-        (self.picture, self.padded) = (picture, padded);
+        let FilmTask { mut stream, version, room, coded, .. } = task;
+        self.room = room;
         let told = self.away.take().unwrap_or_default();
         // A stream that makes nothing of a frame is not gone on with.
-        let Some((data, key)) = coded else { return FilmDone::Refused };
-        let frame = FilmFrame { data, slot: stream.slot, key, rect: stream.rect, version, sent: 0 };
+        let Some(Coded { data, key, quantiser }) = coded else { return FilmDone::Refused };
+        let (slot, rect, scale) = (stream.slot, stream.rect, stream.scale);
+        let frame = FilmFrame { data, slot, key, rect, version, scale, quantiser, sent: 0 };
         let mut stale = false;
         for told in told {
             stale |= !matches!(told, Told::Confirmed(_));
@@ -303,7 +387,7 @@ impl FilmEncoder {
     pub fn show(&mut self, frame: &FilmFrame, id: UpdateId, sent: &mut Pixels) {
         let Some(stream) = self.streams.iter_mut().find(|s| s.slot == frame.slot) else { return };
         if let Some(picture) = stream.decoder.picture() {
-            to_bgrx(&picture, frame.rect, sent);
+            paint(&picture, frame.rect, &mut self.enlarged, sent);
         }
         if frame.key {
             stream.began = stream.decoder.key().map(|name| (name, id));
@@ -315,7 +399,7 @@ impl FilmEncoder {
 
     /// A new stream in a free slot, or in that of the stream which was not used for longest.
     // spec: C-61
-    fn begin(&mut self, rect: Rect<Surf>, bps: u64) -> Option<Stream> {
+    fn begin(&mut self, rect: Rect<Surf>, scale: FilmScale, bps: u64) -> Option<Stream> {
         let taken = |slot: u8| self.streams.iter().any(|s| s.slot == slot);
         let slot = match (0..limits::FILM_SLOTS).find(|slot| !taken(*slot)) {
             Some(slot) => slot,
@@ -324,18 +408,18 @@ impl FilmEncoder {
                 self.streams.swap_remove(oldest).slot
             }
         };
-        let (w, h) = even(rect);
+        let (w, h) = coded_sides(rect, scale);
         let encoder = H264Encoder::new(w, h, bps, HZ as f32, self.quantisers)?;
         let decoder = H264Decoder::new()?;
         let (used, began, marked) = (self.clock, None, None);
         let quantisers = self.quantisers;
-        Some(Stream { slot, rect, quantisers, encoder, decoder, key: true, used, bytes: 0, began, marked })
+        Some(Stream { slot, rect, scale, quantisers, encoder, decoder, key: true, used, bytes: 0, began, marked })
     }
 }
 
 impl Stream {
     /// The next frame and whether it is a key frame; the decoder has shown it.
-    fn code(&mut self, picture: &mut I420, share: u64) -> Option<(Vec<u8>, bool)> {
+    fn code(&mut self, picture: &mut I420, share: u64) -> Option<Coded> {
         self.encoder.rate(share.saturating_mul(8 * HZ));
         let mut data = Vec::new();
         if !self.encoder.encode(picture, self.key, &mut data) || data.len() > limits::FILM_BYTES {
@@ -347,11 +431,12 @@ impl Stream {
         if key {
             (self.began, self.marked) = (None, None);
         }
-        self.decoder.decode(&data).filter(|p| (p.w, p.h) == even(self.rect))?;
+        self.decoder.decode(&data).filter(|p| (p.w, p.h) == coded_sides(self.rect, self.scale))?;
         if !key && let Some(mark) = self.decoder.mark() {
             self.marked = Some((mark, None));
         }
-        Some((data, key))
+        let quantiser = self.encoder.quantiser();
+        Some(Coded { data, key, quantiser })
     }
 
     /// See [`FilmEncoder::lost`].
@@ -376,17 +461,19 @@ impl Stream {
 #[derive(Default)]
 pub struct FilmDecoder {
     slots: [Slot; limits::FILM_SLOTS as usize],
+    enlarged: Enlarged,
 }
 
 #[derive(Default)]
 struct Slot {
-    stream: Option<(Rect<Surf>, H264Decoder)>,
+    stream: Option<(Rect<Surf>, FilmScale, H264Decoder)>,
     frame: Option<Pending>,
 }
 
 /// A frame whose last fragment has not come.
 struct Pending {
     rect: Rect<Surf>,
+    scale: FilmScale,
     key: bool,
     data: Vec<u8>,
 }
@@ -394,7 +481,7 @@ struct Pending {
 impl FilmDecoder {
     /// Takes a fragment; with a frame's last one shows the frame and adds its rectangle to `changed`. `room` is how
     /// many pixels the slice may still write.
-    // spec: C-60 C-61 C-62 C-63 C-64 C-65 C-66 C-69
+    // spec: C-60, C-61, C-62, C-63, C-64, C-65, C-66, C-69, C-180, C-181
     pub fn apply(
         &mut self,
         payload: &[u8],
@@ -405,7 +492,7 @@ impl FilmDecoder {
         let mut r = Reader::new(payload);
         let slot = self.slots.get_mut(usize::from(r.u8()?)).ok_or(CodecFault::FilmSlot)?;
         let flags = r.u8()?;
-        if flags & !(FIRST | LAST | KEY) != 0 || flags & (FIRST | KEY) == KEY {
+        if flags & !(FIRST | LAST | KEY | REDUCED) != 0 || flags & FIRST == 0 && flags & (KEY | REDUCED) != 0 {
             return Err(CodecFault::FilmFlags);
         }
         if flags & FIRST != 0 {
@@ -416,7 +503,11 @@ impl FilmDecoder {
             if !fits(rect) {
                 return Err(CodecFault::FilmSize);
             }
-            slot.frame = Some(Pending { rect, key: flags & KEY != 0, data: Vec::new() });
+            let scale = match flags & REDUCED {
+                0 => FilmScale::Full,
+                _ => scale_of(r.u8()?).filter(|s| scale_for(rect, *s) == *s).ok_or(CodecFault::FilmScale)?,
+            };
+            slot.frame = Some(Pending { rect, scale, key: flags & KEY != 0, data: Vec::new() });
         }
         let frame = slot.frame.as_mut().ok_or(CodecFault::FilmOrder)?;
         let data = r.rest();
@@ -432,20 +523,21 @@ impl FilmDecoder {
         if area > room {
             return Err(CodecFault::TooMuchWork);
         }
-        let (w, h) = even(frame.rect);
+        let (w, h) = coded_sides(frame.rect, frame.scale);
         sps::check(&frame.data, w, h, frame.key)?;
-        if frame.key && slot.stream.as_ref().is_none_or(|(rect, _)| *rect != frame.rect) {
-            slot.stream = Some((frame.rect, H264Decoder::new().ok_or(CodecFault::FilmStream)?));
+        let other = |(rect, scale, _): &(_, _, _)| (*rect, *scale) != (frame.rect, frame.scale);
+        if frame.key && slot.stream.as_ref().is_none_or(other) {
+            slot.stream = Some((frame.rect, frame.scale, H264Decoder::new().ok_or(CodecFault::FilmStream)?));
         }
-        let (rect, decoder) = slot.stream.as_mut().ok_or(CodecFault::FilmOrder)?;
-        if *rect != frame.rect {
+        let (rect, scale, decoder) = slot.stream.as_mut().ok_or(CodecFault::FilmOrder)?;
+        if (*rect, *scale) != (frame.rect, frame.scale) {
             return Err(CodecFault::FilmSize);
         }
         let picture = decoder.decode(&frame.data).ok_or(CodecFault::FilmStream)?;
         if (picture.w, picture.h) != (w, h) {
             return Err(CodecFault::FilmSize);
         }
-        to_bgrx(&picture, frame.rect, pixels);
+        paint(&picture, frame.rect, &mut self.enlarged, pixels);
         changed.push(frame.rect);
         Ok(area)
     }
@@ -475,18 +567,26 @@ mod tests {
         sent: Pixels,
         shown: Pixels,
         id: u32,
+        scale: FilmScale,
     }
 
     impl Pair {
         fn new(size: Size<Surf>) -> Self {
             let (sent, shown) = (Pixels::new(size), Pixels::new(size));
-            Self { host: FilmEncoder::new(FINEST), viewer: FilmDecoder::default(), sent, shown, id: 0 }
+            Self {
+                host: FilmEncoder::new(FINEST),
+                viewer: FilmDecoder::default(),
+                sent,
+                shown,
+                id: 0,
+                scale: FilmScale::Full,
+            }
         }
 
         /// Codes and shows a frame; its op, and whether it is a key frame.
         fn code(&mut self, frame: &Pixels) -> (Vec<u8>, bool) {
             self.id += 1;
-            let mut coded = self.host.code(frame, Version(1), frame.size().rect(), 8_000).unwrap();
+            let mut coded = self.host.code(frame, Version(1), (frame.size().rect(), self.scale), 8_000).unwrap();
             self.host.show(&coded, UpdateId(self.id), &mut self.sent);
             let mut op = Vec::new();
             coded.put_fragment(&mut op, usize::MAX);
@@ -540,12 +640,56 @@ mod tests {
         p.apply(&op);
         assert!(p.shown == p.sent);
         // The rest of a frame is not sent.
-        let coded = p.host.code(&frame(4), Version(5), size.rect(), 8_000).unwrap();
+        let coded = p.host.code(&frame(4), Version(5), (size.rect(), p.scale), 8_000).unwrap();
         p.host.abandon(&coded);
         let (op, key) = p.code(&frame(5));
         assert!(key);
         p.apply(&op);
         assert!(p.shown == p.sent);
+    }
+
+    // spec: C-180, C-181, C-182
+    #[test]
+    fn a_smaller_film_is_shown_in_its_place_by_both_ends() {
+        // Odd sides, so that everything is rounded.
+        let size = Size::new(191, 127);
+        let frame = scene(size);
+        let mut p = Pair::new(size);
+        let mut bytes = [0; 3];
+        for (n, scale) in
+            (0..30u64).map(|n| (n, [FilmScale::Full, FilmScale::ThreeQuarters, FilmScale::Half][n as usize / 10]))
+        {
+            p.scale = scale;
+            let (op, key) = p.code(&frame(n));
+            assert_eq!(key, n % 10 == 0, "another size is another stream");
+            p.apply(&op);
+            assert!(p.shown == p.sent, "frame {n}");
+            bytes[n as usize / 10] += op.len();
+            let off: u64 = frame(n).data().iter().zip(p.shown.data()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+            assert!(off / (size.area() * 3) < 24, "frame {n} is another picture: {off}");
+        }
+        assert!(bytes[0] > bytes[1] && bytes[1] > bytes[2], "{bytes:?}");
+    }
+
+    #[test]
+    fn what_would_be_too_small_is_not_made_smaller() {
+        let scale = |w, h| scale_for(Rect::new(0, 0, w, h), FilmScale::Half);
+        assert_eq!([scale(31, 64), scale(27, 64), scale(64, 28)], [FilmScale::Half, FilmScale::Full, FilmScale::Full]);
+    }
+
+    // spec: H-45
+    #[test]
+    fn a_frame_says_how_fine_it_is() {
+        let size = Size::new(192, 128);
+        let frame = scene(size);
+        let quality = |finest: u8, share: u64| {
+            let mut host = FilmEncoder::new(finest);
+            let mut code = |n| host.code(&frame(n), Version(n), (size.rect(), FilmScale::Full), share).unwrap();
+            (0..40).map(|n| code(n).filmed()).last().unwrap().quality
+        };
+        let (much, as_set, little) = (quality(10, 40_000), quality(35, 40_000), quality(10, 420));
+        assert_eq!((much, as_set), (100, 4 * (COARSEST - 35)));
+        assert!(little < 90, "{little}");
     }
 
     /// A plain film takes what it needs for its quality and leaves the rest of the share.
@@ -555,7 +699,9 @@ mod tests {
         let frame = scene(size);
         let run = |finest: u8, share: u64| -> Vec<usize> {
             let mut host = FilmEncoder::new(finest);
-            (0..60).map(|n| host.code(&frame(n), Version(n), size.rect(), share).unwrap().data.len()).collect()
+            (0..60)
+                .map(|n| host.code(&frame(n), Version(n), (size.rect(), FilmScale::Full), share).unwrap().data.len())
+                .collect()
         };
         let sum = |of: &[usize]| of[20..].iter().sum::<usize>();
         let (plenty, more, fine) = (run(FINEST, 40_000), run(FINEST, 80_000), run(12, 40_000));
@@ -581,7 +727,9 @@ mod tests {
         for n in 0..180u64 {
             let at = (n * 3) as i32 % 570;
             let frame = wide.crop(Rect::new(at, 0, size.w, size.h));
-            bytes.push(film.code(&frame, Version(n), size.rect(), share(n)).unwrap().data.len() as u64);
+            bytes.push(
+                film.code(&frame, Version(n), (size.rect(), FilmScale::Full), share(n)).unwrap().data.len() as u64
+            );
         }
         // From the second second on, and from a third of a second after the fall on.
         for start in (30..60).chain(100..150) {

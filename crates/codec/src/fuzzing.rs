@@ -4,7 +4,7 @@ use crate::cache::TileCache;
 use crate::picture::{Layer, PictureCoder, PictureDecoder, Planes, Step};
 use crate::text::{Coded, Lane, OPEN, TextOp};
 use crate::{Decoder, Encoder, EncoderOptions};
-use telepane_model::{Bytes, EncodeItem, EncodeJob, Grid, Pixels, Quality, Rect, Size, UpdateId, Version};
+use telepane_model::{Bytes, EncodeItem, EncodeJob, FilmScale, Grid, Pixels, Quality, Rect, Size, UpdateId, Version};
 
 /// Slices from a stranger: `bytes` are cut into up to eight slices, applied to one small surface.
 pub fn decode(bytes: &[u8]) {
@@ -86,6 +86,7 @@ pub fn roundtrip(bytes: &[u8]) {
             items: vec![film, rest],
             max_bytes: Bytes(u64::from(side) * 64),
             film_bytes: Bytes(u64::from(side) * 64),
+            film_scale: [FilmScale::Full, FilmScale::ThreeQuarters, FilmScale::Half][seed as usize / 2 % 3],
             slice_bytes: Bytes(slice_bytes),
             pictures: Default::default(),
         };

@@ -201,6 +201,18 @@ impl H264Encoder {
         out.len() > start
     }
 
+    /// The mean quantiser of the last frame, 51 if openh264 does not say.
+    pub fn quantiser(&mut self) -> u8 {
+        let mut statistics = sys::SEncoderStatistics::default();
+        let Some(get) = self.vtbl().and_then(|v| v.GetOption) else { return *QUANTISERS.end() };
+        let place: *mut sys::SEncoderStatistics = &mut statistics;
+        // SAFETY: `raw` is a live encoder; the statistics are valid for the call and of the type that openh264's
+        // documentation names for this option.
+        let told = unsafe { get(self.raw, sys::ENCODER_OPTION_GET_STATISTICS, place.cast::<c_void>()) } == 0;
+        let quantiser = u8::try_from(statistics.uiAverageFrameQP).ok().filter(|q| told && QUANTISERS.contains(q));
+        quantiser.unwrap_or(*QUANTISERS.end())
+    }
+
     /// The other end has the frame with this mark: the frames after a loss may refer to it.
     pub fn arrived(&mut self, mark: Mark) {
         self.answer(mark, sys::LTR_MARKING_SUCCESS);

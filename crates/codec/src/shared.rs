@@ -11,7 +11,9 @@
 use crate::encoder::{BaseGone, Encoder, SlotMap};
 use crate::film::FilmTask;
 use std::collections::{BTreeMap, VecDeque};
-use telepane_model::{EncodeJob, EncodedSlice, EncodedSlices, Move, Pixels, Rect, Size, Surf, UpdateId, Version};
+use telepane_model::{
+    EncodeJob, EncodedSlice, EncodedSlices, FilmScale, Move, Pixels, Rect, Size, Surf, UpdateId, Version,
+};
 
 /// Slices kept for those behind, in bytes and in number; who is further behind leaves.
 const LOG_BYTES: u64 = 4 << 20;
@@ -41,6 +43,8 @@ pub struct Shared {
     tip: UpdateId,
     highest: UpdateId,
     members: BTreeMap<Member, Chain>,
+    /// The size in which each would have film coded; for all of them the smallest holds.
+    scales: BTreeMap<Member, FilmScale>,
     log: VecDeque<Logged>,
     log_bytes: u64,
 }
@@ -95,7 +99,7 @@ impl Shared {
         let tip = encoder.coded();
         let highest = chain.0.iter().map(|(_, coder)| *coder).fold(tip, UpdateId::max);
         let members = BTreeMap::from([(member, chain)]);
-        Self { encoder, tip, highest, members, log: VecDeque::new(), log_bytes: 0 }
+        Self { encoder, tip, highest, members, scales: BTreeMap::new(), log: VecDeque::new(), log_bytes: 0 }
     }
 
     /// Who shares.
@@ -161,7 +165,9 @@ impl Shared {
         } else if base != self.tip {
             return self.copies(member, job);
         }
-        let own = EncodeJob { base, first: self.highest.next(), ..job.clone() };
+        self.scales.insert(member, job.film_scale);
+        let film_scale = self.scales.values().copied().min().unwrap_or_default();
+        let own = EncodeJob { base, first: self.highest.next(), film_scale, ..job.clone() };
         let mut answer = self.encoder.encode(&own, newest, version)?;
         self.tip = self.encoder.coded();
         self.highest = self.highest.max(self.tip);
@@ -200,6 +206,7 @@ impl Shared {
     /// That state is no longer kept; the member is out all the same, and begins a new epoch.
     pub fn leave(&mut self, member: Member, base: UpdateId) -> Result<Box<Self>, BaseGone> {
         let chain = self.members.remove(&member);
+        self.scales.remove(&member);
         self.trim();
         let coder = chain.and_then(|c| c.coder_id(base)).ok_or(BaseGone { base })?;
         let encoder = self.encoder.fork(coder).ok_or(BaseGone { base })?;
@@ -209,6 +216,7 @@ impl Shared {
     /// Takes `member` out for good. Answers whether somebody is left.
     pub fn remove(&mut self, member: Member) -> bool {
         self.members.remove(&member);
+        self.scales.remove(&member);
         self.trim();
         !self.members.is_empty()
     }
@@ -373,6 +381,7 @@ mod tests {
                 items: vec![EncodeItem { rect: SIZE.rect(), version: Version(0), quality: Quality::EXACT }],
                 max_bytes: Bytes(max),
                 film_bytes: Bytes(max),
+                film_scale: Default::default(),
                 slice_bytes: Bytes(max.min(1100)),
                 pictures: Default::default(),
                 id: Default::default(),
@@ -603,6 +612,50 @@ mod tests {
             assert!(film.is_some() || shared.sent() == &newest);
         }
         kinds
+    }
+
+    // spec: C-180
+    #[test]
+    fn the_smallest_size_of_film_that_one_wants_holds_for_all() {
+        let size = Size::new(256, 256);
+        let film = Rect::new(0, 0, 192, 192);
+        let mut shared = Shared::new(1, Encoder::new(size, EncoderOptions::default()));
+        shared.expect(2);
+        let mut newest = Pixels::new(size);
+        let mut base = UpdateId::BLANK;
+        let mut scales = Vec::new();
+        for (n, wanted) in [FilmScale::Full, FilmScale::Half, FilmScale::Full].into_iter().enumerate() {
+            let mut rng = Rng::new(n as u64);
+            newest
+                .data_mut()
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, v)| *v = (i / 97 + n * 9) as u8 ^ (rng.next_u64() & 7) as u8);
+            if wanted == FilmScale::Half {
+                shared.scales.insert(2, wanted);
+            }
+            let item = EncodeItem { rect: film, version: Version(0), quality: Quality::FILM };
+            let job = EncodeJob {
+                id: Default::default(),
+                surface: Default::default(),
+                epoch: Default::default(),
+                size,
+                base,
+                first: UpdateId(base.0 + 1),
+                items: vec![item],
+                max_bytes: Bytes(1 << 20),
+                film_bytes: Bytes(9_000),
+                film_scale: FilmScale::Full,
+                slice_bytes: Bytes(60_000),
+                pictures: Default::default(),
+            };
+            let answer = shared.encode(1, &job, &newest, Version(n as u64 + 1)).unwrap();
+            scales.extend(answer.filmed.map(|f| f.scale));
+            base = answer.slices.last().unwrap().id;
+        }
+        assert_eq!(scales, [FilmScale::Full, FilmScale::Half, FilmScale::Half]);
+        shared.remove(2);
+        assert_eq!(shared.scales.values().copied().min(), Some(FilmScale::Full));
     }
 
     /// An op whose coder remembers something has to begin it anew when viewers come and go. Whoever adds an op adds a

@@ -38,6 +38,7 @@ impl Bench {
             items,
             max_bytes: Bytes(max),
             film_bytes: Bytes(max),
+            film_scale: Default::default(),
             slice_bytes: Bytes(slice),
             pictures: Default::default(),
             id: Default::default(),

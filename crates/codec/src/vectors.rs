@@ -16,7 +16,7 @@ use crate::wire::{kind, put_op, put_rect};
 use crate::{CodecFault, Decoder, exact, fill, shift};
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use telepane_model::{Pixels, Rect, Size, Surf, TileClass, Version};
+use telepane_model::{FilmScale, Pixels, Rect, Size, Surf, TileClass, Version};
 
 struct Vector {
     name: &'static str,
@@ -159,7 +159,7 @@ fn vectors() -> Vec<Vector> {
     let mut film = FilmEncoder::new(FINEST);
     let mut slices = Vec::new();
     for n in 0..3u32 {
-        let mut frame = film.code(&sample(size, n), Version(n.into()), rect, 8_333).unwrap();
+        let mut frame = film.code(&sample(size, n), Version(n.into()), (rect, FilmScale::Full), 8_333).unwrap();
         while frame.left() > 0 {
             let mut slice = Vec::new();
             frame.put_fragment(&mut slice, 200);
@@ -168,6 +168,16 @@ fn vectors() -> Vec<Vector> {
     }
     let about = "three FILM frames of odd size in fragments (C-60 to C-69)";
     all.push(Vector { name: "film", about, size, slices, fixed: false });
+    let (size, rect) = (Size::new(60, 44), Rect::new(3, 2, 51, 37));
+    let mut slices = Vec::new();
+    for (n, scale) in [FilmScale::ThreeQuarters, FilmScale::ThreeQuarters, FilmScale::Half].into_iter().enumerate() {
+        let mut frame = film.code(&sample(size, n as u32), Version(n as u64), (rect, scale), 8_333).unwrap();
+        let mut slice = Vec::new();
+        frame.put_fragment(&mut slice, usize::MAX);
+        slices.push(slice);
+    }
+    let about = "two FILM frames in three quarters of their size, one in half of it (C-180 to C-182)";
+    all.push(Vector { name: "film-small", about, size, slices, fixed: false });
     all
 }
 
@@ -252,7 +262,7 @@ fn bless() -> bool {
     std::env::var_os("TELEPANE_BLESS").is_some_and(|v| v == "1")
 }
 
-// spec: C-30, C-32, C-40, C-41, C-50, C-52, C-54, C-55, C-60, C-64, C-114, C-116, C-120, C-121
+// spec: C-30, C-32, C-40, C-41, C-50, C-52, C-54, C-55, C-60, C-64, C-180, C-182, C-114, C-116, C-120, C-121
 #[test]
 fn slices_decode_to_their_pixels() {
     for mut v in vectors() {
@@ -337,6 +347,7 @@ fn faults() -> Vec<(CodecFault, Vec<u8>)> {
         (FilmOrder, film(2, &[0, 0, 1])),
         (FilmColour, film(5, &[0, 0, 0, 31, 31])),
         (FilmSize, key(Rect::new(0, 0, 15, 32), &[])),
+        (CodecFault::FilmScale, film(9, &[1, 0, 0, 31, 31, 4])),
         (FilmStream, key(region, &[0, 0, 1, 0x65, 1, 2, 3])),
     ]
 }

@@ -138,6 +138,7 @@ fn coding_for(peer: &Capabilities) -> EncoderOptions {
         cache: Bytes(peer.value(Capability::CacheBytes).min(CACHE_BYTES)),
         slice_pixels: peer.value(Capability::SlicePixels),
         wide: peer.value(Capability::TextModels) & 1 != 0,
+        film_scales: peer.value(Capability::Film) & 1 != 0,
         film_apart: true,
         ..EncoderOptions::default()
     }
@@ -555,6 +556,7 @@ mod tests {
                     items: vec![EncodeItem { rect, version: Version(self.version), quality: Quality::EXACT }],
                     max_bytes: Bytes(1 << 20),
                     film_bytes: Bytes(1 << 20),
+                    film_scale: Default::default(),
                     slice_bytes: Bytes(9000),
                     pictures: Default::default(),
                     surface: Default::default(),
@@ -660,6 +662,7 @@ mod tests {
             items: vec![EncodeItem { rect: Rect::new(0, 0, 99, 99), version: Version(9), quality: Quality::EXACT }],
             max_bytes: Bytes(0),
             film_bytes: Bytes(0),
+            film_scale: Default::default(),
             slice_bytes: Bytes(9000),
             pictures: Default::default(),
             surface: Default::default(),
@@ -689,6 +692,7 @@ mod tests {
             items: vec![EncodeItem { rect, version: Version(desk.version), quality }],
             max_bytes: Bytes(1 << 20),
             film_bytes: Bytes(9_000),
+            film_scale: Default::default(),
             slice_bytes: Bytes(9_000),
             pictures: Default::default(),
             surface: Default::default(),

@@ -64,10 +64,48 @@ pub struct EncodeJob {
     pub max_bytes: Bytes,
     /// What a frame of film may take, also when less of it is to be coded into slices now.
     pub film_bytes: Bytes,
+    /// The size in which a frame of film is coded.
+    pub film_scale: FilmScale,
     /// The most one slice may take.
     pub slice_bytes: Bytes,
     /// Between which steps pictures are shown.
     pub pictures: PictureBounds,
+}
+
+/// The size in which a film is coded against that in which it is shown; the smallest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum FilmScale {
+    /// Half as wide and half as high.
+    Half,
+    /// Three quarters of both.
+    ThreeQuarters,
+    /// Pixel by pixel.
+    #[default]
+    Full,
+}
+
+impl FilmScale {
+    /// How many quarters of a side are coded.
+    pub const fn quarters(self) -> u32 {
+        match self {
+            Self::Half => 2,
+            Self::ThreeQuarters => 3,
+            Self::Full => 4,
+        }
+    }
+}
+
+/// What a frame of film came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filmed {
+    /// Its length.
+    pub bytes: Bytes,
+    /// How fine it is, 0 to 100: four for each step by which its quantiser is finer than the coarsest.
+    pub quality: u8,
+    /// The size it was coded in.
+    pub scale: FilmScale,
+    /// It needs no other frame, and says nothing of what the next will take.
+    pub key: bool,
 }
 
 /// What kind of pixels a tile holds, as the codec saw it. A fact for the planner, never a promise.
@@ -124,6 +162,8 @@ pub struct EncodedSlices {
     /// A frame of film that is wanted is being coded beside everything else; it is among what is left. When it is coded,
     /// which is said apart, a job that asks again puts it into slices.
     pub awaits: bool,
+    /// The frame of film of which the first slice is among these.
+    pub filmed: Option<Filmed>,
     /// Moves that were found and used; a tile's exactness travels with its pixels.
     pub moved: Vec<Move>,
 }

@@ -29,7 +29,9 @@ pub mod units;
 
 pub use budget::{Budget, BudgetWhy};
 pub use clipboard::{ClipFormat, ClipFormats, ClipOffer, Selection};
-pub use coding::{Base, EncodeItem, EncodeJob, EncodedSlice, EncodedSlices, JobId, TileClass, TileState, UpdateId};
+pub use coding::{
+    Base, EncodeItem, EncodeJob, EncodedSlice, EncodedSlices, FilmScale, Filmed, JobId, TileClass, TileState, UpdateId,
+};
 pub use cursor::{CursorShape, CursorState};
 pub use frame::{Damage, Frame, FrameFacts, FrameId, Move, Trust};
 pub use geometry::{Desk, Point, Rect, Size, Surf, View};

@@ -1,7 +1,7 @@
 //! The one vocabulary for what happens inside: log line, journal entry, overlay and test snapshot are all made of it.
 
 use crate::budget::BudgetWhy;
-use crate::coding::UpdateId;
+use crate::coding::{FilmScale, UpdateId};
 use crate::geometry::{Size, Surf};
 use crate::input::InputSeq;
 use crate::tile::{Epoch, SurfaceId};
@@ -99,6 +99,13 @@ pub enum Note {
         lost_ppm: u32,
         /// The reason.
         why: BudgetWhy,
+    },
+    /// A film is sent with other frames a second at most, or coded in another size.
+    FilmStep {
+        /// Frames a second at most.
+        fps: u32,
+        /// The size.
+        scale: FilmScale,
     },
     /// Nothing has been heard from the peer for this long.
     PeerSilent {

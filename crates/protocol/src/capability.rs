@@ -34,6 +34,9 @@ pub enum Capability {
     TextModels = 11,
     /// What may be done with the directory of files that is given out: bit 0 reading, bit 1 writing. Default 0.
     Files = 20,
+    /// Bit set of what film is understood besides that of [`Capability::Chroma`]: bit 0 frames that are coded smaller than
+    /// they are shown. Default 0.
+    Film = 85,
     /// Whether messages about the life of a session are understood: bit 0 those of [`crate::life`]. Default 0.
     Life = 50,
 }
@@ -49,6 +52,7 @@ impl Capability {
             | Self::Sound
             | Self::TextModels
             | Self::Files
+            | Self::Film
             | Self::Life => 0,
             Self::SlicePixels => 524_288,
             Self::PendingBytes => 4 << 20,

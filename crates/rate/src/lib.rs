@@ -25,6 +25,7 @@ mod controller;
 mod delay;
 mod facts;
 mod flight;
+mod ladder;
 mod loss;
 mod overtaking;
 mod pacer;
@@ -38,6 +39,7 @@ mod windowed;
 
 pub use controller::Controller;
 pub use facts::{FeedbackFacts, Followed, LostBy, LostPacket, Policy, Probe, RttFacts, SendClass, SendFacts};
+pub use ladder::{Ladder, LadderPolicy, Rung};
 pub use pacer::Pacer;
 pub use scavenger::{Scavenged, Scavenger, Turn};
 

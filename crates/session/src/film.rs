@@ -87,6 +87,8 @@ impl Film {
 pub struct FilmPace {
     /// How long coding a frame took, smoothed; zero before the first.
     took: Span,
+    /// How long coding the last one took.
+    last: Span,
     /// The frame that is being coded beside everything else.
     coding: Option<Coding>,
     /// Bytes of the frame of which not everything is in slices.
@@ -136,7 +138,13 @@ impl FilmPace {
         true
     }
 
+    /// How long coding the last frame took.
+    pub const fn last_took(&self) -> Span {
+        self.last
+    }
+
     fn smooth(&mut self, took: Span) {
+        self.last = took;
         self.took = if self.took == Span::ZERO { took } else { self.took.scaled(3, 4) + took.scaled(1, 4) };
     }
 

@@ -66,11 +66,12 @@ impl Work {
         work
     }
 
-    /// What applying a slice is that wrote `pixels`; `film` says whether that was film.
-    pub fn of_slice(ops: &[u8], size: Size<Surf>, pixels: u64, film: bool) -> Self {
+    /// What applying a slice is that wrote `pixels`; if that was film, `film` says in how many it was coded. Making it
+    /// larger is priced as what else writes pixels, four times.
+    pub fn of_slice(ops: &[u8], size: Size<Surf>, pixels: u64, film: Option<u64>) -> Self {
         let mut work = Self { pixels, ..Self::default() };
-        if film {
-            (work.pixels, work.film) = (0, pixels);
+        if let Some(coded) = film {
+            (work.pixels, work.film) = (if coded < pixels { 4 * pixels } else { 0 }, coded.min(pixels));
         }
         work.add_ops(ops, size);
         work

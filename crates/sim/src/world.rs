@@ -18,7 +18,7 @@ use crate::screen::Screen;
 use crate::sound::Sounds;
 use crate::streams::Streams;
 use clip::Board;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use telepane_codec::film::FilmTask;
@@ -141,8 +141,10 @@ pub struct World {
     filming: Option<Filming>,
     /// Who waits for it.
     film_jobs: Vec<JobId>,
-    /// Slices of film that were coded and not decoded yet.
-    films: BTreeSet<(Epoch, UpdateId)>,
+    /// Pixels in which the last frame of film is coded.
+    filmed_pixels: u64,
+    /// Slices of film that were coded and not decoded yet, and how many pixels their frames are coded in.
+    films: BTreeMap<(Epoch, UpdateId), u64>,
     decoder: Option<(Epoch, Decoder)>,
     /// What the viewer said its slots hold, until there is an encoder.
     offers: Vec<(u32, Vec<u128>)>,
@@ -270,7 +272,8 @@ impl World {
             coding: None,
             filming: None,
             film_jobs: Vec::new(),
-            films: BTreeSet::new(),
+            films: BTreeMap::new(),
+            filmed_pixels: 0,
             kept: BTreeMap::new(),
             journal_on: options.journal,
             judged: options.judged,
@@ -366,6 +369,7 @@ impl World {
             .with(Capability::Fec, 1)
             .with(Capability::Sound, 1)
             .with(Capability::TextModels, 1)
+            .with(Capability::Film, 1)
             .with(Capability::Life, 1)
             .with(Capability::ReceiveBuffer, 4 << 20);
         self.host.on_capabilities(&viewer);

@@ -271,6 +271,7 @@ impl Play {
             items,
             max_bytes: Bytes(max),
             film_bytes: Bytes(max),
+            film_scale: Default::default(),
             slice_bytes: Bytes(self.slice),
             pictures: Default::default(),
         };

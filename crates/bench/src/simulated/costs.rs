@@ -308,6 +308,7 @@ fn wish(id: JobId, base: UpdateId, rects: Vec<Rect<Surf>>, version: Version, kin
             Kind::Typed | Kind::Exact => 64 << 20,
         }),
         film_bytes: Bytes(25_000),
+        film_scale: Default::default(),
         slice_bytes: Bytes(9_000),
         pictures: Default::default(),
     }
@@ -341,7 +342,7 @@ fn code(wish: &EncodeJob, pixels: &Pixels, encoder: &mut Encoder, decoder: &mut 
     }
     job.decode = processor_us() - start;
     for (slice, pixels) in done.slices.iter().zip(changed) {
-        let work = Work::of_slice(&slice.bytes, SIZE, pixels, film);
+        let work = Work::of_slice(&slice.bytes, SIZE, pixels, film.then_some(pixels));
         let all = &mut job.decoded;
         (all.pixels, all.film) = (all.pixels + work.pixels, all.film + work.film);
         (all.text, all.picture, all.exact) = (all.text + work.text, all.picture + work.picture, all.exact + work.exact);

@@ -85,6 +85,13 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "drag", about: "a window over a photo, 60 Hz; 20 Mbit/s, 40 ms", play: drag },
     Scenario { name: "photo", about: "a photo over the whole screen; 20 Mbit/s, 40 ms", play: photo },
     Scenario { name: "squeeze", about: "film; 20, then 2, then 20 Mbit/s; 40 ms", play: squeeze },
+    Scenario { name: "film-thin", about: "720p30 over a page; 600 kbit/s, 40 ms", play: film_thin },
+    Scenario { name: "film-60", about: "1080p60 on the whole screen; 2 Mbit/s, 40 ms", play: film_60 },
+    Scenario {
+        name: "film-slow",
+        about: "720p30; the viewer decodes for 65 ms a frame; 20 Mbit/s, 40 ms",
+        play: film_slow,
+    },
     Scenario { name: "loss", about: "film, then keys over it; 3 % loss each way, 60 ms, 20 Mbit/s", play: loss },
     Scenario { name: "thin", about: "film, then keys over it; 5 Mbit/s, 100 ms, 1 % loss", play: thin },
     Scenario { name: "burst", about: "300 kB after 10 s of rest; 20 Mbit/s, 40 ms", play: burst },
@@ -327,6 +334,52 @@ fn squeeze(cost: &CostTable) -> Played {
         least("back_luma_centi_db", 4_000),
     ];
     played(w, &all, figures, seed, bounds)
+}
+
+/// A film that does not fit: what it comes to from second `settled` on, and how often it changed its mind.
+fn too_much(w: &mut World, settled: u64, until: u64) -> (Figures, Mark) {
+    w.run_to(settled * 1_000_000);
+    let mark = Mark::now(w);
+    w.run_to(until * 1_000_000);
+    let mut figures = Figures::new();
+    mark.figures(w, &mut figures);
+    let steps: Vec<&str> = w.journal().lines().filter(|l| l.contains("FilmStep")).collect();
+    figures.insert("film_steps".into(), steps.len() as i64);
+    (figures, mark)
+}
+
+fn film_thin(cost: &CostTable) -> Played {
+    let (seed, until) = (120, 14);
+    let link = LinkModel::clean(BitRate::kbps(600), Span::millis(20));
+    let mut w = world(cost, seed, link, Show::new(Film::hd(seed), 1_000, until * 1_000, 30, Keys::Patch));
+    let (figures, mark) = too_much(&mut w, 6, until);
+    let bounds = vec![
+        most("age_p95_us", 200_000),
+        least("shown_per_1000_s", 18_000),
+        least("luma_centi_db", 3_300),
+        most("film_steps", 3),
+    ];
+    played(w, &mark, figures, seed, bounds)
+}
+
+fn film_60(cost: &CostTable) -> Played {
+    let (seed, until) = (121, 10);
+    let film = Show::new(Film::new(seed, super::stage::SIZE.rect(), false), 1_000, until * 1_000, 60, Keys::Patch);
+    let mut w = world(cost, seed, link(2, 40_000), film);
+    let (figures, mark) = too_much(&mut w, 5, until);
+    let bounds = vec![most("age_p95_us", 200_000), least("shown_per_1000_s", 18_000), most("film_steps", 3)];
+    played(w, &mark, figures, seed, bounds)
+}
+
+fn film_slow(cost: &CostTable) -> Played {
+    let (seed, until) = (122, 12);
+    let mut slow = *cost;
+    slow.decode.film_per_mpx = Span::micros(70_000);
+    let film = Show::new(Film::hd(seed), 1_000, until * 1_000, 30, Keys::Patch);
+    let mut w = world(&slow, seed, link(20, 40_000), film);
+    let (figures, mark) = too_much(&mut w, 4, until);
+    let bounds = vec![most("age_p95_us", 300_000), least("shown_per_1000_s", 11_000), most("film_steps", 4)];
+    played(w, &mark, figures, seed, bounds)
 }
 
 /// Film alone, then keys over it, on a bad link.

@@ -9,10 +9,10 @@
 
 use super::{Draft, Encoder, Run};
 use crate::diff;
-use crate::film::{FilmDone, FilmFrame, FilmTask};
+use crate::film::{FilmDone, FilmFrame, FilmTask, scale_for};
 use crate::plan::{Dirty, Work, plan};
 use std::collections::VecDeque;
-use telepane_model::{EncodeItem, EncodeJob, Quality, Rect, Surf};
+use telepane_model::{EncodeItem, EncodeJob, FilmScale, Quality, Rect, Surf};
 
 /// The one frame there is at a time.
 pub(super) enum Filming {
@@ -55,7 +55,7 @@ impl Encoder {
     pub(super) fn begin_film(&mut self, rect: Rect<Surf>, run: &mut Run<'_>) -> bool {
         if !matches!(self.filming, Some(Filming::Away(_))) {
             self.forget_frame();
-            self.film_task = self.film.task(run.answer.version, rect, run.film_bytes);
+            self.film_task = self.film.task(run.answer.version, (rect, self.scale(rect, run)), run.film_bytes);
             if self.film_task.is_none() {
                 self.filming = Some(Filming::Refused(rect));
                 return false;
@@ -65,6 +65,12 @@ impl Encoder {
         run.answer.awaits = true;
         run.answer.left.push(rect);
         true
+    }
+
+    /// In which size a frame is coded.
+    // spec: V-5
+    fn scale(&self, rect: Rect<Surf>, run: &Run<'_>) -> FilmScale {
+        if self.options.film_scales { scale_for(rect, run.film_scale) } else { FilmScale::Full }
     }
 
     /// The frame that is coded.
@@ -127,7 +133,10 @@ impl Encoder {
             self.forget_frame();
             let frame = match refused {
                 true => None,
-                false => self.film.code(run.newest, run.answer.version, rect, run.film_bytes),
+                false => {
+                    let scale = self.scale(rect, run);
+                    self.film.code(run.newest, run.answer.version, (rect, scale), run.film_bytes)
+                }
             };
             self.filming = frame.map(Filming::Coded);
         }
@@ -138,6 +147,9 @@ impl Encoder {
             exact.into_iter().rev().for_each(|w| queue.push_front(w));
             return;
         };
+        if frame.is_whole() {
+            run.answer.filmed = Some(frame.filmed());
+        }
         let each = frame.fragment(run.slice_bytes);
         while frame.left() > 0 {
             if !run.answer.slices.is_empty() && run.used >= run.max_bytes {
@@ -223,6 +235,7 @@ mod tests {
                 items: vec![EncodeItem { rect, version, quality }],
                 max_bytes: Bytes(max_bytes),
                 film_bytes: Bytes(6_000),
+                film_scale: Default::default(),
                 slice_bytes: Bytes(600),
                 pictures: Default::default(),
             };

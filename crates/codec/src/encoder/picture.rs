@@ -354,6 +354,7 @@ mod tests {
                 }],
                 max_bytes: Bytes(max_bytes),
                 film_bytes: Bytes(max_bytes),
+                film_scale: Default::default(),
                 slice_bytes: Bytes(4_000),
                 pictures,
             };

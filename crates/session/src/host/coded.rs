@@ -53,6 +53,14 @@ impl Host {
             let rest = done.left.contains(&rect) && count > 0;
             (surface.pace.on_coded(now.since(job.planned), coded, rest), share)
         });
+        if let (Some(frame), Some(link)) = (done.filmed, &self.link) {
+            let before = self.ladder.rung();
+            self.ladder.on_coded(now, frame, surface.pace.last_took(), link.rate.budget(now).share);
+            let rung = self.ladder.rung();
+            if rung != before {
+                self.out.push_back(HostOutput::Note(Note::FilmStep { fps: rung.fps, scale: rung.scale }));
+            }
+        }
         let films = filming.is_some() && surface.pace.is_filming();
         if filming.is_some() {
             surface.begun = films.then_some(began);

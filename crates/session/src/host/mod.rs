@@ -44,7 +44,7 @@ use telepane_model::{
 };
 use telepane_protocol::control::Held as HeldSurface;
 use telepane_protocol::{Capabilities, Capability, Control, Fault, Goodbye};
-use telepane_rate::{Followed, Policy};
+use telepane_rate::{Followed, Ladder, Policy};
 
 /// What a person can set.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,8 @@ pub struct Host {
     options: HostOptions,
     agreed: Agreed,
     cadence: Cadence,
+    /// How often a film's frames are sent, and in which size.
+    ladder: Ladder<HostClock>,
     now: Stamp<HostClock>,
     out: VecDeque<HostOutput>,
     link: Option<Link<HostClock, ViewerClock, Carried>>,
@@ -143,13 +145,16 @@ struct Peer {
     pending: u64,
     /// It shows 4:2:0 film.
     film: bool,
+    /// And such that is coded smaller.
+    film_scales: bool,
     /// It understands parity shards.
     fec: bool,
 }
 
 impl Peer {
     /// A viewer that said nothing yet, which nothing is sent to either.
-    const UNKNOWN: Self = Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, fec: false };
+    const UNKNOWN: Self =
+        Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, film_scales: false, fec: false };
 }
 
 /// The op kind of FILM, as capability 1 counts it (`protocol-spec/codec.md` C-7).
@@ -272,10 +277,12 @@ impl Host {
         let agreed = Agreed::new(options.session);
         let mut cadence = Cadence::default();
         cadence.set(agreed.both().max_fps());
+        let ladder = Ladder::new(policy::ladder_policy(agreed.both(), false));
         Self {
             options,
             agreed,
             cadence,
+            ladder,
             now,
             out: VecDeque::new(),
             link: None,
@@ -323,6 +330,8 @@ impl Host {
             // spec: T-2
             pending: value(Capability::PendingBytes).min(MOST_PENDING),
             film: value(Capability::Chroma) & 1 != 0 && value(Capability::Ops) & FILM_OP != 0,
+            // spec: V-5
+            film_scales: value(Capability::Film) & 1 != 0,
             // spec: D-13
             fec: value(Capability::Fec) & 1 != 0,
         };
@@ -357,6 +366,7 @@ impl Host {
         let clock = std::mem::take(&mut self.clock);
         let clock = if resumes.is_some() { clock } else { ClockEstimate::new() };
         self.link = Some(Link::renewed(now, self.rate_policy(), clock));
+        self.ladder = Ladder::new(self.ladder_policy());
         self.forget_wish();
         self.attached_at = now;
         self.input.on_attached(now);
@@ -472,6 +482,9 @@ impl Host {
         }
         if films {
             surface.film.on_frame(&surface.ledger, changed.bounds(), now);
+            if surface.film.region().is_some_and(|film| !film.intersect(changed.bounds()).is_empty()) {
+                self.ladder.on_change(now);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::Host;
 use crate::output::HostOutput;
 use telepane_model::{BitRate, Bytes, HostClock, Knob, SessionPolicy, Stamp};
 use telepane_protocol::Control;
-use telepane_rate::Policy;
+use telepane_rate::{LadderPolicy, Policy};
 
 /// What is set, and what was told of it.
 #[derive(Debug, Default)]
@@ -65,6 +65,7 @@ impl Host {
         self.agreed.both = self.agreed.own.agreed(&self.agreed.wish);
         let both = self.agreed.both;
         self.cadence.set(both.max_fps());
+        self.ladder.set(self.ladder_policy());
         let policy = self.rate_policy();
         if let Some(link) = &mut self.link {
             link.rate.set_policy(policy);
@@ -101,17 +102,13 @@ impl Host {
         self.options.policy.in_flight_max.min(self.peer.in_flight)
     }
 
-    /// How many frames of a film share a second's bytes: fewer and better ones where the person wants it sharp, more where
-    /// smooth, and never more than are shown.
-    // spec: H-44
-    pub(super) fn film_rate(&self) -> u32 {
-        film_rate(self.agreed.both())
+    /// What is left of a film's ladder.
+    // spec: H-44, H-59
+    pub(super) fn ladder_policy(&self) -> LadderPolicy {
+        ladder_policy(self.agreed.both(), self.peer.film_scales)
     }
 }
 
-/// 30 in the middle, 15 at the sharp end, 60 at the smooth one.
-pub(super) fn film_rate(policy: &SessionPolicy) -> u32 {
-    let s = u32::from(policy.sharpness());
-    let fps = if s <= 50 { 60 - 30 * s / 50 } else { 30 - 15 * (s - 50) / 50 };
-    fps.min(policy.max_fps().unwrap_or(fps)).max(1)
+pub(super) fn ladder_policy(both: &SessionPolicy, scales: bool) -> LadderPolicy {
+    LadderPolicy { max_fps: both.max_fps(), sharpness: both.sharpness(), least: both.qualities().0, scales }
 }

@@ -155,7 +155,7 @@ impl Host {
     // spec: H-2, H-7, H-8, H-28
     fn send_shards(&mut self, alarm: &mut Alarm<HostClock>) {
         let now = self.now;
-        let (pictures, film_rate) = (self.policy().pictures(), self.film_rate());
+        let pictures = self.policy().pictures();
         let (Some(link), Some(surface)) = (&mut self.link, &mut self.surface) else { return };
         // Whether the person is at work, and filler therefore allowed, the controller knows itself.
         if link.pacer.probing().is_none()
@@ -218,6 +218,13 @@ impl Host {
         let mut plan = plan(&surface.ledger, &surface.film, pictures, self.focus, now);
         if surface.pace.is_coding() {
             plan.film = None;
+        } else if plan.film.is_some() && !surface.pace.is_filming() {
+            // spec: H-44
+            let due = self.ladder.due(now);
+            if due > now {
+                plan.film = None;
+                plan.refine_at = Some(plan.refine_at.map_or(due, |at| at.min(due)));
+            }
         }
         let active = self.injected.is_some_and(|(_, at)| surface.captured.since(at) < ECHO);
         let echo = plan.echo().filter(|_| active);
@@ -246,13 +253,16 @@ impl Host {
             return;
         }
         let pending = self.peer.pending.saturating_sub(waiting).max(slice_bytes);
-        let frame = link.rate.frame_budget(now, film_rate);
+        let frame = link.rate.frame_budget(now, self.ladder.frames_per_second());
         // A film's frame leaves slice by slice, so that what answers the person may go between.
         let room = match (film, surface.film.region()) {
             (Some(_), _) => budget.pace.bytes_in(SLICE_TIME).0,
             (None, Some(_)) => frame.0,
             (None, None) => budget.pace.bytes_in(JOB_TIME).0,
         };
+        if film.is_some() && !surface.pace.is_filming() {
+            self.ladder.on_begun(now);
+        }
         let id = JobId(self.next_job);
         self.next_job += 1;
         let room = (room << surface.cramped).clamp(slice_bytes, MOST_JOB).min(pending);
@@ -277,6 +287,7 @@ impl Host {
             items,
             max_bytes: Bytes(room),
             film_bytes: frame,
+            film_scale: self.ladder.film_scale(),
             slice_bytes: Bytes(slice_bytes),
             pictures,
         }));

@@ -84,6 +84,7 @@ impl Host {
         }
         self.repair(settled.lost);
         for report in f.surfaces.iter().filter(|r| r.surface == SURFACE) {
+            self.on_decode_queue(report);
             self.on_report(*report)?;
         }
         Ok(())
@@ -112,6 +113,24 @@ impl Host {
                 Carried::Chunk(tag) => self.bulk.on_settled(tag, false),
                 Carried::Other => {}
             }
+        }
+    }
+
+    // spec: H-59
+    fn on_decode_queue(&mut self, report: &SurfaceReport) {
+        let Some(surface) = &mut self.surface else { return };
+        if report.epoch != surface.ledger.epoch() || surface.film.region().is_none() {
+            return;
+        }
+        let (before, due) = (self.ladder.rung(), self.ladder.due(self.now));
+        self.ladder.on_queue(self.now, report.queue);
+        // A frame that was held back for it may be due sooner.
+        if self.ladder.due(self.now) < due {
+            surface.quiet = None;
+        }
+        let rung = self.ladder.rung();
+        if rung != before {
+            self.out.push_back(HostOutput::Note(Note::FilmStep { fps: rung.fps, scale: rung.scale }));
         }
     }
 

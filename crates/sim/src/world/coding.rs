@@ -28,7 +28,8 @@ impl World {
         // The other core begins when the job that asks for it is done; what it codes was read when that began.
         if let Some(mut task) = self.encoder.as_mut().and_then(|(_, e)| e.take_film()) {
             task.run(&self.seen);
-            let takes = self.cost.film(task.rect().area());
+            self.filmed_pixels = task.pixels();
+            let takes = self.cost.film(task.pixels());
             self.filming = Some(Filming { at: at + takes.as_micros(), epoch: job.epoch, task });
         }
         self.coding = Some((at, done));
@@ -62,7 +63,7 @@ impl World {
             self.coded_bytes += slice.bytes.len() as u64;
             assert!(slice.bytes.len() as u64 <= job.slice_bytes.0, "a slice fits its bound");
             if slice.tiles.iter().any(|t| t.quality == Quality::FILM) {
-                self.films.insert((job.epoch, slice.id));
+                self.films.insert((job.epoch, slice.id), self.filmed_pixels);
             }
         }
         if let Some(last) = done.slices.last().filter(|_| self.judged) {

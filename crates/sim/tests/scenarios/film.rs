@@ -1,8 +1,8 @@
 //! Films beside what people do, and on links that change.
 
 use crate::kit::{film_frame, host_at, link, play, press, world};
-use telepane_model::{Size, Span};
-use telepane_sim::{Canvas, Direction, World, WorldOptions};
+use telepane_model::{BitRate, Size, Span};
+use telepane_sim::{Canvas, Direction, LinkModel, World, WorldOptions};
 
 /// A grainy film of 320 by 192, 30 frames a second until `until_ms`, beside a page.
 fn film(seed: u64, until_ms: u64) -> Canvas {
@@ -123,5 +123,67 @@ fn a_film_fits_a_link_that_fell_to_a_tenth() {
         assert!(w.film_seen && w.faults.is_empty());
         assert!(queue < 50_000, "{queue} us");
         assert!(frames >= 173 && gap < 200_000, "{frames} frames, {gap} us");
+    });
+}
+
+/// The ladder's moves from `from` milliseconds on.
+fn steps(w: &World, from: u64) -> Vec<&str> {
+    let at = |line: &str| line.split_whitespace().next().and_then(|at| at.parse::<u64>().ok());
+    w.journal().lines().filter(|l| l.contains("FilmStep") && at(l) >= Some(from * 1_000)).collect()
+}
+
+/// The link falls to what the film cannot be good on, and comes back: fewer frames, then all of them again, and no more
+/// changes of mind than that.
+// spec: H-44
+#[test]
+fn a_film_that_does_not_fit_gives_way_once_and_comes_back() {
+    play("film::a_film_that_does_not_fit_gives_way", world(96, link(20, 40), film(96, 24_000)), |w| {
+        w.run(Span::secs(4));
+        assert!(steps(w, 0).is_empty(), "what fits stays as it is");
+        let thin = || LinkModel::clean(BitRate::kbps(450), Span::millis(20));
+        w.set_link(thin(), thin());
+        w.run_to(8_000_000);
+        let aged = w.ages.len();
+        w.run_to(14_000_000);
+        let mut ages = w.ages[aged..].to_vec();
+        ages.sort();
+        let p95 = ages[ages.len() * 95 / 100];
+        let (frames, gap) = shown(w, 8_000, 14_000);
+        let down = steps(w, 0).len();
+        println!("{frames} frames in 6 s, at most {gap} us apart, p95 {p95:?} old; {:?}", steps(w, 0));
+        assert!((1..=3).contains(&down) && frames >= 80 && gap < 300_000, "{frames} frames, {gap} us");
+        assert!(p95 <= Span::millis(200), "{p95:?}");
+        w.set_link(link(20, 40), link(20, 40));
+        w.run_to(23_000_000);
+        let up = steps(w, 14_000);
+        println!("back: {up:?}");
+        assert!(up.len() <= 3 && up.last().is_some_and(|l| l.contains("fps: 60") && l.contains("Full")), "{up:?}");
+        let (frames, gap) = shown(w, 21_000, 23_000);
+        assert!(frames >= 58 && gap < 100_000, "{frames} frames, {gap} us");
+        assert!(w.film_seen && w.faults.is_empty());
+        w.run_to(24_200_000);
+        crate::kit::until_exact(w, Span::secs(2));
+    });
+}
+
+/// A viewer that decodes for 65 ms a frame does not fall behind: it is sent what it can show.
+// spec: H-59
+#[test]
+fn a_viewer_that_decodes_slowly_gets_fewer_frames() {
+    let mut options = WorldOptions::new(97, link(20, 40), Box::new(film(97, 16_000)));
+    options.cost.decode.film_per_mpx = Span::millis(1_060);
+    play("film::a_viewer_that_decodes_slowly", World::new(options), |w| {
+        w.run(Span::secs(4));
+        let aged = w.ages.len();
+        w.run_to(15_000_000);
+        let mut ages = w.ages[aged..].to_vec();
+        ages.sort();
+        let (p50, p95) = (ages[ages.len() / 2], ages[ages.len() * 95 / 100]);
+        let (frames, gap) = shown(w, 4_000, 15_000);
+        println!("{frames} frames in 11 s, at most {gap} us apart, {p50:?} and {p95:?} old; {:?}", steps(w, 0));
+        assert!(w.film_seen && w.faults.is_empty());
+        assert!(frames >= 110 && gap < 600_000, "{frames} frames, {gap} us");
+        assert!(p50 <= Span::millis(150) && p95 <= Span::millis(350), "{p50:?}, {p95:?}");
+        assert!(steps(w, 0).len() <= 8, "{:?}", steps(w, 0));
     });
 }

@@ -276,7 +276,8 @@ fn a_film_is_no_better_and_no_worse_than_allowed() {
 // spec: H-44
 #[test]
 fn the_slider_moves_quality_against_frame_rate() {
-    let at = |sharpness: u64| filmed(78, link(1, 40), &[(Knob::Sharpness, sharpness)]);
+    let thin = || LinkModel::clean(BitRate::kbps(700), Span::millis(20));
+    let at = |sharpness: u64| filmed(78, thin(), &[(Knob::Sharpness, sharpness)]);
     let (smooth, middle, sharp) = (at(0), at(50), at(100));
     println!("frames a second, dB, Mbit/s: smooth {smooth:.1?}, middle {middle:.1?}, sharp {sharp:.1?}");
     assert!(smooth.0 > sharp.0 * 1.3, "smoother");

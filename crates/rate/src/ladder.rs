@@ -1,0 +1,614 @@
+//! What gives way when a film does not fit: quality first, then frames a second and size, in the order that the person's
+//! slider says, and back again.
+//!
+//! The quality of each frame is the coder's own affair: it takes what the frame's share of the link allows. This is about
+//! how many frames share a second's bytes, and in which size they are coded. A ladder of such pairs is walked by foresight:
+//! from what the last frames took at which quantiser follows what the others of the ladder would look like on the link as
+//! it is, and the best that is good enough is taken. Going down needs half a second of one mind, going up two seconds and
+//! some room to spare, and longer each time that it was wrong, so that nobody sees it change its mind. A viewer that falls
+//! behind in decoding pushes it down whatever the link has.
+//!
+//! One ladder serves one film after another; `C` is the clock of the host.
+
+use telepane_model::time::Clock;
+use telepane_model::{BitRate, FilmScale, Filmed, Span, Stamp};
+
+/// What people and the viewer leave of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LadderPolicy {
+    /// No more frames a second come in the first place.
+    pub max_fps: Option<u32>,
+    /// From smooth (0) to sharp (100).
+    pub sharpness: u8,
+    /// Frames are no coarser than this quality, 0 to 100.
+    pub least: u8,
+    /// The viewer shows frames that are coded smaller.
+    pub scales: bool,
+}
+
+/// A step of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// Frames a second at most.
+    pub fps: u32,
+    /// In which size.
+    pub scale: FilmScale,
+}
+
+/// A rung and how many steps of the quantiser more than usual are put up with on it, before the next one is taken: what
+/// gives way first does so for long.
+type Step = (Rung, f64);
+
+const fn step(fps: u32, scale: FilmScale, more: f64) -> Step {
+    (Rung { fps, scale }, more)
+}
+
+use FilmScale::{Full, Half, ThreeQuarters};
+/// For a person who wants it sharp: frames go first, down to fifteen.
+const SHARP: &[Step] = &[
+    step(60, Full, 0.0),
+    step(30, Full, 0.0),
+    step(20, Full, 0.0),
+    step(15, Full, 8.0),
+    step(15, ThreeQuarters, 8.0),
+    step(15, Half, 0.0),
+];
+/// As `research/rate-control.md` §5.8 has it.
+const MIDDLE: &[Step] = &[
+    step(60, Full, 0.0),
+    step(30, Full, 0.0),
+    step(20, Full, 4.0),
+    step(20, ThreeQuarters, 4.0),
+    step(20, Half, 4.0),
+    step(15, Half, 0.0),
+];
+/// For one who wants it smooth: size goes first.
+const SMOOTH: &[Step] = &[
+    step(60, Full, 0.0),
+    step(60, ThreeQuarters, 0.0),
+    step(30, ThreeQuarters, 0.0),
+    step(30, Half, 0.0),
+    step(20, Half, 0.0),
+    step(15, Half, 0.0),
+];
+
+/// A quantiser is too coarse above this at the smooth end; it falls to the other at the sharp one. At 36, in the middle, the
+/// films that were measured have 34 to 35 dB of luma; above, blocks are seen.
+const COARSE: (f64, f64) = (44.0, 28.0);
+/// Bytes of a frame go with its pixels to this power, where that size was not coded lately (a grainy pan at one quantiser:
+/// three quarters of the sides leave 0.51 of the bytes, a half 0.42), and with the time since the one before to this (an
+/// estimate; what is gone up for is measured again).
+const BY_AREA: f64 = 0.75;
+const BY_TIME: f64 = 0.4;
+/// Bytes double for each six steps of the quantiser (ITU-T H.264 §8.5: the step size does).
+const OCTAVE: f64 = 6.0;
+/// What is gone up for has so much to spare, in steps of the quantiser: 1.4 times the bytes (`research` §5.8).
+const TO_SPARE: f64 = 3.0;
+/// Frames that a coder cannot make in time come less often, down to so many a second; at the smooth end, in the middle, at
+/// the sharp end.
+const FEWEST: (f64, f64, f64) = (28.0, 18.0, 13.0);
+/// Down after so much of one mind, and so long after the last change.
+const DOWN: Span = Span::millis(500);
+const DOWN_AGAIN: Span = Span::secs(1);
+/// Up after so much, and twice as much each time that it was wrong within [`WRONG`].
+const UP: Span = Span::secs(2);
+const WRONG: Span = Span::secs(10);
+const MOST_WRONG: u32 = 4;
+/// The viewer is behind when every report of so long says more than one and a half frames (ALVR's rule, by time).
+const BEHIND: Span = Span::millis(250);
+/// What it was pushed down for is tried again after so long, and twice as long each time that was wrong.
+const TRY_AGAIN: Span = Span::secs(4);
+/// Nothing is begun for a viewer that is so far behind, as long as its word is fresh.
+const FAR_BEHIND: Span = Span::millis(120);
+const FRESH: Span = Span::millis(500);
+/// What a size took is believed for so long after it was coded: grain that is gone when it is coded smaller comes back with
+/// the size.
+const REMEMBER: Span = Span::secs(20);
+/// After so long without a film the next one begins at the top.
+const FORGET: Span = Span::secs(10);
+/// A break this long says nothing of how often frames come.
+const BREAK: f64 = 0.3;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Ladder<C: Clock> {
+    policy: LadderPolicy,
+    at: usize,
+    /// Seconds between the film's changes; none before two have come.
+    source: Option<f64>,
+    came: Option<Stamp<C>>,
+    cost: Option<Cost<C>>,
+    /// Bytes a second.
+    share: f64,
+    changed: Option<Stamp<C>>,
+    /// It went up then.
+    raised: Option<Stamp<C>>,
+    worse_since: Option<Stamp<C>>,
+    better_since: Option<Stamp<C>>,
+    /// So often it went up and had to come down again, and the share of the link at the last time.
+    wrong: u32,
+    wrong_share: f64,
+    viewer: ViewerPace<C>,
+    /// No frame is begun before.
+    next: Stamp<C>,
+    changes: u32,
+}
+
+/// What frames of this film take.
+#[derive(Clone, Copy, Debug)]
+struct Cost<C: Clock> {
+    /// For each size, the smallest first: when it was coded last, and the logarithm of the bytes that a frame takes at
+    /// quantiser 0, a second after the one before.
+    bytes: [Option<(Stamp<C>, f64)>; 3],
+    /// The size that was coded last, and when.
+    last: FilmScale,
+    at: Stamp<C>,
+    /// Seconds of coding in full size.
+    took: f64,
+}
+
+impl<C: Clock> Cost<C> {
+    /// What a frame in this size takes: as it did lately, else as follows from the last.
+    fn of(&self, scale: FilmScale) -> Option<f64> {
+        let own = |s: FilmScale| self.bytes.get(s as usize).copied().flatten();
+        let fresh = own(scale).filter(|(at, _)| self.at.since(*at) < REMEMBER);
+        let other = || own(self.last).map(|(_, b)| b + BY_AREA * libm::log2(area(scale) / area(self.last)));
+        fresh.map(|(_, b)| b).or_else(other)
+    }
+
+    fn add(&mut self, at: Stamp<C>, scale: FilmScale, bytes: f64) {
+        (self.at, self.last) = (at, scale);
+        if let Some(own) = self.bytes.get_mut(scale as usize) {
+            let before = own.filter(|(then, _)| at.since(*then) < REMEMBER).map_or(bytes, |(_, b)| b);
+            *own = Some((at, before + (bytes - before) / 8.0));
+        }
+    }
+}
+
+/// What is known of the viewer's decoder.
+#[derive(Clone, Copy, Debug)]
+struct ViewerPace<C: Clock> {
+    behind_since: Option<Stamp<C>>,
+    told: Option<(Stamp<C>, Span)>,
+    /// No rung above this until then.
+    bound: usize,
+    until: Stamp<C>,
+    hold: Span,
+}
+
+impl<C: Clock> Ladder<C> {
+    /// At the top, with no film known.
+    pub const fn new(policy: LadderPolicy) -> Self {
+        let viewer = ViewerPace { behind_since: None, told: None, bound: 0, until: Stamp::ZERO, hold: TRY_AGAIN };
+        Self {
+            policy,
+            at: 0,
+            source: None,
+            came: None,
+            cost: None,
+            share: 0.0,
+            changed: None,
+            raised: None,
+            worse_since: None,
+            better_since: None,
+            wrong: 0,
+            wrong_share: 0.0,
+            viewer,
+            next: Stamp::ZERO,
+            changes: 0,
+        }
+    }
+
+    /// What holds from now on.
+    pub fn set(&mut self, policy: LadderPolicy) {
+        self.policy = policy;
+    }
+
+    /// The film changed on the host's screen.
+    pub fn on_change(&mut self, now: Stamp<C>) {
+        let before = self.came.replace(now);
+        let Some(gap) = before.map(|at| now.since(at)) else { return };
+        if gap >= FORGET {
+            let changes = self.changes;
+            *self = Self { came: Some(now), changes, ..Self::new(self.policy) };
+            return;
+        }
+        let gap = gap.as_secs_f64();
+        if (0.001..BREAK).contains(&gap) {
+            self.source = Some(self.source.map_or(gap, |s| s + (gap - s) / 16.0));
+        }
+    }
+
+    /// A frame was coded in `took`, while the link's share was `share`.
+    pub fn on_coded(&mut self, now: Stamp<C>, frame: Filmed, took: Span, share: BitRate) {
+        self.share = crate::bytes_per_second(share).max(1.0);
+        let part = area(frame.scale);
+        // A key frame says nothing of those that follow it.
+        let bytes = (!frame.key && frame.bytes.0 > 0).then(|| {
+            let quantiser = 51.0 - f64::from(frame.quality.min(100)) / 4.0;
+            libm::log2(frame.bytes.0 as f64) + quantiser / OCTAVE - BY_TIME * libm::log2(self.interval(self.rung()))
+        });
+        let took = took.as_secs_f64() / part;
+        if let Some(bytes) = bytes {
+            let new = Cost { bytes: [None; 3], last: frame.scale, at: now, took };
+            self.cost.get_or_insert(new).add(now, frame.scale, bytes);
+        }
+        if let Some(cost) = &mut self.cost {
+            cost.took += (took - cost.took) / 8.0;
+        }
+        self.decide(now);
+    }
+
+    /// The viewer says that what it decodes now has waited so long.
+    pub fn on_queue(&mut self, now: Stamp<C>, queue: Span) {
+        self.viewer.told = Some((now, queue));
+        if self.cost.is_none() || queue.as_secs_f64() <= 1.5 * self.interval(self.rung()) {
+            self.viewer.behind_since = None;
+            return;
+        }
+        let since = *self.viewer.behind_since.get_or_insert(now);
+        if now.since(since) < BEHIND || self.changed.is_some_and(|at| now.since(at) < DOWN_AGAIN) {
+            return;
+        }
+        // It was wrong to try again.
+        let again = self.viewer.until > Stamp::ZERO && now.since(self.viewer.until) < WRONG;
+        self.viewer.hold = if again { self.viewer.hold.scaled(2, 1).min(Span::secs(64)) } else { TRY_AGAIN };
+        self.viewer.bound = self.below(self.at);
+        self.viewer.until = now + self.viewer.hold;
+        self.viewer.behind_since = None;
+        self.go(now, self.viewer.bound);
+    }
+
+    /// Where it stands.
+    pub fn rung(&self) -> Rung {
+        let (rung, _) = self.rungs().get(self.at).copied().unwrap_or(step(60, Full, 0.0));
+        Rung { scale: self.scale(rung), ..rung }
+    }
+
+    /// The size in which the next frame is coded.
+    pub fn film_scale(&self) -> FilmScale {
+        self.rung().scale
+    }
+
+    /// How many frames share a second's bytes.
+    pub fn frames_per_second(&self) -> u32 {
+        (libm::round(1.0 / self.interval(self.rung())) as u32).max(1)
+    }
+
+    /// When the next frame may be begun.
+    pub fn due(&self, now: Stamp<C>) -> Stamp<C> {
+        let behind = self.viewer.told.filter(|(at, queue)| *queue > FAR_BEHIND && now.since(*at) < FRESH);
+        let free = behind.filter(|_| self.cost.is_some()).map_or(Stamp::ZERO, |(at, _)| at + FRESH);
+        self.next.max(free)
+    }
+
+    /// A frame was begun.
+    pub fn on_begun(&mut self, now: Stamp<C>) {
+        let step = 1.0 / f64::from(self.rung().fps);
+        if self.at == 0 || self.source.is_none_or(|source| source * 1.03 >= step) {
+            self.next = now;
+            return;
+        }
+        let step = Span::from_secs_f64(step);
+        // One that begins a little late does not put off all that follow it.
+        self.next = if now.since(self.next) < step.scaled(1, 4) { self.next + step } else { now + step };
+    }
+
+    /// How often it moved, for figures.
+    pub const fn changes(&self) -> u32 {
+        self.changes
+    }
+
+    fn rungs(&self) -> &'static [Step] {
+        match self.policy.sharpness {
+            0..=33 => SMOOTH,
+            34..=66 => MIDDLE,
+            _ => SHARP,
+        }
+    }
+
+    fn scale(&self, rung: Rung) -> FilmScale {
+        if self.policy.scales { rung.scale } else { Full }
+    }
+
+    /// Seconds from frame to frame: as the rung says, as they come, and as they can be coded.
+    fn interval(&self, rung: Rung) -> f64 {
+        (1.0 / f64::from(rung.fps)).max(self.comes_every()).max(self.coder(rung))
+    }
+
+    /// Seconds that coding one takes, and what lies between two.
+    fn coder(&self, rung: Rung) -> f64 {
+        self.cost.map_or(0.0, |cost| 1.05 * cost.took * area(self.scale(rung)))
+    }
+
+    fn comes_every(&self) -> f64 {
+        let allowed = self.policy.max_fps.map_or(0.0, |fps| 1.0 / f64::from(fps.max(1)));
+        self.source.unwrap_or(1.0 / 30.0).max(allowed)
+    }
+
+    /// Whether frames of this rung would be good enough with `spare` steps of the quantiser in hand.
+    fn suits(&self, (rung, more): Step, spare: f64) -> bool {
+        let Some(bytes) = self.cost.and_then(|cost| cost.of(self.scale(rung))) else { return true };
+        let s = f64::from(self.policy.sharpness.min(100)) / 100.0;
+        let coarse = (COARSE.0 + (COARSE.1 - COARSE.0) * s).min(51.0 - f64::from(self.policy.least) / 4.0);
+        let interval = self.interval(rung);
+        let quantiser = OCTAVE * (bytes + BY_TIME * libm::log2(interval) - libm::log2(self.share * interval));
+        let fewest = match self.policy.sharpness {
+            0..=33 => FEWEST.0,
+            34..=66 => FEWEST.1,
+            _ => FEWEST.2,
+        };
+        // Only what the coder cannot do counts: a rung of fifteen has no more.
+        let wanted = (0.93 / self.comes_every()).min(fewest).min(0.93 * f64::from(rung.fps));
+        let wanted = if spare > 0.0 { 1.1 * wanted } else { wanted };
+        quantiser <= coarse + more - spare && wanted * self.coder(rung) <= 1.0
+    }
+
+    /// The topmost rung that suits, else the last.
+    fn best(&self, spare: f64) -> usize {
+        let suits = |r: &Step| self.suits(*r, spare);
+        let best = self.rungs().iter().position(suits).unwrap_or(self.rungs().len() - 1);
+        best.max(self.viewer.bound)
+    }
+
+    /// The next rung below that asks less of anybody.
+    fn below(&self, at: usize) -> usize {
+        let asks = |(r, _): Step| (self.interval(r), self.scale(r));
+        let Some((interval, scale)) = self.rungs().get(at).copied().map(asks) else { return at };
+        let less = |r: &Step| asks(*r).0 > 1.05 * interval || asks(*r).1 < scale;
+        self.rungs().iter().skip(at + 1).position(less).map_or(at, |n| at + 1 + n)
+    }
+
+    fn decide(&mut self, now: Stamp<C>) {
+        if self.viewer.bound > 0 && now >= self.viewer.until {
+            self.viewer.bound -= 1;
+            self.viewer.until = now + self.viewer.hold;
+        }
+        let (low, high) = (self.best(0.0), self.best(TO_SPARE));
+        let since_change = self.changed.map_or(Span::secs(60), |at| now.since(at));
+        if low <= self.at {
+            self.worse_since = None;
+        } else {
+            let since = *self.worse_since.get_or_insert(now);
+            if now.since(since) >= DOWN && since_change >= DOWN_AGAIN {
+                if self.raised.is_some_and(|at| now.since(at) < WRONG) {
+                    (self.wrong, self.wrong_share) = ((self.wrong + 1).min(MOST_WRONG), self.share);
+                }
+                self.go(now, low);
+                return;
+            }
+        }
+        if high >= self.at {
+            self.better_since = None;
+            return;
+        }
+        if self.share > 1.5 * self.wrong_share {
+            self.wrong = 0;
+        }
+        let wait = UP.scaled(1 << self.wrong, 1);
+        let since = *self.better_since.get_or_insert(now);
+        if now.since(since) >= wait && since_change >= wait {
+            self.raised = Some(now);
+            self.go(now, high);
+        }
+    }
+
+    fn go(&mut self, now: Stamp<C>, to: usize) {
+        if to != self.at {
+            self.changes += 1;
+            (self.at, self.changed) = (to, Some(now));
+        }
+        (self.worse_since, self.better_since) = (None, None);
+    }
+}
+
+/// The part of a region's pixels that are coded.
+fn area(scale: FilmScale) -> f64 {
+    let side = f64::from(scale.quarters()) / 4.0;
+    side * side
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::{Bytes, HostClock};
+
+    const FREE: LadderPolicy = LadderPolicy { max_fps: None, sharpness: 50, least: 0, scales: true };
+
+    /// A film and a coder, by what a frame in full size takes at quantiser 26 thirty times a second.
+    struct Show {
+        ladder: Ladder<HostClock>,
+        now: Stamp<HostClock>,
+        hz: u64,
+        bytes: f64,
+        took: Span,
+        begun: u32,
+        moves: Vec<(u64, Rung)>,
+    }
+
+    impl Show {
+        fn new(policy: LadderPolicy, hz: u64, bytes: f64, took: Span) -> Self {
+            let now = Stamp::from_micros(5_000_000);
+            Self { ladder: Ladder::new(policy), now, hz, bytes, took, begun: 0, moves: Vec::new() }
+        }
+
+        /// Plays on a link of so many kilobits a second; answers frames a second and the last frame's quality.
+        fn play(&mut self, seconds: u64, kbps: u64) -> (u32, u8) {
+            let (before, mut quality) = (self.begun, 100);
+            let mut busy = Stamp::ZERO;
+            for n in 0..seconds * self.hz {
+                let now = self.now + Span::micros(n * 1_000_000 / self.hz);
+                self.ladder.on_change(now);
+                if now < busy || self.ladder.due(now) > now {
+                    continue;
+                }
+                self.ladder.on_begun(now);
+                self.begun += 1;
+                let part = area(self.ladder.film_scale());
+                let step = 1.0 / f64::from(self.ladder.frames_per_second());
+                let needs = self.bytes * libm::pow(part, BY_AREA) * libm::pow(30.0 * step, BY_TIME);
+                let room = kbps as f64 * 125.0 * step;
+                let steps = (OCTAVE * libm::log2(needs / room)).max(0.0);
+                quality = (100.0 - 4.0 * steps).max(0.0) as u8;
+                let bytes = Bytes(needs.min(room) as u64);
+                let took = Span::from_secs_f64(self.took.as_secs_f64() * part);
+                busy = now + took;
+                let rung = self.ladder.rung();
+                let frame = Filmed { bytes, quality, scale: self.ladder.film_scale(), key: false };
+                self.ladder.on_coded(now, frame, took, BitRate::kbps(kbps));
+                if self.ladder.rung() != rung {
+                    self.moves.push((now.as_micros() / 1_000, self.ladder.rung()));
+                }
+            }
+            self.now += Span::secs(seconds);
+            ((self.begun - before) / seconds as u32, quality)
+        }
+    }
+
+    fn film(sharpness: u8) -> Show {
+        Show::new(LadderPolicy { sharpness, ..FREE }, 30, 4_000.0, Span::millis(12))
+    }
+
+    #[test]
+    fn what_fits_stays_at_the_top() {
+        let mut show = film(50);
+        assert_eq!(show.play(10, 4_000), (30, 100));
+        // Quality alone takes the first of it.
+        let (fps, quality) = show.play(10, 600);
+        assert!(fps == 30 && (60..100).contains(&quality), "{fps} {quality}");
+        assert_eq!(show.ladder.changes(), 0);
+    }
+
+    // spec: H-44
+    #[test]
+    fn what_does_not_fit_goes_down_once_and_comes_back_when_it_fits() {
+        let mut show = film(50);
+        show.play(5, 4_000);
+        let (fps, _) = show.play(20, 150);
+        assert!(show.moves.len() <= 2, "{:?}", show.moves);
+        let low = show.ladder.rung();
+        assert!(fps <= 21 && low.fps <= 20, "{fps} {low:?}");
+        let down = show.moves[0].0;
+        assert!((10_500..11_500).contains(&down), "after half a second: {down}");
+        show.play(8, 4_000);
+        assert_eq!(show.ladder.rung(), SHARP[0].0, "{:?}", show.moves);
+        assert!(show.moves.len() <= 4, "{:?}", show.moves);
+        assert_eq!(show.play(2, 4_000), (30, 100));
+    }
+
+    #[test]
+    fn a_link_that_swings_moves_it_seldom() {
+        let mut show = film(50);
+        show.play(5, 150);
+        let before = show.moves.len();
+        // Good for a second and a half, bad for as long, a minute long: nobody wants to see that.
+        for n in 0..40 {
+            show.play(1 + n % 2, if n % 2 == 0 { 150 } else { 300 });
+        }
+        assert!(show.moves.len() - before <= 2, "{:?}", show.moves);
+        // Good for long enough each time: wrong, and then slower to try again.
+        let before = show.moves.len();
+        for _ in 0..8 {
+            show.play(6, 1_000);
+            show.play(4, 150);
+        }
+        assert!(show.moves.len() - before <= 18, "{:?}", show.moves);
+    }
+
+    // spec: H-44
+    #[test]
+    fn the_slider_says_what_goes_first() {
+        let at = |sharpness: u8, kbps: u64| {
+            let mut show = film(sharpness);
+            let (fps, quality) = show.play(12, kbps);
+            (show.ladder.rung(), fps, quality)
+        };
+        let (smooth, middle, sharp) = (at(0, 100), at(50, 100), at(100, 100));
+        assert!(smooth.0.scale < Full && smooth.0.fps >= 30, "{smooth:?}");
+        assert!(sharp.0.fps == 15, "{sharp:?}");
+        assert!(smooth.1 > middle.1 && middle.1 > sharp.1, "{smooth:?} {middle:?} {sharp:?}");
+        // Where it is enough for the one, the other already gives way.
+        assert_eq!((at(0, 450).0.fps, at(100, 450).0.fps < 60), (60, true));
+    }
+
+    // spec: H-59
+    #[test]
+    fn without_the_capability_nothing_is_coded_smaller() {
+        let mut show = Show::new(LadderPolicy { scales: false, sharpness: 0, ..FREE }, 30, 4_000.0, Span::millis(12));
+        show.play(12, 60);
+        assert_eq!((show.ladder.film_scale(), show.ladder.rung().fps), (Full, 15));
+    }
+
+    #[test]
+    fn a_slow_coder_is_helped_as_the_slider_says() {
+        // 45 ms a frame in full size, sixty changes a second.
+        let at = |sharpness: u8| {
+            let mut show = Show::new(LadderPolicy { sharpness, ..FREE }, 60, 6_000.0, Span::millis(45));
+            let (fps, _) = show.play(10, 20_000);
+            (show.ladder.film_scale(), fps)
+        };
+        assert_eq!(at(50).0, Full, "twenty a second are enough");
+        let (scale, fps) = at(0);
+        assert!(scale == ThreeQuarters && fps >= 28, "{scale:?} {fps}");
+    }
+
+    // spec: H-59
+    #[test]
+    fn a_viewer_that_falls_behind_gets_less_and_is_tried_again_seldom() {
+        let mut show = film(50);
+        show.play(3, 4_000);
+        let at = |show: &Show, ms: u64| show.now + Span::millis(ms);
+        // One long frame is nothing.
+        show.ladder.on_queue(at(&show, 0), Span::millis(90));
+        show.ladder.on_queue(at(&show, 40), Span::millis(10));
+        show.ladder.on_queue(at(&show, 280), Span::millis(90));
+        assert_eq!(show.ladder.changes(), 0);
+        for ms in (300..700).step_by(20) {
+            show.ladder.on_queue(at(&show, ms), Span::millis(ms / 3));
+        }
+        assert_eq!((show.ladder.rung().fps, show.ladder.changes()), (20, 1));
+        let held = show.ladder.due(at(&show, 681));
+        assert!(held >= at(&show, 1_100), "nothing is begun for one so far behind");
+        show.ladder.on_queue(at(&show, 700), Span::millis(5));
+        assert!(show.ladder.due(at(&show, 701)) <= at(&show, 701));
+        let start = show.moves.len();
+        for _ in 0..60 {
+            show.play(1, 4_000);
+            if show.ladder.rung().fps > 20 {
+                for ms in (0..300).step_by(20) {
+                    show.ladder.on_queue(at(&show, ms), Span::millis(100));
+                }
+                show.ladder.on_queue(at(&show, 301), Span::ZERO);
+            }
+        }
+        let tries = show.moves.len() - start;
+        assert!((2..=5).contains(&tries), "in a minute: {tries}");
+    }
+
+    #[test]
+    fn a_new_film_begins_at_the_top() {
+        let mut show = film(50);
+        show.play(6, 100);
+        assert!(show.ladder.rung().fps < 60);
+        show.now += Span::secs(11);
+        show.ladder.on_change(show.now);
+        assert_eq!(show.ladder.rung(), SHARP[0].0);
+        assert_eq!(show.ladder.frames_per_second(), 30, "as if nothing were known");
+    }
+
+    #[test]
+    fn nonsense_is_survived() {
+        let mut ladder =
+            Ladder::<HostClock>::new(LadderPolicy { max_fps: Some(0), sharpness: 255, least: 255, scales: true });
+        for n in 0..50u64 {
+            let now = Stamp::from_micros(n * 7);
+            ladder.on_change(now);
+            let filmed = Filmed { bytes: Bytes(u64::MAX * (n % 2)), quality: 255, scale: Half, key: n % 3 == 0 };
+            ladder.on_coded(now, filmed, Span::secs(n), BitRate::bps(n % 2 * u64::MAX));
+            ladder.on_queue(now, Span::secs(1 << 40));
+            ladder.on_begun(now);
+            assert!(ladder.frames_per_second() >= 1);
+            let _ = ladder.due(now);
+        }
+    }
+}
