@@ -314,12 +314,24 @@ fn roads(attempt: &Attempt) -> Vec<Road> {
 
 fn client_config(attempt: &Attempt) -> Result<(ClientConfig, VerdictSlot, Arc<Window>), ConnectFailure> {
     let protocols: Vec<&[u8]> = attempt.protocols.iter().map(Vec::as_slice).collect();
-    let (tls, slot) = tls::client_config(attempt.expect, Over::Quic, &protocols).map_err(ConnectFailure::Local)?;
-    let quic = QuicClientConfig::try_from(tls).map_err(|e| ConnectFailure::Local(e.to_string()))?;
     let shared = &attempt.shared;
+    dialling(attempt.expect, &protocols, &shared.options, shared.clock.clone(), &attempt.urgent)
+        .map_err(ConnectFailure::Local)
+}
+
+/// How a connection is asked for.
+pub(crate) fn dialling(
+    expect: HostExpectation,
+    protocols: &[&[u8]],
+    options: &Options,
+    clock: ClockFn,
+    urgent: &Arc<Urgent>,
+) -> Result<(ClientConfig, VerdictSlot, Arc<Window>), String> {
+    let (tls, slot) = tls::client_config(expect, Over::Quic, protocols)?;
+    let quic = QuicClientConfig::try_from(tls).map_err(|e| e.to_string())?;
     let quic: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(quic);
-    let mut config = ClientConfig::new(if shared.options.marks.is_off() { quic } else { attempt.urgent.client(quic) });
-    let (transport, window) = config::transport(&shared.options, LinkSide::Viewer, shared.clock.clone());
+    let mut config = ClientConfig::new(if options.marks.is_off() { quic } else { urgent.client(quic) });
+    let (transport, window) = config::transport(options, LinkSide::Viewer, clock);
     config.transport_config(Arc::new(transport));
     Ok((config, slot, window))
 }

@@ -17,6 +17,7 @@ mod carrier;
 mod client;
 mod config;
 mod connection;
+pub mod endpoints;
 mod event;
 mod frame;
 mod marks;

@@ -55,12 +55,34 @@ fn configs(
     options: &Options,
     urgent: &Arc<Urgent>,
 ) -> Result<(Arc<dyn quinn::crypto::ServerConfig>, Door), BindError> {
-    let config = |over, protocols| tls::server_config(credentials, over, protocols).map_err(BindError::Credentials);
-    let (tls, fingerprint) = config(Over::Quic, &[ALPN, ALPN_ANY_VERSION])?;
-    let quic = Arc::new(QuicServerConfig::try_from(tls).map_err(|e| BindError::Credentials(e.to_string()))?);
-    let quic = if options.marks.is_off() { quic } else { urgent.server(quic) };
-    let (tls, _) = config(Over::Tcp, &[ALPN_HTTP])?;
+    let quic = quic_config(credentials, options, urgent)?;
+    let tls = tls::server_config(credentials, Over::Tcp, &[ALPN_HTTP]);
+    let (tls, fingerprint) = tls.map_err(BindError::Credentials)?;
     Ok((quic, Door { tls: Arc::new(tls), fingerprint }))
+}
+
+/// What QUIC shows and demands in the handshake.
+pub(crate) fn quic_config(
+    credentials: &ServerCredentials,
+    options: &Options,
+    urgent: &Arc<Urgent>,
+) -> Result<Arc<dyn quinn::crypto::ServerConfig>, BindError> {
+    let tls = tls::server_config(credentials, Over::Quic, &[ALPN, ALPN_ANY_VERSION]);
+    let (tls, _) = tls.map_err(BindError::Credentials)?;
+    let quic = Arc::new(QuicServerConfig::try_from(tls).map_err(|e| BindError::Credentials(e.to_string()))?);
+    Ok(if options.marks.is_off() { quic } else { urgent.server(quic) })
+}
+
+/// How connections are taken.
+pub(crate) fn accepting(quic: Arc<dyn quinn::crypto::ServerConfig>, options: &Options) -> ServerConfig {
+    let mut config = ServerConfig::with_crypto(quic);
+    config
+        // spec: L-9
+        .migration(true)
+        .max_incoming(options.limits.handshakes)
+        .incoming_buffer_size(16 * 1024)
+        .incoming_buffer_size_total(1 << 20);
+    config
 }
 
 /// The UDP socket, and the TCP sockets beside it. One of those that cannot be had costs only the clients that need it.
@@ -113,13 +135,7 @@ impl Server {
     ) -> Result<Self, BindError> {
         let urgent = Arc::<Urgent>::default();
         let (quic, door) = configs(credentials, &options, &urgent)?;
-        let mut config = ServerConfig::with_crypto(quic);
-        config
-            // spec: L-9
-            .migration(true)
-            .max_incoming(options.limits.handshakes)
-            .incoming_buffer_size(16 * 1024)
-            .incoming_buffer_size_total(1 << 20);
+        let config = accepting(quic, &options);
         let (bound, listeners) = sockets(at, &options)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let shared = Shared::new(LinkSide::Host, clock, sink, options, &runtime, &bound);
