@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use telepane_model::{Preset, SessionPolicy, Size, View};
+use telepane_session::StandbyMode;
 use telepane_transport::{Carriers, Marks};
 
 /// The Telepane client: work on another machine's desktop.
@@ -112,6 +113,10 @@ pub struct Connect {
     /// The way there.
     #[command(flatten)]
     pub way: Way,
+    /// Keep a second network interface ready, and go on over it when the one in use falls silent: auto, always (over a metered
+    /// one too) or off. A VPN that holds the way to the host is never gone around. Default: auto. On Linux.
+    #[arg(long, value_name = "WHEN", value_parser = PossibleValuesParser::new(StandbyMode::NAMES).try_map(|s| s.parse::<StandbyMode>()))]
+    pub standby: Option<StandbyMode>,
     /// How to draw. Default: pixels on a real GPU, else softbuffer.
     #[arg(long)]
     pub renderer: Option<Renderer>,

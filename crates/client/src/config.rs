@@ -16,6 +16,7 @@ struct File {
     tcp_ports: Option<Vec<u16>>,
     proxy: Option<String>,
     dscp: Option<String>,
+    standby: Option<String>,
     overlay: Option<bool>,
     fullscreen: Option<bool>,
     scale: Option<u16>,
@@ -70,6 +71,9 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
     }
     if let (None, Some(text)) = (connect.way.dscp, &file.dscp) {
         connect.way.dscp = Some(text.parse().map_err(|e| invalid(format!("dscp: {e}")))?);
+    }
+    if let (None, Some(text)) = (connect.standby, &file.standby) {
+        connect.standby = Some(text.parse().map_err(|e| invalid(format!("standby: {e}")))?);
     }
     if connect.way.tcp_port.is_empty() {
         connect.way.tcp_port = file.tcp_ports.unwrap_or_default();

@@ -102,6 +102,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         want: options.size.map(|s| Size::new(s.w, s.h)),
         scale: options.scale.unwrap_or(100),
         monitors: Vec::new(),
+        standby: options.standby.unwrap_or_default(),
         files_only: false,
         primary: options.primary_selection,
         ask: Ask::Nobody,

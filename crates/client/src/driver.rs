@@ -2,7 +2,9 @@
 //! calls them.
 
 mod clip;
+pub mod exit;
 mod reach;
+mod standby;
 
 use crate::clipboard::{ClipFact, LocalClipboard};
 use crate::clock::Clock;
@@ -20,6 +22,8 @@ use crate::traffic::{Counted, Traffic};
 use crate::ui::Overlay;
 use bytes::Bytes;
 use reach::Line;
+pub use standby::Paths;
+use standby::Spare;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
@@ -35,7 +39,7 @@ use telepane_model::{
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
 use telepane_rate::Policy;
-use telepane_session::{BulkWish, DecodeJob, Homing, Viewer, ViewerOutput};
+use telepane_session::{BulkWish, DecodeJob, Homing, StandbyMode, Viewer, ViewerOutput};
 use telepane_transport::{Event as NetEvent, Lanes, LinkStats, Options, Sink};
 use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
 
@@ -50,60 +54,10 @@ pub enum Wake {
     Microphone(telepane_audio::Heard),
     /// A code was typed on the terminal, or nothing more will be.
     Code(Option<String>),
+    /// The interfaces were looked at.
+    Ways(telepane_model::Ways),
     /// Ctrl+C, or the system wants the program to end.
     Stop,
-}
-
-/// Exit codes, as DESIGN §5 has them.
-pub mod exit {
-    /// Fine.
-    pub const FINE: i32 = 0;
-    /// The command line or a file that it names is wrong.
-    pub const USAGE: i32 = 2;
-    /// No connection came about.
-    pub const CANNOT_CONNECT: i32 = 3;
-    /// The host is not trusted, or we are not allowed in.
-    pub const NOT_TRUSTED: i32 = 4;
-    /// The session ended with an error.
-    pub const SESSION: i32 = 5;
-
-    /// The code for an error that ended the program before, or instead of, a session.
-    pub fn of(error: &anyhow::Error) -> i32 {
-        error.chain().find_map(of_one).unwrap_or(SESSION)
-    }
-
-    fn of_one(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-        if let Some(error) = error.downcast_ref::<crate::ui::UiError>() {
-            return Some(match error {
-                crate::ui::UiError::Model(inner) => of(inner),
-                _ => CANNOT_CONNECT,
-            });
-        }
-        // Keys and pins that cannot be relied on.
-        if error.is::<telepane_auth::FileError>() || error.is::<telepane_auth::known_hosts::PinError>() {
-            return Some(NOT_TRUSTED);
-        }
-        // A file that the command line names; the network's own errors are not of this kind.
-        error.is::<std::io::Error>().then_some(USAGE)
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-        use anyhow::Context;
-
-        #[test]
-        fn every_error_has_a_code_of_the_list() {
-            let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
-            let wrapped = Err::<(), _>(missing()).context("cannot write shot.png").unwrap_err();
-            assert_eq!(of(&wrapped), USAGE);
-            assert_eq!(of(&crate::ui::UiError::Renderer("none".into()).into()), CANNOT_CONNECT);
-            assert_eq!(of(&crate::ui::UiError::Model(missing().into()).into()), USAGE);
-            let pins = telepane_auth::FileError::NotAFile { path: "known_hosts".into() };
-            assert_eq!(of(&anyhow::Error::from(pins)), NOT_TRUSTED);
-            assert_eq!(of(&anyhow::anyhow!("something else")), SESSION);
-        }
-    }
 }
 
 /// What to connect to, and with what.
@@ -136,6 +90,8 @@ pub struct Target {
     pub monitors: Vec<Monitor>,
     /// What the session is wished to keep to.
     pub wish: SessionPolicy,
+    /// When another interface stands by.
+    pub standby: StandbyMode,
     /// For files alone: beside whoever works there.
     pub files_only: bool,
     /// X11's second selection is shared too.
@@ -186,6 +142,8 @@ pub struct Driver {
     attempt: Span,
     /// When QUIC is tried again while something else carries the session.
     homing: Homing,
+    /// The path that stands by.
+    spare: Spare,
     session: [u8; 16],
     /// What the decoder of the present epoch holds.
     decoder: Option<(Epoch, Decoder)>,
@@ -261,6 +219,7 @@ impl Driver {
             }
             None => None,
         };
+        let spare = Spare::new(target.standby, wake.clone());
         let to_loop = wake.clone();
         let sink: Sink = Arc::new(move |event| to_loop(Wake::Net(event)));
         let sound = Sound::start(&target.sound, clock, wake.clone());
@@ -287,6 +246,7 @@ impl Driver {
             candidate: None,
             attempt: reach::ATTEMPT,
             homing: Homing::default(),
+            spare,
             session: [0; 16],
             decoder: None,
             cache: TileCache::new(telepane_model::Bytes(0)),
@@ -333,6 +293,7 @@ impl Driver {
             Wake::Net(event) => self.on_net(event),
             Wake::Clip(fact) => self.on_clip(fact),
             Wake::Microphone(heard) => self.viewer.on_microphone(self.clock.now(), sound::frame(heard)),
+            Wake::Ways(ways) => self.on_ways(&ways),
             Wake::Code(Some(text)) => self.on_code(&text),
             Wake::Code(None) => self.over(exit::NOT_TRUSTED, "no access code was given"),
             Wake::Stop => self.leave(),
@@ -342,6 +303,7 @@ impl Driver {
     /// The user did something.
     pub fn on_input(&mut self, event: InputEvent) {
         if self.phase == Phase::Live {
+            self.spare.on_input(self.clock.now());
             self.viewer.on_input(self.clock.now(), event);
         }
     }
@@ -503,8 +465,11 @@ impl Driver {
         self.refresh_window();
         let check = (self.phase == Phase::Live).then_some(SLEEP_CHECK);
         self.go_home(now);
-        [self.wake_at.map(|at| at.since(now)), self.homing.at().map(|at| at.since(now)), check]
+        let paths = self.mind_paths();
+        [self.wake_at, self.homing.at(), paths]
+            .map(|at| at.map(|at| at.since(now)))
             .into_iter()
+            .chain([check])
             .flatten()
             .min()
     }
@@ -566,6 +531,7 @@ impl Driver {
             burst: self.traffic.burst(),
             rtt: self.viewer.rtt(),
             rtt_max: self.rtt_max,
+            paths: self.spare.paths(),
             link: self.link_stats,
             tiles: self.tiles.as_ref(),
             dropped_input: self.viewer.dropped_input(),

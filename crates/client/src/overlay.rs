@@ -3,6 +3,7 @@
 //!
 //! A function of readings, without a clock or a window.
 
+use crate::driver::Paths;
 use crate::drops::Uploading;
 use crate::policy_overlay;
 use crate::slow::{self, Moments};
@@ -34,6 +35,8 @@ pub struct Readings<'a> {
     pub rtt: Option<Span>,
     /// The longest so far.
     pub rtt_max: Span,
+    /// What the session goes over, and what stands by.
+    pub paths: Paths,
     /// What the QUIC stack says.
     pub link: Option<LinkStats>,
     /// What coded each tile.
@@ -98,6 +101,7 @@ pub fn draw(r: &Readings<'_>) -> Overlay {
     let (variation, queue) = (r.figures.rtt_variation.as_millis_f64(), r.moments.queue.as_millis_f64());
     lines.push(row("round trip", format!("{rtt} \u{b1}{variation:.1}, queue {queue:.1} ms")));
     lines.extend(r.link.and_then(carried_by).map(|text| row("carried by", text)));
+    lines.extend(path(&r.paths).map(|text| row("path", text)));
     let loss = f64::from(r.moments.lost_permille) / 10.0;
     let mut repair = format!("{loss:.1} % down, {} times given up", r.figures.gave_up);
     if r.dropped_input > 0 {
@@ -147,6 +151,13 @@ pub fn json(r: &Readings<'_>) -> Value {
                 "times": link.held_back.times,
                 "total_us": link.held_back.total_us,
                 "longest_us": link.held_back.longest_us,
+            },
+            "path": {
+                "interface": r.paths.carrying,
+                "standby": r.paths.standby.as_ref().map(|(name, _)| name),
+                "standby_rtt_us": r.paths.standby.as_ref().and_then(|(_, took)| *took).map(Span::as_micros),
+                "no_standby": r.paths.none,
+                "switches": r.paths.switches,
             },
             // How often the path was found to mark what this end sent (ECN).
             "marked": link.marked,
@@ -219,6 +230,23 @@ fn carried_by(link: LinkStats) -> Option<String> {
     (link.carrier == Carrier::WebSocket).then(|| format!("TCP (UDP does not get through): {cost}"))
 }
 
+/// The interface in use and the one that stands by, where anything is known of them.
+fn path(paths: &Paths) -> Option<String> {
+    let carrying = paths.carrying.as_ref()?;
+    let moved = match paths.switches {
+        0 => String::new(),
+        1 => ", moved once".into(),
+        n => format!(", moved {n} times"),
+    };
+    let standby = match (&paths.standby, &paths.none) {
+        (Some((name, Some(took))), _) => format!("{name} stands by, {:.1} ms", took.as_millis_f64()),
+        (Some((name, None)), _) => format!("{name} stands by"),
+        (None, Some(why)) => format!("nothing stands by: {why}"),
+        (None, None) => "nothing stands by".into(),
+    };
+    Some(format!("{carrying}{moved}; {standby}"))
+}
+
 fn exactness(now: Stamp<ViewerClock>, tiles: &Tiles) -> Line {
     match tiles.exactness() {
         (0, Some(since)) => {
@@ -284,6 +312,12 @@ mod tests {
             burst: Some(20_000_000),
             rtt: Some(Span::millis(41)),
             rtt_max: Span::millis(60),
+            paths: Paths {
+                carrying: Some("enp0s31f6".into()),
+                standby: Some(("wlp0s20f3".into(), Some(Span::millis(12)))),
+                none: None,
+                switches: 2,
+            },
             link: Some(LinkStats { sent_packets: 200, lost: 3, mtu: 1_452, ..LinkStats::default() }),
             tiles,
             dropped_input: 2,

@@ -1,5 +1,5 @@
 //! The machine a program of ours runs on, as its system manages it: whether it goes to sleep or down, whether something on
-//! it asks that the screen stays on, keeping it awake ourselves, and its time zone and language.
+//! it asks that the screen stays on, keeping it awake ourselves, and its time zone and language, and its ways into networks.
 //!
 //! On Linux the system's message bus (logind) and the session's are asked, each on a thread of its own, because their calls
 //! block. Where there is no bus, or nobody on it that knows, nothing is told and that is said once in the log. Other systems
@@ -12,6 +12,7 @@ mod logind;
 pub mod place;
 #[cfg(target_os = "linux")]
 mod saver;
+pub mod ways;
 
 #[cfg(target_os = "linux")]
 pub use awake::KeepAwake;

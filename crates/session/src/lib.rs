@@ -21,6 +21,7 @@ mod link;
 mod output;
 mod planner;
 pub mod sound;
+mod standby;
 mod viewer;
 
 pub use bulk::{BulkWish, clip_pipe, file_pipe};
@@ -29,4 +30,5 @@ pub use homing::Homing;
 pub use host::{Host, HostOptions, LEASE, Stages, TOO_OLD};
 pub use ledger::Ledger;
 pub use output::{ClipWish, DecodeJob, HostOutput, Incoming, ViewerOutput, Wake};
+pub use standby::{NoStandby, Standby, StandbyMode, StandbyWish, pick};
 pub use viewer::{Figures, KeyJourney, Viewer};

@@ -11,6 +11,7 @@ use crate::event::{ConnId, ConnectFailure, Event, Fault};
 use crate::marks::{self, Urgent};
 use crate::probe::{self, Tcp};
 use crate::socket::{Bound, for_client};
+use crate::standby::Standby;
 use crate::tls::{
     self, ALPN, ALPN_ANY_VERSION, HostExpectation, Over, SERVER_NAME, Verdict, VerdictSlot, take_verdict,
 };
@@ -56,6 +57,7 @@ struct Running {
     endpoint: Endpoint,
     urgent: Arc<Urgent>,
     v4_only: bool,
+    standby: Option<Standby>,
 }
 
 /// An attempt to connect, then the connection. Dropping it closes the connection.
@@ -124,7 +126,7 @@ impl Client {
         target.dedup();
         target.truncate(MOST_ADDRESSES);
         let v4_only = target.iter().all(SocketAddr::is_ipv4);
-        let bound: Bound = for_client(v4_only)?;
+        let bound: Bound = for_client(v4_only, None)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let shared = Shared::new(LinkSide::Viewer, clock, sink, options, &runtime, &bound);
         let urgent = Arc::<Urgent>::default();
@@ -140,7 +142,7 @@ impl Client {
         let thread = std::thread::Builder::new()
             .name("telepane-net".to_owned())
             .spawn(move || runtime.block_on(run(attempt, stopped)))?;
-        Ok((Running { handle, endpoint, urgent, v4_only }, thread))
+        Ok((Running { handle, endpoint, urgent, v4_only, standby: None }, thread))
     }
 
     /// The number its connection has, or its failure names.
@@ -160,11 +162,48 @@ impl Client {
     /// When no socket can be had; the old one stays then.
     pub fn rebind(&self) -> io::Result<()> {
         let running = self.running.as_ref().ok_or(ErrorKindNotConnected)?;
-        let bound = for_client(running.v4_only)?;
-        let shared = &running.handle.shared;
+        let bound = for_client(running.v4_only, None)?;
+        running.go_on_from(bound.socket)
+    }
+
+    /// Keeps a socket ready on `interface`, for a connection whose peer is `host`; none any more without an interface.
+    ///
+    /// # Errors
+    /// When no socket can be had there; then none is kept.
+    pub fn keep_standby(&mut self, interface: Option<&str>, host: SocketAddr) -> io::Result<()> {
+        let conn = self.conn;
+        let running = self.running.as_mut().ok_or(ErrorKindNotConnected)?;
+        if running.standby.as_ref().map(Standby::interface) == interface {
+            return Ok(());
+        }
+        running.standby = None;
+        let Some(interface) = interface else { return Ok(()) };
+        let bound = for_client(running.v4_only, Some(interface))?;
+        let shared = running.handle.shared.clone();
+        let (clock, sink) = (shared.clock.clone(), shared.sink.clone());
+        let answered = move |took_us| sink(Event::StandbyAnswered { conn, took_us });
         let _inside = shared.runtime.enter();
-        let socket = marks::wrap(bound.socket, shared.options.marks, running.urgent.clone(), &TokioRuntime)?;
-        running.endpoint.rebind_abstract(socket)
+        running.standby = Some(Standby::start(interface, bound, host, clock, answered)?);
+        Ok(())
+    }
+
+    /// Tries out the path that stands by: [`Event::StandbyAnswered`] follows if it works.
+    ///
+    /// # Errors
+    /// When nothing stands by, or the system knows no way there.
+    pub fn probe_standby(&self) -> io::Result<()> {
+        let running = self.running.as_ref().ok_or(ErrorKindNotConnected)?;
+        running.standby.as_ref().ok_or(ErrorKindNotConnected)?.probe((running.handle.shared.clock)())
+    }
+
+    /// Goes on over the path that stands by. Nothing stands by then.
+    ///
+    /// # Errors
+    /// When nothing stood by, or its socket cannot be used; the old one stays then.
+    pub fn take_standby(&mut self) -> io::Result<()> {
+        let running = self.running.as_mut().ok_or(ErrorKindNotConnected)?;
+        let standby = running.standby.take().ok_or(ErrorKindNotConnected)?;
+        running.go_on_from(standby.socket()?)
     }
 
     /// Where its socket is bound.
@@ -201,6 +240,15 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+impl Running {
+    fn go_on_from(&self, socket: std::net::UdpSocket) -> io::Result<()> {
+        let shared = &self.handle.shared;
+        let _inside = shared.runtime.enter();
+        let socket = marks::wrap(socket, shared.options.marks, self.urgent.clone(), &TokioRuntime)?;
+        self.endpoint.rebind_abstract(socket)
     }
 }
 

@@ -116,6 +116,13 @@ pub enum Event {
         /// The largest datagram now, in bytes.
         max_datagram: usize,
     },
+    /// The path that stands by answered; see [`crate::Client::probe_standby`].
+    StandbyAnswered {
+        /// The connection that it stands by for.
+        conn: ConnId,
+        /// How long that took, in microseconds.
+        took_us: u64,
+    },
     /// The path marked packets of ours as having met congestion, instead of dropping them (ECN); told at the next datagram that
     /// arrives.
     Marked {

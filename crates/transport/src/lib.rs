@@ -26,6 +26,7 @@ mod proxy;
 pub mod relay;
 mod server;
 mod socket;
+mod standby;
 mod tcp;
 mod tls;
 mod websocket;

@@ -29,7 +29,7 @@ pub struct Bound {
     pub send_buffer: usize,
 }
 
-fn open(addr: SocketAddr, dual: bool) -> io::Result<Bound> {
+fn open(addr: SocketAddr, dual: bool, interface: Option<&str>) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() && (dual || addr.ip().is_unspecified()) {
         socket.set_only_v6(!dual)?;
@@ -37,10 +37,24 @@ fn open(addr: SocketAddr, dual: bool) -> io::Result<Bound> {
     // A smaller buffer than asked for is reported, not an error.
     let _ = socket.set_recv_buffer_size(BUFFER);
     let _ = socket.set_send_buffer_size(BUFFER);
+    if let Some(interface) = interface {
+        only_over(&socket, interface)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     let (recv_buffer, send_buffer) = (socket.recv_buffer_size()?, socket.send_buffer_size()?);
     Ok(Bound { socket: socket.into(), recv_buffer, send_buffer })
+}
+
+/// Since Linux 5.7 this needs no right as long as the socket is bound to no interface yet.
+#[cfg(target_os = "linux")]
+fn only_over(socket: &Socket, interface: &str) -> io::Result<()> {
+    socket.bind_device(Some(interface.as_bytes()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn only_over(_socket: &Socket, _interface: &str) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
 }
 
 /// Whether an error means that the machine has no IPv6.
@@ -53,13 +67,13 @@ fn no_ipv6(e: &io::Error) -> bool {
 /// A server's socket.
 pub fn listen(at: Listen) -> Result<Bound, BindError> {
     let (addr, bound) = match at {
-        Listen::Exact(addr) => (addr, open(addr, false)),
+        Listen::Exact(addr) => (addr, open(addr, false, None)),
         Listen::DualStack(port) => {
             let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-            match open(v6, true) {
+            match open(v6, true, None) {
                 Err(e) if no_ipv6(&e) => {
                     let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                    (v4, open(v4, false))
+                    (v4, open(v4, false, None))
                 }
                 other => (v6, other),
             }
@@ -73,15 +87,16 @@ pub fn listen(at: Listen) -> Result<Bound, BindError> {
     })
 }
 
-/// A client's socket on any port; for both families, or for IPv4 alone if `v4_only` or where IPv6 is absent.
-pub fn for_client(v4_only: bool) -> io::Result<Bound> {
+/// A client's socket on any port; for both families, or for IPv4 alone if `v4_only` or where IPv6 is absent. With an
+/// interface, nothing goes or comes over another.
+pub fn for_client(v4_only: bool, interface: Option<&str>) -> io::Result<Bound> {
     if !v4_only {
-        match open((Ipv6Addr::UNSPECIFIED, 0).into(), true) {
+        match open((Ipv6Addr::UNSPECIFIED, 0).into(), true, interface) {
             Err(e) if no_ipv6(&e) => {}
             other => return other,
         }
     }
-    open((Ipv4Addr::UNSPECIFIED, 0).into(), false)
+    open((Ipv4Addr::UNSPECIFIED, 0).into(), false, interface)
 }
 
 /// An IPv4 address written as IPv6, as a dual-stack socket reports it, back as IPv4.

@@ -306,7 +306,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("input", &["model"]),
     ("auth", &["model", "trust"]),
     ("files", &["protocol"]),
-    ("machine", &["protocol"]),
+    ("machine", &["model", "protocol"]),
     // The viewer has no screen of the host's to read; of `input` it uses the names of keys.
     (
         "client",

@@ -20,7 +20,7 @@ use zbus::blocking::{Connection, Proxy};
 use zbus::zvariant::{OwnedFd, Value};
 
 /// A message bus of the test's own.
-fn bus(dir: &Scratch) -> (Running, String) {
+pub fn bus(dir: &Scratch) -> (Running, String) {
     let mut command = Command::new("dbus-daemon");
     let address = format!("--address=unix:path={}", dir.join("bus").display());
     let mut daemon =

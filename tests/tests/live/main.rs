@@ -32,6 +32,7 @@ mod secrecy;
 mod sharing;
 mod sound;
 mod stage;
+mod standby;
 mod survival;
 mod text;
 mod told;

@@ -143,9 +143,10 @@ pub fn connect_in(space: &Space, dir: &Scratch, state: &str, screen: &Screen, ho
     start_client(enter(space, "telepane"), dir, state, Some(screen), host, &args)
 }
 
-/// One of the project's programs in a network namespace.
-fn enter(space: &Space, name: &str) -> Command {
-    let mut command = Command::new(program(name));
+/// One of the project's programs in a network namespace, with that namespace's interfaces in its /sys, as `ip netns exec` does it.
+pub fn enter(space: &Space, name: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount -t sysfs sysfs /sys && exec \"$@\"", "sh"]).arg(program(name));
     space.enter(&mut command);
     command
 }
@@ -158,7 +159,7 @@ fn start_client(
     host: &str,
     args: &[&str],
 ) -> Running {
-    environment(&mut command, &dir.join("")).env("RUST_LOG", "info");
+    environment(&mut command, &dir.join("")).env("RUST_LOG", "info").env("NO_COLOR", "1");
     command.args(["connect", host, "--state-dir"]).arg(dir.join(state)).args(args);
     match screen {
         Some(screen) => {

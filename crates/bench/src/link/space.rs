@@ -67,6 +67,25 @@ impl Space {
         Ok(())
     }
 
+    /// Lays a cable to another one: an Ethernet device here and one there, each with its own network (`ADDRESS/LENGTH`).
+    ///
+    /// # Errors
+    /// With what `ip` said.
+    pub fn cable(
+        &self,
+        [name, network]: [&str; 2],
+        other: &Self,
+        [their_name, their_network]: [&str; 2],
+    ) -> Result<()> {
+        let there = other.path().display().to_string();
+        self.ip(&["link", "add", name, "type", "veth", "peer", "name", their_name, "netns", &there])?;
+        for (space, name, network) in [(self, name, network), (other, their_name, their_network)] {
+            space.ip(&["addr", "add", network, "dev", name])?;
+            space.ip(&["link", "set", name, "up"])?;
+        }
+        Ok(())
+    }
+
     /// Makes a program start in it.
     pub fn enter(&self, command: &mut Command) {
         let space = self.space.as_raw_fd();

@@ -101,6 +101,7 @@ impl Driver {
                 if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) =>
             {
                 let arrived = Stamp::from_micros(arrived_us);
+                self.spare.on_heard(arrived);
                 self.traffic.on_datagram(arrived, bytes.len());
                 self.viewer.on_datagram(&Incoming { bytes: bytes.to_vec(), arrived });
             }
@@ -113,6 +114,11 @@ impl Driver {
             NetEvent::ConnectFailed { attempt, why } => self.on_connect_failed(attempt, &why),
             NetEvent::PathChanged { conn, .. } if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) => {
                 self.viewer.on_path_changed(self.clock.now());
+            }
+            NetEvent::StandbyAnswered { conn, took_us }
+                if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) =>
+            {
+                self.on_standby_answered(took_us);
             }
             NetEvent::Marked { conn } if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) => {
                 self.viewer.on_marked(self.clock.now());
@@ -250,6 +256,7 @@ impl Driver {
                 self.attempt = ATTEMPT;
                 self.agree(resumed);
                 self.sound.reset();
+                self.on_fresh_path();
                 self.viewer.on_attached(now, host_now);
                 self.files.on_linked();
                 let carrier = self.line.as_ref().and_then(|l| l.facts.as_ref()).map(|f| f.carrier);

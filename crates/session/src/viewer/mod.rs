@@ -13,7 +13,7 @@ mod sound;
 use crate::arrivals::{Answer, DELAY, alone};
 use crate::bulk::{Bulk, ChunkTag};
 use crate::clip::Clip;
-use crate::host::ANSWER_INPUT;
+use crate::host::{ANSWER_INPUT, ANSWER_LETTING_GO};
 use crate::link::{LONE_AGAIN, Link};
 use crate::output::{Alarm, DecodeJob, Incoming, ViewerOutput, Wake};
 use assemble::{Assembler, Ready};
@@ -280,6 +280,20 @@ impl Viewer {
             link.rate.on_path_change(now);
             self.ask_at = Some(now);
         }
+    }
+
+    /// Whether the host is there has come into doubt: it is asked at once.
+    // spec: T-9
+    pub fn on_doubt(&mut self, now: Stamp<ViewerClock>) {
+        self.advance(now);
+        self.ask_at = Some(now);
+    }
+
+    /// Since when the host owes an answer, which it does not as long as it may keep it back.
+    // spec: H-26
+    pub fn owed_since(&self) -> Option<Stamp<ViewerClock>> {
+        let since = self.link.as_ref().and_then(Link::unanswered_since)?;
+        Some(if self.input.is_patient() { since + ANSWER_LETTING_GO } else { since })
     }
 
     /// A connection that was wished for could not be made; another is wished for when it is time.

@@ -67,6 +67,37 @@ fn a_rebind_goes_on() {
     assert_ne!(pair.viewer.client.local_addr().unwrap(), before);
 }
 
+// spec: T-7, L-9
+#[test]
+#[cfg(target_os = "linux")]
+fn a_path_that_stands_by_answers_and_takes_over_from_the_same_socket() {
+    let mut pair = Pair::direct();
+    let host = pair.host.addr();
+    assert!(pair.viewer.client.probe_standby().is_err() && pair.viewer.client.take_standby().is_err());
+    assert!(pair.viewer.client.keep_standby(Some("no such one"), host).is_err());
+    for round in 0..3u8 {
+        let at = pair.viewer.client.local_addr().unwrap();
+        pair.viewer.client.keep_standby(Some("lo"), host).unwrap();
+        pair.viewer.client.probe_standby().unwrap();
+        let answered = pair.viewer.events.wait("StandbyAnswered", |e| match e {
+            Event::StandbyAnswered { conn, .. } => Some(conn),
+            _ => None,
+        });
+        assert_eq!(answered, pair.conn);
+        // The session is where it was, and the host knows nothing of the other socket.
+        assert_eq!(pair.viewer.client.local_addr().unwrap(), at);
+        pair.up_until_heard(b"before");
+        pair.viewer.client.take_standby().unwrap();
+        assert_ne!(pair.viewer.client.local_addr().unwrap().port(), at.port());
+        pair.viewer.handle().send_datagram(pair.conn, vec![round; 10].into()).unwrap();
+        let moved = path_changed(&pair, loopback(at.port()));
+        assert_eq!(moved.port(), pair.viewer.client.local_addr().unwrap().port());
+        pair.host.server.handle().send_control(pair.host_conn, b"down").unwrap();
+        assert_eq!(pair.viewer.events.control(), b"down");
+        assert!(pair.viewer.client.probe_standby().is_err(), "it was taken");
+    }
+}
+
 #[test]
 fn a_nat_that_forgets_goes_on() {
     let (pair, relay) = through(LinkModel::default(), Options::default());
