@@ -266,37 +266,83 @@ fn frequencies(counts: &[u64]) -> Vec<u32> {
     all
 }
 
-fn train(files: &[String], out: &str) -> Result<(), Failure> {
-    let mut census = Census::default();
-    for name in files {
-        let newest = open(name)?;
-        for (from, to) in STEPS {
-            let before = shown(&newest, from);
-            for at in Grid::new(newest.size()).all() {
-                census.count(&newest, &before, Grid::new(newest.size()).rect(at), Step::new(from, to));
-            }
-        }
+/// What one op's worth of a picture counts: by context and token.
+type Counts = Vec<[u64; 32]>;
+
+fn added<'a>(all: impl Iterator<Item = &'a Counts>) -> Counts {
+    let mut sum = vec![[0; 32]; 128];
+    for counts in all {
+        sum.iter_mut().flatten().zip(counts.iter().flatten()).for_each(|(a, b)| *a += b);
     }
-    // What never occurred goes as what is likest it: the same class, one step or parent further.
-    let mut rows: Vec<Vec<u64>> = census.counts.iter().map(|r| r.to_vec()).collect();
+    sum
+}
+
+/// What never or hardly occurred goes as it does in all pictures, or as what is likest it: the same class, one step further.
+fn smoothed(mut rows: Counts, all: &Counts) -> Counts {
     for i in 0..rows.len() {
+        rows[i].iter_mut().zip(all[i]).for_each(|(a, b)| *a += b.div_ceil(64));
         if rows[i].iter().sum::<u64>() < 500 {
-            let near = if (12..112).contains(&i) { rows[i - 12].clone() } else { rows[i.saturating_sub(2)].clone() };
+            let near = if (16..96).contains(&i) { rows[i - 16] } else { rows[i.saturating_sub(3)] };
             rows[i].iter_mut().zip(near).for_each(|(a, b)| *a += b.div_ceil(16));
         }
     }
+    rows
+}
+
+/// Counts all steps over the files, and parts what was counted in two, so that each op is short by the set it goes by; the
+/// second set begins with the last file.
+fn train(files: &[String], out: &str) -> Result<(), Failure> {
+    let mut ops: Vec<(Counts, usize)> = Vec::new();
+    for (number, name) in files.iter().enumerate() {
+        let newest = open(name)?;
+        let tiles: Vec<_> = Grid::new(newest.size()).all().collect();
+        let befores: Vec<_> = STEPS.iter().map(|(from, _)| shown(&newest, *from)).collect();
+        for group in tiles.chunks(32) {
+            let mut census = Census::default();
+            for ((from, to), before) in STEPS.into_iter().zip(&befores) {
+                for at in group {
+                    census.count(&newest, before, Grid::new(newest.size()).rect(*at), Step::new(from, to));
+                }
+            }
+            ops.push((census.counts, usize::from(number + 1 == files.len())));
+        }
+    }
+    let all = added(ops.iter().map(|(counts, _)| counts));
+    let mut sets = Vec::new();
+    for _ in 0..8 {
+        sets = [0, 1].map(|set| smoothed(added(ops.iter().filter(|(_, s)| *s == set).map(|(c, _)| c)), &all)).to_vec();
+        let bits = sets.iter().map(|rows| {
+            let row = |row: &[u64; 32]| -> [f64; 32] {
+                let total = row.iter().sum::<u64>() as f64 + 1.0;
+                row.map(|n| (total / (n as f64 + 0.02)).log2())
+            };
+            rows.iter().map(row).collect::<Vec<_>>()
+        });
+        let bits: Vec<_> = bits.collect();
+        for (counts, set) in &mut ops {
+            let cost = |set: usize| -> f64 {
+                counts.iter().flatten().zip(bits[set].iter().flatten()).map(|(n, bits)| *n as f64 * bits).sum()
+            };
+            *set = usize::from(cost(1) < cost(0));
+        }
+    }
+    println!("{} of {} parts by the second set", ops.iter().filter(|(_, s)| *s == 1).count(), ops.len());
     let mut text = String::from(
         "//! The static probabilities of the PICTURE op, in 1/4096, by context and token.\n//!\n//! Counted over photographs in \
          all steps that the encoder takes; `examples/pictures.rs --train` makes this file. They\n//! are part of the \
-         format: `protocol-spec/tables/picture.txt` has the same numbers.\n\n/// Contexts.\n\
-         pub const CONTEXTS: usize = 128;\n/// Tokens.\npub const TOKENS: usize = 32;\n\n/// How likely each token \
-         is.\n// spec: C-127\n#[rustfmt::skip]\npub static FREQUENCIES: [[u16; TOKENS]; CONTEXTS] = [\n",
+         format: `protocol-spec/tables/picture.txt` has the same numbers.\n\n/// Sets of probabilities: the second for what is \
+         noise more than edges.\npub const SETS: usize = 2;\n/// Contexts.\npub const CONTEXTS: usize = 128;\n/// \
+         Tokens.\npub const TOKENS: usize = 32;\n\n/// How likely each token is.\n// spec: C-127\n#[rustfmt::skip]\npub static \
+         FREQUENCIES: [[[u16; TOKENS]; CONTEXTS]; SETS] = [[\n",
     );
-    for row in &rows {
-        let row: Vec<_> = frequencies(row).iter().map(u32::to_string).collect();
-        writeln!(text, "    [{}],", row.join(", "))?;
+    for (i, rows) in sets.iter().enumerate() {
+        text.push_str(if i > 0 { "], [\n" } else { "" });
+        for row in rows {
+            let row: Vec<_> = frequencies(row).iter().map(u32::to_string).collect();
+            writeln!(text, "    [{}],", row.join(", "))?;
+        }
     }
-    text.push_str("];\n");
+    text.push_str("]];\n");
     std::fs::write(out, text)?;
     Ok(())
 }

@@ -161,7 +161,7 @@ pub fn text(bytes: &[u8]) {
     }
 }
 
-/// A picture of pixels from `bytes`, taken through layers and planes that `bytes` choose: the decoder must show what the
+/// A picture of pixels from `bytes`, taken through layers, planes and probabilities that `bytes` choose: the decoder must show what the
 /// coder says, and the exact layer the pixels themselves. The rest of `bytes` is an op from a stranger.
 pub fn picture(bytes: &[u8]) {
     let mut screen = Pixels::new(Size::new(80, 70));
@@ -183,7 +183,7 @@ pub fn picture(bytes: &[u8]) {
             continue;
         }
         for planes in if steps & 0x10 == 0 { vec![Planes::ALL] } else { vec![Planes::CHROMA, Planes::ALL] } {
-            coder.begin(Step { from, to, planes });
+            coder.begin_by(Step { from, to, planes }, usize::from(steps >> 5 & 1));
             rects.iter().filter(|r| !r.is_empty()).for_each(|r| assert!(coder.push(&newest, &screen, *r)));
             let (mut payload, expected) = (Vec::new(), coder.expected());
             coder.finish(&mut payload);

@@ -215,11 +215,11 @@ fn pictures() -> Vec<Vector> {
     let size = Size::new(70, 40);
     let newest = sample(size, 3);
     let cells = [Rect::new(1, 0, 63, 40), Rect::new(64, 0, 6, 33)];
-    let layers = |steps: &[Step]| {
+    let layers = |set: usize, steps: &[Step]| {
         let (mut coder, mut sent) = (PictureCoder::default(), Pixels::new(size));
         let mut slices = Vec::new();
         for step in steps {
-            coder.begin(*step);
+            coder.begin_by(*step, set);
             cells.iter().for_each(|r| assert!(coder.push(&newest, &sent, *r)));
             let mut payload = Vec::new();
             coder.finish(&mut payload);
@@ -230,11 +230,18 @@ fn pictures() -> Vec<Vector> {
     };
     let luma = Step { planes: Planes::LUMA, ..Step::new(Some(Layer::Fine), Layer::Exact) };
     let all = [
-        ("picture-first", "PICTURE, the first view (C-110 to C-129)", vec![Step::new(None, Layer::First)]),
-        ("picture-exact", "PICTURE, exact at once (C-110 to C-129)", vec![Step::new(None, Layer::Exact)]),
+        ("picture-first", "PICTURE, the first view (C-110 to C-129)", 0, vec![Step::new(None, Layer::First)]),
+        ("picture-exact", "PICTURE, exact at once (C-110 to C-129)", 0, vec![Step::new(None, Layer::Exact)]),
+        (
+            "picture-second",
+            "PICTURE by the second set of probabilities (C-111, C-127)",
+            1,
+            vec![Step::new(None, Layer::First), Step::new(Some(Layer::First), Layer::Exact)],
+        ),
         (
             "picture-layers",
             "PICTURE, layer by layer, at last luma alone and then all planes (C-111, C-112, C-120, C-122)",
+            0,
             vec![
                 Step::new(None, Layer::Preview),
                 Step::new(Some(Layer::Preview), Layer::First),
@@ -245,7 +252,7 @@ fn pictures() -> Vec<Vector> {
         ),
     ];
     all.into_iter()
-        .map(|(name, about, steps)| Vector { name, about, size, slices: layers(&steps), fixed: true })
+        .map(|(name, about, set, steps)| Vector { name, about, size, slices: layers(set, &steps), fixed: true })
         .collect()
 }
 

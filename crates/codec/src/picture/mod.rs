@@ -13,10 +13,11 @@ pub mod rans;
 pub(crate) mod tables;
 
 use crate::fault::CodecFault;
-use crate::kernel::bands::{ABSENT, Rows, Shifts, walk};
+use crate::kernel::bands::{ABSENT, Kind, Rows, Shifts, walk};
 use crate::kernel::wavelet::{Plane, SIDE, forward, inverse, join, split};
 use crate::wire::{Reader, limits, put_rect, put_varint};
 use rans::{Coder, Mark, Source};
+use tables::SETS;
 use telepane_model::{Grid, Pixels, Rect, Surf};
 
 /// How much of a picture is sent.
@@ -108,15 +109,16 @@ impl Step {
         self.to as u8 | from << 2 | self.planes.0 << 4
     }
 
+    /// Reads a byte: the step, and the set of probabilities.
     // spec: C-111
-    fn of(byte: u8) -> Result<Self, CodecFault> {
+    fn of(byte: u8) -> Result<(Self, usize), CodecFault> {
         let to = Layer::ALL[usize::from(byte & 3)];
         let from = usize::from(byte >> 2 & 3).checked_sub(1).map(|l| Layer::ALL[l]);
-        let planes = Planes(byte >> 4);
-        if from.is_some_and(|l| l >= to) || planes.0 == 0 || planes.0 > 7 {
+        let planes = Planes(byte >> 4 & 7);
+        if from.is_some_and(|l| l >= to) || planes.0 == 0 {
             return Err(CodecFault::PictureStep);
         }
-        Ok(Self { from, to, planes })
+        Ok((Self { from, to, planes }, usize::from(byte >> 7)))
     }
 }
 
@@ -136,7 +138,9 @@ impl Cell {
     /// Brings the cell's planes from what they were to what `step` makes of them, through `rows`. `shown` was read.
     // spec: C-115 C-117
     fn walk<R: Rows>(&mut self, rows: &mut R, step: Step, (w, h): (usize, usize)) {
-        for (i, (plane, shown)) in self.planes.iter_mut().zip(&mut self.shown).enumerate() {
+        for i in 0..3 {
+            let (before, rest) = self.planes.split_at_mut(i);
+            let (Some(plane), Some(shown)) = (rest.first_mut(), self.shown.get_mut(i)) else { return };
             if !step.planes.has(i) {
                 *plane = *shown;
                 continue;
@@ -149,10 +153,18 @@ impl Cell {
             if R::CODES {
                 forward(plane, w, h);
             }
-            walk(rows, plane, from, &step.to.shifts()[chroma], (w, h), if i == 0 { 128 } else { 0 });
-            if !R::CODES || step.seen() {
-                inverse(plane, w, h);
-            }
+            // A plane that the op does not bring has no coefficients here.
+            let other = before.last().filter(|_| step.planes.has(i - 1));
+            let kind = match i {
+                0 => Kind::Luma,
+                1 => Kind::Orange(other),
+                _ => Kind::Green(other),
+            };
+            walk(rows, plane, from, &step.to.shifts()[chroma], (w, h), kind);
+        }
+        if !R::CODES || step.seen() {
+            let brought = self.planes.iter_mut().enumerate().filter(|(i, _)| step.planes.has(*i));
+            brought.for_each(|(_, plane)| inverse(plane, w, h));
         }
     }
 
@@ -179,6 +191,10 @@ pub struct PictureCoder {
     rects: Vec<Rect<Surf>>,
     marks: Vec<(Mark, usize)>,
     step: Option<Step>,
+    /// Which probabilities it goes by.
+    set: usize,
+    /// What the last ops cost by each set, a half less with each op since; by the layer they led to.
+    rivals: [[u64; SETS]; 4],
     area: u64,
     /// What the viewer will show of the rectangles, where that is not exact: BGRX, cell after cell.
     seen: Vec<u8>,
@@ -203,9 +219,16 @@ impl Rows for Source<'_> {
 }
 
 impl PictureCoder {
-    /// Begins an op.
+    /// Begins an op, by the probabilities that would have been best for those before it.
     pub fn begin(&mut self, step: Step) {
-        self.rows.clear();
+        let [first, second] = self.rivals[step.to as usize];
+        self.begin_by(step, usize::from(second < first));
+    }
+
+    /// Begins an op by this set of probabilities, 0 or 1.
+    pub fn begin_by(&mut self, step: Step, set: usize) {
+        self.set = set % SETS;
+        self.rows.clear(self.set);
         self.rects.clear();
         self.marks.clear();
         self.seen.clear();
@@ -268,7 +291,11 @@ impl PictureCoder {
     /// Appends the payload of what was added.
     // spec: C-110 C-111
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        out.push(self.step.map_or(0, Step::byte));
+        out.push(self.step.map_or(0, Step::byte) | (self.set as u8) << 7);
+        if let Some(step) = self.step {
+            let sums = self.rivals[step.to as usize].iter_mut();
+            sums.zip(self.rows.rivals()).for_each(|(sum, new)| *sum = *sum / 2 + new);
+        }
         // Neighbours in a row of tiles are one rectangle, which is cut into the same cells again.
         let mut joined: Vec<Rect<Surf>> = Vec::with_capacity(self.rects.len());
         for rect in &self.rects {
@@ -339,7 +366,7 @@ impl PictureDecoder {
     // spec: C-110 C-112 C-113 C-115
     pub fn apply(&mut self, payload: &[u8], room: u64, pixels: &mut Pixels) -> Result<&[Rect<Surf>], CodecFault> {
         let mut r = Reader::new(payload);
-        let step = Step::of(r.u8()?)?;
+        let (step, set) = Step::of(r.u8()?)?;
         let count = r.varint()? as usize;
         if count == 0 || count > limits::OP_RECTS {
             return Err(CodecFault::RectCount);
@@ -357,7 +384,7 @@ impl PictureDecoder {
         if area > room {
             return Err(CodecFault::TooMuchWork);
         }
-        let mut rows = Source::new(&mut r)?;
+        let mut rows = Source::new(&mut r, set)?;
         let grid = Grid::new(pixels.size());
         let cell = &mut *self.cell;
         for rect in &self.rects {
@@ -490,7 +517,7 @@ mod tests {
         let mut apply = |bytes: &[u8]| PictureDecoder::default().apply(bytes, u64::MAX, &mut out).map(|r| r.len());
         assert_eq!(apply(&[]), Err(CodecFault::Truncated));
         // spec: C-111
-        for byte in [0x03, 0x83, 0xff, 0x74, 0x79, 0x7e] {
+        for byte in [0x03, 0x83, 0xf9, 0x74, 0x79, 0x7e] {
             assert_eq!(apply(&[byte, 1, 0, 0, 0, 0, 8]), Err(CodecFault::PictureStep), "{byte:#x}");
         }
         // spec: C-113

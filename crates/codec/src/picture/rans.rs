@@ -5,7 +5,7 @@
 //! multiplication. The coder goes through its tokens backwards, the decoder
 //! forwards; it ends in the states in which the coder began, which a broken body does not.
 
-use super::tables::{CONTEXTS, FREQUENCIES, TOKENS};
+use super::tables::{CONTEXTS, FREQUENCIES, SETS, TOKENS};
 use crate::fault::CodecFault;
 use crate::kernel::wavelet::SIDE;
 use crate::wire::{Reader, put_varint};
@@ -79,7 +79,16 @@ struct Coding {
 
 /// The probabilities of this version of the format.
 // spec: C-127
-pub static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::new(&FREQUENCIES));
+pub static TABLES: [LazyLock<Tables>; SETS] =
+    [LazyLock::new(|| Tables::new(&FREQUENCIES[0])), LazyLock::new(|| Tables::new(&FREQUENCIES[1]))];
+
+/// One set of them.
+fn tables(set: usize) -> &'static Tables {
+    &TABLES[set % SETS]
+}
+
+/// Of so many groups of tokens one is looked at to compare the sets.
+const SAMPLE: usize = 32;
 
 impl Tables {
     fn new(frequencies: &[[u16; TOKENS]; CONTEXTS]) -> Self {
@@ -138,6 +147,8 @@ pub struct Coder {
     words: Vec<u16>,
     raw: Raw,
     cost: u64,
+    /// Of probabilities.
+    set: usize,
 }
 
 /// A place to return to.
@@ -168,9 +179,27 @@ impl Raw {
 }
 
 impl Coder {
-    /// Forgets everything.
-    pub fn clear(&mut self) {
+    /// Forgets everything; what comes goes by these probabilities.
+    pub fn clear(&mut self, set: usize) {
         self.back(Mark::default());
+        self.set = set;
+    }
+
+    /// What a sample of the tokens costs by each set of probabilities.
+    pub fn rivals(&self) -> [u64; SETS] {
+        let mut costs = [0; SETS];
+        for group in self.tokens.as_chunks::<LANES>().0.iter().step_by(SAMPLE) {
+            for token in group.iter().filter(|t| **t != NOTHING) {
+                let (context, token) = (usize::from(token >> 5) % CONTEXTS, usize::from(token & 31));
+                for (set, cost) in costs.iter_mut().enumerate() {
+                    let all = &tables(set).costs[context];
+                    // What has no room goes as a literal.
+                    let own = if all[token] == 0 { all[usize::from(LITERAL)] } else { all[token] };
+                    *cost += u64::from(own);
+                }
+            }
+        }
+        costs
     }
 
     /// Where the coder is.
@@ -194,7 +223,7 @@ impl Coder {
     // spec: C-125
     #[inline(always)]
     pub fn put(&mut self, contexts: &[u8], values: &[i16]) {
-        let tables = &*TABLES;
+        let tables = tables(self.set);
         let start = self.tokens.len();
         self.tokens.resize(start + values.len().next_multiple_of(LANES), NOTHING);
         let row = &mut self.tokens[start..][..values.len()];
@@ -245,7 +274,7 @@ impl Coder {
     /// Appends the body.
     // spec: C-123 C-124
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        let tables = &*TABLES;
+        let tables = tables(self.set);
         let mut states = [LEAST; LANES];
         // At most a word for each token, a group to write in vain, and the states.
         self.words.resize(self.tokens.len() + LANES, 0);
@@ -310,9 +339,9 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Begins with the body that is the rest of `payload`.
+    /// Begins with the body that is the rest of `payload`, by these probabilities.
     // spec: C-123
-    pub fn new(payload: &mut Reader<'a>) -> Result<Self, CodecFault> {
+    pub fn new(payload: &mut Reader<'a>, set: usize) -> Result<Self, CodecFault> {
         let count = payload.varint()? as usize;
         let words = payload.take(count.checked_mul(2).ok_or(CodecFault::Truncated)?)?.as_chunks::<2>().0;
         let mut states = [0; LANES];
@@ -324,7 +353,7 @@ impl<'a> Source<'a> {
                 return Err(CodecFault::PictureBody);
             }
         }
-        Ok(Self { tables: &TABLES, words, at: 2 * LANES, states, raw: payload.rest(), bit: 0 })
+        Ok(Self { tables: tables(set), words, at: 2 * LANES, states, raw: payload.rest(), bit: 0 })
     }
 
     /// The values of a row with these contexts, at most [`SIDE`]. Past the end of the body zeros are read, and
@@ -436,22 +465,27 @@ mod tests {
     // spec: C-127
     #[test]
     fn every_context_has_4096_and_a_literal() {
-        for (i, row) in FREQUENCIES.iter().enumerate() {
+        for (i, row) in FREQUENCIES.iter().flatten().enumerate() {
             assert_eq!(row.iter().map(|f| u32::from(*f)).sum::<u32>(), 1 << BITS, "context {i}");
             assert!(row[usize::from(LITERAL)] > 0, "context {i}");
         }
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../protocol-spec/tables/picture.txt");
         let page = std::fs::read_to_string(page).unwrap();
         let lines: Vec<&str> = page.lines().skip(1).collect();
-        let ours: Vec<String> = FREQUENCIES.iter().map(|r| r.map(|f| f.to_string()).join(" ")).collect();
+        let ours: Vec<String> = FREQUENCIES.iter().flatten().map(|r| r.map(|f| f.to_string()).join(" ")).collect();
         assert_eq!(lines, ours);
     }
 
     // spec: C-123 C-124 C-125 C-126
     #[test]
     fn all_values_in_all_contexts_come_back() {
+        (0..SETS).for_each(come_back);
+    }
+
+    fn come_back(set: usize) {
         let mut rng = Rng::new(1);
         let mut coder = Coder::default();
+        coder.clear(set);
         let mut rows = Vec::new();
         for n in 0..600usize {
             let len = 1 + n % 64;
@@ -470,7 +504,7 @@ mod tests {
         let mut body = Vec::new();
         coder.finish(&mut body);
         let decode = |body: &[u8]| {
-            let mut source = Source::new(&mut Reader::new(body))?;
+            let mut source = Source::new(&mut Reader::new(body), set)?;
             let mut same = true;
             for (contexts, values) in &rows {
                 let mut out = vec![0; values.len()];
@@ -494,7 +528,7 @@ mod tests {
             (0..LANES).for_each(|_| out.extend(state.to_le_bytes()));
             out
         };
-        let empty = |b: &[u8]| Source::new(&mut Reader::new(b)).and_then(Source::finish);
+        let empty = |b: &[u8]| Source::new(&mut Reader::new(b), 0).and_then(Source::finish);
         assert_eq!(empty(&body(LEAST)), Ok(()));
         assert_eq!(empty(&body(LEAST - 1)), Err(CodecFault::PictureBody));
         assert_eq!(empty(&body(1 << 31)), Err(CodecFault::PictureBody));
