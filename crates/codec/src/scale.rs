@@ -184,7 +184,9 @@ mod tests {
             let (cw, ch) = coded_sides(Rect::new(0, 0, w, h), scale);
             let mut flat = I420::default();
             flat.resize(w, h);
-            (flat.y.fill(255), flat.u.fill(1), flat.v.fill(77));
+            flat.y.fill(255);
+            flat.u.fill(1);
+            flat.v.fill(77);
             let mut out = I420::default();
             shrink(&flat, cw, ch, &mut out);
             assert!(out.y.iter().all(|v| *v == 255) && out.u.iter().all(|v| *v == 1) && out.v.iter().all(|v| *v == 77));
