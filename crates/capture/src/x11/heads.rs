@@ -4,6 +4,7 @@
 //! hold the old and the new layout, the monitors change, the screen shrinks. Applications see only the result.
 //! Modes made here are called `telepane-WxH` and removed when no output shows them.
 
+use super::scales;
 use crate::source::ResizeRefused;
 use telepane_model::monitor::{MAX_MONITOR_NAME, MOST_MONITORS, surface_of};
 use telepane_model::{Monitor, Rect, Size, Surf};
@@ -53,8 +54,8 @@ pub fn arrange(conn: &RustConnection, root: u32, sizes: &[Size<Surf>]) -> Result
     place(conn, root, &places.collect::<Vec<_>>())
 }
 
-/// Makes these monitors, the first on the first output and so on, and gives the size of the screen that holds them. What
-/// is so already is left alone. A server with one output (Xvfb) makes one monitor of all.
+/// Makes these monitors, each on the output of its name, else the first on the first output that is free and so on, and gives
+/// the size of the screen that holds them. What is so already is left alone. A server with one output (Xvfb) makes one monitor of all.
 ///
 /// # Errors
 /// When a real monitor is connected, there are too few outputs, the size is out of range, or the server says no.
@@ -76,11 +77,12 @@ pub fn place(conn: &RustConnection, root: u32, monitors: &[Monitor]) -> Result<S
     if all.len() < monitors.len() {
         return Err(refused(&format!("it has {} outputs", all.len())));
     }
-    if stands(conn, root, monitors, whole).map_err(|e| refused(&e))? {
+    let pairs = assigned(&all, monitors);
+    if stands(conn, root, &pairs, whole).map_err(|e| refused(&e))? {
         return Ok(whole);
     }
     conn.grab_server().map_err(|e| refused(&e))?;
-    let done = apply(conn, root, &all, monitors, whole);
+    let done = apply(conn, root, &all, &pairs, whole);
     let _ = conn.ungrab_server();
     let _ = conn.flush();
     done.map_err(|e| refused(&e))?;
@@ -95,6 +97,7 @@ pub fn monitors(conn: &RustConnection, root: u32) -> Result<Vec<Monitor>, ReplyE
     let resources = conn.randr_get_screen_resources_current(root)?.reply()?;
     let primary = conn.randr_get_output_primary(root)?.reply()?.output;
     let scale = resolution(conn, root)? * 100 / DPI;
+    let scaled = scales::monitors(conn, root)?;
     let mut seen: Vec<randr::Crtc> = Vec::new();
     let mut found = Vec::new();
     for head in outputs(conn, root)?.into_iter().filter(|h| h.crtc != 0) {
@@ -111,9 +114,11 @@ pub fn monitors(conn: &RustConnection, root: u32) -> Result<Vec<Monitor>, ReplyE
         while name.len() > MAX_MONITOR_NAME {
             name.pop();
         }
+        let place = Rect::new(crtc.x.into(), crtc.y.into(), crtc.width.into(), crtc.height.into());
+        let own = scaled.iter().find(|m| m.name == scales::name_for(&head.name) && m.place == place);
         found.push(Monitor {
-            place: Rect::new(crtc.x.into(), crtc.y.into(), crtc.width.into(), crtc.height.into()),
-            scale: u16::try_from(scale).unwrap_or(u16::MAX),
+            place,
+            scale: own.map_or(u16::try_from(scale).unwrap_or(u16::MAX), |m| m.scale),
             refresh: u32::try_from(refresh).unwrap_or(0),
             primary: head.id == primary,
             name,
@@ -125,13 +130,43 @@ pub fn monitors(conn: &RustConnection, root: u32) -> Result<Vec<Monitor>, ReplyE
     Ok(found)
 }
 
+/// Which output shows which monitor, in the order of the outputs.
+// spec: K-85
+fn assigned<'a>(heads: &'a [Head], monitors: &'a [Monitor]) -> Vec<(&'a Head, &'a Monitor)> {
+    let mut on: Vec<Option<&Monitor>> = vec![None; heads.len()];
+    let named = |m: &Monitor| heads.iter().position(|h| h.name == m.name.as_bytes());
+    let mut rest = Vec::new();
+    for monitor in monitors {
+        match named(monitor).and_then(|n| on.get_mut(n)).filter(|there| there.is_none()) {
+            Some(there) => *there = Some(monitor),
+            None => rest.push(monitor),
+        }
+    }
+    for (there, monitor) in on.iter_mut().filter(|there| there.is_none()).zip(rest) {
+        *there = Some(monitor);
+    }
+    heads.iter().zip(on).filter_map(|(head, monitor)| Some((head, monitor?))).collect()
+}
+
 /// Whether the screen is as it should be.
-fn stands(conn: &RustConnection, root: u32, wanted: &[Monitor], whole: Size<Surf>) -> Result<bool, ReplyError> {
+fn stands(
+    conn: &RustConnection,
+    root: u32,
+    wanted: &[(&Head, &Monitor)],
+    whole: Size<Surf>,
+) -> Result<bool, ReplyError> {
     let now = conn.get_geometry(root)?.reply()?;
-    let same = |(a, b): (&Monitor, &Monitor)| a.place == b.place && (a.primary || !b.primary);
+    let mixed = scales::are_mixed(wanted.iter().map(|(_, m)| *m));
     let there = monitors(conn, root)?;
+    let same = |(a, (head, b)): (&Monitor, &(&Head, &Monitor))| {
+        let as_large = a.place == b.place && a.name.as_bytes() == head.name;
+        // Where there is only one, nothing asks which is the primary one.
+        let primary = a.primary || !b.primary || wanted.len() == 1;
+        as_large && primary && (!mixed || a.scale == b.scale)
+    };
     Ok((u32::from(now.width), u32::from(now.height)) == (whole.w, whole.h)
         && there.len() == wanted.len()
+        && scales::are_mixed(there.iter()) == mixed
         && there.iter().zip(wanted).all(same))
 }
 
@@ -200,36 +235,40 @@ fn apply(
     conn: &RustConnection,
     root: u32,
     heads: &[Head],
-    monitors: &[Monitor],
+    pairs: &[(&Head, &Monitor)],
     whole: Size<Surf>,
 ) -> Result<(), ReplyError> {
     let now = conn.get_geometry(root)?.reply()?;
     let (old_w, old_h) = (u32::from(now.width), u32::from(now.height));
     let dpi = resolution(conn, root)?;
     set_screen(conn, root, Size::new(whole.w.max(old_w), whole.h.max(old_h)), dpi)?;
-    let mut used: Vec<randr::Crtc> = Vec::new();
+    // An output that shows something goes on with what feeds it.
+    let mut used: Vec<randr::Crtc> = pairs.iter().map(|(h, _)| h.crtc).filter(|c| *c != 0).collect();
     let mut shown: Vec<randr::Mode> = Vec::new();
-    for (head, monitor) in heads.iter().zip(monitors) {
-        let mode = mode_for(conn, root, head, monitor.place.size())?;
-        let free = |c: &randr::Crtc| !used.contains(c);
-        let crtc = [head.crtc]
-            .into_iter()
-            .filter(|c| *c != 0)
-            .chain(head.crtcs.iter().copied())
-            .find(free)
-            .unwrap_or(head.crtc);
-        set_crtc(conn, crtc, (monitor.place.x, monitor.place.y), mode, &[head.id])?;
+    for (head, monitor) in pairs {
+        let (crtc, rotation) = match head.crtc {
+            0 => (head.crtcs.iter().copied().find(|c| !used.contains(c)).unwrap_or(0), Rotation::ROTATE0),
+            // One that is turned stays so.
+            own => (own, conn.randr_get_crtc_info(own, 0)?.reply()?.rotation),
+        };
+        let place = monitor.place;
+        let upright = match rotation.intersects(Rotation::ROTATE90 | Rotation::ROTATE270) {
+            true => Size::new(place.h, place.w),
+            false => place.size(),
+        };
+        let mode = mode_for(conn, root, head, upright)?;
+        set_crtc(conn, crtc, (place.x, place.y), (mode, rotation), &[head.id])?;
         used.push(crtc);
         shown.push(mode);
     }
-    for head in heads.iter().skip(monitors.len()).filter(|h| h.crtc != 0) {
-        if !used.contains(&head.crtc) {
-            set_crtc(conn, head.crtc, (0, 0), 0, &[])?;
-        }
+    for head in heads.iter().filter(|h| h.crtc != 0 && !used.contains(&h.crtc)) {
+        set_crtc(conn, head.crtc, (0, 0), (0, Rotation::ROTATE0), &[])?;
     }
-    if let Some((head, _)) = heads.iter().zip(monitors).find(|(_, m)| m.primary) {
+    if let Some((head, _)) = pairs.iter().find(|(_, m)| m.primary) {
         conn.randr_set_output_primary(root, head.id)?.check()?;
     }
+    let scaled: Vec<_> = pairs.iter().map(|(h, m)| (h.id, h.name.as_slice(), *m)).collect();
+    scales::set(conn, root, &scaled)?;
     set_screen(conn, root, whole, dpi)?;
     forget_modes(conn, root, heads, &shown)
 }
@@ -245,11 +284,11 @@ fn set_crtc(
     conn: &RustConnection,
     crtc: randr::Crtc,
     (x, y): (i32, i32),
-    mode: randr::Mode,
+    (mode, rotation): (randr::Mode, Rotation),
     outputs: &[randr::Output],
 ) -> Result<(), ReplyError> {
     let [x, y] = [x, y].map(|v| i16::try_from(v).unwrap_or(i16::MAX));
-    let reply = conn.randr_set_crtc_config(crtc, 0, 0, x, y, mode, Rotation::ROTATE0, outputs)?.reply()?;
+    let reply = conn.randr_set_crtc_config(crtc, 0, 0, x, y, mode, rotation, outputs)?.reply()?;
     if reply.status == randr::SetConfig::SUCCESS {
         Ok(())
     } else {
@@ -343,6 +382,30 @@ mod tests {
             assert!(t.height < t.vsync_start && t.vsync_start < t.vsync_end && t.vsync_end < t.vtotal);
             assert!(u64::from(t.dot_clock) <= MOST_CLOCK && t.dot_clock > 0);
         }
+    }
+
+    #[test]
+    fn a_monitor_stays_on_the_output_of_its_name() {
+        let head = |name: &str| Head {
+            id: 0,
+            name: name.into(),
+            connected: true,
+            crtc: 0,
+            crtcs: Vec::new(),
+            modes: Vec::new(),
+        };
+        let heads = ["DUMMY0", "DUMMY1", "DUMMY2", "DUMMY3"].map(head);
+        let on = |names: &[&str]| {
+            let monitors: Vec<_> = names.iter().map(|n| Monitor { name: (*n).into(), ..Monitor::default() }).collect();
+            let found = assigned(&heads, &monitors);
+            let one = |(h, m): &(&Head, &Monitor)| (String::from_utf8(h.name.clone()).unwrap(), m.name.clone());
+            found.iter().map(one).collect::<Vec<_>>()
+        };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(on(&["DUMMY0", "DUMMY2"]), [pair("DUMMY0", "DUMMY0"), pair("DUMMY2", "DUMMY2")]);
+        assert_eq!(on(&["left", "right"]), [pair("DUMMY0", "left"), pair("DUMMY1", "right")]);
+        assert_eq!(on(&["DUMMY1", "DUMMY1", "x"]).len(), 3, "a name twice");
+        assert_eq!(on(&["x", "DUMMY0"]), [pair("DUMMY0", "DUMMY0"), pair("DUMMY1", "x")]);
     }
 
     #[test]

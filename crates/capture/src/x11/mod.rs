@@ -16,6 +16,7 @@ pub mod connect;
 pub mod cursor;
 pub mod heads;
 mod read;
+mod scales;
 
 use crate::held::Held;
 use crate::open::OpenError;
