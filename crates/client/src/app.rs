@@ -1,10 +1,12 @@
 //! The window's model: the driver, seen as what a window needs.
 
 use crate::driver::{Driver, Phase, Wake, code_prompt, exit};
+use crate::parts::{Parts, scale_in_turn};
 use crate::ui::{Model, Overlay, Turn, Veil, WindowFact};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use telepane_model::monitor::surface_of;
 use telepane_model::{CursorShape, CursorState, InputEvent, Monitor, Pixels, Size, Span, Surf};
 
 /// See the module.
@@ -17,8 +19,8 @@ pub struct App {
     lively: u64,
     /// What the window covers, once it is open.
     covers: Option<Covers>,
-    /// The scale the person asked for, whatever the screen's is.
-    scale: Option<u16>,
+    /// The scales the person asked for, whatever the screen's is: one, or one for each monitor from the left.
+    scales: Vec<u16>,
     /// Since when the pointer is captured.
     captured: Option<u64>,
     /// It cannot be: this was last tried then.
@@ -34,6 +36,8 @@ pub struct App {
     stats_json: Option<PathBuf>,
     renderer: String,
     follows: bool,
+    /// The host's monitors as they lie on the picture that is shown.
+    parts: Parts,
     /// The words it ended with, for whoever runs the window.
     ended: Rc<RefCell<String>>,
 }
@@ -74,7 +78,7 @@ impl App {
             drawn: None,
             lively: 0,
             covers: None,
-            scale: options.scale,
+            scales: options.scale.clone(),
             captured: None,
             refused: None,
             way_out_shown: false,
@@ -85,6 +89,7 @@ impl App {
             stats_json: options.stats_json.clone(),
             renderer: String::new(),
             follows: options.scaling == crate::cli::Scaling::Fit,
+            parts: Parts::default(),
             ended,
         }
     }
@@ -111,11 +116,9 @@ impl App {
     /// Tells what the desktop should be like.
     fn shape(&mut self) {
         let Some(covers) = &self.covers else { return };
-        let scale = self.scale.unwrap_or(covers.scale);
+        let scale = self.scales.first().copied().unwrap_or(covers.scale);
         let mut monitors = covers.monitors.clone();
-        if let Some(scale) = self.scale {
-            monitors.iter_mut().for_each(|m| m.scale = scale);
-        }
+        scale_in_turn(&self.scales, &mut monitors);
         let size = Some(covers.size).filter(|_| self.follows);
         self.driver.on_shape(size, scale, if self.follows { monitors } else { Vec::new() });
     }
@@ -168,7 +171,9 @@ impl Model for App {
             self.said = Some(((self.micros)(), text));
         }
         let hint = self.driver.life_hint().map(|(_, again)| again);
-        let wake_in = [wake_in, hint, self.hint_left(), self.draw_overlay()].into_iter().flatten().min();
+        let size = self.driver.pixels().map(Pixels::size);
+        let told = self.parts.follow((self.micros)(), &self.driver.monitors, size);
+        let wake_in = [wake_in, hint, self.hint_left(), self.draw_overlay(), told].into_iter().flatten().min();
         let (damage, redraw_all) = self.driver.take_damage();
         let put = self.driver.put.take();
         let exit = match &self.driver.phase {
@@ -203,11 +208,20 @@ impl Model for App {
                 }
                 self.shape();
             }
-            WindowFact::ScaleWished(steps) => {
-                let now = self.scale.or(self.covers.as_ref().map(|c| c.scale)).unwrap_or(100);
-                self.scale = stepped(now, steps);
+            WindowFact::Laid(monitors) => {
+                let size = surface_of(&monitors).unwrap_or_default();
+                let scale = monitors.iter().find(|m| m.primary).or(monitors.first()).map_or(100, |m| m.scale);
+                self.covers = Some(Covers { size, scale, monitors });
                 self.shape();
-                let text = match self.scale {
+            }
+            WindowFact::MonitorClosed => {
+                self.said = Some(((self.micros)(), "Ctrl+Alt+N shows the monitor again".into()));
+            }
+            WindowFact::ScaleWished(steps) => {
+                let now = self.scales.first().copied().or(self.covers.as_ref().map(|c| c.scale)).unwrap_or(100);
+                self.scales = stepped(now, steps).into_iter().collect();
+                self.shape();
+                let text = match self.scales.first() {
                     Some(scale) => format!("The desktop's scale: {scale} %"),
                     None => "The desktop's scale: as this screen's".into(),
                 };
@@ -252,6 +266,10 @@ impl Model for App {
 
     fn pixels(&self) -> Option<&Pixels> {
         self.driver.pixels()
+    }
+
+    fn monitors(&self) -> &[Monitor] {
+        self.parts.shown()
     }
 
     fn cursor(&self) -> Option<(&CursorShape, CursorState)> {

@@ -127,6 +127,11 @@ pub struct Connect {
     /// started then has the same monitors. Remembered for the set of monitors that is here.
     #[arg(long, value_name = "all|N,N…", conflicts_with = "headless")]
     pub monitors: Option<Pick>,
+    /// Show each monitor in a window of its own: the desktop's monitors; with --fullscreen, one window over each monitor here, and a
+    /// desktop that the agent started then has the same ones. A window that is closed takes its monitor away (Ctrl+Alt+N brings
+    /// it back), the last one ends the session. With --fullscreen remembered like --monitors.
+    #[arg(long, conflicts_with_all = ["size", "headless"])]
+    pub windows: bool,
     /// The window's inside, in pixels.
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     pub size: Option<Size<View>>,
@@ -139,9 +144,10 @@ pub struct Connect {
     /// How the picture is fitted into the window.
     #[arg(long, default_value = "fit")]
     pub scaling: Scaling,
-    /// The scale of text and widgets on a desktop that the agent started, in percent. Default: that of the window's screen, live.
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(50..=500))]
-    pub scale: Option<u16>,
+    /// The scale of text and widgets on a desktop that the agent started, in percent; several, such as 100,200, are those of its
+    /// monitors in turn. Default: that of the window's screen, live.
+    #[arg(long, value_name = "PERCENT[,PERCENT…]", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(50..=500))]
+    pub scale: Vec<u16>,
     /// Keep to one of PCoIP's profiles: A (fast network, exact) to E (600 kbit/s, 8 frames a second).
     #[arg(long, value_name = "A..E")]
     pub preset: Option<Preset>,

@@ -89,7 +89,9 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
     if file.scale.is_some_and(|s| !(50..=500).contains(&s)) {
         return Err(invalid("scale: give 50 to 500 percent".into()));
     }
-    connect.scale = connect.scale.or(file.scale);
+    if connect.scale.is_empty() {
+        connect.scale.extend(file.scale);
+    }
     connect.no_sound |= file.sound == Some(false);
     connect.sound_level = connect.sound_level.or(file.sound_level);
     connect.sound_device = connect.sound_device.or(file.sound_device);

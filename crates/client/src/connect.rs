@@ -6,11 +6,11 @@ use crate::clock::Clock;
 use crate::config;
 use crate::driver::{Ask, Driver, Target, Wake, exit};
 use crate::headless;
-use crate::monitors::Choices;
+use crate::monitors::{Choice, Choices, Pick};
 use crate::policy;
 use crate::proxy;
 use crate::sound::SoundOptions;
-use crate::ui::{self, Spread, UiOptions};
+use crate::ui::{self, Chosen, Spread, UiOptions};
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -100,7 +100,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         notes: options.notes.clone(),
         place: !options.no_place,
         want: options.size.map(|s| Size::new(s.w, s.h)),
-        scale: options.scale.unwrap_or(100),
+        scale: options.scale.first().copied().unwrap_or(100),
         monitors: Vec::new(),
         standby: options.standby.unwrap_or_default(),
         files_only: false,
@@ -143,14 +143,18 @@ pub fn drive(mut target: Target, clock: Clock) -> Result<(Driver, Receiver<Wake>
 }
 
 fn in_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32> {
-    let choices = Choices::new(&target.state, options.monitors.clone());
-    let spread = Spread::new(move |seen| choices.choose(seen));
+    let choices = Choices::new(&target.state, chosen(options));
+    let spread = Spread::new(move |seen| {
+        let (numbers, apart) = choices.choose(seen).unwrap_or_default();
+        Chosen { numbers, apart }
+    });
     let ui_options = UiOptions {
         fullscreen: options.fullscreen,
         size: options.size,
         renderer: options.renderer.map(Into::into),
         scaling: options.scaling.into(),
         spread,
+        windows: options.windows,
         title: format!("{} – Telepane", target.host),
     };
     let terminal = std::io::stdin().is_terminal();
@@ -176,6 +180,13 @@ fn in_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32>
         eprintln!("telepane: {words}");
     }
     Ok(code)
+}
+
+/// What the command line says of this machine's monitors.
+fn chosen(options: &Connect) -> Option<Choice> {
+    let windows = options.windows && options.fullscreen;
+    let pick = options.monitors.clone().or(windows.then_some(Pick::All))?;
+    Some(Choice { pick, windows })
 }
 
 /// Asks on the terminal without echo, on a thread of its own.

@@ -19,6 +19,7 @@ pub mod headless;
 pub mod life;
 pub mod monitors;
 pub mod overlay;
+pub mod parts;
 pub mod policy;
 mod policy_overlay;
 pub mod proxy;

@@ -1,5 +1,5 @@
-//! Which of this machine's monitors a session covers: what the person said last for the set of monitors that is here, so
-//! that a desk with two screens and the road with none are each as they were left.
+//! Which of this machine's monitors a session covers, and whether with one window or one each: what the person said last for
+//! the set of monitors that is here, so that a desk with two screens and the road with none are each as they were left.
 //!
 //! The file is text: a first line with its version, then one line for each set, `monitors<TAB>choice`, the newest first.
 
@@ -53,12 +53,39 @@ impl Pick {
     }
 }
 
+/// What was chosen for a set of monitors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Which of them.
+    pub pick: Pick,
+    /// A window over each, not one over all.
+    pub windows: bool,
+}
+
+/// What stands before a choice of a window over each.
+const WINDOWS: &str = "windows:";
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let windows = text.strip_prefix(WINDOWS);
+        Ok(Self { pick: windows.unwrap_or(text).parse()?, windows: windows.is_some() })
+    }
+}
+
+impl std::fmt::Display for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", if self.windows { WINDOWS } else { "" }, self.pick)
+    }
+}
+
 /// What was chosen for each set of monitors.
 #[derive(Debug)]
 pub struct Choices {
     path: PathBuf,
-    /// What the command line says, which is remembered for the first set it is used with.
-    said: Option<Pick>,
+    /// What the command line says, which is remembered for the sets it is used with.
+    said: Option<Choice>,
 }
 
 /// The first line of the file.
@@ -70,42 +97,38 @@ const MOST_SETS: usize = 64;
 
 impl Choices {
     /// Those kept in the directory `state`.
-    pub fn new(state: &Path, said: Option<Pick>) -> Self {
+    pub fn new(state: &Path, said: Option<Choice>) -> Self {
         Self { path: state.join("monitors"), said }
     }
 
-    /// Which of these monitors to cover.
-    pub fn choose(&self, seen: &[Monitor]) -> Vec<usize> {
+    /// Which of these monitors to cover, by their numbers from 0, and whether with a window each; `None`: nothing was ever said.
+    pub fn choose(&self, seen: &[Monitor]) -> Option<(Vec<usize>, bool)> {
         let set = name_of(seen);
         let kept = self.read();
-        let before = kept.iter().find(|(s, _)| *s == set).map(|(_, pick)| pick);
-        match &self.said {
-            Some(said) => {
-                if before != Some(said) {
-                    self.write(&set, said, &kept);
-                }
-                said.of(seen.len())
-            }
-            None => before.map(|pick| pick.of(seen.len())).unwrap_or_default(),
+        let before = kept.iter().find(|(s, _)| *s == set).map(|(_, choice)| choice);
+        if let Some(said) = self.said.as_ref().filter(|said| before != Some(said)) {
+            self.write(&set, said, &kept);
         }
+        let choice = self.said.as_ref().or(before)?;
+        Some((choice.pick.of(seen.len()), choice.windows))
     }
 
-    fn read(&self) -> Vec<(String, Pick)> {
+    fn read(&self) -> Vec<(String, Choice)> {
         // One that cannot be read, or is not ours, says nothing.
         let bytes = read(&self.path, Privacy::Listed, MOST_BYTES).ok().flatten().unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let Some(lines) = text.strip_prefix(HEAD) else { return Vec::new() };
         let line = |line: &str| {
-            let (set, pick) = line.split_once('\t')?;
-            Some((set.to_owned(), pick.parse().ok()?))
+            let (set, choice) = line.split_once('\t')?;
+            Some((set.to_owned(), choice.parse().ok()?))
         };
         lines.lines().filter_map(line).take(MOST_SETS).collect()
     }
 
-    fn write(&self, set: &str, pick: &Pick, kept: &[(String, Pick)]) {
-        let mut text = format!("{HEAD}\n{set}\t{pick}\n");
-        for (set, pick) in kept.iter().filter(|(s, _)| s != set).take(MOST_SETS - 1) {
-            let _ = writeln!(text, "{set}\t{pick}");
+    fn write(&self, set: &str, choice: &Choice, kept: &[(String, Choice)]) {
+        let mut text = format!("{HEAD}\n{set}\t{choice}\n");
+        for (set, choice) in kept.iter().filter(|(s, _)| s != set).take(MOST_SETS - 1) {
+            let _ = writeln!(text, "{set}\t{choice}");
         }
         // A choice that is not kept is asked for again; nothing else depends on it.
         let dir = self.path.parent().map(private_dir).transpose();
@@ -115,9 +138,10 @@ impl Choices {
     }
 }
 
-/// A name for a set of monitors: where each lies, how large it is, and its scale.
+/// A name for a set of monitors: what each is called, where it lies, how large it is, and its scale.
 fn name_of(seen: &[Monitor]) -> String {
-    let one = |m: &Monitor| format!("{:?}@{}", m.place, m.scale);
+    let called = |m: &Monitor| m.name.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let one = |m: &Monitor| format!("{}:{:?}@{}", called(m), m.place, m.scale);
     seen.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
@@ -134,27 +158,32 @@ mod tests {
     fn a_choice_is_kept_for_its_set_of_monitors() {
         let dir = std::env::temp_dir().join(format!("telepane-monitors-{}", std::process::id()));
         let (home, road) = ([at(0), at(100), at(200)], [at(0)]);
-        let chosen =
-            |said: Option<&str>, seen: &[Monitor]| Choices::new(&dir, said.map(|s| s.parse().unwrap())).choose(seen);
-        assert_eq!(chosen(None, &home), [0; 0], "nothing was ever said");
-        assert_eq!(chosen(Some("1,3"), &home), [0, 2]);
-        assert_eq!(chosen(Some("all"), &road), [0]);
-        assert_eq!(chosen(None, &home), [0, 2], "as it was left");
-        assert_eq!(chosen(Some("2"), &home), [1]);
-        assert_eq!(chosen(None, &home), [1]);
-        assert_eq!(chosen(None, &[at(0), at(100)]), [0; 0], "another set");
+        let chosen = |said: Option<&str>, seen: &[Monitor]| {
+            let said = said.map(|s| s.parse().unwrap());
+            Choices::new(&dir, said).choose(seen)
+        };
+        assert_eq!(chosen(None, &home), None, "nothing was ever said");
+        assert_eq!(chosen(Some("1,3"), &home), Some((vec![0, 2], false)));
+        assert_eq!(chosen(Some("windows:all"), &road), Some((vec![0], true)));
+        assert_eq!(chosen(None, &home), Some((vec![0, 2], false)), "as it was left");
+        assert_eq!(chosen(None, &road), Some((vec![0], true)));
+        assert_eq!(chosen(Some("2"), &home), Some((vec![1], false)));
+        assert_eq!(chosen(None, &home), Some((vec![1], false)));
+        assert_eq!(chosen(None, &[at(0), at(100)]), None, "another set");
+        let renamed = home.clone().map(|m| Monitor { name: "Other 1".into(), ..m });
+        assert_eq!(chosen(None, &renamed), None, "others in the same places");
         replace(&dir.join("monitors"), b"something else\n").unwrap();
-        assert_eq!(chosen(None, &home), [0; 0]);
+        assert_eq!(chosen(None, &home), None);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
     fn choices_are_read_as_they_are_written() {
-        for text in ["all", "1", "2,1,16"] {
-            assert_eq!(text.parse::<Pick>().unwrap().to_string(), text);
+        for text in ["all", "1", "2,1,16", "windows:all"] {
+            assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
         }
-        for wrong in ["", "0", "17", "1,", "left"] {
-            assert!(wrong.parse::<Pick>().is_err(), "{wrong}");
+        for wrong in ["", "0", "17", "1,", "left", "windows:"] {
+            assert!(wrong.parse::<Choice>().is_err(), "{wrong}");
         }
     }
 }

@@ -87,7 +87,7 @@ pub const TABLE: &[Group] = &[
         purpose: Purpose::Tests,
         why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
         // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55.
-        megabytes: 209,
+        megabytes: 214,
         names: &[
             "mesa-vulkan-drivers",
             "xsel",
@@ -107,6 +107,8 @@ pub const TABLE: &[Group] = &[
             "python3-gi",
             "gir1.2-gtk-3.0",
             "python3-pyqt6",
+            // A screen that can be turned.
+            "xserver-xephyr",
             // Proxies to go through: CONNECT and SOCKS5.
             "tinyproxy-bin|tinyproxy",
             "microsocks",

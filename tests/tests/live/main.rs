@@ -38,4 +38,5 @@ mod text;
 mod told;
 mod toolkits;
 mod wayland;
+mod windows;
 mod wire;

@@ -9,7 +9,7 @@ use telepane_capture::virtual_desktop::{Options, Server, Session, VirtualDesktop
 use telepane_model::Size;
 
 /// A client's screen with these monitors side by side.
-fn several(heads: &[(u32, u32)]) -> Option<(VirtualDesktop, Screen)> {
+pub fn several(heads: &[(u32, u32)]) -> Option<(VirtualDesktop, Screen)> {
     let heads = heads.iter().map(|(w, h)| Size::new(*w, *h)).collect();
     let options = Options { heads, server: Server::Xorg, session: Session::None, environment: Vec::new() };
     let desktop = start(&options).ok()?;
@@ -18,7 +18,7 @@ fn several(heads: &[(u32, u32)]) -> Option<(VirtualDesktop, Screen)> {
 }
 
 /// Whether Xorg with the dummy driver is here; says so if not.
-fn has_heads(test: &str) -> bool {
+pub fn has_heads(test: &str) -> bool {
     let driver = "/usr/lib/xorg/modules/drivers/dummy_drv.so";
     let found = Path::new(driver).exists();
     if !found {

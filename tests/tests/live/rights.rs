@@ -1,5 +1,6 @@
 //! What a viewer may do on the host, and what changes while it works.
 
+use super::monitors::has_heads;
 use super::process::{PATIENCE, Scratch, have, pause, until};
 use super::screen::{NO_KEY, Screen, no_key_held};
 use super::sharing::{counter, free_port};
@@ -87,6 +88,41 @@ fn who_may_only_watch_gives_the_desktop_no_other_shape() {
         here.picture().size.1 == 600
     });
     println!("rights: the desktop follows {took:?} after the file was changed");
+}
+
+/// Nor other monitors; a window that is closed only hides one.
+// spec: K-75
+#[test]
+fn who_may_only_watch_gives_the_desktop_no_other_monitors() {
+    if !have("rights to monitors", &["Xvfb"]) || !has_heads("rights to monitors") {
+        return;
+    }
+    let dir = Scratch::new();
+    allow(&permissions(&dir), "display pointer");
+    let mut agent = Agent::start(&dir, &["--virtual", "640x480+400x300"]);
+    let (name, xauthority) = agent.display();
+    let here = Screen::join(&name, &xauthority);
+    let there = Screen::start(1280, 1024);
+    let client = connect(&dir, "client", Some(&there), &agent.addr.to_string(), &["--windows"]);
+    let (first, second) = ([0, 0, 640, 480], [640, 0, 400, 300]);
+    let unchanged = [(first, true), (second, false)];
+    let has = |windows: &[[i32; 4]]| {
+        let there = there.windows();
+        there.len() == windows.len() && windows.iter().all(|w| there.contains(w))
+    };
+    until("both have a window", PATIENCE, || has(&[first, second]));
+    there.resize_window(second, 500, 350);
+    pause(Duration::from_secs(2));
+    assert_eq!(here.monitors(), unchanged);
+    there.close_window([640, 0, 500, 350]);
+    until("its window is gone", PATIENCE, || has(&[first]));
+    pause(Duration::from_secs(1));
+    assert_eq!(here.monitors(), unchanged);
+    there.click(300, 200);
+    until("the window has the keyboard", PATIENCE, || there.has_focus());
+    there.chord('n');
+    until("it is seen again", PATIENCE, || has(&[first, second]));
+    assert_eq!((here.monitors(), client.err().contains("welcome")), (unchanged.to_vec(), true));
 }
 
 fn permissions(dir: &Scratch) -> PathBuf {

@@ -63,6 +63,17 @@ impl Screen {
         Self { name, xauthority: None, server: Some(server), conn, root }
     }
 
+    /// A screen in a window on another one, which can be turned.
+    pub fn nested(below: &Self, width: u16, height: u16) -> Self {
+        let _one = starting();
+        let mut command = Command::new("Xephyr");
+        command.env("DISPLAY", &below.name).args(["-screen", &format!("{width}x{height}x24"), "-ac", "-noreset"]);
+        let mut server = Running::start("Xephyr", command.args(["-nolisten", "tcp", "-displayfd", "1"]));
+        let name = format!(":{}", server.line("").trim());
+        let (conn, root) = connect(&name, None);
+        Self { name, xauthority: None, server: Some(server), conn, root }
+    }
+
     /// Paints the root with a pattern that no empty screen has, so that equal pictures mean something.
     pub fn paint_root(&self, seed: u32) {
         const TILE: u16 = 96;
@@ -301,11 +312,38 @@ impl Screen {
 
     /// Asks every window below the root that understands it to close, as the cross in a window's frame does.
     pub fn close_windows(&self) {
+        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+        self.close(tree.children);
+    }
+
+    /// Asks the window of this place and size to close.
+    pub fn close_window(&self, place: [i32; 4]) {
+        self.close(vec![self.child_at(place)]);
+    }
+
+    /// Gives the window of this place and size another size.
+    pub fn resize_window(&self, place: [i32; 4], width: u32, height: u32) {
+        use x11rb::protocol::xproto::ConfigureWindowAux;
+        let size = ConfigureWindowAux::new().width(width).height(height);
+        let done = self.conn.configure_window(self.child_at(place), &size);
+        done.expect("alive").check().expect("it can be resized");
+    }
+
+    /// The child of the root with this place and size.
+    fn child_at(&self, place: [i32; 4]) -> Window {
+        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+        let lies = |w: &Window| {
+            let g = self.conn.get_geometry(*w).expect("alive").reply();
+            g.is_ok_and(|g| place == [i32::from(g.x), i32::from(g.y), i32::from(g.width), i32::from(g.height)])
+        };
+        tree.children.into_iter().rev().find(lies).expect("a window is there")
+    }
+
+    fn close(&self, windows: Vec<Window>) {
         let atom =
             |name: &str| self.conn.intern_atom(false, name.as_bytes()).expect("alive").reply().expect("an atom").atom;
         let (protocols, delete) = (atom("WM_PROTOCOLS"), atom("WM_DELETE_WINDOW"));
-        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
-        for window in tree.children {
+        for window in windows {
             let event = ClientMessageEvent::new(32, window, protocols, [delete, 0, 0, 0, 0]);
             self.conn.send_event(false, window, EventMask::NO_EVENT, event).expect("alive");
         }
@@ -325,9 +363,14 @@ impl Screen {
         asked.all_event_masks.contains(EventMask::SUBSTRUCTURE_REDIRECT)
     }
 
+    /// What has the keyboard.
+    pub fn focus(&self) -> Window {
+        self.conn.get_input_focus().expect("alive").reply().expect("an answer").focus
+    }
+
     /// Whether a window has the keyboard.
     pub fn has_focus(&self) -> bool {
-        let focus = self.conn.get_input_focus().expect("alive").reply().expect("an answer").focus;
+        let focus = self.focus();
         ![x11rb::NONE, u32::from(InputFocus::POINTER_ROOT), self.root].contains(&focus)
     }
 

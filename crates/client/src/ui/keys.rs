@@ -8,7 +8,8 @@
 //!
 //! What a key *means* is the host's business: modifiers are ordinary keys here. The window only makes sure that every
 //! `Down` it reports is followed by exactly one `Up` or a `Blur`, that a key which was already held when the window
-//! got the keyboard is not reported as typed, and that nothing held at a blur repeats.
+//! got the keyboard is not reported as typed, and that nothing held at a blur repeats. Between windows of ours the
+//! keyboard goes without a blur: what stays held stays down, and what came up on the way is let go.
 
 use std::collections::BTreeSet;
 use telepane_model::{KeyCode, KeyMove};
@@ -234,6 +235,7 @@ const O: KeyCode = KeyCode(24);
 const R: KeyCode = KeyCode(19);
 const S: KeyCode = KeyCode(31);
 const M: KeyCode = KeyCode(50);
+const N: KeyCode = KeyCode(49);
 const V: KeyCode = KeyCode(47);
 const CONTROL_LEFT: KeyCode = KeyCode(29);
 const CONTROL_RIGHT: KeyCode = KeyCode(97);
@@ -269,6 +271,8 @@ pub(super) enum Stroke {
     Microphone,
     /// Ctrl+Alt+V.
     PasteAsKeys,
+    /// Ctrl+Alt+N.
+    AllWindows,
     /// Nobody hears of it.
     Swallow,
 }
@@ -278,6 +282,8 @@ pub(super) enum Stroke {
 pub(super) struct Keyboard {
     down: BTreeSet<KeyCode>,
     muted: BTreeSet<KeyCode>,
+    /// Down when the keyboard went to another window of ours, and not yet seen to be down there.
+    unsure: BTreeSet<KeyCode>,
 }
 
 impl Keyboard {
@@ -285,10 +291,14 @@ impl Keyboard {
     pub(super) fn key(&mut self, code: KeyCode, pressed: bool, repeat: bool, synthetic: bool) -> Stroke {
         if !pressed {
             self.muted.remove(&code);
-            // At a blur the model hears `Blur`, which releases everything; winit's releases before it add nothing.
-            return if self.down.remove(&code) && !synthetic { Stroke::Send(KeyMove::Up) } else { Stroke::Swallow };
+            // At a blur the model hears `Blur`, which releases everything; winit's releases before it add nothing, and where
+            // the keyboard goes to another window of ours they are not so.
+            return if !synthetic && self.down.remove(&code) { Stroke::Send(KeyMove::Up) } else { Stroke::Swallow };
         }
         if synthetic {
+            if self.unsure.remove(&code) || self.down.contains(&code) {
+                return Stroke::Swallow;
+            }
             // Control and Shift held while clicking into the window are meant for it. Alt and Super are what brought
             // the user here (Alt+Tab), and a letter held meanwhile was typed elsewhere.
             if matches!(code, CONTROL_LEFT | CONTROL_RIGHT | SHIFT_LEFT | SHIFT_RIGHT) && self.down.insert(code) {
@@ -321,6 +331,7 @@ impl Keyboard {
             S => Some(Stroke::Sound),
             M => Some(Stroke::Microphone),
             V => Some(Stroke::PasteAsKeys),
+            N => Some(Stroke::AllWindows),
             _ => None,
         };
         if let Some(own) = own.filter(|_| chord) {
@@ -342,6 +353,19 @@ impl Keyboard {
     pub(super) fn blur(&mut self) {
         self.down.clear();
         self.muted.clear();
+        self.unsure.clear();
+    }
+
+    /// Another window of ours has it now; which keys are down there is told next.
+    pub(super) fn hand_over(&mut self) {
+        self.unsure.clone_from(&self.down);
+    }
+
+    /// What came up while the keyboard went from one window to the other.
+    pub(super) fn came_up(&mut self) -> BTreeSet<KeyCode> {
+        let up = std::mem::take(&mut self.unsure);
+        self.down.retain(|k| !up.contains(k));
+        up
     }
 }
 
@@ -431,6 +455,29 @@ mod tests {
         k.blur();
         assert_eq!(k.key(A, true, true, false), Stroke::Swallow);
         assert_eq!(k.key(A, false, false, false), Stroke::Swallow);
+    }
+
+    #[test]
+    fn the_keyboard_goes_between_windows_of_ours_and_no_key_is_doubled_or_lost() {
+        const B: KeyCode = KeyCode(48);
+        let mut k = Keyboard::default();
+        for code in [A, B, ALT_LEFT] {
+            assert_eq!(k.key(code, true, false, false), Stroke::Send(KeyMove::Down));
+        }
+        // winit lifts all of them where the keyboard was, and presses again what is still held where it is.
+        for code in [A, B, ALT_LEFT] {
+            assert_eq!(k.key(code, false, false, true), Stroke::Swallow);
+        }
+        k.hand_over();
+        for code in [A, ALT_LEFT] {
+            assert_eq!(k.key(code, true, false, true), Stroke::Swallow);
+        }
+        assert_eq!(k.came_up(), BTreeSet::from([B]));
+        assert_eq!(k.came_up(), BTreeSet::new());
+        assert_eq!(k.key(A, true, true, false), Stroke::Send(KeyMove::Repeat), "it goes on repeating");
+        assert_eq!(k.key(A, false, false, false), Stroke::Send(KeyMove::Up));
+        assert_eq!(k.key(ALT_LEFT, false, false, false), Stroke::Send(KeyMove::Up));
+        assert_eq!(k.key(B, false, false, false), Stroke::Swallow);
     }
 
     #[test]

@@ -32,23 +32,32 @@ pub(super) enum Method {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     desk: Size<Surf>,
+    /// What of the desktop is shown.
+    part: Rect<Surf>,
     picture: Rect<View>,
 }
 
 impl Layout {
     /// Places a picture of size `desk` in a window of size `view`; `None` when either has no area.
     pub fn new(scaling: Scaling, desk: Size<Surf>, view: Size<View>) -> Option<Self> {
-        if !desk.is_valid() || !view.is_valid() {
+        Self::of_part(scaling, desk, desk.rect(), view)
+    }
+
+    /// The same for a part of it, one monitor for example; `None` when nothing of that is on the desktop.
+    pub fn of_part(scaling: Scaling, desk: Size<Surf>, part: Rect<Surf>, view: Size<View>) -> Option<Self> {
+        let part = part.intersect(desk.rect());
+        let shown = part.size();
+        if !desk.is_valid() || !shown.is_valid() || !view.is_valid() {
             return None;
         }
-        let whole = (view.w / desk.w).min(view.h / desk.h);
+        let whole = (view.w / shown.w).min(view.h / shown.h);
         let (w, h) = match scaling {
-            Scaling::OneToOne if whole >= 1 => (desk.w, desk.h),
-            Scaling::Integer if whole >= 1 => (desk.w * whole, desk.h * whole),
-            _ => fit(desk, view),
+            Scaling::OneToOne if whole >= 1 => (shown.w, shown.h),
+            Scaling::Integer if whole >= 1 => (shown.w * whole, shown.h * whole),
+            _ => fit(shown, view),
         };
         let picture = Rect::new(((view.w - w) / 2) as i32, ((view.h - h) / 2) as i32, w, h);
-        Some(Self { desk, picture })
+        Some(Self { desk, part, picture })
     }
 
     /// The picture's rectangle in the window; the rest is black.
@@ -60,8 +69,13 @@ impl Layout {
         self.desk
     }
 
+    /// What of the desktop is shown; it has pixels.
+    pub const fn part(&self) -> Rect<Surf> {
+        self.part
+    }
+
     pub(super) const fn method(&self) -> Method {
-        let (p, d) = (self.picture, self.desk);
+        let (p, d) = (self.picture, self.part);
         if p.w == d.w && p.h == d.h {
             Method::Copy
         } else if p.w % d.w == 0 && p.h % d.h == 0 && p.w / d.w == p.h / d.h {
@@ -74,20 +88,20 @@ impl Layout {
     /// The desktop pixel under a place in the window, the nearest one when the place is beside the picture.
     pub fn to_desk(&self, x: f64, y: f64) -> Point<Desk> {
         Point::new(
-            axis_to_desk(x, self.picture.x, self.picture.w, self.desk.w),
-            axis_to_desk(y, self.picture.y, self.picture.h, self.desk.h),
+            self.part.x + axis_to_desk(x, self.picture.x, self.picture.w, self.part.w),
+            self.part.y + axis_to_desk(y, self.picture.y, self.picture.h, self.part.h),
         )
     }
 
     /// Every pixel of the window that depends on a pixel of `rect`.
     pub fn to_view(&self, rect: Rect<Surf>) -> Rect<View> {
-        let r = rect.intersect(self.desk.rect());
+        let r = rect.intersect(self.part).offset(-self.part.x, -self.part.y);
         if r.is_empty() {
             return Rect::default();
         }
         let filter = self.method() == Method::Filter;
-        let (x0, x1) = axis_to_view(r.x, r.right(), self.picture.w, self.desk.w, filter);
-        let (y0, y1) = axis_to_view(r.y, r.bottom(), self.picture.h, self.desk.h, filter);
+        let (x0, x1) = axis_to_view(r.x, r.right(), self.picture.w, self.part.w, filter);
+        let (y0, y1) = axis_to_view(r.y, r.bottom(), self.picture.h, self.part.h, filter);
         Rect::between(x0, y0, x1, y1).offset(self.picture.x, self.picture.y).intersect(self.picture)
     }
 }
@@ -171,6 +185,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_part_of_the_desktop_is_shown_alone() {
+        let (desk, part) = (Size::new(100, 80), Rect::new(40, 10, 50, 60));
+        let of = |part, w, h| Layout::of_part(Scaling::Fit, desk, part, Size::new(w, h));
+        let same = of(part, 50, 60).unwrap();
+        assert_eq!((same.method(), same.to_desk(3.0, 4.0)), (Method::Copy, Point::new(43, 14)));
+        assert_eq!(same.to_view(Rect::new(0, 0, 45, 80)), Rect::new(0, 0, 5, 60), "what lies beside it is not shown");
+        assert_eq!(same.to_view(Rect::new(0, 0, 40, 80)), Rect::default());
+        let twice = of(part, 100, 120).unwrap();
+        assert_eq!((twice.method(), twice.to_desk(99.0, 119.0)), (Method::Repeat(2), Point::new(89, 69)));
+        assert_eq!(of(Rect::new(90, 0, 50, 60), 10, 60).unwrap().part(), Rect::new(90, 0, 10, 60));
+        assert_eq!(of(Rect::new(100, 0, 50, 60), 50, 60), None);
     }
 
     #[test]

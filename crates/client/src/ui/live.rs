@@ -1,6 +1,5 @@
-//! The window while it exists: its renderer, its place on the screen, and what it showed last.
+//! A window while it exists: its renderer, its place on the screen, and what it showed last.
 
-use super::Veil;
 use super::canvas::Bgr;
 use super::cursor::Cursors;
 use super::layout::{Layout, Scaling};
@@ -9,37 +8,36 @@ use super::panel::Panel;
 use super::pointer::Capture;
 use super::present::{PresentError, Presenter};
 use super::scale::Resampler;
+use super::screen::Screen;
+use super::set::Slot;
 use super::span;
-#[cfg(all(unix, not(target_os = "macos")))]
-use super::x11::X11;
 use std::sync::Arc;
 use telepane_model::monitor::from_the_origin;
-use telepane_model::{Desk, Monitor, Pixels, Point, Rect, Region, Size, View};
+use telepane_model::{Desk, Monitor, Pixels, Point, Rect, Region, Size, Surf, View};
 use winit::dpi::{PhysicalPosition, PhysicalSize};
 use winit::error::ExternalError;
 use winit::monitor::MonitorHandle;
 use winit::window::{CursorGrabMode, Fullscreen, Window};
 
-/// How often monitors are looked at after a notice of a change: winit, which is asked, hears of it by a connection of its own.
-pub(super) const LOOKS: u8 = 8;
 /// How often the focus is asked for while the window is not yet on the screen.
 pub(super) const FOCUS_TRIES: u8 = 100;
+/// Sizes of a window that the host may still answer: it is asked for a few in a second, and answers each.
+const MOST_SIZES: usize = 64;
 
-/// The window while it exists. Fields are dropped in this order: the renderer before the window.
+/// A window while it exists. Fields are dropped in this order: the renderer before the window.
 pub(super) struct Live {
     pub(super) presenter: Presenter,
     pub(super) cursors: Cursors,
-    #[cfg(all(unix, not(target_os = "macos")))]
-    pub(super) x11: Option<X11>,
     pub(super) window: Arc<Window>,
+    /// What it is for.
+    pub(super) slot: Slot,
     pub(super) scaling: Scaling,
     pub(super) size: Size<View>,
     pub(super) scale: f64,
     pub(super) layout: Option<Layout>,
     pub(super) resampler: Option<Resampler>,
-    pub(super) veil: Veil,
-    /// The screen is kept on.
-    pub(super) awake: bool,
+    /// The picture is at half brightness.
+    pub(super) dim: bool,
     pub(super) marks: Vec<(Rect<View>, Bgr)>,
     pub(super) panels: Vec<Panel>,
     pub(super) title: String,
@@ -52,21 +50,24 @@ pub(super) struct Live {
     pub(super) focused: bool,
     pub(super) focus_tries: u8,
     pub(super) stale: bool,
-    /// This machine's monitors, and those the window is made to lie over, if several.
-    pub(super) seen: Vec<Monitor>,
-    /// So often they are looked at again, because something may have changed about them.
-    pub(super) looks: u8,
+    /// The monitors that the window is made to lie over, if several.
     pub(super) over: Vec<Monitor>,
     /// What was told of them last.
     pub(super) spans: Vec<Monitor>,
     pub(super) windowed: PhysicalSize<u32>,
+    /// Its size and scale as the model was told last.
+    pub(super) told: Option<(Size<View>, f64)>,
+    /// The size it was asked to take for its monitor, until it has one.
+    pub(super) wanted: Option<Size<View>>,
+    /// Sizes it had since its monitor was last as large as it: the host's answers to them are no reason to change it.
+    pub(super) had: Vec<Size<Surf>>,
 }
 
 impl Live {
     pub(super) fn present(&mut self, region: Region<View>, pixels: Option<&Pixels>) -> Result<(), PresentError> {
         let scene = Scene {
             picture: pixels.zip(self.layout),
-            dim: self.veil.dims(),
+            dim: self.dim,
             marks: &self.marks,
             panels: &self.panels,
             pointer: self.cursors.drawn().zip(self.drawn_at),
@@ -114,41 +115,55 @@ impl Live {
         (!place.is_empty()).then(|| Point::new(place.x, place.y))
     }
 
+    /// Where a place in it lies on this machine's screen.
+    pub(super) fn on_screen(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
+        let at = self.window.inner_position().ok()?;
+        Some((f64::from(at.x) + x, f64::from(at.y) + y))
+    }
+
+    /// The place in it that lies at this place of the screen, if one does.
+    pub(super) fn in_window(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
+        let (left, top) = self.on_screen((0.0, 0.0))?;
+        let at = (x - left, y - top);
+        let inside = |at: f64, size: u32| (0.0..f64::from(size)).contains(&at);
+        (inside(at.0, self.size.w) && inside(at.1, self.size.h)).then_some(at)
+    }
+
     /// Covers the monitors, or no longer; says which.
-    pub(super) fn toggle_fullscreen(&mut self, over: Vec<Monitor>) -> bool {
+    pub(super) fn toggle_fullscreen(&mut self, screen: &Screen, over: Vec<Monitor>) -> bool {
         if self.window.fullscreen().is_some() || !self.over.is_empty() {
-            self.spread(Vec::new());
+            self.spread(screen, Vec::new());
             self.window.set_fullscreen(None);
             let _ = self.window.request_inner_size(self.windowed);
             return false;
         }
         self.windowed = self.window.inner_size();
-        self.cover(over);
+        self.cover(screen, over);
         true
     }
 
     /// Covers these monitors, or the one it is on if they are none.
-    pub(super) fn cover(&mut self, over: Vec<Monitor>) {
+    pub(super) fn cover(&mut self, screen: &Screen, over: Vec<Monitor>) {
         let several = !over.is_empty();
         if several {
             self.window.set_fullscreen(None);
         }
-        self.spread(over);
+        self.spread(screen, over);
         if several {
             return;
         }
         // One that is still there.
         let is_there = |m: &MonitorHandle| {
             let (at, size) = (m.position(), m.size());
-            self.seen.iter().any(|s| s.place == Rect::new(at.x, at.y, size.width, size.height))
+            screen.seen.iter().any(|s| s.place == Rect::new(at.x, at.y, size.width, size.height))
         };
         let any = || self.window.available_monitors().find(is_there);
         let monitor = self.window.current_monitor().filter(is_there).or_else(any);
         self.window.set_fullscreen(Some(Fullscreen::Borderless(monitor.clone())));
-        if !self.is_managed() {
+        if !screen.is_managed() {
             // Nobody else makes it cover the monitor.
             let place = monitor.map(|m| (m.position(), m.size())).or_else(|| {
-                let m = self.seen.iter().find(|m| m.primary).or(self.seen.first())?;
+                let m = screen.seen.iter().find(|m| m.primary).or(screen.seen.first())?;
                 Some((PhysicalPosition::new(m.place.x, m.place.y), PhysicalSize::new(m.place.w, m.place.h)))
             });
             if let Some((at, size)) = place {
@@ -158,15 +173,68 @@ impl Live {
         }
     }
 
+    /// Covers this monitor.
+    pub(super) fn cover_one(&mut self, screen: &Screen, monitor: &Monitor) {
+        let place = monitor.place;
+        let is_it = |m: &MonitorHandle| {
+            let (at, size) = (m.position(), m.size());
+            place == Rect::new(at.x, at.y, size.width, size.height)
+        };
+        let handle = self.window.available_monitors().find(is_it);
+        let managed = screen.is_managed();
+        // One that winit has not heard of yet is covered by a window without a frame that is as large.
+        self.window.set_fullscreen(handle.is_some().then(|| Fullscreen::Borderless(handle.clone())));
+        self.window.set_decorations(false);
+        if handle.is_none() || !managed {
+            self.window.set_outer_position(PhysicalPosition::new(place.x, place.y));
+            let _ = self.window.request_inner_size(PhysicalSize::new(place.w, place.h));
+        }
+    }
+
+    /// Covers its monitor no longer.
+    pub(super) fn uncover(&mut self) {
+        self.window.set_fullscreen(None);
+        self.window.set_decorations(true);
+    }
+
+    /// Becomes as large as its monitor, if that changed otherwise than by the window's own sizes.
+    pub(super) fn follow_its_monitor(&mut self) {
+        let Some(part) = self.slot.part.filter(|_| self.slot.covers.is_none()) else { return };
+        if part.size() == self.surf_size() {
+            self.had.clear();
+        } else if !self.had.contains(&part.size()) {
+            self.had.clear();
+            self.wanted = Some(Size::new(part.w, part.h));
+            let _ = self.window.request_inner_size(PhysicalSize::new(part.w, part.h));
+        }
+    }
+
+    /// Its inside, or what it was asked to be, as a monitor's size; remembered as one that the host may answer.
+    pub(super) fn as_monitor(&mut self) -> Option<Size<Surf>> {
+        let size = self.wanted.unwrap_or(self.size);
+        let size = Some(Size::new(size.w, size.h)).filter(|s| s.is_valid())?;
+        if self.wanted.is_none() && !self.had.contains(&size) {
+            if self.had.len() == MOST_SIZES {
+                self.had.remove(0);
+            }
+            self.had.push(size);
+        }
+        Some(size)
+    }
+
+    const fn surf_size(&self) -> Size<Surf> {
+        Size::new(self.size.w, self.size.h)
+    }
+
     /// Lies over these monitors; over none, it has its frame again.
-    fn spread(&mut self, over: Vec<Monitor>) {
+    fn spread(&mut self, screen: &Screen, over: Vec<Monitor>) {
         if over == self.over {
             return;
         }
         self.over = over;
         self.window.set_decorations(self.over.is_empty());
         self.lie_over();
-        self.ask_to_spread();
+        screen.spread(&self.window, &self.over);
     }
 
     /// Asks for the place and size of what it lies over.
@@ -178,49 +246,15 @@ impl Live {
         }
     }
 
-    /// Asks the window manager for the same, where there is one.
-    #[cfg(all(unix, not(target_os = "macos")))]
-    pub(super) fn ask_to_spread(&self) {
-        if let Some(x11) = self.x11.as_ref().filter(|x| x.is_managed()) {
-            x11.spread(&self.window, &self.over);
-        }
-    }
-
-    #[cfg(not(all(unix, not(target_os = "macos"))))]
-    pub(super) fn ask_to_spread(&self) {}
-
     /// Asks again while it is not so: a window manager hears nothing of a window that it has not taken in yet.
-    pub(super) fn insist_on_spreading(&self) {
+    pub(super) fn insist_on_spreading(&self, screen: &Screen) {
         let whole = span::around(&self.over);
         let there = self.window.inner_position().is_ok_and(|at| (at.x, at.y) == (whole.x, whole.y));
         let lies = there && (whole.w, whole.h) == (self.size.w, self.size.h);
         if !self.over.is_empty() && !lies {
             self.lie_over();
-            self.ask_to_spread();
+            screen.spread(&self.window, &self.over);
         }
-    }
-
-    /// Whether monitors may have come or gone since this was asked last.
-    pub(super) fn monitors_changed(&mut self) -> bool {
-        #[cfg(all(unix, not(target_os = "macos")))]
-        let told = self.x11.as_ref().is_some_and(X11::monitors_changed);
-        #[cfg(not(all(unix, not(target_os = "macos"))))]
-        let told = false;
-        if told {
-            self.looks = LOOKS;
-        }
-        let looks = self.looks > 0;
-        self.looks = self.looks.saturating_sub(1);
-        looks
-    }
-
-    /// This machine's monitors now.
-    pub(super) fn monitors_now(&self) -> Vec<Monitor> {
-        #[cfg(all(unix, not(target_os = "macos")))]
-        if let Some(told) = self.x11.as_ref().and_then(X11::monitors) {
-            return span::renewed(told, &self.seen, self.scale);
-        }
-        span::seen(self.window.available_monitors(), self.window.primary_monitor())
     }
 
     /// The monitors it really lies over, from its own top left corner, if that is to be told.
@@ -234,47 +268,14 @@ impl Live {
         })
     }
 
-    #[cfg(all(unix, not(target_os = "macos")))]
-    fn is_managed(&self) -> bool {
-        self.x11.as_ref().is_none_or(X11::is_managed)
-    }
-
-    #[cfg(not(all(unix, not(target_os = "macos"))))]
-    fn is_managed(&self) -> bool {
-        true
-    }
-
-    /// Keeps the screen on, or no longer.
-    pub(super) fn keep_awake(&mut self, on: bool) {
-        if on != self.awake {
-            self.awake = on;
-            #[cfg(all(unix, not(target_os = "macos")))]
-            if let Some(x11) = &self.x11 {
-                x11.keep_awake(on);
-            }
-        }
-    }
-
-    /// Caps Lock and Num Lock as far as the platform tells; off where it does not.
-    #[cfg(all(unix, not(target_os = "macos")))]
-    pub(super) fn locks(&self) -> (bool, bool) {
-        self.x11.as_ref().and_then(X11::locks).unwrap_or_default()
-    }
-
-    #[cfg(not(all(unix, not(target_os = "macos"))))]
-    pub(super) fn locks(&self) -> (bool, bool) {
-        (false, false)
-    }
-
     /// Asks for the keyboard until the window has it or refuses for good; says whether to try again.
-    pub(super) fn take_focus(&mut self) -> bool {
+    pub(super) fn take_focus(&mut self, screen: &Screen) -> bool {
         if self.focused || self.focus_tries == 0 {
             return false;
         }
         self.focus_tries -= 1;
-        #[cfg(all(unix, not(target_os = "macos")))]
-        if let Some(x11) = self.x11.as_ref().filter(|x| !x.is_managed()) {
-            if x11.focus(&self.window) {
+        if let Some(has) = screen.focus(&self.window) {
+            if has {
                 self.focus_tries = 0;
             }
             return self.focus_tries > 0;

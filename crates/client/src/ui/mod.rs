@@ -8,11 +8,13 @@
 //! Keys of the window itself, taken before the model sees them: Ctrl+Alt+Enter toggles fullscreen, Ctrl+Alt+O toggles
 //! the statistics overlay ([`WindowFact::OverlayToggled`]), Ctrl+Alt+R captures the pointer for programs that want motion
 //! instead of places, and sets it free ([`WindowFact::Captured`]), Ctrl+Alt++, - and 0 change the desktop's scale
-//! ([`WindowFact::ScaleWished`]). The Alt key there is the left one, because AltGr types.
+//! ([`WindowFact::ScaleWished`]), Ctrl+Alt+N shows monitors again whose windows were closed. The Alt key there is the left one, because AltGr types.
 //!
-//! Map: `window` the event loop and `live` the window in it; `keys` and `pointer` input; `layout` where the picture
-//! lies and what a pixel of the window is on the desktop; `span` a window over several monitors;
-//! `scale` the resampler; `paint`, `panel` and `text` what is drawn; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot do on X11.
+//! Map: `window` the event loop and `live` a window in it; `windows` opens and closes them, `set` says which there should be
+//! where each monitor has its own, `screen` is this machine's; `show` presents; `keys` and `pointer` input; `layout` where the
+//! picture lies and what a pixel of the window is on the desktop; `span` a window over several monitors; `scale` the resampler;
+//! `paint`, `panel` and `text` what is drawn; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot
+//! do on X11.
 
 mod canvas;
 mod cursor;
@@ -24,16 +26,20 @@ mod panel;
 mod pointer;
 mod present;
 mod scale;
+mod screen;
+mod set;
+mod show;
 mod span;
 mod text;
 mod window;
+mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod x11;
 
 pub use keys::key_code;
 pub use layout::{Layout, Scaling};
 pub use present::RendererChoice;
-pub use span::Spread;
+pub use span::{Chosen, Spread};
 pub use window::{Waker, run};
 
 use telepane_model::{
@@ -55,6 +61,11 @@ pub trait Model {
     fn window(&mut self, fact: WindowFact);
     /// The host's picture; `None` before the first frame.
     fn pixels(&self) -> Option<&Pixels>;
+    /// The host's monitors, as parts of [`Model::pixels`], where each is to have a window of its own ([`UiOptions::windows`]);
+    /// none before they are known.
+    fn monitors(&self) -> &[Monitor] {
+        &[]
+    }
     /// The host's pointer; `None` leaves the platform's arrow.
     fn cursor(&self) -> Option<(&CursorShape, CursorState)>;
     /// What lies over the picture.
@@ -106,6 +117,11 @@ pub enum WindowFact {
     /// It was made to lie over these monitors (in its own pixels, from its top left corner): one or none is the ordinary case.
     /// Told after [`WindowFact::Resized`].
     Spans(Vec<Monitor>),
+    /// The windows together want a desktop with these monitors. Told instead of [`WindowFact::Resized`] and
+    /// [`WindowFact::Spans`] where each monitor has a window of its own.
+    Laid(Vec<Monitor>),
+    /// The window of one of several monitors was closed; Ctrl+Alt+N opens it again.
+    MonitorClosed,
     /// The user wants it closed (close button, or Escape in a question). The model answers with [`Turn::exit`].
     CloseRequested,
     /// Nothing of it can be seen, or something can again.
@@ -198,6 +214,8 @@ pub struct UiOptions {
     pub scaling: Scaling,
     /// Which monitors are covered together.
     pub spread: Spread,
+    /// Each monitor has a window of its own: the host's, or where the screen is covered this machine's.
+    pub windows: bool,
     /// The title until [`Model::title`] is asked.
     pub title: String,
 }

@@ -43,8 +43,8 @@ pub(super) fn paint(canvas: &mut Canvas<'_>, rect: Rect<View>, scene: &Scene<'_>
             }
             let part = rect.intersect(shown);
             match layout.method() {
-                Method::Copy => copy(canvas, part, pixels, shown),
-                Method::Repeat(k) => repeat(canvas, part, pixels, shown, k),
+                Method::Copy => copy(canvas, part, pixels, layout),
+                Method::Repeat(k) => repeat(canvas, part, pixels, layout, k),
                 Method::Filter => {
                     if resampler.as_ref().is_none_or(|r| r.layout() != layout) {
                         *resampler = Some(Resampler::new(layout));
@@ -83,9 +83,10 @@ fn frame(canvas: &mut Canvas<'_>, clip: Rect<View>, mark: Rect<View>, colour: Bg
     sides.into_iter().for_each(|side| canvas.fill(side.intersect(clip), colour));
 }
 
-fn copy(canvas: &mut Canvas<'_>, part: Rect<View>, from: &Pixels, shown: Rect<View>) {
+fn copy(canvas: &mut Canvas<'_>, part: Rect<View>, from: &Pixels, layout: Layout) {
+    let (shown, of) = (layout.picture(), layout.part());
     for y in part.y..part.bottom() {
-        let source = from.row((part.x - shown.x) as u32, (y - shown.y) as u32, part.w);
+        let source = from.row((of.x + part.x - shown.x) as u32, (of.y + y - shown.y) as u32, part.w);
         let target = canvas.row(part.x, y, part.w);
         if source.len() == target.len() {
             target.copy_from_slice(source);
@@ -93,9 +94,10 @@ fn copy(canvas: &mut Canvas<'_>, part: Rect<View>, from: &Pixels, shown: Rect<Vi
     }
 }
 
-fn repeat(canvas: &mut Canvas<'_>, part: Rect<View>, from: &Pixels, shown: Rect<View>, k: u32) {
+fn repeat(canvas: &mut Canvas<'_>, part: Rect<View>, from: &Pixels, layout: Layout, k: u32) {
+    let (shown, of) = (layout.picture(), layout.part());
     for y in part.y..part.bottom() {
-        let source = from.row(0, (y - shown.y) as u32 / k, from.size().w);
+        let source = from.row(of.x as u32, of.y as u32 + (y - shown.y) as u32 / k, of.w);
         let first = (part.x - shown.x) as u32;
         for (i, px) in (first..).zip(canvas.row(part.x, y, part.w).chunks_exact_mut(4)) {
             let at = (i / k) as usize * 4;
@@ -148,6 +150,22 @@ mod tests {
     #[test]
     fn equal_sizes_give_equal_bytes() {
         assert_eq!(painted(Scaling::Fit, Size::new(6, 4), false), picture().data());
+    }
+
+    #[test]
+    fn a_part_has_the_bytes_of_its_place() {
+        let (p, part) = (picture(), Rect::new(2, 1, 3, 2));
+        for (k, scaling) in [(1, Scaling::OneToOne), (3, Scaling::Integer)] {
+            let view = Size::new(3 * k, 2 * k);
+            let layout = Layout::of_part(scaling, p.size(), part, view).unwrap();
+            let scene = Scene { picture: Some((&p, layout)), dim: false, marks: &[], panels: &[], pointer: None };
+            let mut data = vec![9; view.area() as usize * 4];
+            paint(&mut Canvas::new(&mut data, view).unwrap(), view.rect(), &scene, &mut None);
+            for (i, px) in data.chunks_exact(4).enumerate() {
+                let (x, y) = (i as u32 % view.w, i as u32 / view.w);
+                assert_eq!(px[..3], p.get(2 + x / k, 1 + y / k).unwrap(), "{x},{y} at {k}");
+            }
+        }
     }
 
     #[test]

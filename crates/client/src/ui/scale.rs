@@ -69,8 +69,8 @@ pub(super) struct Resampler {
 
 impl Resampler {
     pub(super) fn new(layout: Layout) -> Self {
-        let (desk, shown) = (layout.desk(), layout.picture());
-        Self { layout, xs: Axis::new(desk.w, shown.w), ys: Axis::new(desk.h, shown.h), middle: Vec::new() }
+        let (part, shown) = (layout.part(), layout.picture());
+        Self { layout, xs: Axis::new(part.w, shown.w), ys: Axis::new(part.h, shown.h), middle: Vec::new() }
     }
 
     pub(super) const fn layout(&self) -> Layout {
@@ -93,7 +93,7 @@ impl Resampler {
     }
 
     fn paint_band(&mut self, canvas: &mut Canvas<'_>, band: Rect<View>, from: &Pixels) {
-        let picture = self.layout.picture();
+        let (picture, of) = (self.layout.picture(), self.layout.part());
         let (x0, y0) = ((band.x - picture.x) as usize, (band.y - picture.y) as usize);
         let (w, h) = (band.w as usize, band.h as usize);
         let (top, _) = self.ys.at(y0);
@@ -102,7 +102,7 @@ impl Resampler {
         self.middle.resize(rows * w, [0; 3]);
         // From the columns of the picture to those of the window, on every row of the picture the band needs.
         for (r, out) in self.middle.chunks_exact_mut(w).enumerate() {
-            let row = from.row(0, (top + r) as u32, from.size().w);
+            let row = from.row(of.x as u32, of.y as u32 + (top + r) as u32, of.w);
             for (i, out) in out.iter_mut().enumerate() {
                 let (start, weights) = self.xs.at(x0 + i);
                 let mut sum = [1u32 << (MIDDLE - 1); 3];

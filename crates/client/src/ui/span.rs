@@ -14,21 +14,45 @@ use winit::monitor::MonitorHandle;
 #[derive(Clone, Default)]
 pub struct Spread(Option<Arc<Choose>>);
 
-/// Chooses among monitors by their numbers.
-type Choose = dyn Fn(&[Monitor]) -> Vec<usize>;
+/// Which monitors to cover.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// By their numbers from 0.
+    pub numbers: Vec<usize>,
+    /// With a window each, not one over all.
+    pub apart: bool,
+}
+
+/// Chooses among monitors.
+type Choose = dyn Fn(&[Monitor]) -> Chosen;
 
 impl Spread {
     /// What `choose` says; asked again whenever monitors come or go.
-    pub fn new(choose: impl Fn(&[Monitor]) -> Vec<usize> + 'static) -> Self {
+    pub fn new(choose: impl Fn(&[Monitor]) -> Chosen + 'static) -> Self {
         Self(Some(Arc::new(choose)))
     }
 
     /// The monitors to lie over: none, or several.
     pub(super) fn over(&self, seen: &[Monitor]) -> Vec<Monitor> {
-        let numbers = self.0.as_ref().map(|choose| choose(seen)).unwrap_or_default();
-        let chosen = seen.iter().enumerate().filter(|(i, _)| numbers.contains(i)).map(|(_, m)| m.clone());
-        let chosen: Vec<Monitor> = chosen.collect();
+        let chosen = self.chosen(seen);
         if chosen.len() > 1 { chosen } else { Vec::new() }
+    }
+
+    /// The monitors to cover with a window each: those chosen, or all.
+    pub(super) fn each(&self, seen: &[Monitor]) -> Vec<Monitor> {
+        let chosen = self.chosen(seen);
+        if chosen.is_empty() { seen.to_vec() } else { chosen }
+    }
+
+    /// Whether they are covered with a window each.
+    pub(super) fn is_apart(&self, seen: &[Monitor]) -> bool {
+        self.0.as_ref().is_some_and(|choose| choose(seen).apart)
+    }
+
+    fn chosen(&self, seen: &[Monitor]) -> Vec<Monitor> {
+        let Chosen { numbers, .. } = self.0.as_ref().map(|choose| choose(seen)).unwrap_or_default();
+        let chosen = seen.iter().enumerate().filter(|(i, _)| numbers.contains(i)).map(|(_, m)| m.clone());
+        chosen.collect()
     }
 }
 
@@ -55,9 +79,16 @@ pub(super) fn seen(all: impl Iterator<Item = MonitorHandle>, primary: Option<Mon
 
 /// The monitors that the server tells of now, with what was known of those that were there; `scale` is the window's.
 pub(super) fn renewed(told: Vec<Monitor>, known: &[Monitor], scale: f64) -> Vec<Monitor> {
-    let one = |m: Monitor| match known.iter().find(|k| k.place == m.place) {
-        Some(known) => Monitor { primary: m.primary, ..known.clone() },
-        None => Monitor { scale: percent(scale), name: short(&m.name), ..m },
+    let one = |m: Monitor| {
+        let name = short(&m.name);
+        match known.iter().find(|k| k.place == m.place && (m.name.is_empty() || k.name == name)) {
+            Some(known) => Monitor { primary: m.primary, ..known.clone() },
+            // One that only moved, or has another mode, keeps its scale.
+            None => {
+                let before = known.iter().find(|k| !name.is_empty() && k.name == name);
+                Monitor { scale: before.map_or(percent(scale), |k| k.scale), name, ..m }
+            }
+        }
     };
     in_order(told.into_iter().map(one).collect())
 }
@@ -71,7 +102,7 @@ fn in_order(mut seen: Vec<Monitor>) -> Vec<Monitor> {
 }
 
 /// A scale as a whole percentage; odd answers of a platform count as 100.
-fn percent(scale: f64) -> u16 {
+pub(super) fn percent(scale: f64) -> u16 {
     if scale.is_finite() && scale > 0.0 { (scale * 100.0).round().clamp(50.0, 500.0) as u16 } else { 100 }
 }
 
@@ -95,14 +126,21 @@ mod tests {
         let told = vec![at(100, 0, true), at(300, 0, false), at(100, 0, true)];
         assert_eq!(renewed(told, &known, 1.25), [at(100, 200, true), at(300, 125, false)]);
         assert_eq!(percent(f64::NAN), 100);
+        let named = |x, scale, name: &str| Monitor { name: name.into(), ..at(x, scale, false) };
+        let known = [named(0, 150, "A"), named(100, 200, "B")];
+        let told = vec![named(0, 0, "B"), named(100, 0, "C")];
+        assert_eq!(renewed(told, &known, 1.25), [named(0, 200, "B"), named(100, 125, "C")], "each by its name");
     }
 
     #[test]
     fn several_are_lain_over_and_one_is_not() {
         let at = |x| Monitor { place: Rect::new(x, 0, 100, 80), ..Monitor::default() };
         let seen = [at(-100), at(0), at(100)];
-        let pick = |numbers: &'static [usize]| Spread::new(|_| numbers.to_vec()).over(&seen);
+        let pick =
+            |numbers: &'static [usize]| Spread::new(|_| Chosen { numbers: numbers.to_vec(), apart: false }).over(&seen);
         assert_eq!(around(&pick(&[0, 2])), Rect::new(-100, 0, 300, 80));
+        assert_eq!(Spread::new(|_| Chosen { numbers: vec![1], apart: true }).each(&seen), [at(0)]);
+        assert_eq!(Spread::default().each(&seen), seen);
         assert!(pick(&[1]).is_empty() && pick(&[1, 9]).is_empty() && Spread::default().over(&seen).is_empty());
     }
 }

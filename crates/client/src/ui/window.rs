@@ -3,28 +3,23 @@
 //! One iteration: events go to the model as they come; when the batch is over (`about_to_wait`) the model takes its
 //! turn, and what it says changed is painted and presented before the loop sleeps. Nothing waits for a redraw event.
 
-use super::cursor::{self, Cursors};
 use super::keys::{Keyboard, Stroke, is_typing_key, key_code};
-use super::layout::Layout;
-use super::live::{FOCUS_TRIES, LOOKS, Live};
-use super::paint::pointer_rect;
-use super::panel;
+use super::live::Live;
 use super::pointer::Pointer;
-use super::present::{Presenter, Probe};
-use super::span;
-#[cfg(all(unix, not(target_os = "macos")))]
-use super::x11::X11;
-use super::{Model, UiError, UiOptions, Veil, WindowFact, text};
-use std::sync::Arc;
+use super::present::Probe;
+use super::screen::Screen;
+use super::set::Set;
+use super::windows::LOSING;
+use super::{Model, UiError, UiOptions, Veil, WindowFact};
 use std::time::Duration;
 use telepane_model::input::MAX_TEXT;
-use telepane_model::{Desk, InputEvent, Point, Region, Size, Surf};
+use telepane_model::{Desk, InputEvent, KeyMove, Point, Region};
 use winit::application::ApplicationHandler;
-use winit::dpi::{PhysicalPosition, PhysicalSize};
+use winit::dpi::PhysicalPosition;
 use winit::event::{DeviceEvent, DeviceId, ElementState, Ime, KeyEvent, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy};
 use winit::keyboard::{Key, NamedKey};
-use winit::window::{Fullscreen, Window, WindowId};
+use winit::window::WindowId;
 
 /// The most characters an answer may have.
 const MAX_ANSWER: usize = 256;
@@ -33,7 +28,7 @@ const FOCUS_PAUSE: Duration = Duration::from_millis(20);
 
 /// What reaches the window's thread from others.
 #[derive(Debug)]
-enum UserEvent<W> {
+pub(super) enum UserEvent<W> {
     Wake(W),
     GpuFound,
 }
@@ -71,7 +66,12 @@ pub fn run<M: Model>(
         model,
         options,
         proxy,
-        live: None,
+        screen: None,
+        lives: Vec::new(),
+        set: Set::default(),
+        front: None,
+        losing: 0,
+        gpu: false,
         probe: None,
         keyboard: Keyboard::default(),
         pointer: Pointer::default(),
@@ -91,106 +91,30 @@ pub fn run<M: Model>(
 }
 
 /// The application as winit sees it.
-struct Shell<M: Model> {
-    model: M,
-    options: UiOptions,
-    proxy: EventLoopProxy<UserEvent<M::Wake>>,
-    live: Option<Live>,
-    probe: Option<Probe>,
+pub(super) struct Shell<M: Model> {
+    pub(super) model: M,
+    pub(super) options: UiOptions,
+    pub(super) proxy: EventLoopProxy<UserEvent<M::Wake>>,
+    /// Once the loop runs.
+    pub(super) screen: Option<Screen>,
+    /// The windows, in the order of what they show.
+    pub(super) lives: Vec<Live>,
+    pub(super) set: Set,
+    /// The window that had the keyboard last.
+    pub(super) front: Option<WindowId>,
+    /// The keyboard left a window of ours, and may come to another in so many more rounds of the loop.
+    pub(super) losing: u8,
+    /// There is a real GPU.
+    pub(super) gpu: bool,
+    pub(super) probe: Option<Probe>,
     keyboard: Keyboard,
-    pointer: Pointer,
-    typed: String,
+    pub(super) pointer: Pointer,
+    pub(super) typed: String,
     code: Option<i32>,
-    error: Option<UiError>,
+    pub(super) error: Option<UiError>,
 }
 
 impl<M: Model> Shell<M> {
-    fn open(&mut self, events: &ActiveEventLoop) -> Result<(), UiError> {
-        let size = self.options.size.filter(|s| s.is_valid()).unwrap_or(Size::new(1280, 800));
-        let monitor = events.primary_monitor().or_else(|| events.available_monitors().next());
-        let windowed = PhysicalSize::new(size.w, size.h);
-        let seen = span::seen(events.available_monitors(), events.primary_monitor());
-        let over = if self.options.fullscreen { self.options.spread.over(&seen) } else { Vec::new() };
-        let whole = span::around(&over);
-        let mut attributes = Window::default_attributes().with_title(self.options.title.as_str());
-        attributes = match monitor.filter(|_| self.options.fullscreen) {
-            Some(_) if !over.is_empty() => attributes
-                .with_inner_size(PhysicalSize::new(whole.w, whole.h))
-                .with_position(PhysicalPosition::new(whole.x, whole.y))
-                .with_decorations(false),
-            // With its final size from the start, so that no desktop is made for a size that lasts a moment.
-            Some(monitor) => attributes
-                .with_inner_size(monitor.size())
-                .with_position(monitor.position())
-                .with_fullscreen(Some(Fullscreen::Borderless(Some(monitor)))),
-            None => attributes.with_inner_size(windowed),
-        };
-        let window = Arc::new(events.create_window(attributes).map_err(UiError::Window)?);
-        window.set_ime_allowed(true);
-        #[cfg(all(unix, not(target_os = "macos")))]
-        let x11 = X11::open(events);
-        #[cfg(all(unix, not(target_os = "macos")))]
-        let on_x11 = x11.is_some();
-        #[cfg(not(all(unix, not(target_os = "macos"))))]
-        let on_x11 = false;
-        let choice = self.options.renderer;
-        let presenter = Presenter::new(&window, choice).map_err(|e| UiError::Renderer(e.to_string()))?;
-        let inner = window.inner_size();
-        let mut live = Live {
-            presenter,
-            cursors: Cursors::new(on_x11),
-            #[cfg(all(unix, not(target_os = "macos")))]
-            x11,
-            scaling: self.options.scaling,
-            size: Size::new(inner.width, inner.height),
-            scale: window.scale_factor(),
-            window,
-            layout: None,
-            resampler: None,
-            veil: Veil::Clear,
-            awake: false,
-            marks: Vec::new(),
-            panels: Vec::new(),
-            title: self.options.title.clone(),
-            at: None,
-            pointer: None,
-            drawn_at: None,
-            focused: false,
-            focus_tries: FOCUS_TRIES,
-            stale: true,
-            seen,
-            looks: 0,
-            over,
-            spans: Vec::new(),
-            windowed,
-        };
-        if !live.over.is_empty() {
-            live.ask_to_spread();
-        }
-        self.model.window(WindowFact::Resized { physical: live.size, scale: live.scale });
-        if let Some(spans) = live.spans_anew() {
-            self.model.window(WindowFact::Spans(spans));
-        }
-        self.model.window(WindowFact::Renderer(live.presenter.name()));
-        self.live = Some(live);
-        if choice.is_none() {
-            let proxy = self.proxy.clone();
-            self.probe = Probe::start(move || {
-                let _ = proxy.send_event(UserEvent::GpuFound);
-            });
-        }
-        Ok(())
-    }
-
-    /// The renderer changed.
-    fn renderer(&mut self, presenter: Presenter) {
-        if let Some(live) = &mut self.live {
-            live.presenter = presenter;
-            live.stale = true;
-            self.model.window(WindowFact::Renderer(live.presenter.name()));
-        }
-    }
-
     /// Whether the window itself takes what is typed and clicked.
     fn asking(&self) -> bool {
         matches!(self.model.veil(), Veil::Ask { .. })
@@ -223,21 +147,17 @@ impl<M: Model> Shell<M> {
             Stroke::Sound => self.model.window(WindowFact::SoundToggled),
             Stroke::Microphone => self.model.window(WindowFact::MicrophoneToggled),
             Stroke::PasteAsKeys => self.model.window(WindowFact::PasteAsKeys),
-            Stroke::Fullscreen => {
-                if let Some(live) = &mut self.live {
-                    let over = self.options.spread.over(&live.seen);
-                    let on = live.toggle_fullscreen(over);
-                    self.model.window(WindowFact::Fullscreen(on));
-                }
-            }
+            Stroke::AllWindows => self.reopen(),
+            Stroke::Fullscreen => self.toggle_fullscreen(),
             Stroke::Relative => self.capture(!self.pointer.is_captured()),
             Stroke::Swallow => {}
         }
     }
 
     /// Captures the pointer or sets it free, and tells.
-    fn capture(&mut self, on: bool) {
-        let Some(live) = self.live.as_mut().filter(|_| on != self.pointer.is_captured()) else { return };
+    pub(super) fn capture(&mut self, on: bool) {
+        let front = self.front();
+        let Some(live) = self.lives.get_mut(front).filter(|_| on != self.pointer.is_captured()) else { return };
         let how = on.then(|| live.capture()).transpose();
         if let Err(error) = &how {
             tracing::warn!(%error, "the pointer cannot be captured");
@@ -311,166 +231,115 @@ impl<M: Model> Shell<M> {
         }
     }
 
-    fn moved(&mut self, position: PhysicalPosition<f64>) {
+    fn moved(&mut self, window: usize, position: PhysicalPosition<f64>) {
         let asking = self.asking();
-        if let Some(live) = &mut self.live {
-            live.at = Some(Point::new(position.x.floor() as i32, position.y.floor() as i32));
-            if let Some(place) = self.pointer.confined_at(position.x, position.y, (live.size.w, live.size.h)) {
-                live.put(place);
-            }
-            if let (Some(layout), false) = (live.layout, asking) {
-                self.pointer.moved(layout.to_desk(position.x, position.y));
-            }
+        let at = (position.x, position.y);
+        let Some(live) = self.lives.get_mut(window) else { return };
+        live.at = Some(Point::new(at.0.floor() as i32, at.1.floor() as i32));
+        if let Some(place) = self.pointer.confined_at(at.0, at.1, (live.size.w, live.size.h)) {
+            live.put(place);
+        }
+        if asking {
+            return;
+        }
+        let (window, at) = self.dragged_to(window, at);
+        if let Some(layout) = self.lives.get(window).and_then(|live| live.layout) {
+            self.pointer.moved(layout.to_desk(at.0, at.1));
         }
     }
 
-    fn focus(&mut self, focused: bool) {
-        let Some(live) = &mut self.live else { return };
+    /// Which window lies under a place of this one, and where in it: with a button held a pointer belongs to the window in
+    /// which it was pressed, wherever it goes.
+    fn dragged_to(&self, window: usize, at: (f64, f64)) -> (usize, (f64, f64)) {
+        let Some(live) = self.lives.get(window).filter(|_| self.lives.len() > 1) else { return (window, at) };
+        let (w, h) = (f64::from(live.size.w), f64::from(live.size.h));
+        if (0.0..w).contains(&at.0) && (0.0..h).contains(&at.1) {
+            return (window, at);
+        }
+        let Some(on_screen) = live.on_screen(at) else { return (window, at) };
+        let there = self.lives.iter().enumerate().find_map(|(n, live)| Some((n, live.in_window(on_screen)?)));
+        there.unwrap_or((window, at))
+    }
+
+    fn focus(&mut self, window: usize, focused: bool) {
+        let Some(live) = self.lives.get_mut(window) else { return };
         if live.focused == focused {
             return;
         }
         live.focused = focused;
         if focused {
-            live.insist_on_spreading();
-            let (caps, num) = live.locks();
+            if let Some(screen) = &self.screen {
+                live.insist_on_spreading(screen);
+            }
+            self.front = Some(live.window.id());
+            if std::mem::take(&mut self.losing) > 0 {
+                self.keyboard.hand_over();
+                return;
+            }
+            let (caps, num) = self.screen.as_ref().map(Screen::locks).unwrap_or_default();
             self.input(InputEvent::Focus { caps, num });
         } else {
             // Whoever took the keyboard keeps it, and wants the pointer too.
             live.focus_tries = 0;
             self.capture(false);
-            self.flush_motion();
-            self.keyboard.blur();
-            self.pointer.blur();
-            self.model.input(InputEvent::Blur);
+            if self.lives.iter().any(|live| live.focused) {
+                // Another window of ours had it before this one heard so.
+                self.keyboard.hand_over();
+            } else if self.lives.len() > 1 {
+                self.losing = LOSING;
+            } else {
+                self.blur();
+            }
+        }
+    }
+
+    fn resized(&mut self, window: usize) {
+        let (Some(screen), Some(live)) = (&mut self.screen, self.lives.get_mut(window)) else { return };
+        screen.look_again();
+        live.resized();
+        live.insist_on_spreading(screen);
+        self.tell_shape(window);
+    }
+
+    /// No window of ours has the keyboard.
+    fn blur(&mut self) {
+        self.losing = 0;
+        self.flush_motion();
+        self.keyboard.blur();
+        self.pointer.blur();
+        self.model.input(InputEvent::Blur);
+    }
+
+    /// The keyboard that one window lost has not come to another; or what was held on its way there is known by now.
+    fn settle_focus(&mut self) {
+        for code in self.keyboard.came_up() {
+            self.input(InputEvent::Key { code, action: KeyMove::Up });
+        }
+        if self.losing > 0 {
+            self.losing -= 1;
+            if self.losing == 0 {
+                self.blur();
+            }
         }
     }
 
     /// Puts the platform's pointer where an application has put the desktop's: under the hand that holds it, and no other.
     fn put(&mut self, at: Point<Desk>) {
-        let Some(live) = self.live.as_ref().filter(|l| l.focused && !self.pointer.is_captured()) else { return };
-        let over = live.at.zip(live.layout).is_some_and(|(at, layout)| layout.picture().holds(at));
-        if let Some(place) = live.to_view(at).filter(|_| over) {
+        let ours = self.lives.iter().any(|live| live.focused) && !self.pointer.is_captured();
+        let is_over = |live: &Live| live.at.zip(live.layout).is_some_and(|(at, layout)| layout.picture().holds(at));
+        if !ours || !self.lives.iter().any(is_over) {
+            return;
+        }
+        if let Some((live, place)) = self.lives.iter().find_map(|live| Some((live, live.to_view(at)?))) {
             self.pointer.put(at);
             live.put((f64::from(place.x), f64::from(place.y)));
         }
-    }
-
-    /// Follows monitors that come and go.
-    fn look_at_monitors(&mut self) {
-        let Some(live) = &mut self.live else { return };
-        if !live.monitors_changed() {
-            return;
-        }
-        let seen = live.monitors_now();
-        if seen == live.seen || seen.is_empty() {
-            return;
-        }
-        live.seen = seen;
-        if !live.over.is_empty() || live.window.fullscreen().is_some() {
-            let over = self.options.spread.over(&live.seen);
-            if over != live.over {
-                live.cover(over);
-            }
-        }
-        if let Some(spans) = live.spans_anew() {
-            self.model.window(WindowFact::Spans(spans));
-        }
-    }
-
-    /// Follows the model's title, pointer, veil and overlay, and presents what changed.
-    fn show(&mut self, events: &ActiveEventLoop, damage: &Region<Surf>, all: bool) {
-        let Some(live) = &mut self.live else { return };
-        let title = self.model.title();
-        if title != live.title {
-            live.window.set_title(&title);
-            live.title = title;
-        }
-        let veil = self.model.veil();
-        let over = matches!(veil, Veil::Ask { .. } | Veil::Message { .. });
-        let captured = self.pointer.is_captured();
-        let cursor = self.model.cursor().filter(|_| !over);
-        let want = cursor.map(|(shape, state)| (state.visible && cursor::is_visible(shape)).then_some(shape));
-        let quarters = live.layout.map_or(4, |l| cursor::quarters(l.desk().w, l.picture().w));
-        live.cursors.follow(&live.window, events, want, captured, quarters);
-
-        if !matches!(veil, Veil::Ask { .. }) {
-            self.typed.clear();
-        }
-        let shown = match &veil {
-            Veil::Ask { secret: true, .. } => self.typed.chars().map(|_| text::BULLET).collect(),
-            _ => self.typed.clone(),
-        };
-        let overlay = self.model.overlay();
-        let marks = overlay.as_ref().map(|o| o.marks.clone()).unwrap_or_default();
-        let overlay = overlay.map(|mut o| {
-            o.lines.push(vec![("drawn by   ".into(), panel::FAINT), (live.presenter.name(), panel::PLAIN)]);
-            o.lines
-        });
-        let panels = panel::panels(live.size, live.scale, &veil, &shown, overlay, self.model.hint());
-        let mut region = panel::damage(&live.panels, &panels);
-        live.panels = panels;
-        live.stale |= veil.dims() != live.veil.dims();
-        live.keep_awake(self.model.keep_awake());
-        live.veil = veil;
-
-        let layout = self.model.pixels().and_then(|p| Layout::new(live.scaling, p.size(), live.size));
-        if live.layout != layout {
-            live.layout = layout;
-            live.stale = true;
-            self.pointer.forget();
-        }
-        let place = |(r, colour): &(_, _)| live.layout.map(|l: Layout| (l.to_view(*r), *colour));
-        let marks: Vec<_> = marks.iter().filter_map(place).collect();
-        if marks != live.marks {
-            let gone = live.marks.iter().filter(|m| !marks.contains(m));
-            let come = marks.iter().filter(|m| !live.marks.contains(m));
-            gone.chain(come).for_each(|(r, _)| region.add(*r));
-            live.marks = marks;
-        }
-        // A captured pointer is where the host has it, a free one where the hand has it.
-        let host_at = cursor.filter(|_| captured).and_then(|(_, state)| live.to_view(state.at));
-        live.drawn_at = if captured { host_at } else { live.at };
-        let pointer = live.cursors.drawn().zip(live.drawn_at).map(|(s, at)| (pointer_rect(s, at), s.id));
-        if pointer != live.pointer {
-            let places = [live.pointer, pointer].into_iter().flatten();
-            places.for_each(|(r, _)| region.add(r.intersect(live.size.rect())));
-            live.pointer = pointer;
-        }
-        if live.stale || all {
-            region = live.size.rect().into();
-        } else if let Some(layout) = layout {
-            damage.rects().iter().for_each(|r| region.add(layout.to_view(*r)));
-        }
-        if region.is_empty() || live.size.area() == 0 {
-            return;
-        }
-        let pixels = self.model.pixels();
-        if let Err(error) = live.present(region.clone(), pixels) {
-            tracing::warn!(%error, "the renderer failed; softbuffer takes its place");
-            match Presenter::new(&live.window, Some(super::RendererChoice::Softbuffer)) {
-                Ok(presenter) if !live.presenter.is_softbuffer() => {
-                    self.renderer(presenter);
-                    self.show(events, damage, true);
-                }
-                Ok(_) => {
-                    // One present of softbuffer failed (a resize under way, say): the next one paints everything.
-                    live.stale = true;
-                }
-                Err(error) => {
-                    self.error = Some(UiError::Renderer(error.to_string()));
-                    events.exit();
-                }
-            }
-            return;
-        }
-        live.stale = false;
-        self.model.shown();
     }
 }
 
 impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
     fn resumed(&mut self, events: &ActiveEventLoop) {
-        if self.live.is_none()
+        if self.screen.is_none()
             && let Err(error) = self.open(events)
         {
             self.error = Some(error);
@@ -481,59 +350,45 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
     fn user_event(&mut self, _: &ActiveEventLoop, event: UserEvent<M::Wake>) {
         match event {
             UserEvent::Wake(wake) => self.model.on_wake(wake),
-            UserEvent::GpuFound => {
-                let Some(live) = &self.live else { return };
-                match Presenter::on_gpu(&live.window) {
-                    Ok(presenter) => self.renderer(presenter),
-                    Err(error) => tracing::debug!(%error, "the GPU is not used"),
-                }
-            }
+            UserEvent::GpuFound => self.gpu_found(),
         }
     }
 
-    fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
+    fn window_event(&mut self, events: &ActiveEventLoop, id: WindowId, event: WindowEvent) {
+        // One that is closed may have more to say.
+        let Some(window) = self.number(id) else { return };
         match event {
-            WindowEvent::CloseRequested => self.model.window(WindowFact::CloseRequested),
-            WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } => {
-                let Some(live) = &mut self.live else { return };
-                let inner = live.window.inner_size();
-                let (size, scale) = (Size::new(inner.width, inner.height), live.window.scale_factor());
-                (live.stale, live.looks) = (true, LOOKS);
-                if (size, scale) != (live.size, live.scale) {
-                    (live.size, live.scale) = (size, scale);
-                    self.model.window(WindowFact::Resized { physical: size, scale });
-                }
-                live.insist_on_spreading();
-                if let Some(spans) = live.spans_anew() {
-                    self.model.window(WindowFact::Spans(spans));
-                }
-            }
+            WindowEvent::CloseRequested => self.close(window),
+            WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } => self.resized(window),
             WindowEvent::RedrawRequested => {
                 // Some platforms send it after `about_to_wait`, so it is served here.
-                if let Some(live) = &mut self.live {
+                if self.lives.get(window).is_some_and(Live::has_another_size) {
+                    self.resized(window);
+                }
+                if let Some(live) = self.lives.get_mut(window) {
                     live.stale = true;
                 }
-                self.show(events, &Region::new(), true);
+                self.show(events, &Region::new(), false);
             }
             WindowEvent::DroppedFile(path) => self.model.window(WindowFact::Dropped(path)),
             WindowEvent::Moved(_) => {
-                if let Some(live) = &self.live {
-                    live.insist_on_spreading();
+                if let (Some(screen), Some(live)) = (&self.screen, self.lives.get(window)) {
+                    live.insist_on_spreading(screen);
                 }
             }
             WindowEvent::Occluded(occluded) => self.model.window(WindowFact::Occluded(occluded)),
-            WindowEvent::Focused(focused) => self.focus(focused),
+            WindowEvent::Focused(focused) => self.focus(window, focused),
             WindowEvent::KeyboardInput { event, is_synthetic, .. } => self.key(&event, is_synthetic),
             WindowEvent::Ime(ime) => self.ime(ime),
-            WindowEvent::CursorMoved { position, .. } => self.moved(position),
+            WindowEvent::CursorMoved { position, .. } => self.moved(window, position),
             WindowEvent::CursorLeft { .. } => {
-                if let Some(live) = self.live.as_mut().filter(|_| !self.pointer.is_captured()) {
+                if let Some(live) = self.lives.get_mut(window).filter(|_| !self.pointer.is_captured()) {
                     live.at = None;
                 }
             }
             WindowEvent::MouseInput { state, button, .. } => {
                 let down = state == ElementState::Pressed;
-                if let Some(live) = self.live.as_mut().filter(|l| down && !l.focused) {
+                if let Some(live) = self.lives.get_mut(window).filter(|l| down && !l.focused) {
                     // Without a window manager a click gives nobody the keyboard.
                     live.focus_tries = live.focus_tries.max(1);
                 }
@@ -568,6 +423,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
             self.capture(false);
         }
         self.flush_motion();
+        self.settle_focus();
         self.look_at_monitors();
         let turn = self.model.turn();
         if let Some(code) = turn.exit {
@@ -578,8 +434,15 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
         if let Some(at) = turn.put {
             self.put(at);
         }
+        self.follow_monitors(events);
         self.show(events, &turn.damage, turn.redraw_all);
-        let again = self.live.as_mut().is_some_and(Live::take_focus).then_some(FOCUS_PAUSE);
+        let mut tries = false;
+        if let Some(screen) = &self.screen {
+            for live in &mut self.lives {
+                tries |= live.take_focus(screen);
+            }
+        }
+        let again = (tries || self.losing > 0).then_some(FOCUS_PAUSE);
         let wake = turn.wake_in.map(|s| Duration::from_micros(s.as_micros()));
         events.set_control_flow(match [wake, again].into_iter().flatten().min() {
             Some(after) => ControlFlow::wait_duration(after),
@@ -588,7 +451,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
     }
 
     fn exiting(&mut self, _: &ActiveEventLoop) {
-        // The renderer and the window end while the connection to the display still lives.
-        self.live = None;
+        // The renderers and the windows end while the connection to the display still lives.
+        self.lives.clear();
     }
 }

@@ -1,0 +1,136 @@
+//! This machine's screen, for all windows of ours on it: its monitors, whether it stays on, and the lock keys.
+
+use super::span;
+#[cfg(all(unix, not(target_os = "macos")))]
+use super::x11::X11;
+use telepane_model::Monitor;
+use winit::event_loop::ActiveEventLoop;
+use winit::window::Window;
+
+/// How often monitors are looked at after a notice of a change: winit, which is asked, hears of it by a connection of its own.
+const LOOKS: u8 = 8;
+
+/// See the module.
+pub(super) struct Screen {
+    #[cfg(all(unix, not(target_os = "macos")))]
+    x11: Option<X11>,
+    /// This machine's monitors.
+    pub(super) seen: Vec<Monitor>,
+    /// So often they are looked at again, because something may have changed about them.
+    looks: u8,
+    /// The screen is kept on.
+    awake: bool,
+}
+
+impl Screen {
+    pub(super) fn open(events: &ActiveEventLoop) -> Self {
+        Self {
+            #[cfg(all(unix, not(target_os = "macos")))]
+            x11: X11::open(events),
+            seen: span::seen(events.available_monitors(), events.primary_monitor()),
+            looks: 0,
+            awake: false,
+        }
+    }
+
+    /// A window changed: its monitors may have.
+    pub(super) const fn look_again(&mut self) {
+        self.looks = LOOKS;
+    }
+
+    /// Whether the monitors are others than they were; `window` is one of ours.
+    pub(super) fn changed(&mut self, window: &Window) -> bool {
+        #[cfg(all(unix, not(target_os = "macos")))]
+        let told = self.x11.as_ref().is_some_and(X11::monitors_changed);
+        #[cfg(not(all(unix, not(target_os = "macos"))))]
+        let told = false;
+        if told {
+            self.looks = LOOKS;
+        }
+        let looks = self.looks > 0;
+        self.looks = self.looks.saturating_sub(1);
+        if !looks {
+            return false;
+        }
+        let now = self.monitors_now(window);
+        let changed = now != self.seen && !now.is_empty();
+        if changed {
+            self.seen = now;
+        }
+        changed
+    }
+
+    fn monitors_now(&self, window: &Window) -> Vec<Monitor> {
+        #[cfg(all(unix, not(target_os = "macos")))]
+        if let Some(told) = self.x11.as_ref().and_then(X11::monitors) {
+            return span::renewed(told, &self.seen, window.scale_factor());
+        }
+        span::seen(window.available_monitors(), window.primary_monitor())
+    }
+
+    /// Whether the screen is X11's, to which we have a connection of our own.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) const fn is_x11(&self) -> bool {
+        self.x11.is_some()
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) const fn is_x11(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody places windows, where it may be that nobody does.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn is_managed(&self) -> bool {
+        self.x11.as_ref().is_none_or(X11::is_managed)
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn is_managed(&self) -> bool {
+        true
+    }
+
+    /// Asks the window manager, where there is one, to let a window lie over several monitors.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn spread(&self, window: &Window, over: &[Monitor]) {
+        if let Some(x11) = self.x11.as_ref().filter(|x| x.is_managed()) {
+            x11.spread(window, over);
+        }
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn spread(&self, _: &Window, _: &[Monitor]) {}
+
+    /// Gives a window the keyboard where no window manager does; whether it has it, `None` where that is not for us to do.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn focus(&self, window: &Window) -> Option<bool> {
+        self.x11.as_ref().filter(|x| !x.is_managed()).map(|x| x.focus(window))
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn focus(&self, _: &Window) -> Option<bool> {
+        None
+    }
+
+    /// Keeps the screen on, or no longer.
+    pub(super) fn keep_awake(&mut self, on: bool) {
+        if on != self.awake {
+            self.awake = on;
+            #[cfg(all(unix, not(target_os = "macos")))]
+            if let Some(x11) = &self.x11 {
+                x11.keep_awake(on);
+            }
+        }
+    }
+
+    /// Caps Lock and Num Lock as far as the platform tells; off where it does not.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn locks(&self) -> (bool, bool) {
+        self.x11.as_ref().and_then(X11::locks).unwrap_or_default()
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn locks(&self) -> (bool, bool) {
+        (false, false)
+    }
+}
