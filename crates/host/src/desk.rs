@@ -531,11 +531,14 @@ impl Desk {
             Wish::Inject(event) => {
                 let now = self.clock.now();
                 self.desktop.source.expect_echo(now);
-                if matches!(event, telepane_model::InputEvent::Text(_)) {
-                    state.rest_at = Some(now + REST_AFTER);
-                }
                 match &mut self.desktop.injector {
-                    Some(injector) => injector.inject(&event).err(),
+                    Some(injector) => {
+                        let gone = injector.inject(&event).err();
+                        if injector.has_borrowed() {
+                            state.rest_at = Some(now + REST_AFTER);
+                        }
+                        gone
+                    }
                     None => {
                         self.desktop.source.input(&event);
                         None

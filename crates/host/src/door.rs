@@ -219,6 +219,7 @@ fn hello(recv_buffer: usize, files: bool) -> Control {
         .with(Capability::Sound, 1)
         .with(Capability::Files, if files { 3 } else { 0 })
         .with(Capability::Life, 1)
+        .with(Capability::Keys, 1)
         .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {
         oldest: OLDEST_VERSION,

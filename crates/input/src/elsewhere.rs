@@ -166,6 +166,8 @@ impl Injector for Elsewhere {
     fn inject(&mut self, event: &InputEvent) -> Result<(), Gone> {
         match event {
             InputEvent::Key { code, action } => self.key(*code, *action),
+            // What a layout there makes of a key is not known here: the place decides.
+            InputEvent::Press { code, .. } => self.key(*code, KeyMove::Down),
             InputEvent::Text(text) => outcome(self.enigo.text(text)),
             InputEvent::PointerTo(at) => outcome(self.enigo.move_mouse(at.x, at.y, Coordinate::Abs)),
             InputEvent::PointerBy { dx, dy } => outcome(self.enigo.move_mouse(*dx, *dy, Coordinate::Rel)),

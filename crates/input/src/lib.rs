@@ -91,6 +91,11 @@ pub trait Injector: Send {
         Ok(())
     }
 
+    /// Whether something is borrowed that [`Injector::rest`] gives back.
+    fn has_borrowed(&self) -> bool {
+        false
+    }
+
     /// One line for a person: by which means, on which display, and what is limited.
     fn describe(&self) -> String;
 }

@@ -15,11 +15,13 @@
 pub(crate) mod connect;
 mod keycodes;
 pub(crate) mod keymap;
+mod press;
 mod text;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use telepane_model::input::{Button, InputEvent, KeyCode, KeyMove};
+use telepane_model::input::{Button, InputEvent, KeyCode, KeyMove, Meaning};
 use tracing::{debug, info, warn};
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::protocol::Event;
@@ -37,6 +39,7 @@ use crate::{Gone, Injector, OpenError};
 use connect::connect;
 use keycodes::KeyCodes;
 use keymap::{Keymap, LOCK};
+use press::State;
 use text::Pool;
 
 /// A wheel notch in the model's units.
@@ -60,6 +63,10 @@ struct Held {
     key: u8,
     /// The server would have repeated it: its auto-repeat is off until it is up.
     repeat: bool,
+    /// The level's modifiers that were in effect for just its press.
+    mods: Option<u8>,
+    /// No key is down (`key` is 0): this was typed instead.
+    typed: Option<char>,
 }
 
 struct X11 {
@@ -77,6 +84,10 @@ struct X11 {
     /// What is left of the wheel's turning, right and down, in 1/120 of a notch.
     wheel: (i32, i32),
     pool: Pool,
+    /// The modifiers in effect, unless something has changed them since.
+    state: Option<State>,
+    /// What modifiers meant when they last went down: they may be pressed again without a word (H-22).
+    meant: BTreeMap<KeyCode, Meaning>,
     guard: Option<Guard>,
 }
 
@@ -103,7 +114,7 @@ impl X11 {
         conn.xkb_use_extension(1, 0)?.reply()?;
         // An application that grabs the server must not lock the user out.
         conn.xtest_grab_control(true)?;
-        let events = EventType::MAP_NOTIFY | EventType::NEW_KEYBOARD_NOTIFY;
+        let events = EventType::MAP_NOTIFY | EventType::NEW_KEYBOARD_NOTIFY | EventType::STATE_NOTIFY;
         let map = MapPart::KEY_TYPES | MapPart::KEY_SYMS | MapPart::MODIFIER_MAP;
         let nothing = EventType::from(0u16);
         conn.xkb_select_events(ID::USE_CORE_KBD.into(), nothing, events, map, map, &SelectEventsAux::new())?;
@@ -128,6 +139,8 @@ impl X11 {
             pressed: Vec::new(),
             wheel: (0, 0),
             pool,
+            state: None,
+            meant: BTreeMap::new(),
             guard: None,
         })
     }
@@ -142,6 +155,7 @@ impl X11 {
     fn listen(&mut self) -> Result<(), Gone> {
         while let Some(event) = self.conn.poll_for_event()? {
             match event {
+                Event::XkbStateNotify(_) => self.state = None,
                 Event::XkbMapNotify(e) if self.pool.covers(e.first_key_sym, e.n_key_syms) => {}
                 Event::MappingNotify(e) if e.request == Mapping::POINTER => {
                     self.buttons = self.conn.get_pointer_mapping()?.reply()?.map;
@@ -161,6 +175,7 @@ impl X11 {
             return Ok(());
         }
         self.stale = false;
+        self.state = None;
         let mut fresh = Keymap::read(&self.conn)?;
         for held in self.keys.iter().filter(|held| held.repeat) {
             // Off because of us: on is what it is to be again.
@@ -199,6 +214,9 @@ impl X11 {
         let held = self.keys.iter().copied().find(|held| held.code == code);
         match (action, held) {
             (KeyMove::Down, None) => {
+                if let Some(&means) = self.meant.get(&code) {
+                    return self.press(code, means);
+                }
                 self.refresh()?;
                 let Some(key) = self.key_of(code) else {
                     debug!("the display has no key for code {}", code.0);
@@ -213,15 +231,20 @@ impl X11 {
                     repeats(&self.conn, key, false)?;
                 }
                 self.fake_key(true, key)?;
-                self.keys.push(Held { code, key, repeat });
+                self.state = None;
+                self.keys.push(Held { code, key, repeat, mods: None, typed: None });
             }
             (KeyMove::Up, Some(held)) => {
                 self.keys.retain(|other| other.code != code);
                 self.lift(held)?;
             }
-            (KeyMove::Repeat, Some(Held { key, repeat: true, .. })) => {
+            (KeyMove::Repeat, Some(Held { typed: Some(c), .. })) => self.type_char(c)?,
+            (KeyMove::Repeat, Some(Held { key, repeat: true, mods, .. })) => {
                 self.fake_key(false, key)?;
-                self.fake_key(true, key)?;
+                match mods {
+                    Some(mods) => self.on_level(mods, |x11| x11.fake_key(true, key))?,
+                    None => self.fake_key(true, key)?,
+                }
             }
             _ => {}
         }
@@ -230,7 +253,13 @@ impl X11 {
 
     /// Lifts a key for good; the caller has taken it off the list.
     fn lift(&mut self, held: Held) -> Result<(), Gone> {
+        if held.typed.is_some() {
+            return Ok(());
+        }
         self.fake_key(false, held.key)?;
+        if !held.repeat {
+            self.state = None;
+        }
         if held.repeat {
             repeats(&self.conn, held.key, true)?;
         }
@@ -289,6 +318,7 @@ impl X11 {
         let locked = u16::from(state.locked_mods) as u8;
         if (locked ^ wanted) & affect != 0 {
             lock(&self.conn, affect, wanted & affect)?;
+            self.state = None;
         }
         Ok(())
     }
@@ -311,12 +341,19 @@ impl Injector for X11 {
         self.listen()?;
         match event {
             InputEvent::Key { code, action } => self.key(*code, *action)?,
+            InputEvent::Press { code, means } => {
+                if is_modifier_key(*code) {
+                    self.meant.insert(*code, *means);
+                }
+                self.press(*code, *means)?;
+            }
             InputEvent::Text(text) => self.text(text)?,
             InputEvent::PointerTo(at) => self.fake(MOTION_NOTIFY_EVENT, 0, clamp(at.x), clamp(at.y))?,
             InputEvent::PointerBy { dx, dy } => self.fake(MOTION_NOTIFY_EVENT, 1, clamp(*dx), clamp(*dy))?,
             InputEvent::Button { button, down } => self.button(*button, *down)?,
             InputEvent::Wheel { x, y } => self.wheel(*x, *y)?,
             InputEvent::Focus { caps, num } => {
+                self.meant.clear();
                 self.lift_everything()?;
                 self.reconcile(*caps, *num)?;
             }
@@ -340,6 +377,10 @@ impl Injector for X11 {
         self.listen()?;
         self.refresh()?;
         self.give_back()
+    }
+
+    fn has_borrowed(&self) -> bool {
+        self.pool.bound().next().is_some()
     }
 
     fn describe(&self) -> String {
@@ -366,6 +407,11 @@ impl Drop for X11 {
             debug!("nothing left to release: {e}");
         }
     }
+}
+
+/// Control, Shift, Alt and Super, left and right: the keys of H-22.
+const fn is_modifier_key(code: KeyCode) -> bool {
+    matches!(code.0, 29 | 42 | 54 | 56 | 97 | 100 | 125 | 126)
 }
 
 /// X11's number of a button; 4 to 7 are the wheel.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use support::{Facts, Recorder, Running, Saw, Server, scratch, until};
 use telepane_input::{Injector, open_x11};
 use telepane_model::geometry::Point;
-use telepane_model::input::{Button, InputEvent, KeyCode, KeyMove};
+use telepane_model::input::{Button, InputEvent, KeyCode, KeyMove, Meaning};
 use x11rb::protocol::xproto::ConnectionExt as _;
 
 /// input-event-codes.h
@@ -268,6 +268,96 @@ fn the_hosts_layout_decides_and_its_levels_are_used() {
     assert_eq!(Facts::of(&conn, root).keymap, before.keymap);
     all(&mut hands, &[key(18, KeyMove::Down), key(18, KeyMove::Up), key(RIGHT_ALT, KeyMove::Up)]);
     typist.expect("zß€zyäÖß€@{\\}µ€");
+}
+
+fn means(code: u16, sym: u32) -> InputEvent {
+    InputEvent::Press { code: KeyCode(code), means: Meaning(sym) }
+}
+
+fn layout(server: &Server, args: &[&str]) {
+    assert!(server.command("setxkbmap").args(args).status().expect("setxkbmap is needed for this test").success());
+}
+
+// spec: H-61
+#[test]
+fn a_key_gives_its_viewers_character_and_stays_down_as_long_as_it_does() {
+    let Some(server) = Server::start() else { return };
+    let (conn, root) = server.connect();
+    let before = Facts::of(&conn, root);
+    let mut hands = hands(&server);
+    layout(&server, &["de"]);
+    let typist = Typist::start(&server, &mut hands, "meaning");
+    let up = |code| key(code, KeyMove::Up);
+    // At its place; at another place; on another level, with Shift held and without; not in the layout at all.
+    all(&mut hands, &[means(A, 0x61), up(A), means(21, 0x79), key(21, KeyMove::Repeat), up(21)]);
+    all(&mut hands, &[means(26, 0x5b), up(26), key(LEFT_SHIFT, KeyMove::Down), means(9, 0x2a), up(9)]);
+    all(&mut hands, &[means(27, 0x7d), key(27, KeyMove::Repeat), up(27), means(A, 0x41), up(A)]);
+    all(&mut hands, &[means(30, 0x0100_03b1), key(30, KeyMove::Repeat), up(30), key(LEFT_SHIFT, KeyMove::Up)]);
+    typist.expect("ayy[*}}Aαα");
+    // A second key that is the same one here: the first is held, and both are typed.
+    all(&mut hands, &[means(8, 0x37), means(53, 0x2f), up(8), up(53)]);
+    // Caps Lock is on here and not there, or the other way round.
+    all(&mut hands, &[InputEvent::Focus { caps: true, num: false }, means(A, 0x61), up(A), means(A, 0x41), up(A)]);
+    all(&mut hands, &[InputEvent::Focus { caps: false, num: false }, means(A, 0x41), up(A), means(A, 0x61), up(A)]);
+    typist.expect("ayy[*}}Aαα7/aAAa");
+    assert_eq!(hands.held(), (vec![], vec![]));
+    drop(hands);
+    layout(&server, &["us"]);
+    assert_eq!(Facts::of(&conn, root).keys_down, before.keys_down);
+}
+
+// spec: H-61
+#[test]
+fn a_shortcut_is_the_key_that_has_its_character() {
+    let Some(server) = Server::start() else { return };
+    let recorder = Recorder::open(&server);
+    let mut hands = hands(&server);
+    let mut strike = |press: InputEvent| {
+        let InputEvent::Press { code, .. } = press else { unreachable!() };
+        all(&mut hands, &[key(LEFT_CTRL, KeyMove::Down), press, key(code.0, KeyMove::Up), InputEvent::Blur]);
+        let saw = recorder.saw();
+        let control = Saw::Down((LEFT_CTRL + 8) as u8, 0);
+        let downs = saw.iter().filter(|s| **s != control);
+        downs
+            .filter_map(|s| if let Saw::Down(key, state) = s { Some((u16::from(*key) - 8, *state)) } else { None })
+            .collect::<Vec<_>>()
+    };
+    const CONTROL: u16 = 4;
+    // Of a French viewer: Ctrl+A lies where Q is here. Plus needs Shift here, and gets it.
+    assert_eq!(strike(means(16, 0x61)), [(A, CONTROL)]);
+    assert_eq!(strike(means(27, 0x2b)), [(13, CONTROL | SHIFT)]);
+    // A letter of another script means the place, as it does for people at such a keyboard.
+    assert_eq!(strike(means(46, 0x0100_0441)), [(46, CONTROL)]);
+    // And the other way round: this host's keyboard has no Latin letters.
+    layout(&server, &["gr"]);
+    let borrowed = strike(means(46, 0x63));
+    assert!(matches!(borrowed[..], [(k, CONTROL)] if k != 46), "{borrowed:?}");
+}
+
+// spec: H-62
+#[test]
+fn a_moved_function_is_found_and_one_that_is_nowhere_does_no_harm() {
+    let Some(server) = Server::start() else { return };
+    let recorder = Recorder::open(&server);
+    let mut hands = hands(&server);
+    let mut downs = |press: InputEvent| {
+        all(&mut hands, &[press, InputEvent::Blur]);
+        let saw = recorder.saw();
+        saw.iter()
+            .filter_map(|s| if let Saw::Down(key, _) = s { Some(u16::from(*key) - 8) } else { None })
+            .collect::<Vec<_>>()
+    };
+    // Caps Lock as Ctrl, as Escape; the right Alt of a US keyboard and of others; a Japanese key.
+    assert_eq!(downs(means(CAPS, 0xffe3)), [LEFT_CTRL]);
+    assert_eq!(downs(means(CAPS, 0xff1b)), [1]);
+    assert_eq!(downs(means(RIGHT_ALT, 0xffea)), [RIGHT_ALT]);
+    assert_eq!(downs(means(RIGHT_ALT, 0xfe03)), [0; 0], "there is no third level here");
+    assert_eq!(downs(means(41, 0xff2a)), [0; 0]);
+    assert_eq!(downs(means(59, 0xff2a)), [59], "what gives no character may be the key of its place");
+    layout(&server, &["us", "-variant", "intl"]);
+    assert_eq!(downs(means(RIGHT_ALT, 0xfe03)), [RIGHT_ALT]);
+    assert_eq!(downs(means(RIGHT_ALT, 0xffea)), [56], "the other Alt");
+    assert_eq!(downs(means(41, 0xff2a)), [0; 0], "a dead key is no function");
 }
 
 #[test]

@@ -13,6 +13,33 @@ impl KeyCode {
     pub const MAX: u16 = 767;
 }
 
+/// What a key means on the client, as its layout and modifiers say: an X keysym (the X protocol's appendix A). A character is
+/// Latin-1 as it is or `0x0100_0000` plus its code point; everything else is a key's function, such as 0xffe9 for Alt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Meaning(pub u32);
+
+impl Meaning {
+    /// The highest keysym there is: X keeps the three bits above for itself.
+    pub const MAX: u32 = 0x1fff_ffff;
+    /// Above this, a keysym is a character's code point.
+    const UNICODE: u32 = 0x0100_0000;
+
+    /// A key that gives this character; `None` for control characters, which are functions.
+    pub fn of(c: char) -> Option<Self> {
+        let n = u32::from(c);
+        let latin = matches!(n, 0x20..=0x7e | 0xa0..=0xff);
+        (!c.is_control()).then_some(Self(if latin { n } else { Self::UNICODE + n }))
+    }
+
+    /// The character, if it is one.
+    pub fn char(self) -> Option<char> {
+        match self.0 {
+            0x20..=0x7e | 0xa0..=0xff => char::from_u32(self.0),
+            n => n.checked_sub(Self::UNICODE).and_then(char::from_u32).filter(|c| !c.is_control()),
+        }
+    }
+}
+
 /// What a key did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyMove {
@@ -52,6 +79,13 @@ pub enum InputEvent {
         code: KeyCode,
         /// How.
         action: KeyMove,
+    },
+    /// A physical key went down that is a character there, or is not what the key of this place mostly is.
+    Press {
+        /// Which.
+        code: KeyCode,
+        /// What it means there.
+        means: Meaning,
     },
     /// Text that no single key gives (an input method, a dead-key result). At most [`MAX_TEXT`] bytes.
     Text(String),
@@ -96,7 +130,7 @@ impl InputEvent {
         match self {
             Self::Key { action, .. } => !matches!(action, KeyMove::Up),
             Self::Button { down, .. } => *down,
-            Self::Text(_) | Self::Wheel { .. } => true,
+            Self::Press { .. } | Self::Text(_) | Self::Wheel { .. } => true,
             Self::PointerTo(_) | Self::PointerBy { .. } | Self::Focus { .. } | Self::Blur => false,
         }
     }
@@ -114,4 +148,20 @@ pub struct StampedInput {
     pub at: Stamp<ViewerClock>,
     /// What it was.
     pub event: InputEvent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_keysyms_and_back() {
+        for (c, n) in [('a', 0x61), ('ä', 0xe4), ('€', 0x0100_20ac), ('😀', 0x0101_f600), (' ', 0x20)] {
+            assert_eq!((Meaning::of(c), Meaning(n).char()), (Some(Meaning(n)), Some(c)));
+        }
+        assert_eq!(['\r', '\u{7f}', '\u{85}'].map(Meaning::of), [None; 3]);
+        for n in [0, 0xff0d, 0xffe9, 0x0100_0009, 0x0100_d800, 0x0111_0000, Meaning::MAX] {
+            assert_eq!(Meaning(n).char(), None, "{n:#x}");
+        }
+    }
 }

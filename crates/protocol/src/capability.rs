@@ -39,6 +39,8 @@ pub enum Capability {
     Film = 85,
     /// Whether messages about the life of a session are understood: bit 0 those of [`crate::life`]. Default 0.
     Life = 50,
+    /// Whether keys are taken with what they mean at the viewer: bit 0 is event 12 of D-24. Default 0.
+    Keys = 70,
 }
 
 impl Capability {
@@ -53,7 +55,8 @@ impl Capability {
             | Self::TextModels
             | Self::Files
             | Self::Film
-            | Self::Life => 0,
+            | Self::Life
+            | Self::Keys => 0,
             Self::SlicePixels => 524_288,
             Self::PendingBytes => 4 << 20,
             Self::ReceiveBuffer => 212_992,

@@ -11,7 +11,7 @@ use crate::wire::{Put, Reader};
 use telepane_model::geometry::MAX_SIDE;
 use telepane_model::input::MAX_TEXT;
 use telepane_model::{
-    Button, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Point, Span, SurfaceId, UpdateId,
+    Button, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Meaning, Point, Span, SurfaceId, UpdateId,
 };
 
 /// One datagram, read or to be written.
@@ -441,6 +441,11 @@ fn key(code: u16) -> Result<KeyCode, Fault> {
     if code == 0 || code > KeyCode::MAX { Err(Fault::BadKeyCode) } else { Ok(KeyCode(code)) }
 }
 
+// spec: D-33
+fn meaning(sym: u32) -> Result<Meaning, Fault> {
+    if sym == 0 || sym > Meaning::MAX { Err(Fault::BadInput) } else { Ok(Meaning(sym)) }
+}
+
 fn encode_event(event: &InputEvent, out: &mut Vec<u8>) {
     match event {
         InputEvent::Key { code, action } => {
@@ -450,6 +455,11 @@ fn encode_event(event: &InputEvent, out: &mut Vec<u8>) {
                 KeyMove::Repeat => 3,
             });
             out.varint(u64::from(code.0));
+        }
+        InputEvent::Press { code, means } => {
+            out.push(12);
+            out.varint(u64::from(code.0));
+            out.varint(u64::from(means.0));
         }
         InputEvent::Text(text) => {
             out.push(4);
@@ -502,6 +512,7 @@ fn decode_event(r: &mut Reader<'_>) -> Result<InputEvent, Fault> {
             _ => return Err(Fault::BadInput),
         },
         11 => InputEvent::Blur,
+        12 => InputEvent::Press { code: key(r.var()?)?, means: meaning(r.var()?)? },
         _ => return Err(Fault::BadInput),
     })
 }
@@ -563,6 +574,7 @@ mod tests {
             events: vec![
                 (Span::ZERO, InputEvent::Key { code: KeyCode(30), action: KeyMove::Down }),
                 (Span::ZERO, InputEvent::Key { code: KeyCode(30), action: KeyMove::Repeat }),
+                (Span::micros(9), InputEvent::Press { code: KeyCode(18), means: Meaning(0x0100_20ac) }),
                 (Span::micros(9), InputEvent::Text("ä€".into())),
                 (Span::micros(8), InputEvent::PointerTo(Point::new(-4, 1079))),
                 (Span::micros(7), InputEvent::PointerBy { dx: 3, dy: -3 }),
@@ -592,7 +604,7 @@ mod tests {
         assert!(Datagram::Shard(shard).encode(0).len() <= 12);
     }
 
-    // spec: D-4, D-10, D-12, D-25, D-29
+    // spec: D-4, D-10, D-12, D-25, D-29, D-33
     #[test]
     fn each_fault_has_its_bytes() {
         let shard = |body: &[u8], flags: u8| [&[SHARD | flags, 0, 0], body].concat();
@@ -608,6 +620,7 @@ mod tests {
             (shard(&[0, 1, 1, 1, 0, 200, 200, 9], SPLIT), Fault::BadShard),
             (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0], Fault::BadKeyCode),
             (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 77], Fault::BadInput),
+            (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 12, 30, 0], Fault::BadInput),
             (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 33], Fault::ListTooLong),
             (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 2], Fault::InputOutOfOrder),
             (vec![FEEDBACK, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x41, 0], Fault::ListTooLong),

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Button, ClipFormat, ClipOffer, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Monitor,
-    Point, Preset, Rect, Selection, SessionPolicy, Size, Span, Stamp, SurfaceId, UpdateId,
+    Button, ClipFormat, ClipOffer, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Meaning,
+    Monitor, Point, Preset, Rect, Selection, SessionPolicy, Size, Span, Stamp, SurfaceId, UpdateId,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
@@ -230,6 +230,22 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
                 floor: InputSeq(21),
                 first: InputSeq(21),
                 held: vec![KeyCode(42)],
+                ..InputBatch::default()
+            }),
+        ),
+        (
+            "022-input-meaning",
+            "The key beside Tab went down, which is an a at the viewer; then the right Alt, which shifts to the third level there.",
+            10,
+            Datagram::Input(InputBatch {
+                sent: 60_000,
+                floor: InputSeq(21),
+                first: InputSeq(21),
+                events: vec![
+                    (Span::micros(2_000), InputEvent::Press { code: KeyCode(16), means: Meaning(0x61) }),
+                    (Span::ZERO, InputEvent::Press { code: KeyCode(100), means: Meaning(0xfe03) }),
+                ],
+                held: vec![KeyCode(16), KeyCode(100)],
                 ..InputBatch::default()
             }),
         ),

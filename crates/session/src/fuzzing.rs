@@ -12,8 +12,8 @@ use crate::sound::{CEILING, Playout, SoundFrame};
 use crate::{ClipWish, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 use telepane_model::{
     ClipFormat, ClipFormats, ClipOffer, CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts,
-    FrameId, Grid, HostClock, InputEvent, InputSeq, JobId, Journey, KeyCode, KeyMove, Point, Quality, Rect, Region,
-    Selection, Size, Span, Stamp, SurfaceId, TileClass, TileState, UpdateId, Version, ViewerClock,
+    FrameId, Grid, HostClock, InputEvent, InputSeq, JobId, Journey, KeyCode, KeyMove, Meaning, Point, Quality, Rect,
+    Region, Selection, Size, Span, Stamp, SurfaceId, TileClass, TileState, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::clip::taken;
 use telepane_protocol::control::Held;
@@ -89,6 +89,16 @@ fn clip(s: &mut Source<'_>) -> ClipOffer {
     let bits = s.small();
     let selection = if bits & 1 != 0 { Selection::Primary } else { Selection::Clipboard };
     ClipOffer { selection, formats: ClipFormats::from_bits(bits as u32 >> 2), secret: bits & 2 != 0 }
+}
+
+/// A key's motion; of every other key that goes down, with what it means.
+fn moved(code: KeyCode, action: KeyMove) -> InputEvent {
+    match action {
+        KeyMove::Down if code.0.is_multiple_of(2) => {
+            InputEvent::Press { code, means: Meaning(0x60 + u32::from(code.0)) }
+        }
+        _ => InputEvent::Key { code, action },
+    }
 }
 
 /// A packet of sound whose frames have a first byte that passes; the rest is anything.
@@ -214,7 +224,7 @@ pub fn host(bytes: &[u8]) {
                 let first = s.any() as u32;
                 let event = |s: &mut Source<'_>| {
                     let action = [KeyMove::Down, KeyMove::Up, KeyMove::Repeat][s.small() as usize % 3];
-                    (Span::micros(s.any()), InputEvent::Key { code: KeyCode(s.small() as u16 + 1), action })
+                    (Span::micros(s.any()), moved(KeyCode(s.small() as u16 + 1), action))
                 };
                 let batch = InputBatch {
                     sent: s.any() as u32,
@@ -310,7 +320,7 @@ pub fn viewer(bytes: &[u8]) {
             8 => {
                 let code = KeyCode(s.small() as u16 + 1);
                 let action = [KeyMove::Down, KeyMove::Up, KeyMove::Repeat][usize::from(op / 12) % 3];
-                mind.on_input(now, InputEvent::Key { code, action });
+                mind.on_input(now, moved(code, action));
             }
             9 => {
                 let f = Feedback {
@@ -332,7 +342,9 @@ pub fn viewer(bytes: &[u8]) {
                 4..=7 => mind.on_woke(now),
                 8..=11 => mind.on_reconnect_failed(now),
                 12..=13 => drop(mind.held()),
-                14 => mind.on_capabilities(&Capabilities::default().with(Capability::Sound, 1)),
+                14 => {
+                    mind.on_capabilities(&Capabilities::default().with(Capability::Sound, 1).with(Capability::Keys, 1))
+                }
                 15 => mind.on_sound_wish(now, s.small() % 2 == 0, s.small() % 3 > 0),
                 16 => {
                     mind.on_control(now, Control::SoundState { offers: s.small() % 2 == 0, takes: s.small() % 3 > 0 })

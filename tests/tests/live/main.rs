@@ -13,6 +13,7 @@ mod ending;
 mod fallback;
 mod figures;
 mod files;
+mod keyboards;
 mod life;
 mod machine;
 mod marks;

@@ -12,8 +12,8 @@ use x11rb::protocol::render::{Animcursorelt, ConnectionExt as _, PictType};
 use x11rb::protocol::xfixes::ConnectionExt as _;
 use x11rb::protocol::xproto::{
     AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ClientMessageEvent,
-    ConnectionExt as _, EventMask, GrabMode, GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
-    MOTION_NOTIFY_EVENT, MapState, Window,
+    ConnectionExt as _, CreateWindowAux, EventMask, GrabMode, GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT,
+    KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, Window, WindowClass,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::reexports::x11rb_protocol::parse_display::parse_display;
@@ -140,6 +140,33 @@ impl Screen {
         let mut bgrx = image.data;
         bgrx.chunks_exact_mut(4).for_each(|p| p[3] = 0);
         Picture { size, bgrx }
+    }
+
+    /// One pixel: blue, green, red.
+    pub fn pixel(&self, x: i16, y: i16) -> [u8; 3] {
+        let image = self.conn.get_image(ImageFormat::Z_PIXMAP, self.root, x, y, 1, 1, !0).expect("alive");
+        let data = image.reply().expect("it is on the screen").data;
+        [data[0], data[1], data[2]]
+    }
+
+    /// A window above everything, to paint in.
+    pub fn canvas(&self, [x, y, w, h]: [i16; 4]) -> Window {
+        let window = self.conn.generate_id().expect("an id");
+        let aux = CreateWindowAux::new().override_redirect(1);
+        let class = WindowClass::INPUT_OUTPUT;
+        let made = self.conn.create_window(0, window, self.root, x, y, w as u16, h as u16, 0, class, 0, &aux);
+        made.expect("alive").check().expect("a window");
+        self.conn.map_window(window).expect("alive").check().expect("it can be shown");
+        window
+    }
+
+    /// Paints all of a [`Screen::canvas`], and waits until it is there.
+    pub fn paint(&self, canvas: Window, (w, h): (u16, u16), bgrx: &[u8]) {
+        let gc = self.conn.generate_id().expect("an id");
+        self.conn.create_gc(gc, canvas, &Default::default()).expect("alive");
+        let put = self.conn.put_image(ImageFormat::Z_PIXMAP, canvas, gc, w, h, 0, 0, 0, 24, bgrx);
+        put.expect("alive").check().expect("it can be painted");
+        self.conn.free_gc(gc).expect("alive");
     }
 
     /// The pointer's image.
@@ -385,6 +412,29 @@ impl Screen {
                 self.conn.configure_window(window, &size).expect("alive").check().expect("it can be resized");
             }
         }
+    }
+
+    /// Gives the keyboard to the window of this title.
+    pub fn give_focus(&self, title: &str) {
+        let name = self.conn.intern_atom(false, b"_NET_WM_NAME").expect("alive").reply().expect("an atom").atom;
+        let has_title = |window: &&Window| {
+            let asked = self.conn.get_property(false, **window, name, AtomEnum::ANY, 0, 1 << 10).expect("alive");
+            asked.reply().is_ok_and(|text| text.value == title.as_bytes())
+        };
+        // Only one that is shown can have it.
+        until("the window has the keyboard", PATIENCE, || {
+            let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+            tree.children.iter().find(has_title).is_some_and(|window| {
+                let set = self.conn.set_input_focus(InputFocus::PARENT, *window, x11rb::CURRENT_TIME);
+                set.expect("alive").check().is_ok()
+            })
+        });
+    }
+
+    /// What is on a key, by its evdev code: the keysyms of the core protocol, in which levels 3 and 4 are at 4 and 5.
+    pub fn keysyms(&self, key: u8) -> Vec<u32> {
+        let asked = self.conn.get_keyboard_mapping(key + 8, 1).expect("alive");
+        asked.reply().expect("it has a keyboard").keysyms
     }
 
     /// Takes the keyboard from every window.

@@ -6,7 +6,7 @@ use super::stage::{Agent, connect};
 use std::process::Command;
 
 /// The system's, whose packages have the toolkits: another one may come first in the path.
-const PYTHON: &str = "/usr/bin/python3";
+pub const PYTHON: &str = "/usr/bin/python3";
 
 /// Says the widgets' factor and the text's resolution, at the start and whenever they change.
 const GTK: &str = r#"
@@ -71,7 +71,7 @@ impl Desktop {
 }
 
 /// Whether python has this module.
-fn has_module(what: &str, module: &str) -> bool {
+pub fn has_module(what: &str, module: &str) -> bool {
     let found = Command::new(PYTHON).args(["-c", &format!("import {module}")]).output();
     let found = found.is_ok_and(|o| o.status.success());
     if !found {

@@ -168,6 +168,13 @@ impl Editor {
                 }
                 !text.is_empty()
             }
+            InputEvent::Press { code, means } => match means.char() {
+                Some(c) => {
+                    self.put(c, p, damage);
+                    true
+                }
+                None => self.input(&InputEvent::Key { code: *code, action: KeyMove::Down }, p, damage),
+            },
             InputEvent::Key { code, action } => {
                 if matches!(code.0, LEFT_SHIFT | RIGHT_SHIFT) {
                     self.shift = *action != KeyMove::Up;

@@ -349,6 +349,12 @@ impl Keyboard {
         }
     }
 
+    /// The model is not told of a key after all: neither of its repeats, nor that it comes up.
+    pub(super) fn forget(&mut self, code: KeyCode) {
+        self.down.remove(&code);
+        self.muted.insert(code);
+    }
+
     /// The window lost the keyboard.
     pub(super) fn blur(&mut self) {
         self.down.clear();
@@ -445,6 +451,16 @@ mod tests {
         for code in [29, 42, 59, 85, 102, 125, 163, 240] {
             assert!(!is_typing_key(KeyCode(code)), "{code}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_not_told_is_silent_until_the_next_press() {
+        let mut k = Keyboard::default();
+        k.key(A, true, false, false);
+        k.forget(A);
+        assert_eq!(k.key(A, true, true, false), Stroke::Swallow);
+        assert_eq!(k.key(A, false, false, false), Stroke::Swallow);
+        assert_eq!(k.key(A, true, false, false), Stroke::Send(KeyMove::Down));
     }
 
     #[test]

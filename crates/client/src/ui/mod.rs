@@ -21,6 +21,7 @@ mod cursor;
 mod keys;
 mod layout;
 mod live;
+mod meaning;
 mod paint;
 mod panel;
 mod pointer;

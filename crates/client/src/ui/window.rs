@@ -5,6 +5,7 @@
 
 use super::keys::{Keyboard, Stroke, is_typing_key, key_code};
 use super::live::Live;
+use super::meaning::{Sense, sense};
 use super::pointer::Pointer;
 use super::present::Probe;
 use super::screen::Screen;
@@ -13,7 +14,7 @@ use super::windows::LOSING;
 use super::{Model, UiError, UiOptions, Veil, WindowFact};
 use std::time::Duration;
 use telepane_model::input::MAX_TEXT;
-use telepane_model::{Desk, InputEvent, KeyMove, Point, Region};
+use telepane_model::{Desk, InputEvent, KeyCode, KeyMove, Point, Region};
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalPosition;
 use winit::event::{DeviceEvent, DeviceId, ElementState, Ime, KeyEvent, WindowEvent};
@@ -140,6 +141,7 @@ impl<M: Model> Shell<M> {
         }
         let Some(code) = code else { return };
         match self.keyboard.key(code, pressed, event.repeat, synthetic) {
+            Stroke::Send(KeyMove::Down) if !synthetic && !self.pointer.is_captured() => self.go_down(code, event),
             Stroke::Send(action) => self.input(InputEvent::Key { code, action }),
             Stroke::Overlay => self.model.window(WindowFact::OverlayToggled),
             Stroke::Sharpen(steps) => self.model.window(WindowFact::Sharpen(steps)),
@@ -151,6 +153,20 @@ impl<M: Model> Shell<M> {
             Stroke::Fullscreen => self.toggle_fullscreen(),
             Stroke::Relative => self.capture(!self.pointer.is_captured()),
             Stroke::Swallow => {}
+        }
+    }
+
+    /// A key went down, and is told with what it means here.
+    // spec: Y-32
+    fn go_down(&mut self, code: KeyCode, event: &KeyEvent) {
+        match sense(code, event) {
+            Sense::Place => self.input(InputEvent::Key { code, action: KeyMove::Down }),
+            Sense::Means(means) => self.input(InputEvent::Press { code, means }),
+            Sense::Text(text) => {
+                self.keyboard.forget(code);
+                self.type_text(&text);
+            }
+            Sense::Nothing => self.keyboard.forget(code),
         }
     }
 

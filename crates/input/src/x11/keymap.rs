@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use x11rb::connection::Connection;
-use x11rb::protocol::xkb::{ConnectionExt as _, GetMapReply, ID, KeySymMap, KeyType, MapPart};
+use x11rb::protocol::xkb::{ConnectionExt as _, GetMapReply, ID, KTMapEntry, KeySymMap, KeyType, MapPart};
 use x11rb::protocol::xproto::{ConnectionExt as _, ModMask};
 use xkeysym::Keysym;
 
@@ -16,6 +16,10 @@ use crate::Gone;
 const MAX_SPARE: usize = 32;
 /// Below this many keys without a meaning, keys with a single multimedia meaning are borrowed too.
 const MIN_SPARE: usize = 12;
+/// The Control modifier's bit.
+const CONTROL: u8 = 1 << 2;
+/// The Shift modifier's bit.
+const SHIFT: u8 = 1;
 /// The Lock modifier's bit.
 pub(crate) const LOCK: u8 = 1 << 1;
 
@@ -51,6 +55,8 @@ pub(crate) struct Keymap {
     chars: BTreeMap<u8, BTreeMap<char, Stroke>>,
     /// Keys whose modifiers last as long as they are held.
     momentary: BTreeSet<u8>,
+    /// The modifiers that decide which of a key's characters it gives; Ctrl, Alt and Super are not among them.
+    pub shaping: u8,
     /// Whether some key is Caps Lock.
     pub has_caps: bool,
     /// The modifier bits that Num Lock locks, 0 when there is none.
@@ -88,23 +94,35 @@ impl Keymap {
             types: map.map.types_rtrn.unwrap_or_default(),
             chars: BTreeMap::new(),
             momentary: BTreeSet::new(),
+            shaping: SHIFT | LOCK,
             has_caps: false,
             num: 0,
             repeats,
             spare: Vec::new(),
         };
         let modifier_keys: BTreeSet<u8> = modmap.iter().flat_map(|row| row.iter().copied()).collect();
+        let mods_of = |key: u8| {
+            let rows = modmap.iter().enumerate().filter(|(_, row)| row.contains(&key));
+            rows.fold(0, |mask, (row, _)| mask | 1u8.checked_shl(row as u32).unwrap_or(0))
+        };
         for (key, syms) in (keymap.first..=u8::MAX).zip(&keymap.keys) {
             let has = |wanted: fn(u32) -> bool| syms.syms.iter().any(|&sym| wanted(sym));
             keymap.has_caps |= has(|sym| sym == CAPS_LOCK);
             if has(|sym| sym == NUM_LOCK) {
-                let rows = modmap.iter().enumerate().filter(|(_, row)| row.contains(&key));
-                keymap.num |= rows.fold(0, |mask, (row, _)| mask | 1u8.checked_shl(row as u32).unwrap_or(0));
+                keymap.num |= mods_of(key);
+            }
+            if has(is_level_shift) {
+                keymap.shaping |= mods_of(key);
+            }
+            if has(|sym| Keysym::from(sym).key_char().is_some_and(|c| !c.is_control())) {
+                let kinds = syms.kt_index.iter().filter_map(|&i| keymap.types.get(usize::from(i)));
+                keymap.shaping |= kinds.fold(0, |mask, kind| mask | u16::from(kind.mods_mask) as u8);
             }
             if has(is_momentary) {
                 keymap.momentary.insert(key);
             }
         }
+        keymap.shaping = (keymap.shaping | keymap.num) & !CONTROL;
         keymap.spare = spare(keymap.first, &keymap.keys, rows, &modifier_keys);
         keymap
     }
@@ -131,6 +149,40 @@ impl Keymap {
     pub(crate) fn first_sym(&self, key: u8) -> u32 {
         let entry = key.checked_sub(self.first).and_then(|i| self.keys.get(usize::from(i)));
         entry.and_then(|entry| entry.syms.first()).copied().unwrap_or(0)
+    }
+
+    /// The keysym that applications take from a key while these modifiers are in effect, with Caps Lock's capitals.
+    pub(crate) fn says(&self, key: u8, mods: u8, group: u8) -> Option<u32> {
+        let entry = self.keys.get(usize::from(key.checked_sub(self.first)?))?;
+        let group = effective_group(entry.group_info, group)?;
+        let kind = self.types.get(usize::from(*entry.kt_index.get(group)?))?;
+        let tells = u16::from(kind.mods_mask) as u8;
+        let which = |e: &&KTMapEntry| e.active && u16::from(e.mods_mask) as u8 == mods & tells;
+        let (at, level) = match kind.map.iter().position(|e| which(&e)) {
+            Some(at) => (Some(at), kind.map.get(at)?.level),
+            None => (None, 0),
+        };
+        let sym = *entry.syms.get(group * usize::from(entry.width) + usize::from(level))?;
+        let kept = at.filter(|_| kind.has_preserve).and_then(|at| kind.preserve.get(at));
+        let used = tells & !kept.map_or(0, |kept| u16::from(kept.mask) as u8);
+        Some(if mods & LOCK != 0 && used & LOCK == 0 { capital(sym) } else { sym })
+    }
+
+    /// The key whose first keysym this is, in any group.
+    pub(crate) fn key_with(&self, sym: u32) -> Option<u8> {
+        let mut keys = (self.first..=u8::MAX).zip(&self.keys);
+        keys.find(|(_, entry)| entry.syms.first() == Some(&sym)).map(|(key, _)| key)
+    }
+
+    /// Whether `c` is on this key on any level of the group.
+    pub(crate) fn has_char(&self, key: u8, c: char, group: u8) -> bool {
+        let entry = key.checked_sub(self.first).and_then(|i| self.keys.get(usize::from(i)));
+        let Some((entry, group)) = entry.and_then(|e| Some((e, effective_group(e.group_info, group)?))) else {
+            return false;
+        };
+        let width = usize::from(entry.width);
+        let levels = entry.syms.iter().skip(group * width).take(width);
+        levels.copied().any(|sym| Keysym::from(sym).key_char() == Some(c))
     }
 
     /// How to type `c` while `group` is in effect, if any key says it.
@@ -194,6 +246,21 @@ fn mods_for(kind: &KeyType, level: u8) -> Option<u8> {
     // What no entry speaks of, no modifiers included, is level 0.
     let unmapped = !kind.map.iter().any(|entry| entry.active && entry.mods_mask == ModMask::from(0u16));
     if level == 0 && unmapped { Some(0) } else { best }
+}
+
+/// The capital that Caps Lock makes of a letter whose key does not say so itself.
+fn capital(sym: u32) -> u32 {
+    let Some(c) = Keysym::from(sym).key_char() else { return sym };
+    let mut upper = c.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(upper), None) if upper != c => Keysym::from_char(upper).raw(),
+        _ => sym,
+    }
+}
+
+/// The shifts to levels 3 and 5, and `Mode_switch`.
+pub(crate) fn is_level_shift(sym: u32) -> bool {
+    matches!(sym, 0xfe03 | 0xfe11 | 0xff7e)
 }
 
 /// `XK_Shift_L` to `XK_Hyper_R` without the two that lock, the level 3 and 5 shifts, and `Mode_switch`.

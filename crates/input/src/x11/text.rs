@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 use x11rb::connection::Connection;
-use x11rb::protocol::xkb::{ConnectionExt as _, ID};
 use x11rb::protocol::xproto::ConnectionExt as _;
 use xkeysym::Keysym;
 
@@ -50,7 +49,7 @@ pub(super) struct Pool {
 
 /// What to do for one character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tap {
+pub(super) enum Tap {
     Stroke(Stroke),
     /// By a borrowed key with this keysym.
     Borrowed(u32),
@@ -112,23 +111,24 @@ impl Pool {
 impl X11 {
     pub(super) fn text(&mut self, text: &str) -> Result<(), Gone> {
         self.refresh()?;
-        let state = self.conn.xkb_get_state(ID::USE_CORE_KBD.into())?.reply()?;
-        let taps: Vec<Tap> = text.chars().filter_map(|c| self.tap_for(c, u8::from(state.group))).collect();
+        // Text is rare, and an empty one is the way to wait for the server.
+        self.state = None;
+        let state = self.state()?;
+        let taps: Vec<Tap> = text.chars().filter_map(|c| self.tap_for(c, state.group)).collect();
         let lifted: Vec<Held> = self.keys.iter().copied().filter(|held| self.keymap.is_momentary(held.key)).collect();
-        let locked = u16::from(state.locked_mods) as u8;
         let mut rest = taps.as_slice();
         while !rest.is_empty() {
             let (count, wanted) = batch(rest, self.pool.len());
             let (now, later) = rest.split_at_checked(count.max(1)).unwrap_or((rest, &[]));
             self.bind(&wanted)?;
-            self.tap(now, &lifted, locked)?;
+            self.tap(now, &lifted, state.locked)?;
             rest = later;
         }
         Ok(())
     }
 
     /// What types `c`, `None` for control characters without a key.
-    fn tap_for(&mut self, c: char, group: u8) -> Option<Tap> {
+    pub(super) fn tap_for(&mut self, c: char, group: u8) -> Option<Tap> {
         let c = if c == '\n' { '\r' } else { c };
         match self.keymap.stroke(c, group) {
             // A key that is held cannot be pressed, and lifting it would end what it is held for.
@@ -139,7 +139,7 @@ impl X11 {
     }
 
     /// Makes every keysym in `wanted` be on some borrowed key. `wanted` is no longer than the pool.
-    fn bind(&mut self, wanted: &[u32]) -> Result<(), Gone> {
+    pub(super) fn bind(&mut self, wanted: &[u32]) -> Result<(), Gone> {
         let missing: Vec<u32> = wanted.iter().copied().filter(|&sym| self.pool.find(sym).is_none()).collect();
         if missing.is_empty() {
             return Ok(());
@@ -170,7 +170,7 @@ impl X11 {
     }
 
     /// Taps keys in order, in one write, leaving modifiers as they were.
-    fn tap(&mut self, taps: &[Tap], lifted: &[Held], locked: u8) -> Result<(), Gone> {
+    pub(super) fn tap(&mut self, taps: &[Tap], lifted: &[Held], locked: u8) -> Result<(), Gone> {
         self.pool.turn += 1;
         let (turn, at) = (self.pool.turn, now());
         let mut strokes: Vec<Stroke> = Vec::with_capacity(taps.len());
@@ -211,6 +211,7 @@ impl X11 {
             self.fake_key(true, held.key)?;
         }
         self.conn.flush()?;
+        self.state = None;
         self.note(Entry::Typing { keys: Vec::new() });
         self.note(Entry::Unlocks);
         Ok(())

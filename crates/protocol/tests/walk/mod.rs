@@ -200,6 +200,10 @@ fn input(w: &mut Walk<'_>) {
                 w.u8("    locks");
             }
             11 => {}
+            12 => {
+                w.varint("    key code");
+                w.varint("    keysym");
+            }
             other => panic!("no event {other}"),
         }
     }

@@ -121,7 +121,7 @@ impl InputGate {
             return;
         }
         match &event {
-            InputEvent::Key { code, action: KeyMove::Down } => {
+            InputEvent::Key { code, action: KeyMove::Down } | InputEvent::Press { code, .. } => {
                 // A second Down of a held key is the viewer's error; it must not type twice.
                 if !self.keys.insert(*code) {
                     return;

@@ -74,7 +74,7 @@ impl Outgoing {
     // spec: Y-14, Y-19
     pub fn on_event(&mut self, now: Stamp<ViewerClock>, event: InputEvent) {
         match &event {
-            InputEvent::Key { code, action: KeyMove::Down } => {
+            InputEvent::Key { code, action: KeyMove::Down } | InputEvent::Press { code, .. } => {
                 self.keys.insert(*code);
             }
             InputEvent::Key { code, action: KeyMove::Up } => {

@@ -22,8 +22,8 @@ use input::Outgoing;
 use std::collections::VecDeque;
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, Note, SessionPolicy, Span, Stamp, SurfaceId,
-    UpdateId, ViewerClock,
+    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, KeyMove, Note, SessionPolicy, Span, Stamp,
+    SurfaceId, UpdateId, ViewerClock,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Capability, Control, Datagram, Fault, Feedback, InputBatch};
@@ -66,6 +66,8 @@ pub struct Viewer {
     figures: Figures,
     sound: sound::Sound,
     life: life::Life,
+    /// The host takes keys with what they mean here.
+    meanings: bool,
     /// The newest epoch that had a whole frame.
     whole: Option<Epoch>,
     /// What the desktop should be.
@@ -184,6 +186,7 @@ impl Viewer {
             figures: Figures::default(),
             sound: sound::Sound::default(),
             life: life::Life::default(),
+            meanings: false,
             whole: None,
             shape: shape::Shape::default(),
         }
@@ -210,6 +213,7 @@ impl Viewer {
         // spec: S-5
         self.sound.understood = capabilities.value(Capability::Sound) & 1 != 0;
         self.life.understood = capabilities.value(Capability::Life) & 1 != 0;
+        self.meanings = capabilities.value(Capability::Keys) & 1 != 0;
     }
 
     /// A connection stands and the host let us in. `host_now` is its clock when it said so.
@@ -320,6 +324,11 @@ impl Viewer {
         if let Some(link) = &mut self.link {
             link.rate.on_active(now);
         }
+        // spec: Y-32
+        let event = match event {
+            InputEvent::Press { code, .. } if !self.meanings => InputEvent::Key { code, action: KeyMove::Down },
+            event => event,
+        };
         self.input.on_event(now, event);
     }
 

@@ -3,7 +3,7 @@
 use crate::{SIZE, host_at, key};
 use telepane_model::{
     CursorShape, CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, FrameId, Grid,
-    HostClock, InputEvent, InputSeq, KeyCode, KeyMove, Monitor, Note, Point, Quality, Size, Span, Stamp, Surf,
+    HostClock, InputEvent, InputSeq, KeyCode, KeyMove, Meaning, Monitor, Note, Point, Quality, Size, Span, Stamp, Surf,
     SurfaceId, TileClass, TileState, UpdateId,
 };
 use telepane_protocol::control::Held;
@@ -456,6 +456,21 @@ fn input_is_answered_and_what_is_held_is_let_go() {
     assert!(!b.rest.iter().any(|o| matches!(o, HostOutput::Note(Note::LeaseExpired))), "nothing was held any more");
     b.input(20_000_000, &[key(32, KeyMove::Down)], &[]);
     assert_eq!(b.faults(), vec!["InputOutOfOrder"]);
+}
+
+// spec: H-20, H-21
+#[test]
+fn a_key_with_a_meaning_is_a_lease_like_any_other() {
+    let mut b = HostBench::new();
+    let press = InputEvent::Press { code: KeyCode(30), means: Meaning(0x71) };
+    b.input(1, &[press.clone(), press.clone(), key(30, KeyMove::Repeat)], &[KeyCode(30)]);
+    b.pass(400);
+    let injected: Vec<InputEvent> = b
+        .rest
+        .drain(..)
+        .filter_map(|o| if let HostOutput::Inject { event, .. } = o { Some(event) } else { None })
+        .collect();
+    assert_eq!(injected, [press, key(30, KeyMove::Repeat), key(30, KeyMove::Up)]);
 }
 
 // spec: H-26

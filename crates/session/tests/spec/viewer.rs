@@ -2,10 +2,12 @@
 
 use crate::{SIZE, host_at, key, viewer_at};
 use telepane_model::{
-    CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Monitor, Note, Point, Rect, Size, Span, Stamp,
+    CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Meaning, Monitor, Note, Point, Rect, Size, Span, Stamp,
     SurfaceId, UpdateId, ViewerClock,
 };
-use telepane_protocol::{Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport, fec};
+use telepane_protocol::{
+    Capabilities, Capability, Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport, fec,
+};
 use telepane_rate::Policy;
 use telepane_session::{DecodeJob, Incoming, Viewer, ViewerOutput};
 
@@ -435,4 +437,19 @@ fn of_two_cursor_datagrams_the_one_with_the_higher_number_counts() {
     }
     let shown = |o: &ViewerOutput| if let ViewerOutput::Cursor(c) = o { Some(c.at.x) } else { None };
     assert_eq!(b.rest.iter().filter_map(|(_, o)| shown(o)).collect::<Vec<_>>(), [50, 60]);
+}
+
+// spec: D-33, Y-32
+#[test]
+fn what_a_key_means_is_told_to_a_host_that_takes_it() {
+    let press = InputEvent::Press { code: KeyCode(30), means: Meaning(0x71) };
+    for (takes, told) in [(1, press.clone()), (0, key(30, KeyMove::Down))] {
+        let mut b = ViewerBench::new();
+        b.viewer.on_capabilities(&Capabilities::default().with(Capability::Keys, takes));
+        b.viewer.on_input(b.now, press.clone());
+        b.drain();
+        let batch = b.sent.iter().find_map(|(_, _, d)| if let Datagram::Input(i) = d { Some(i) } else { None });
+        let batch = batch.expect("it leaves at once");
+        assert_eq!((batch.events.last().map(|e| &e.1), &batch.held), (Some(&told), &vec![KeyCode(30)]));
+    }
 }

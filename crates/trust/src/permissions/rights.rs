@@ -7,7 +7,7 @@
 //! proved: it can take rights away (the file's lines for that name count as well), and never adds one.
 
 use super::{Actor, Feature, FeatureSet, Permissions};
-use telepane_model::{InputEvent, KeyCode, KeyMove};
+use telepane_model::{InputEvent, KeyCode, KeyMove, Meaning};
 
 impl Permissions {
     /// What somebody may do who has proven the owner's secret, and says that their name is `claimed` (empty: the owner).
@@ -24,7 +24,7 @@ impl Permissions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
     features: FeatureSet,
-    /// Which of left and right Ctrl and Alt are down, one bit each.
+    /// Which of left and right Ctrl and Alt are down, one bit each, and whether other keys are Ctrl or Alt by their meaning.
     held: u8,
 }
 
@@ -52,6 +52,13 @@ impl Rights {
                 self.follow(*code, *action);
                 self.has(Feature::Keyboard)
                     && (self.has(Feature::KeyboardSas) || !self.is_attention(*code) || *action == KeyMove::Up)
+            }
+            InputEvent::Press { code, means } => {
+                self.follow(*code, KeyMove::Down);
+                self.follow_meaning(*code, *means);
+                self.has(Feature::Keyboard)
+                    && (self.has(Feature::KeyboardSas)
+                        || !self.is_attention(if DELETES.contains(means) { DELETE } else { *code }))
             }
             InputEvent::Text(_) => self.has(Feature::Keyboard),
             // It sets the lock keys.
@@ -87,11 +94,30 @@ impl Rights {
         if action == KeyMove::Up { self.held &= !bit } else { self.held |= bit }
     }
 
+    /// A key elsewhere that is Ctrl or Alt for its viewer counts as held until everything is released: which key lifts it
+    /// need not be known for that.
+    fn follow_meaning(&mut self, code: KeyCode, means: Meaning) {
+        let own = [LEFT_CTRL, RIGHT_CTRL, LEFT_ALT, RIGHT_ALT].contains(&code);
+        self.held |= match means.0 {
+            0xffe3 | 0xffe4 if !own => 1 << 4,
+            0xffe7..=0xffea if !own => 1 << 5,
+            // On its own place it is down as long as the key is, whichever of the two it is.
+            0xffe3 | 0xffe4 if matches!(code, LEFT_ALT | RIGHT_ALT) => 1 << 4,
+            0xffe7..=0xffea if matches!(code, LEFT_CTRL | RIGHT_CTRL) => 1 << 5,
+            _ => 0,
+        };
+    }
+
     const fn is_attention(&self, code: KeyCode) -> bool {
-        matches!(code, DELETE | KEYPAD_DOT) && self.held & 3 != 0 && self.held & 12 != 0
+        matches!(code, DELETE | KEYPAD_DOT) && self.held & CTRLS != 0 && self.held & ALTS != 0
     }
 }
 
+/// The bits of `held`: left, right, and by meaning.
+const CTRLS: u8 = 1 | 2 | 1 << 4;
+const ALTS: u8 = 4 | 8 | 1 << 5;
+/// `XK_Delete`, `XK_KP_Delete` and `XK_KP_Decimal`.
+const DELETES: [Meaning; 3] = [Meaning(0xffff), Meaning(0xff9f), Meaning(0xffae)];
 // Linux's input-event-codes.h.
 const LEFT_CTRL: KeyCode = KeyCode(29);
 const RIGHT_CTRL: KeyCode = KeyCode(97);
@@ -155,6 +181,22 @@ mod tests {
         assert!(let_go.allows(&key(LEFT_CTRL, KeyMove::Down)) && let_go.allows(&key(LEFT_ALT, KeyMove::Down)));
         let_go.on_released();
         assert!(let_go.allows(&delete));
+    }
+
+    #[test]
+    fn ctrl_alt_delete_by_what_keys_mean_needs_the_feature_too() {
+        let press = |code, means| InputEvent::Press { code: KeyCode(code), means: Meaning(means) };
+        for (ctrl, alt, delete) in [
+            (press(58, 0xffe3), press(41, 0xffea), press(30, 0xffff)),
+            (press(56, 0xffe4), press(29, 0xffe9), press(83, 0xffae)),
+            (key(LEFT_CTRL, KeyMove::Down), press(100, 0xfe03), press(14, 0xff9f)),
+        ] {
+            let mut r = rights("allow display keyboard");
+            assert!(r.allows(&delete) && r.allows(&ctrl) && r.allows(&alt));
+            assert!(!r.allows(&delete) && !r.allows(&key(DELETE, KeyMove::Down)));
+            assert!(r.allows(&press(30, 0x61)), "letters pass");
+            assert!(r.allows(&InputEvent::Blur) && r.allows(&delete));
+        }
     }
 
     #[test]
