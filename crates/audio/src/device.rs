@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use telepane_model::Span;
 
-/// What the device is asked to want at once, in samples of one channel.
-const PERIOD: u32 = 480;
+/// What the device is asked to want at once, in samples of one channel: 7.5 ms. A sound server keeps two of these of a
+/// stream, so a thread may wake that late.
+const PERIOD: u32 = 360;
 /// A device that does not answer within this is none.
 const PATIENCE: Duration = Duration::from_secs(2);
 

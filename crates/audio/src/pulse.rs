@@ -15,6 +15,9 @@ use telepane_model::Span;
 
 /// 10 ms of two channels of 16 bits.
 const PERIOD: u32 = 480 * 4;
+/// What is heard comes in pieces of 5 ms. In pieces of a frame's length each frame waits for the rest of the piece that
+/// it ends in, half a frame on average.
+const FRAGMENT: u32 = PERIOD / 2;
 
 /// What applications play into the server's sink.
 pub struct Monitor(pub Arc<SoundServer>);
@@ -60,7 +63,7 @@ impl Source for Monitor {
             sample_spec: spec(),
             channel_map: map(),
             source_name: Some(CString::new(format!("{}.monitor", self.0.sink())).map_err(said)?),
-            buffer_attr: BufferAttr { fragment_size: PERIOD, ..BufferAttr::default() },
+            buffer_attr: BufferAttr { fragment_size: FRAGMENT, ..BufferAttr::default() },
             flags: StreamFlags {
                 adjust_latency: true,
                 // Were the sink to vanish, another source (the person's own microphone) must not be recorded in its place.
