@@ -1,0 +1,258 @@
+use super::*;
+use std::sync::mpsc::channel;
+use telepane_codec::Decoder;
+use telepane_model::Rect;
+
+const SIZE: Size<Surf> = Size::new(640, 480);
+
+/// A seat's viewer, without a network between.
+struct Viewer {
+    seat: SeatId,
+    decoder: Decoder,
+    tip: UpdateId,
+    job: JobId,
+}
+
+struct Desk {
+    clock: Clock,
+    coders: Coders,
+    newest: Arc<Pixels>,
+    version: u64,
+    heard: std::sync::mpsc::Receiver<()>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let clock = Clock::new();
+        let (done, heard) = channel();
+        let filmed = done.clone();
+        let worker = Worker::start("code", clock, move || done.send(()).unwrap()).unwrap();
+        let filmer = Worker::start("film", clock, move || filmed.send(()).unwrap()).unwrap();
+        let newest = Arc::new(Pixels::new(SIZE));
+        Self { clock, coders: Coders::new(worker, filmer), newest, version: 1, heard }
+    }
+
+    fn draw(&mut self, rect: Rect<Surf>, colour: [u8; 3]) {
+        Arc::make_mut(&mut self.newest).fill(rect, colour);
+        self.version += 1;
+    }
+
+    /// Has the viewer sent what `rect` shows, until nothing is left. Answers how many jobs were copies.
+    fn serve(&mut self, viewer: &mut Viewer, rect: Rect<Surf>) -> usize {
+        let mut copies = 0;
+        loop {
+            viewer.job = JobId(viewer.job.0 + 1);
+            let job = EncodeJob {
+                id: viewer.job,
+                base: viewer.tip,
+                first: viewer.tip.next(),
+                size: SIZE,
+                items: vec![EncodeItem { rect, version: Version(self.version), quality: Quality::EXACT }],
+                max_bytes: Bytes(1 << 20),
+                film_bytes: Bytes(1 << 20),
+                film_scale: Default::default(),
+                slice_bytes: Bytes(9000),
+                pictures: Default::default(),
+                surface: Default::default(),
+                epoch: Default::default(),
+            };
+            let newest = (&self.newest.clone(), Version(self.version));
+            let answer = self.coders.encode(&self.clock, viewer.seat, job, newest);
+            self.coders.confirmed(viewer.seat, Epoch::default(), viewer.tip);
+            let answer = answer.or_else(|| self.coders.board(&self.clock, viewer.seat, newest));
+            let answer = answer.unwrap_or_else(|| {
+                self.heard.recv().unwrap();
+                let mut answers = self.coders.done(&self.clock, newest);
+                assert_eq!(answers.len(), 1);
+                answers.pop().unwrap()
+            });
+            assert_eq!((answer.seat, answer.job), (viewer.seat, viewer.job));
+            copies += usize::from(answer.copied);
+            let done = answer.result.unwrap();
+            for slice in &done.slices {
+                assert_eq!(slice.base, viewer.tip);
+                viewer.tip = slice.id;
+                viewer.decoder.apply(&slice.bytes).unwrap();
+            }
+            if done.left.is_empty() {
+                break;
+            }
+        }
+        self.coders.confirmed(viewer.seat, Epoch::default(), viewer.tip);
+        assert!(viewer.decoder.pixels() == &*self.newest);
+        copies
+    }
+}
+
+fn viewer(seat: SeatId) -> Viewer {
+    Viewer { seat, decoder: Decoder::new(SIZE), tip: UpdateId::BLANK, job: JobId(0) }
+}
+
+#[test]
+fn seats_in_step_share_a_coder() {
+    let mut desk = Desk::new();
+    let (mut a, mut b) = (viewer(1), viewer(2));
+    desk.draw(Rect::new(3, 5, 600, 400), [1, 2, 3]);
+    for v in [&mut a, &mut b] {
+        assert_eq!(desk.serve(v, SIZE.rect()), 0);
+    }
+    assert_eq!(desk.coders.count(), 2);
+    desk.coders.join(desk.clock.now(), 2);
+    assert_eq!(desk.coders.count(), 1);
+    // Small and large; the large one goes through the worker.
+    for (turn, rect) in [Rect::new(10, 10, 60, 60), SIZE.rect(), Rect::new(0, 0, 500, 300)].into_iter().enumerate() {
+        desk.draw(rect, [turn as u8, 9, 9]);
+        assert_eq!(desk.serve(&mut a, rect), 0);
+        assert_eq!(desk.serve(&mut b, rect), 1);
+    }
+    desk.coders.retain(|seat| seat == 2);
+    desk.draw(SIZE.rect(), [7, 7, 7]);
+    assert_eq!(desk.serve(&mut b, SIZE.rect()), 0);
+    desk.coders.retain(|_| false);
+    assert_eq!(desk.coders.count(), 0);
+}
+
+#[test]
+fn a_seat_is_brought_to_others_where_something_always_moves() {
+    let mut desk = Desk::new();
+    let (mut a, mut b) = (viewer(1), viewer(2));
+    desk.draw(Rect::new(3, 5, 600, 400), [1, 2, 3]);
+    desk.serve(&mut a, SIZE.rect());
+    desk.serve(&mut b, SIZE.rect());
+    // Not before it has coded for itself for a while.
+    desk.coders.set_out(desk.clock.now(), 2, SIZE);
+    assert!(desk.coders.parts[&2].boarding.is_none());
+    desk.coders.parts.get_mut(&2).unwrap().board_at = Stamp::ZERO;
+    desk.draw(Rect::new(100, 100, 300, 300), [5, 2, 3]);
+    desk.serve(&mut a, SIZE.rect());
+    desk.coders.set_out(desk.clock.now(), 2, SIZE);
+    assert!(desk.coders.parts[&2].boarding.is_some());
+    desk.draw(Rect::new(50, 100, 300, 300), [5, 7, 3]);
+    desk.serve(&mut a, SIZE.rect());
+    // It is brought to what `a` held then, and is given what `a` got since.
+    assert_eq!((desk.serve(&mut b, SIZE.rect()), desk.coders.count()), (1, 1));
+    desk.draw(Rect::new(60, 90, 300, 300), [5, 8, 3]);
+    assert_eq!((desk.serve(&mut b, SIZE.rect()), desk.serve(&mut a, SIZE.rect())), (0, 1));
+}
+
+#[test]
+fn a_seat_that_went_back_codes_for_itself_and_joins_again() {
+    let mut desk = Desk::new();
+    let (mut a, mut b) = (viewer(1), viewer(2));
+    for v in [&mut a, &mut b] {
+        desk.serve(v, SIZE.rect());
+    }
+    desk.coders.join(desk.clock.now(), 2);
+    let old = (b.tip, b.decoder.pixels().clone());
+    desk.draw(Rect::new(10, 10, 60, 60), [8, 8, 8]);
+    desk.serve(&mut a, SIZE.rect());
+    // B lost what it was sent: its next job goes back to what it holds, under new ids.
+    let missed = EncodeJob {
+        id: JobId(99),
+        base: old.0,
+        first: UpdateId(old.0.0 + 7),
+        size: SIZE,
+        items: vec![EncodeItem { rect: Rect::new(0, 0, 99, 99), version: Version(9), quality: Quality::EXACT }],
+        max_bytes: Bytes(0),
+        film_bytes: Bytes(0),
+        film_scale: Default::default(),
+        slice_bytes: Bytes(9000),
+        pictures: Default::default(),
+        surface: Default::default(),
+        epoch: Default::default(),
+    };
+    let newest = (&desk.newest.clone(), Version(desk.version));
+    let answer = desk.coders.encode(&desk.clock, 2, missed, newest).unwrap();
+    let done = answer.result.unwrap();
+    assert_eq!((desk.coders.count(), done.slices[0].base, done.slices[0].id.0), (2, old.0, old.0.0 + 7));
+    done.slices.iter().for_each(|s| drop(b.decoder.apply(&s.bytes).unwrap()));
+    b.tip = done.slices.last().unwrap().id;
+    desk.serve(&mut b, SIZE.rect());
+    desk.coders.join(desk.clock.now(), 2);
+    assert_eq!(desk.coders.count(), 2, "not so soon");
+    desk.coders.join(desk.clock.now() + JOIN_AFTER, 2);
+    assert_eq!(desk.coders.count(), 1);
+}
+
+/// A job that wants `rect` of the newest pixels.
+fn wish(desk: &Desk, viewer: &mut Viewer, rect: Rect<Surf>, quality: Quality) -> EncodeJob {
+    viewer.job = JobId(viewer.job.0 + 1);
+    EncodeJob {
+        id: viewer.job,
+        base: viewer.tip,
+        first: viewer.tip.next(),
+        size: SIZE,
+        items: vec![EncodeItem { rect, version: Version(desk.version), quality }],
+        max_bytes: Bytes(1 << 20),
+        film_bytes: Bytes(9_000),
+        film_scale: Default::default(),
+        slice_bytes: Bytes(9_000),
+        pictures: Default::default(),
+        surface: Default::default(),
+        epoch: Default::default(),
+    }
+}
+
+#[test]
+fn a_small_change_is_coded_while_a_frame_of_film_is() {
+    const FILM: Rect<Surf> = Rect::new(64, 64, 512, 384);
+    let mut desk = Desk::new();
+    let mut a = viewer(1);
+    let all = Capabilities::default()
+        .with(Capability::Ops, u64::MAX)
+        .with(Capability::CacheBytes, CACHE_BYTES)
+        .with(Capability::SlicePixels, u64::MAX);
+    desk.coders.agreed(1, &all);
+    let apply = |a: &mut Viewer, answer: Answer| {
+        let done = answer.result.unwrap();
+        for slice in &done.slices {
+            assert_eq!(slice.base, a.tip);
+            a.tip = slice.id;
+            a.decoder.apply(&slice.bytes).unwrap();
+        }
+        done
+    };
+    for n in 0..3u8 {
+        desk.draw(FILM, [n * 40, 200 - n, 17]);
+        desk.draw(Rect::new(64 + i32::from(n) * 8, 64, 200, 300), [3, n, 90]);
+        let job = wish(&desk, &mut a, FILM, Quality::FILM);
+        let begun = job.id;
+        let newest = (&desk.newest.clone(), Version(desk.version));
+        let answer = desk.coders.encode(&desk.clock, 1, job, newest).expect("at once");
+        let done = apply(&mut a, answer);
+        assert!(done.awaits && done.slices.is_empty());
+        // Whether the frame is coded by now or not, what answers a key does not wait to hear of it.
+        desk.draw(Rect::new(8, 8, 30, 30), [n, 255, n]);
+        let newest = (&desk.newest.clone(), Version(desk.version));
+        let job = wish(&desk, &mut a, Rect::new(8, 8, 30, 30), Quality::EXACT);
+        let answer = desk.coders.encode(&desk.clock, 1, job, newest).expect("at once");
+        assert!(!apply(&mut a, answer).slices.is_empty());
+        desk.heard.recv().unwrap();
+        assert!(desk.coders.done(&desk.clock, newest).is_empty());
+        let told: Vec<_> = desk.coders.film_coded().iter().map(|f| (f.seat, f.job, f.took.is_some())).collect();
+        assert_eq!(told, [(1, begun, true)]);
+        let job = wish(&desk, &mut a, FILM, Quality::FILM);
+        let answer = desk.coders.encode(&desk.clock, 1, job, newest).expect("at once");
+        let done = apply(&mut a, answer);
+        assert!(!done.awaits && done.left.is_empty() && !done.slices.is_empty());
+    }
+}
+
+#[test]
+fn who_awaits_a_frame_is_told_when_its_coder_ends() {
+    let mut desk = Desk::new();
+    let mut a = viewer(1);
+    desk.draw(SIZE.rect(), [90, 8, 7]);
+    let job = wish(&desk, &mut a, SIZE.rect(), Quality::FILM);
+    let begun = job.id;
+    let ops = Capabilities::default().with(Capability::Ops, u64::MAX).with(Capability::SlicePixels, u64::MAX);
+    desk.coders.agreed(1, &ops);
+    let newest = (&desk.newest.clone(), Version(desk.version));
+    assert!(desk.coders.encode(&desk.clock, 1, job, newest).expect("at once").result.unwrap().awaits);
+    // It comes back as one that can do something else.
+    desk.coders.agreed(1, &ops.with(Capability::CacheBytes, 1 << 20));
+    let told: Vec<_> = desk.coders.film_coded().iter().map(|f| (f.job, f.took)).collect();
+    assert_eq!(told, [(begun, None)]);
+    desk.heard.recv().unwrap();
+    assert!(desk.coders.done(&desk.clock, newest).is_empty() && desk.coders.film_coded().is_empty());
+}
