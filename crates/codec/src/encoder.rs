@@ -56,6 +56,9 @@ pub struct EncoderOptions {
     /// A frame of film is only begun by the job that wants it: whoever owns the encoder has it coded
     /// ([`Encoder::take_film`]) and asks again.
     pub film_apart: bool,
+    /// What is to begin a film is looked at first, and is none if it is a scroll or no picture
+    /// ([`EncodedSlices::no_film`]); without it a job that wants film gets film.
+    pub film_judged: bool,
     /// The ops that the viewer has, by their kinds' bits ([`kind`]). FILL, MOVE and EXACT are never left out.
     pub ops: u64,
     /// Bytes of tile cache that were agreed on; 0 is none.
@@ -79,6 +82,7 @@ impl Default for EncoderOptions {
             film: true,
             film_finest: FINEST,
             film_apart: false,
+            film_judged: false,
             ops: u64::MAX,
             cache: Bytes(64 << 20),
             slice_pixels: u64::MAX,
@@ -296,6 +300,9 @@ impl Encoder {
         enter(Stage::Plan);
         let tiles = &mut self.tiles;
         let mut queue = plan(newest, &dirty, &films, &mut self.exact, |at, class| tiles.saw(at, class));
+        if self.options.film_judged && !run.goes_on {
+            self.remember_pictures(&dirty, &run);
+        }
         queue = self.layer(queue, &run);
         recalled.into_iter().for_each(|work| queue.push_front(work));
         while let Some(work) = queue.pop_front() {
@@ -426,6 +433,10 @@ impl Encoder {
             let rect = wanted.rect.intersect(self.grid.size().rect());
             let is_film = wanted.quality == Quality::FILM && self.films() && rect.area() <= self.slice_pixels();
             if !is_film || !self.film.takes(rect) || films.iter().any(|(_, f): &(_, Rect<Surf>)| *f == rect) {
+                continue;
+            }
+            if self.begins_film(rect) && !self.is_motion(rect, run) {
+                run.answer.no_film.push(wanted.rect);
                 continue;
             }
             let tiles: Vec<_> = self.grid.touching(rect).filter(|at| rect.contains(self.grid.rect(*at))).collect();

@@ -8,7 +8,7 @@
 
 use crate::kernel::anchor::{LEAST_BITS, REACH, anchors};
 use std::collections::BTreeMap;
-use telepane_model::{Pixels, Rect, Surf};
+use telepane_model::{Pixels, Rect, Surf, Version};
 
 /// The pixels of an anchor's key: this many from the anchor on, in its row and in the row [`BELOW`] it.
 const KEY: u32 = 24;
@@ -41,6 +41,18 @@ pub struct Finder {
     index: Index,
     found: Vec<u32>,
     groups: Vec<(Rect<Surf>, i32)>,
+    /// Of the last frames that were remembered, the newer one second.
+    traces: [Trace; 2],
+}
+
+/// Anchors of a frame that is gone.
+#[derive(Default)]
+struct Trace {
+    version: Version,
+    index: Index,
+    bits: u32,
+    /// One row of so many is in the index.
+    step: usize,
 }
 
 impl Finder {
@@ -55,26 +67,71 @@ impl Finder {
         tried: &[Vector],
     ) -> Vec<Vector> {
         let sources = bands(sources);
-        let area: u64 = sources.iter().map(|b| b.area()).sum();
+        let (step, bits) = self.spacing(before, &sources);
+        self.scatter(&bands(tiles));
+        if let Some(vector) = self.expected(before, now, bits, expected) {
+            return vec![vector];
+        }
+        self.index.fill(before, &sources, (step, bits), &mut self.found);
+        if self.index.count == 0 { Vec::new() } else { self.vote(now, bits, tried) }
+    }
+
+    /// Remembers what `tiles` of this frame showed; nothing, if there are none.
+    pub fn remember(&mut self, frame: &Pixels, version: Version, tiles: &[Rect<Surf>]) {
+        let sources = bands(tiles);
+        let (step, bits) = self.spacing(frame, &sources);
+        if self.traces[1].version != version {
+            self.traces.swap(0, 1);
+        }
+        let trace = &mut self.traces[1];
+        (trace.version, trace.bits, trace.step) = (version, bits, step);
+        trace.index.fill(frame, &sources, (step, bits), &mut self.found);
+    }
+
+    /// Whether what `tiles` show was in the last frame that is remembered, however coarsely the viewer was shown it: two thirds
+    /// in their place, or a third of the rest elsewhere, all of it by one vector.
+    pub fn remembers(&mut self, now: &Pixels, version: Version, tiles: &[Rect<Surf>]) -> bool {
+        self.scatter(&bands(tiles));
+        let Self { found, groups, traces, .. } = self;
+        let Some(Trace { index, bits, step, .. }) = traces.iter_mut().rev().find(|t| t.version < version) else {
+            return false;
+        };
+        if index.count == 0 {
+            return false;
+        }
+        let (mut votes, mut lookups, mut stands) = (BTreeMap::<Vector, u32>::new(), 0, 0);
+        for (band, top) in groups.iter() {
+            for y in *top..(*top + GROUP as i32).min(band.bottom()) {
+                places(now, *band, y, *bits, found, |x, y, key| {
+                    lookups += 1;
+                    match index.find(key).map(|(from_x, from_y)| (x - from_x, y - from_y)) {
+                        Some((0, 0)) => stands += 1,
+                        Some(vector) => *votes.entry(vector).or_default() += 1,
+                        None => {}
+                    }
+                });
+            }
+            if lookups >= LOOKUPS {
+                break;
+            }
+        }
+        let most = votes.into_values().max().unwrap_or(0);
+        // One row of `step` can be found again.
+        let all = |found: u32| found as usize * *step;
+        let moved = most >= VOTES && all(most) * 3 + all(stands) >= lookups as usize;
+        moved || stands >= VOTES && all(stands) * 3 >= lookups as usize * 2
+    }
+
+    /// How many rows of `bands` are one row of their index, and how many bits an anchor there has.
+    fn spacing(&mut self, frame: &Pixels, bands: &[Rect<Surf>]) -> (usize, u32) {
+        let area: u64 = bands.iter().map(|b| b.area()).sum();
         let step = match area {
             0..=0x1_0000 => 1,
             0x1_0001..=0x4_0000 => 2,
             0x4_0001..=0x8_0000 => 4,
             _ => 8,
         };
-        let bits = self.rarity(before, &sources, area / step as u64);
-        self.scatter(&bands(tiles));
-        if let Some(vector) = self.expected(before, now, bits, expected) {
-            return vec![vector];
-        }
-        self.index.clear();
-        let Self { index, found, .. } = self;
-        for band in &sources {
-            for y in (band.y..band.bottom()).step_by(step) {
-                places(before, *band, y, bits, found, |x, y, key| index.add(key, x, y));
-            }
-        }
-        if index.count == 0 { Vec::new() } else { self.vote(now, bits, tried) }
+        (step, self.rarity(frame, bands, area / step as u64))
     }
 
     /// How many bits an anchor has, so that about [`INDEXED`] stand in so many pixels like those of `bands`.
@@ -130,7 +187,7 @@ impl Finder {
     fn vote(&mut self, now: &Pixels, bits: u32, tried: &[Vector]) -> Vec<Vector> {
         let mut votes: BTreeMap<Vector, u32> = BTreeMap::new();
         let (mut lookups, mut most) = (0, 0);
-        let Self { index, found, groups } = self;
+        let Self { index, found, groups, .. } = self;
         for (band, top) in groups.iter() {
             for y in *top..(*top + GROUP as i32).min(band.bottom()) {
                 places(now, *band, y, bits, found, |x, y, key| {
@@ -235,10 +292,16 @@ const EMPTY: i32 = -1;
 const TWICE: i32 = -2;
 
 impl Index {
-    fn clear(&mut self) {
+    /// The anchors with so many bits in one row of so many of `bands`.
+    fn fill(&mut self, frame: &Pixels, bands: &[Rect<Surf>], (step, bits): (usize, u32), found: &mut Vec<u32>) {
         self.count = 0;
         self.slots.clear();
         self.slots.resize(SLOTS, (0, EMPTY, 0));
+        for band in bands {
+            for y in (band.y..band.bottom()).step_by(step) {
+                places(frame, *band, y, bits, found, |x, y, key| self.add(key, x, y));
+            }
+        }
     }
 
     fn add(&mut self, key: u64, x: i32, y: i32) {
@@ -309,6 +372,37 @@ pub(crate) mod tests {
                 assert!(!finder.vectors(&before, &now, [&tiles, &tiles], &[], &[(dx, dy)]).contains(&(dx, dy)));
             }
         }
+    }
+
+    #[test]
+    fn what_went_elsewhere_is_remembered_and_a_pan_with_grain_is_not() {
+        let size = Size::new(700, 600);
+        let before = noise(size, 7);
+        let tiles = [size.rect()];
+        let mut finder = Finder::default();
+        let (first, then) = (Version(4), Version(5));
+        assert!(!finder.remembers(&before, then, &tiles), "nothing yet");
+        finder.remember(&before, first, &tiles);
+        assert!(finder.remembers(&before, then, &tiles), "it only stands there");
+        assert!(!finder.remembers(&before, first, &tiles), "what is before it is not known");
+        for (dx, dy) in [(0, -40), (33, 0), (7, 90)] {
+            let mut now = noise(size, 8);
+            now.paste(&before.crop(Rect::new(50, 100, 600, 400)), 50 + dx, 100 + dy);
+            assert!(finder.remembers(&now, then, &tiles), "{dx},{dy}");
+            now.data_mut().as_chunks_mut::<4>().0.iter_mut().step_by(5).for_each(|px| px[1] ^= 1);
+            assert!(!finder.remembers(&now, then, &tiles), "{dx},{dy}, with grain");
+        }
+        // The job that is to judge was not the first to read the frame.
+        finder.remember(&noise(size, 9), then, &tiles);
+        assert!(finder.remembers(&before, then, &tiles) && !finder.remembers(&before, Version(6), &tiles));
+        finder.remember(&before, Version(6), &[]);
+        assert!(!finder.remembers(&before, Version(7), &tiles));
+    }
+
+    fn noise(size: Size<Surf>, seed: u64) -> Pixels {
+        let (mut rng, mut p) = (Rng::new(seed), Pixels::new(size));
+        p.data_mut().as_chunks_mut::<4>().0.iter_mut().for_each(|px| px[..3].fill(rng.next_u64() as u8));
+        p
     }
 
     #[test]

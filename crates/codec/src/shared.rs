@@ -58,6 +58,7 @@ struct Logged {
     slice: EncodedSlice,
     version: Version,
     moved: Vec<Move>,
+    no_film: Vec<Rect<Surf>>,
     /// After it nothing was left of what its job wanted.
     ends: bool,
 }
@@ -112,9 +113,9 @@ impl Shared {
         self.members.get(&member).is_some_and(|c| c.tip() != self.tip)
     }
 
-    /// Whether a job for a frame of `rect` codes it itself ([`Encoder::codes_film_itself`]).
-    pub fn codes_film_itself(&self, rect: Rect<Surf>) -> bool {
-        self.encoder.codes_film_itself(rect)
+    /// See [`Encoder::works_for_film`].
+    pub fn works_for_film(&self, rect: Rect<Surf>) -> bool {
+        self.encoder.works_for_film(rect)
     }
 
     /// See [`Encoder::take_film`].
@@ -172,7 +173,7 @@ impl Shared {
         self.tip = self.encoder.coded();
         self.highest = self.highest.max(self.tip);
         if !alone {
-            let mut moved = answer.moved.clone();
+            let (mut moved, mut no_film) = (answer.moved.clone(), answer.no_film.clone());
             let count = answer.slices.len();
             for (i, slice) in answer.slices.iter().enumerate() {
                 self.log_bytes += slice.bytes.len() as u64;
@@ -180,6 +181,7 @@ impl Shared {
                     slice: slice.clone(),
                     version: answer.version,
                     moved: std::mem::take(&mut moved),
+                    no_film: std::mem::take(&mut no_film),
                     ends: answer.left.is_empty() && i + 1 == count,
                 });
             }
@@ -311,6 +313,7 @@ impl Shared {
             room = room.saturating_sub(bytes);
             (answer.version, ends) = (logged.version, logged.ends);
             answer.moved.extend_from_slice(&logged.moved);
+            answer.no_film.extend_from_slice(&logged.no_film);
             answer.slices.push(logged.slice.clone());
         }
         if !ends {

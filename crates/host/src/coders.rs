@@ -140,6 +140,7 @@ fn coding_for(peer: &Capabilities) -> EncoderOptions {
         wide: peer.value(Capability::TextModels) & 1 != 0,
         film_scales: peer.value(Capability::Film) & 1 != 0,
         film_apart: true,
+        film_judged: true,
         ..EncoderOptions::default()
     }
 }
@@ -399,7 +400,7 @@ impl Coders {
             return None;
         };
         // Film is coded elsewhere, and then only has to be put into slices.
-        let works = |i: &&EncodeItem| i.quality != Quality::FILM || shared.codes_film_itself(i.rect);
+        let works = |i: &&EncodeItem| i.quality != Quality::FILM || shared.works_for_film(i.rect);
         let wanted: u64 = job.items.iter().filter(works).map(|i| i.rect.area()).sum();
         if wanted > INLINE_PIXELS && !shared.is_behind(seat) {
             let work = Job { group: id, shared, seat, job, pixels, version };

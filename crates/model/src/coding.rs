@@ -164,6 +164,9 @@ pub struct EncodedSlices {
     pub awaits: bool,
     /// The frame of film of which the first slice is among these.
     pub filmed: Option<Filmed>,
+    /// Film that was wanted and is none: what changed there went there from elsewhere, or is no picture. It was coded as
+    /// everything else is.
+    pub no_film: Vec<Rect<Surf>>,
     /// Moves that were found and used; a tile's exactness travels with its pixels.
     pub moved: Vec<Move>,
 }

@@ -1,5 +1,6 @@
 //! Where the screen is in true motion: found by history and by what the pixels look like, never by an application's
-//! name. Scrolling never counts, because what a move explains is no motion (`Ledger::on_coded`).
+//! name. Scrolling never counts, because what a move explains is no motion (`Ledger::on_coded`), and because the coder
+//! looks at what is said to begin a film before it believes it.
 
 use crate::ledger::{Ledger, Tile};
 use telepane_model::{HostClock, JobId, Rect, Span, Stamp, Surf, TILE, TileClass};
@@ -16,6 +17,13 @@ pub struct Film {
 const STREAK: u8 = 5;
 /// The least number of tiles a film covers: below, exact coding is cheap enough.
 const LEAST_TILES: usize = 6;
+/// A large picture is film at its second change: the coder looks at it before it believes that
+/// ([`telepane_model::EncodedSlices::no_film`]), and each frame that goes out as a picture before takes ten times as much.
+const STREAK_LARGE: u8 = 2;
+/// A picture is large from 0.1 Mpx on, which is what is not coded in passing (DESIGN §3.4).
+const LARGE_TILES: usize = 25;
+/// How many times as long as high a film is at most: the widest that are made are 2.4 to 1, and tiles stand beyond their edges.
+const MOST_ASPECT: u32 = 3;
 /// The region ends after this much rest.
 const REST: Span = Span::millis(300);
 /// The region changes at most this often (DESIGN §3.6).
@@ -40,7 +48,6 @@ impl Film {
     /// Looks at the ledger after a capture touched `changed`.
     pub fn on_frame(&mut self, ledger: &Ledger, changed: Rect<Surf>, now: Stamp<HostClock>) {
         self.on_time(now);
-        let moving = |t: &Tile| t.streak >= STREAK && now.since(t.changed) < REST;
         if let Some(region) = self.region {
             if !region.intersect(changed).is_empty() {
                 self.last_change = now;
@@ -49,29 +56,17 @@ impl Film {
                 return;
             }
         }
-        let grid = ledger.grid();
-        let pictures = |t: &Tile| moving(t) && t.class == TileClass::Picture;
-        let mut tiles: Vec<Rect<Surf>> = ledger.tiles_that(pictures).map(|(at, _)| grid.rect(at)).collect();
-        // On a thin link the tiles nearest to the person are coded again and again while the rest of the film waits, and
-        // nobody knows yet what is in it: what moves beside moving pictures, unseen, is taken for more of the same.
-        if tiles.len() >= LEAST_TILES {
-            let unseen = |t: &Tile| moving(t) && t.class != TileClass::Picture && t.unseen.saturating_add(1) >= STREAK;
-            let mut waiting: Vec<Rect<Surf>> = ledger.tiles_that(unseen).map(|(at, _)| grid.rect(at)).collect();
-            let mut from = 0;
-            while let Some(known) = tiles.get(from).copied() {
-                let beside = |r: &mut Rect<Surf>| touches(known, *r);
-                tiles.extend(waiting.extract_if(.., beside));
-                from += 1;
-            }
-        }
-        let bounds = tiles.iter().fold(Rect::default(), |a, r| a.union(*r));
-        let covered: u64 = tiles.iter().map(|r| r.area()).sum();
-        // A film fills its frame; scattered moving tiles do not make one.
-        if tiles.len() >= LEAST_TILES && covered * 2 >= bounds.area() && self.region.is_none_or(|r| !r.contains(bounds))
-        {
+        let large = || find(ledger, STREAK_LARGE, LARGE_TILES, now).filter(|_| self.region.is_none());
+        let found = find(ledger, STREAK, LEAST_TILES, now).or_else(large);
+        if let Some(bounds) = found.filter(|bounds| self.region.is_none_or(|r| !r.contains(*bounds))) {
             debug_assert!(bounds.x % TILE as i32 == 0 && bounds.y % TILE as i32 == 0);
             (self.region, self.last_change, self.since) = (Some(bounds), now, now);
         }
+    }
+
+    /// The coder saw that `rect` is none.
+    pub fn refuse(&mut self, rect: Rect<Surf>) {
+        self.region = self.region.filter(|region| *region != rect);
     }
 
     /// Ends a region at rest.
@@ -80,6 +75,32 @@ impl Film {
             self.region = None;
         }
     }
+}
+
+/// Where at least `least` tiles are moving pictures after `streak` changes in close succession.
+fn find(ledger: &Ledger, streak: u8, least: usize, now: Stamp<HostClock>) -> Option<Rect<Surf>> {
+    let grid = ledger.grid();
+    let moving = |t: &Tile| t.streak >= streak && now.since(t.changed) < REST;
+    let pictures = |t: &Tile| moving(t) && t.class == TileClass::Picture;
+    let mut tiles: Vec<Rect<Surf>> = ledger.tiles_that(pictures).map(|(at, _)| grid.rect(at)).collect();
+    if tiles.len() < least {
+        return None;
+    }
+    // On a thin link the tiles nearest to the person are coded again and again while the rest of the film waits, and
+    // nobody knows yet what is in it: what moves beside moving pictures, unseen, is taken for more of the same.
+    let unseen = |t: &Tile| moving(t) && t.class != TileClass::Picture && t.unseen.saturating_add(1) >= streak.max(3);
+    let mut waiting: Vec<Rect<Surf>> = ledger.tiles_that(unseen).map(|(at, _)| grid.rect(at)).collect();
+    let mut from = 0;
+    while let Some(known) = tiles.get(from).copied() {
+        let beside = |r: &mut Rect<Surf>| touches(known, *r);
+        tiles.extend(waiting.extract_if(.., beside));
+        from += 1;
+    }
+    let bounds = tiles.iter().fold(Rect::default(), |a, r| a.union(*r));
+    let covered: u64 = tiles.iter().map(|r| r.area()).sum();
+    // A film fills its frame; scattered moving tiles do not make one, nor does what comes in at the edge of a scroll.
+    let (long, short) = (bounds.w.max(bounds.h), bounds.w.min(bounds.h));
+    (covered * 2 >= bounds.area() && long <= MOST_ASPECT * short).then_some(bounds)
 }
 
 /// When a film's next frame is coded: while what was coded before it still leaves, if that will have left by then.
@@ -227,6 +248,53 @@ mod tests {
         assert!(film.region().is_some());
         film.on_time(now + Span::millis(300));
         assert!(film.region().is_none());
+    }
+
+    /// The region after each of four frames 33 ms apart, of a picture of `tiles` by `tiles` tiles that `done` answers for.
+    fn begins(tiles: u32, done: impl Fn(&mut EncodedSlices)) -> Vec<bool> {
+        let mut ledger = Ledger::new(Epoch(1), Size::new(1280, 960), Version(1), Stamp::ZERO);
+        let (mut film, rect) = (Film::new(), Rect::new(64, 64, tiles * 64, tiles * 64));
+        let frames = 2..6u64;
+        { frames }
+            .map(|v| {
+                let now = Stamp::ZERO + Span::millis(1_000 + 33 * v);
+                ledger.touch(&rect.into(), Version(v), now);
+                film.on_frame(&ledger, rect, now);
+                let (version, quality, class) = (Version(v), Quality::EXACT, TileClass::Picture);
+                let same = ledger.grid().touching(rect).map(|at| TileState { at, version, quality, class });
+                let mut answer = EncodedSlices { same: same.collect(), ..EncodedSlices::default() };
+                if film.region().is_some() {
+                    done(&mut answer);
+                }
+                ledger.on_coded(&answer);
+                answer.no_film.iter().for_each(|r| film.refuse(*r));
+                film.region() == Some(rect)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_large_picture_is_film_at_its_second_change_unless_the_coder_says_no() {
+        assert_eq!(begins(5, |_| {}), [false, true, true, true]);
+        assert_eq!(begins(4, |_| {}), [false; 4], "a small one takes longer");
+        let rect = Rect::new(64, 64, 320, 320);
+        assert_eq!(begins(5, |done| done.no_film.push(rect)), [false; 4]);
+    }
+
+    #[test]
+    fn what_moved_is_no_change_of_a_picture() {
+        let mut ledger = Ledger::new(Epoch(1), Size::new(1280, 960), Version(1), Stamp::ZERO);
+        let (mut film, rect) = (Film::new(), Rect::new(64, 64, 640, 640));
+        for v in 2..20u64 {
+            let now = Stamp::ZERO + Span::millis(1_000 + 16 * v);
+            ledger.touch(&rect.into(), Version(v), now);
+            film.on_frame(&ledger, rect, now);
+            let (version, quality, class) = (Version(v), Quality::EXACT, TileClass::Picture);
+            let same = ledger.grid().touching(rect).map(|at| TileState { at, version, quality, class });
+            let moved = vec![telepane_model::Move { to: rect, dx: 0, dy: -20 }];
+            ledger.on_coded(&EncodedSlices { same: same.collect(), moved, ..EncodedSlices::default() });
+            assert_eq!(film.region(), None);
+        }
     }
 
     /// A film of which only the upper rows are ever coded, and what else moves.

@@ -191,9 +191,14 @@ impl Ledger {
         for moved in &done.moved {
             for at in self.grid.touching(moved.to) {
                 if let Some(tile) = self.grid.index(at).and_then(|i| self.tiles.get_mut(i)) {
-                    // What moved is explained: it is no film.
-                    tile.streak = tile.streak.min(1);
+                    // What moved is explained: it is no film. The change after it is the first of a streak again.
+                    tile.streak = 0;
                 }
+            }
+        }
+        for rect in &done.no_film {
+            for at in self.grid.touching(*rect) {
+                self.grid.index(at).and_then(|i| self.tiles.get_mut(i)).into_iter().for_each(|t| t.streak = 0);
             }
         }
     }

@@ -212,7 +212,7 @@ pub struct World {
     pub injected: Vec<(u64, InputEvent)>,
     /// Before which of these everything was let go at once.
     released: Vec<usize>,
-    /// Whether a film region was ever seen.
+    /// Whether a frame of film was ever begun.
     pub film_seen: bool,
     why: [telepane_session::Wake; 2],
     /// What is played and heard.
@@ -512,7 +512,6 @@ impl World {
                 HostOutput::Bulk(wish) => self.on_bulk(Direction::Down, wish),
                 HostOutput::File(word) => self.note("host", format_args!("{word:?}")),
                 HostOutput::Encode(job) => {
-                    self.film_seen |= self.host.film_region().is_some();
                     // One thread codes: a job waits for the one before it.
                     self.to_code.push_back(job);
                     self.begin_coding();

@@ -4,8 +4,8 @@
 //! sent, and every tile that the encoder calls exact must show the source's pixels: otherwise the run ends with an
 //! error. With `--rate` a virtual clock ticks every thirtieth of a second, each job may spend what the link carries in
 //! that time, and what is left goes on in the next job with the newest pixels. With `--rtt` confirmations come late.
-//! The first frame is coded without a limit and stands apart. With `--film` what moves lastingly becomes film by the
-//! host's own rules, and exact once it rests.
+//! The first frame is coded without a limit and stands apart. With `--film` what moves becomes film by the host's own
+//! rules, and exact once it rests.
 
 mod baseline;
 mod play;
@@ -155,6 +155,20 @@ mod tests {
             for (rate, rtt) in [(None, 40), (Some(3_000_000), 100)] {
                 let played = replay(&options(rate, rtt), &file, file.display().to_string()).unwrap();
                 assert!(played.jobs() > 0 && played.total() > 0, "{}", file.display());
+            }
+        }
+    }
+
+    /// What scrolls, is typed, dragged or opened is no film, also where a thin link shows it late.
+    #[test]
+    fn no_recorded_screen_becomes_film() {
+        let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/recordings"));
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+        for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "seq")) {
+            for (rate, rtt) in [(None, 40), (Some(3_000_000), 100)] {
+                let options = Options { film: true, baseline: false, ..options(rate, rtt) };
+                let played = replay(&options, file, file.display().to_string()).unwrap();
+                assert_eq!(played.films(), 0, "{} at {rate:?}", file.display());
             }
         }
     }

@@ -56,6 +56,7 @@ pub struct Played {
     lossy: u64,
     exact_ms: Samples,
     moves: usize,
+    films: usize,
     /// TEXT ops, the first frame's too: their bytes and the pixels they say.
     text: [u64; 2],
 }
@@ -74,6 +75,11 @@ impl Played {
     /// Rectangles that were moved.
     pub const fn moves(&self) -> usize {
         self.moves
+    }
+
+    /// Jobs that put film.
+    pub const fn films(&self) -> usize {
+        self.films
     }
 
     /// The share of the tiles that were exact in the job that touched them first.
@@ -138,7 +144,7 @@ impl Play {
             rate: options.rate,
             rtt_ms: options.rtt.into(),
             slice: options.slice,
-            encoder: Encoder::new(size, EncoderOptions::default()),
+            encoder: Encoder::new(size, EncoderOptions { film_judged: true, ..EncoderOptions::default() }),
             decoder: Decoder::new(size),
             grid: Grid::new(size),
             newest: Pixels::new(size),
@@ -292,7 +298,10 @@ impl Play {
             self.decoder.apply(&slice.bytes)?;
         }
         let decode = cpu_ms() - end;
-        self.film.iter_mut().for_each(|watch| watch.ledger.on_coded(&answer));
+        if let Some(watch) = &mut self.film {
+            watch.ledger.on_coded(&answer);
+            answer.no_film.iter().for_each(|rect| watch.film.refuse(*rect));
+        }
         let bytes = self.count(&answer)?;
         let played = &mut self.played;
         played.encode.0.push(end - start);
@@ -330,6 +339,7 @@ impl Play {
             }
         }
         let all: u64 = ops.iter().sum();
+        self.played.films += usize::from(ops[usize::from(kind::FILM)] > 0);
         self.played.bytes.0.push(all as f64);
         self.played.ops.iter_mut().zip(ops).for_each(|(of, n)| of.0.push(n as f64));
         self.played.moves += answer.moved.len();

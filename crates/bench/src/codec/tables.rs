@@ -81,14 +81,14 @@ pub fn markdown(all: &[Played], options: &Options, load: f64) -> String {
     }
     let _ = writeln!(
         out,
-        "\n| sequence | tiles exact at first pass | lossy dB | to exact ms p50/p95 | text B/px |\n|---|---|---|---|---|"
+        "\n| sequence | tiles exact at first pass | lossy dB | to exact ms p50/p95 | text B/px | jobs with film |\n|---|---|---|---|---|---|"
     );
     for s in all {
         let db = s.lossy_db().map_or("-".into(), |db| format!("{db:.1}"));
         let (exact, share) = (s.exact_ms(), s.first_pass_share() * 100.0);
         let text = s.text_density().map_or("-".into(), |d| format!("{d:.4}"));
         let (p50, p95) = (p(exact, 50.0), p(exact, 95.0));
-        let _ = writeln!(out, "| {} | {share:.1} % | {db} | {p50:.1}/{p95:.1} | {text} |", s.name);
+        let _ = writeln!(out, "| {} | {share:.1} % | {db} | {p50:.1}/{p95:.1} | {text} | {} |", s.name, s.films());
     }
     if all.iter().any(|s| !s.baselines().is_empty()) {
         let _ = writeln!(
@@ -124,7 +124,7 @@ pub fn json(all: &[Played], options: &Options, load: f64) -> Value {
         );
         json!({
             "sequence": s.name, "jobs": s.jobs(), "first_bytes": s.first_bytes, "total_bytes": s.total(),
-            "moves": s.moves(), "bytes": figures(&s.bytes), "ops": ops, "encode_ms": figures(&s.encode),
+            "moves": s.moves(), "film_jobs": s.films(), "bytes": figures(&s.bytes), "ops": ops, "encode_ms": figures(&s.encode),
             "stages_ms": stages, "decode_ms": figures(&s.decode), "scan_ms": figures(&s.scan),
             "memcmp_ms": figures(&s.memcmp), "exact_at_first_pass": s.first_pass_share(), "lossy_db": s.lossy_db(),
             "to_exact_ms": figures(s.exact_ms()), "baselines": other.collect::<Vec<_>>(),

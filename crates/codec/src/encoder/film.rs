@@ -8,11 +8,15 @@
 //! first only begins it, and the job that asks again after [`Encoder::on_film`] puts it into slices.
 
 use super::{Draft, Encoder, Run};
+use crate::classify::classify;
 use crate::diff;
 use crate::film::{FilmDone, FilmFrame, FilmTask, scale_for};
 use crate::plan::{Dirty, Work, plan};
 use std::collections::VecDeque;
-use telepane_model::{EncodeItem, EncodeJob, FilmScale, Quality, Rect, Surf};
+use telepane_model::{EncodeItem, EncodeJob, FilmScale, Quality, Rect, Surf, TileAt, TileClass};
+
+/// Fewer tiles of pictures than this are no film at their second change, and need not be remembered.
+const LARGE_TILES: usize = 25;
 
 /// The one frame there is at a time.
 pub(super) enum Filming {
@@ -24,14 +28,65 @@ pub(super) enum Filming {
     Refused(Rect<Surf>),
 }
 
+impl Filming {
+    const fn rect(&self) -> Rect<Surf> {
+        match self {
+            Self::Away(rect) | Self::Refused(rect) => *rect,
+            Self::Coded(frame) => frame.rect,
+        }
+    }
+}
+
 impl Encoder {
     /// Whether a frame of `rect` is coded and not all of it is in slices: a job for it only goes on with it.
     pub fn is_filming(&self, rect: Rect<Surf>) -> bool {
         matches!(&self.filming, Some(Filming::Coded(frame)) if frame.rect == rect)
     }
 
+    /// Whether a job for a frame of `rect` does more than to begin it or to put it into slices.
+    pub fn works_for_film(&self, rect: Rect<Surf>) -> bool {
+        self.codes_film_itself(rect) || self.begins_film(rect)
+    }
+
+    /// Whether a frame of `rect` would begin a film, and is to be looked at for that.
+    pub fn begins_film(&self, rect: Rect<Surf>) -> bool {
+        let begun = self.filming.as_ref().is_some_and(|f| f.rect() == rect);
+        self.options.film_judged && !begun && !self.grid.touching(rect).any(|at| self.tiles.shows_film(at))
+    }
+
+    /// After a job that drew `dirty` on the way to a film's beginning: a picture that was shown coarsely cannot be recognised
+    /// by what the viewer holds of it when it scrolls on, so what it was is remembered.
+    pub(super) fn remember_pictures(&mut self, dirty: &[Dirty], run: &Run<'_>) {
+        let picture = |at: &TileAt| self.tiles.class(*at) == TileClass::Picture;
+        if !dirty.iter().any(|d| picture(&d.at)) {
+            return;
+        }
+        // Also those that another job draws: this one may be about a part of what scrolls.
+        let mut tiles: Vec<_> = self.grid.all().filter(picture).map(|at| self.grid.rect(at)).collect();
+        if tiles.len() < LARGE_TILES {
+            tiles.clear();
+        }
+        self.mover.remember(run.newest, run.answer.version, &tiles);
+    }
+
+    /// Whether what differs in `rect` is a picture in motion. Half of a film may be as plain as text, and a little of it
+    /// may have moved; no text at all looks like a picture, and a scroll is explained but for its edge
+    /// (`research/codec.md` §4), by what the viewer holds or by what it would hold if pictures were exact at once.
+    pub(super) fn is_motion(&mut self, rect: Rect<Surf>, run: &Run<'_>) -> bool {
+        let (newest, mut dirty) = (run.newest, Vec::new());
+        diff::boxes(&self.sent, newest, rect, |at, bbox| dirty.push(Dirty { item: 0, at, bbox }));
+        let differs: u64 = dirty.iter().map(|d| d.bbox.area()).sum();
+        let pictures = dirty.iter().filter(|d| classify(newest, d.bbox, &mut self.exact) == TileClass::Picture);
+        let pictures: u64 = pictures.map(|d| d.bbox.area()).sum();
+        let tiles: Vec<_> = dirty.iter().map(|d| self.grid.rect(d.at)).collect();
+        differs > 0
+            && pictures * 3 >= differs
+            && !self.mover.remembers(newest, run.answer.version, &tiles)
+            && self.moved_within(&dirty, newest, rect) * 3 <= differs
+    }
+
     /// Whether a job's film item is coded by the job itself, and not elsewhere or before it.
-    pub fn codes_film_itself(&self, rect: Rect<Surf>) -> bool {
+    pub(super) fn codes_film_itself(&self, rect: Rect<Surf>) -> bool {
         let refused = matches!(self.filming, Some(Filming::Refused(of)) if of == rect);
         refused || !self.options.film_apart && !self.is_filming(rect)
     }
@@ -98,12 +153,8 @@ impl Encoder {
 
     /// Gives up a frame of which not everything is in slices, if the job wants something else in its place.
     pub(super) fn drop_stale_frame(&mut self, job: &EncodeJob) {
-        let (rect, away) = match &self.filming {
-            Some(Filming::Away(rect)) => (*rect, true),
-            Some(Filming::Refused(rect)) => (*rect, false),
-            Some(Filming::Coded(frame)) => (frame.rect, false),
-            None => return,
-        };
+        let Some(filming) = &self.filming else { return };
+        let (rect, away) = (filming.rect(), matches!(filming, Filming::Away(_)));
         let goes_on = |i: &EncodeItem| i.quality == Quality::FILM && i.rect == rect;
         let replaces = |i: &EncodeItem| !i.rect.intersect(rect).is_empty();
         if job.items.iter().any(goes_on) || !job.items.iter().any(replaces) {

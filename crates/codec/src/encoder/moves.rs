@@ -11,7 +11,7 @@ use crate::motion::{Finder, Vector};
 use crate::plan::Dirty;
 use crate::wire::{RECT_BYTES, kind, limits, put_op};
 use crate::{diff, shift};
-use telepane_model::{Move, Pixels, Rect, Region};
+use telepane_model::{Move, Pixels, Rect, Region, Surf, Version};
 
 /// Fewer changed tiles than this are coded faster than a move is found (`research/codec.md` §4).
 const MOVE_TILES: usize = 5;
@@ -34,6 +34,16 @@ pub struct Mover {
 }
 
 impl Mover {
+    /// What `tiles` show now is not forgotten with the frame.
+    pub fn remember(&mut self, newest: &Pixels, version: Version, tiles: &[Rect<Surf>]) {
+        self.finder.remember(newest, version, tiles);
+    }
+
+    /// See [`Finder::remembers`].
+    pub fn remembers(&mut self, newest: &Pixels, version: Version, tiles: &[Rect<Surf>]) -> bool {
+        self.finder.remembers(newest, version, tiles)
+    }
+
     /// All that was found last was made.
     pub const fn is_done(&self) -> bool {
         !self.cut_short
@@ -57,7 +67,7 @@ impl Encoder {
         if dirty.len() < MOVE_TILES {
             return None;
         }
-        let mut copies = self.find_copies(dirty, run.newest);
+        let mut copies = self.find_copies(dirty, run.newest, None);
         let found = copies.len();
         if copies.is_empty() {
             return None;
@@ -103,13 +113,28 @@ impl Encoder {
         (!open.bytes.is_empty()).then_some(open)
     }
 
-    /// What vectors explain, in the order in which it can be copied.
-    fn find_copies(&mut self, dirty: &[Dirty], newest: &Pixels) -> Vec<Copy> {
+    /// How many of the pixels that differ only went elsewhere inside `within`. What was found is expected again.
+    pub(super) fn moved_within(&mut self, dirty: &[Dirty], newest: &Pixels, within: Rect<Surf>) -> u64 {
+        let expected = self.mover.expected.clone();
+        let copies = self.find_copies(dirty, newest, Some(within));
+        let moves: Vec<_> = copies.iter().map(|c| Move { to: c.to, dx: c.by.0, dy: c.by.1 }).collect();
+        self.mover.expected.clear();
+        self.mover.expect(&moves);
+        expected.into_iter().for_each(|(dx, dy)| self.mover.expect(&[Move { to: within, dx, dy }]));
+        let covered = |d: &Dirty| copies.iter().map(|c| c.to.intersect(d.bbox).area()).sum::<u64>();
+        dirty.iter().map(covered).sum()
+    }
+
+    /// What vectors explain, in the order in which it can be copied: in the tiles that the job wants, or `within`.
+    fn find_copies(&mut self, dirty: &[Dirty], newest: &Pixels, within: Option<Rect<Surf>>) -> Vec<Copy> {
         let Mover { finder, blocks, expected, .. } = &mut self.mover;
         let sources: Vec<_> = dirty.iter().map(|d| self.grid.rect(d.at)).collect();
         let mut tiles = sources.clone();
         let (mut copies, mut tried, mut expected) = (Vec::new(), Vec::new(), std::mem::take(expected));
-        let allowed = |at| self.tiles.is_wanted(at);
+        let allowed = |at| match within {
+            Some(rect) => rect.contains(self.grid.rect(at)),
+            None => self.tiles.is_wanted(at),
+        };
         blocks.begin(&self.sent, newest, &tiles);
         for _ in 0..SEARCHES {
             let found = finder.vectors(&self.sent, newest, [&sources, &tiles], &expected, &tried);

@@ -133,6 +133,11 @@ impl Tiles {
         self.at(at).filter(|t| t.filmed.0 == slice).map(|t| t.filmed.1)
     }
 
+    /// Whether film was the last that was put on this tile.
+    pub fn shows_film(&self, at: TileAt) -> bool {
+        self.at(at).is_some_and(|t| t.filmed.0 != 0 && t.filmed.0 == t.touched)
+    }
+
     /// The job wants at least this content.
     pub fn ask(&mut self, at: TileAt, version: Version) {
         self.tile(at).into_iter().for_each(|t| t.asked = version);

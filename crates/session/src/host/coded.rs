@@ -34,6 +34,8 @@ impl Host {
             done.slices.push(EncodedSlice { id, base: tip, tiles: Vec::new(), bytes: Vec::new() });
         }
         surface.ledger.on_coded(&done);
+        done.no_film.iter().for_each(|rect| surface.film.refuse(*rect));
+        let film = job.film.filter(|(rect, _)| !done.no_film.contains(rect));
         if done.awaits {
             surface.pace.on_begun(job.id, job.planned);
             surface.begun = Some((job.captured, job.planned, job.answers));
@@ -47,9 +49,9 @@ impl Host {
         let count = done.slices.len();
         let coded: u64 = done.slices.iter().map(|s| s.bytes.len() as u64).sum();
         // The rest of a frame of film is as old as the frame.
-        let began = surface.begun.filter(|_| job.film.is_some() && surface.pace.is_filming());
+        let began = surface.begun.filter(|_| film.is_some() && surface.pace.is_filming());
         let began = began.unwrap_or((job.captured, job.planned, job.answers));
-        let filming = job.film.filter(|_| !done.awaits).map(|(rect, share)| {
+        let filming = film.filter(|_| !done.awaits).map(|(rect, share)| {
             let rest = done.left.contains(&rect) && count > 0;
             (surface.pace.on_coded(now.since(job.planned), coded, rest), share)
         });
@@ -80,7 +82,7 @@ impl Host {
         });
         let fec = self.peer.fec;
         let link = self.link.as_ref();
-        let is_film = job.film.is_some() && count > 0;
+        let is_film = film.is_some() && count > 0;
         let cut = Cut {
             shard: job.shard,
             least: if is_film { surface.pace.least_shards(now) } else { 1 },
@@ -90,7 +92,7 @@ impl Host {
         let parity = |packets: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(packets));
         // A film that has what it needs asks the link for no more.
         let limited = match filming {
-            Some((frame, share)) if done.left.iter().all(|r| job.film.is_some_and(|(film, _)| film == *r)) => {
+            Some((frame, share)) if done.left.iter().all(|r| film.is_some_and(|(film, _)| film == *r)) => {
                 frame.saturating_mul(10) >= share.saturating_mul(9)
             }
             _ => !ends_frame || coded.saturating_mul(10) >= job.room.saturating_mul(9),

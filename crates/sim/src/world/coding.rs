@@ -13,9 +13,16 @@ impl World {
             return;
         }
         let Some(job) = self.to_code.pop_front() else { return };
+        let filmed = job.items.iter().filter(|i| i.quality == Quality::FILM);
+        let judged: u64 = match &self.encoder {
+            Some((_, encoder)) => filmed.filter(|i| encoder.begins_film(i.rect)).map(|i| i.rect.area()).sum(),
+            None => 0,
+        };
         let done = self.code(&job);
         let slices = done.as_ref().map_or(&[][..], |d| &d.slices);
         let mut cost = self.cost.encode.of(&Work::of_job(&job, slices));
+        // What is to begin a film is looked at as what is coded is.
+        cost += self.cost.encode.per_mpx.scaled(judged, 1_000_000);
         let shows = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality == Quality::FILM);
         let film = job.items.iter().find(|i| i.quality == Quality::FILM);
         if let Some(item) = film.filter(|_| slices.iter().any(shows)) {
@@ -27,6 +34,7 @@ impl World {
         }
         // The other core begins when the job that asks for it is done; what it codes was read when that began.
         if let Some(mut task) = self.encoder.as_mut().and_then(|(_, e)| e.take_film()) {
+            self.film_seen = true;
             task.run(&self.seen);
             self.filmed_pixels = task.pixels();
             let takes = self.cost.film(task.pixels());
@@ -38,7 +46,7 @@ impl World {
     fn code(&mut self, job: &EncodeJob) -> Result<EncodedSlices, JobId> {
         let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
-            let options = EncoderOptions { film_apart: true, ..EncoderOptions::default() };
+            let options = EncoderOptions { film_apart: true, film_judged: true, ..EncoderOptions::default() };
             // spec: C-155
             let spoilt = std::mem::take(&mut self.spoilt);
             let slots = self

@@ -1,7 +1,7 @@
 //! Films beside what people do, and on links that change.
 
-use crate::kit::{film_frame, host_at, link, play, press, world};
-use telepane_model::{BitRate, Size, Span};
+use crate::kit::{film_frame, film_in, host_at, link, play, press, world};
+use telepane_model::{BitRate, Pixels, Rect, Region, Rng, Size, Span, Surf};
 use telepane_sim::{Canvas, Direction, LinkModel, World, WorldOptions};
 
 /// A grainy film of 320 by 192, 30 frames a second until `until_ms`, beside a page.
@@ -186,4 +186,87 @@ fn a_viewer_that_decodes_slowly_gets_fewer_frames() {
         assert!(p50 <= Span::millis(150) && p95 <= Span::millis(350), "{p50:?}, {p95:?}");
         assert!(steps(w, 0).len() <= 8, "{:?}", steps(w, 0));
     });
+}
+
+/// A large picture that changes twice within 100 ms is film: the third frame is not sent as a picture any more.
+#[test]
+fn a_large_picture_is_film_at_its_second_change() {
+    for mbps in [5, 20] {
+        let mut n = 0;
+        let large = Canvas::new(Size::new(1024, 640), 96, Span::micros(33_333), host_at(4_000), move |p, rng| {
+            n += 1;
+            if n < 30 { Region::new() } else { film_in(p, Rect::new(128, 64, 640, 384), n * 3, rng) }
+        });
+        let name = "film::a_large_picture_is_film_at_its_second_change";
+        play(name, world(96, link(mbps, 40), large), |w| {
+            // Its first frame is drawn at 967 ms, and the second at 1,000.
+            w.run_to(980_000);
+            assert!(!w.film_seen, "one change is a new picture");
+            w.run_to(1_032_000);
+            assert!(w.film_seen, "the second is a film");
+            w.run_to(1_300_000);
+            let bytes = w.coded_bytes;
+            w.run_to(3_900_000);
+            let (frames, gap) = shown(w, 1_100, 3_900);
+            println!("{mbps} Mbit/s: {bytes} B in the first 330 ms; {frames} frames in 2.8 s, at most {gap} us apart");
+            assert!(w.faults.is_empty() && frames >= 83, "{frames} frames");
+        });
+    }
+}
+
+/// Photographs and text on one long page, of which a window shows a part.
+struct Page {
+    pixels: Pixels,
+    window: Rect<Surf>,
+}
+
+impl Page {
+    fn new(rng: &mut Rng) -> Self {
+        let size = Size::new(900, 6_000);
+        let mut pixels = Pixels::new(size);
+        pixels.fill(size.rect(), [252, 252, 252]);
+        for y in (0..5_400).step_by(900) {
+            film_in(&mut pixels, Rect::new(60, y, 780, 560), y as u32, rng);
+        }
+        for _ in 0..30_000 {
+            let (x, y) = (rng.below(880) as i32, rng.below(340) as i32 + 560 + 900 * rng.below(6) as i32);
+            pixels.fill(Rect::new(x, y, 2 + rng.below(8) as u32, 2), [rng.below(60) as u8; 3]);
+        }
+        Self { pixels, window: Rect::new(62, 40, 900, 560) }
+    }
+
+    /// Shows the page from `top` on, a photograph that is not there yet as its frame.
+    fn show(&self, p: &mut Pixels, top: i32, hidden: Option<i32>) -> Region<Surf> {
+        let mut part = self.pixels.crop(Rect::new(0, top, self.window.w, self.window.h));
+        if let Some(y) = hidden {
+            let photo = Rect::new(60, y - top, 780, 560).intersect(part.size().rect());
+            part.fill(photo, [230, 230, 230]);
+        }
+        p.paste(&part, self.window.x, self.window.y);
+        self.window.into()
+    }
+}
+
+/// What scrolls is no film, neither text nor photographs, nor where photographs appear while it does: however quickly, and
+/// though a thin link shows it coarsely.
+#[test]
+fn what_scrolls_is_no_film() {
+    for (mbps, every) in [(2, 33_333), (5, 16_667), (20, 16_667)] {
+        let page = Page::new(&mut Rng::new(97));
+        let (mut n, mut top) = (0, 0);
+        let scroll = Canvas::new(Size::new(1024, 640), 97, Span::micros(every), host_at(2_000), move |p, _| {
+            n += 1;
+            top = (top + if n % 40 < 30 { 31 } else { 0 }).min(5_400);
+            // The third photograph comes late, in the midst of a scroll.
+            let hidden = (top < 1_800).then_some(1_800);
+            page.show(p, top, hidden)
+        });
+        play("film::what_scrolls_is_no_film", world(97, link(mbps, 40), scroll), |w| {
+            w.run_to(2_000_000);
+            println!("{mbps} Mbit/s, a step in {every} us: {} B", w.coded_bytes);
+            assert!(!w.film_seen && w.faults.is_empty());
+            w.run(Span::secs(4));
+            assert!(w.is_exact());
+        });
+    }
 }

@@ -47,7 +47,11 @@ pub fn fill_noise(p: &mut Pixels, r: Rect<Surf>, rng: &mut Rng) {
 
 /// A picture in motion, `t` pixels on its way, with grain.
 pub fn film_frame(p: &mut Pixels, t: u32, rng: &mut Rng) -> Region<Surf> {
-    let r = Rect::new(64, 64, 320, 192);
+    film_in(p, Rect::new(64, 64, 320, 192), t, rng)
+}
+
+/// The same, in `r`.
+pub fn film_in(p: &mut Pixels, r: Rect<Surf>, t: u32, rng: &mut Rng) -> Region<Surf> {
     for y in r.y..r.bottom() {
         for (x, px) in p.row_mut(r.x as u32, y as u32, r.w).chunks_exact_mut(4).enumerate() {
             let (x, y) = (x as u32 + t, y as u32 + t / 2);
