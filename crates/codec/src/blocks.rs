@@ -16,6 +16,8 @@ const BLOCK_W: u32 = CELL as u32;
 const BLOCK_H: u32 = 8;
 /// A rectangle mends at least this many blocks, or coding them is cheaper than naming it.
 const LEAST_BLOCKS: u32 = 3;
+/// What is not open between open blocks is compared with them, up to so many blocks.
+const GAP: usize = 4;
 /// The most rectangles for one vector: enough for text torn in the middle of a repaint; more are searched longer than
 /// they save.
 const MOST_RECTS: usize = 24;
@@ -101,8 +103,10 @@ impl Blocks {
         let cols = surface.w.div_ceil(BLOCK_W) as usize;
         self.cells.clear();
         self.cells.resize(cols * surface.h.div_ceil(BLOCK_H) as usize, Cell::No);
-        for band in bands(tiles) {
-            self.compare(before, now, band, (dx, dy));
+        // What is open alone can be mended; the rest is looked at where something is.
+        let changed = bands(tiles);
+        for band in &changed {
+            self.compare(before, now, *band, (dx, dy), true);
         }
         let Some(bounds) = self.useful(cols) else { return Vec::new() };
         // Blocks that stay as they are may be written again where that makes rectangles larger.
@@ -121,8 +125,9 @@ impl Blocks {
             known.binary_search_by_key(&(tile.y, tile.x), |t| (t.y, t.x)).is_err() && allowed(*at)
         };
         let others: Vec<_> = grid.touching(pixels).filter(fresh).map(|at| grid.rect(at).intersect(pixels)).collect();
-        for band in bands(&others) {
-            self.compare(before, now, band, (dx, dy));
+        let within = changed.iter().map(|band| band.intersect(pixels)).filter(|band| !band.is_empty());
+        for band in within.chain(bands(&others)) {
+            self.compare(before, now, band, (dx, dy), false);
         }
         self.area.load(&self.cells, cols, bounds);
         let mut rects: Vec<Rect<Surf>> = Vec::new();
@@ -148,8 +153,8 @@ impl Blocks {
         grown.into_iter().map(|to| Copy { to, by: (dx, dy) }).collect()
     }
 
-    /// Enters the blocks of `band`, whose corner is a block's.
-    fn compare(&mut self, before: &Pixels, now: &Pixels, band: Rect<Surf>, (dx, dy): Vector) {
+    /// Enters the blocks of `band`, whose corner is a block's: those that are open, with what stands between them, or the others.
+    fn compare(&mut self, before: &Pixels, now: &Pixels, band: Rect<Surf>, (dx, dy): Vector, are_open: bool) {
         let (w, h) = (now.size().w as i64, now.size().h as i64);
         let cols = (w as usize).div_ceil(CELL);
         let (x, right) = (i64::from(band.x), i64::from(band.right()).min(w));
@@ -163,43 +168,49 @@ impl Blocks {
         let left = (dx - x).clamp(0, n as i64) as usize;
         let end = (w + dx - x).clamp(0, n as i64) as usize;
         let (g0, g1) = (left.div_ceil(CELL), if end == n { count } else { end / CELL });
-        if g0 >= g1 {
-            return;
-        }
-        let (at, len) = (x + (g0 * CELL) as i64, (g1 * CELL).min(n) - g0 * CELL);
-        let row = |p: &'_ Pixels, x: i64, y: i64, len: usize| -> core::ops::Range<usize> {
-            let start = y as usize * p.stride() + x as usize * 4;
-            start..start + len * 4
-        };
-        let wrong = &mut self.wrong;
+        let Self { cells, open, wrong, .. } = self;
         for top in (band.y..band.bottom()).step_by(BLOCK_H as usize) {
             let rows = i64::from(top)..i64::from(top + BLOCK_H as i32).min(i64::from(band.bottom())).min(h);
             if rows.start - dy < 0 || rows.end - dy > h || rows.is_empty() {
                 continue;
             }
-            wrong.clear();
-            wrong.resize(g1 - g0, 0);
-            for y in rows.clone() {
-                let from = before.data().get(row(before, at - dx, y - dy, len)).unwrap_or(&[]);
-                let here = now.data().get(row(now, at, y, len)).unwrap_or(&[]);
-                if from.len() != here.len() || from.is_empty() {
-                    wrong.fill(1);
-                    break;
+            let line = top as usize / BLOCK_H as usize * cols + band.x as usize / CELL;
+            let Some(open) = open.get(line..line + count) else { continue };
+            let mut at = g0;
+            while at < g1 {
+                let run = run(open, at, g1);
+                let of = if are_open { run.clone() } else { at..run.start };
+                at = run.end;
+                if of.is_empty() {
+                    continue;
                 }
-                kernel::cells(from, here, wrong);
-                if y == rows.start && wrong.iter().all(|w| *w != 0) {
-                    break;
+                let (left, right) = (of.start * CELL, (of.end * CELL).min(n));
+                wrong.clear();
+                wrong.resize(of.len(), 0);
+                for y in rows.clone() {
+                    let part = |p: &'_ Pixels, x: i64, y: i64| -> core::ops::Range<usize> {
+                        let start = y as usize * p.stride() + (x + left as i64) as usize * 4;
+                        start..start + (right - left) * 4
+                    };
+                    let from = before.data().get(part(before, x - dx, y - dy)).unwrap_or(&[]);
+                    let here = now.data().get(part(now, x, y)).unwrap_or(&[]);
+                    if from.len() != here.len() || from.is_empty() {
+                        wrong.fill(1);
+                        break;
+                    }
+                    kernel::cells(from, here, wrong);
+                    if y == rows.start && wrong.iter().all(|w| *w != 0) {
+                        break;
+                    }
                 }
-            }
-            let start = top as usize / BLOCK_H as usize * cols + band.x as usize / CELL + g0;
-            let range = start..start + wrong.len();
-            let (Some(cells), Some(open)) = (self.cells.get_mut(range.clone()), self.open.get(range)) else { continue };
-            for ((cell, wrong), open) in cells.iter_mut().zip(wrong.iter()).zip(open) {
-                *cell = match (*wrong, *open) {
-                    (0, 0) => Cell::Harmless,
-                    (0, _) => Cell::Useful,
-                    _ => Cell::No,
-                };
+                let Some(cells) = cells.get_mut(line + of.start..line + of.end) else { continue };
+                for ((cell, wrong), open) in cells.iter_mut().zip(wrong.iter()).zip(&open[of]) {
+                    *cell = match (*wrong, *open) {
+                        (0, 0) => Cell::Harmless,
+                        (0, _) => Cell::Useful,
+                        _ => Cell::No,
+                    };
+                }
             }
         }
     }
@@ -215,6 +226,18 @@ impl Blocks {
         }
         (x0 <= x1).then(|| [x0, y0, x1 + 1 - x0, y1 + 1 - y0])
     }
+}
+
+/// The next blocks from `at` on, before `end`, of which the first and the last are open and no more than [`GAP`] in a row are not:
+/// shorter pieces cost more to begin than to compare. Nothing is at `end`.
+fn run(open: &[u8], at: usize, end: usize) -> core::ops::Range<usize> {
+    let next = |from: usize| (from..end).find(|i| open.get(*i).is_some_and(|open| *open != 0));
+    let Some(start) = next(at) else { return end..end };
+    let mut last = start;
+    while let Some(more) = next(last + 1).filter(|more| more - last <= GAP + 1) {
+        last = more;
+    }
+    start..last + 1
 }
 
 /// The blocks inside some bounds, and the best rectangle that ends in each row of them.

@@ -39,6 +39,8 @@ pub type Vector = (i32, i32);
 #[derive(Default)]
 pub struct Finder {
     index: Index,
+    /// One row of so many is in the index, and an anchor there has so many bits; none before it is filled.
+    filled: Option<(usize, u32)>,
     found: Vec<u32>,
     groups: Vec<(Rect<Surf>, i32)>,
     /// Of the last frames that were remembered, the newer one second.
@@ -56,8 +58,13 @@ struct Trace {
 }
 
 impl Finder {
+    /// A new pair of frames, of the same size, or other sources.
+    pub fn begin(&mut self) {
+        self.filled = None;
+    }
+
     /// The ways in which content of `sources` seems to have gone to `tiles`, best first. `expected` are tried first, and
-    /// what was `tried` is not found again; the frames have the same size.
+    /// what was `tried` is not found again. From [`Finder::begin`] on the frames and the sources stay the same.
     pub fn vectors(
         &mut self,
         before: &Pixels,
@@ -67,12 +74,15 @@ impl Finder {
         tried: &[Vector],
     ) -> Vec<Vector> {
         let sources = bands(sources);
-        let (step, bits) = self.spacing(before, &sources);
+        let (step, bits) = self.filled.unwrap_or_else(|| self.spacing(before, &sources));
         self.scatter(&bands(tiles));
         if let Some(vector) = self.expected(before, now, bits, expected) {
             return vec![vector];
         }
-        self.index.fill(before, &sources, (step, bits), &mut self.found);
+        if self.filled.is_none() {
+            self.index.fill(before, &sources, (step, bits), &mut self.found);
+            self.filled = Some((step, bits));
+        }
         if self.index.count == 0 { Vec::new() } else { self.vote(now, bits, tried) }
     }
 
@@ -361,6 +371,7 @@ pub(crate) mod tests {
                 let window = Rect::new(100, 90, size.w - 240, size.h - 200);
                 now.paste(&before.crop(window), window.x + dx, window.y + dy);
                 let mut finder = Finder::default();
+                finder.begin();
                 assert_eq!(finder.vectors(&before, &now, [&tiles, &tiles], &[], &[]).first(), Some(&(dx, dy)));
                 // What is expected is tried first, and what is expected wrongly does no harm.
                 let expected = [(5, 5), (dx, dy), (i32::MIN, i32::MAX)];

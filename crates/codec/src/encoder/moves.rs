@@ -135,6 +135,7 @@ impl Encoder {
             Some(rect) => rect.contains(self.grid.rect(at)),
             None => self.tiles.is_wanted(at),
         };
+        finder.begin();
         blocks.begin(&self.sent, newest, &tiles);
         for _ in 0..SEARCHES {
             let found = finder.vectors(&self.sent, newest, [&sources, &tiles], &expected, &tried);
