@@ -5,7 +5,7 @@
 //! at without Telepane. `TELEPANE_ALL_LAYOUTS=1` takes every pair of layouts instead of a few with each.
 
 use super::process::{PATIENCE, Running, have, now, pause, until};
-use super::screen::{LEFT_SHIFT, Screen, environment};
+use super::screen::{LEFT_ALT, LEFT_CTRL, LEFT_SHIFT, Screen, environment, no_key_held};
 use super::stage::Stage;
 use super::toolkits::{PYTHON, has_module};
 use std::collections::BTreeMap;
@@ -253,4 +253,45 @@ fn what_is_typed_is_what_the_persons_own_keyboard_gives() {
     assert!(pressed > 50 * unsettled, "almost everything is settled");
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(stage.here.held(), Vec::<u8>::new());
+}
+
+/// What is down when the window hears that it has the keyboard was pressed for another one: nobody is as quick as that.
+const SETTLED: Duration = Duration::from_millis(50);
+
+// spec: H-23
+#[test]
+fn a_hundred_losses_of_the_keyboard_leave_no_key_down() {
+    if !have("lost focus", &["Xvfb"]) || !has_module("a GTK editor", "gi; gi.require_version(\"Gtk\", \"3.0\")") {
+        return;
+    }
+    let stage = Stage::start();
+    let mut editor = Editor::start(&stage.here, &stage.dir.join(""), "gtk editor", GTK);
+    stage.here.give_focus(editor.title);
+    until("the client has the keyboard", PATIENCE, || stage.there.has_focus());
+    let client = stage.there.titles().into_iter().next().expect("the client's window");
+    let start = now();
+    let mut slowest = Duration::ZERO;
+    for n in 0..100usize {
+        stage.there.give_focus(&client);
+        pause(SETTLED);
+        let modifiers = [LEFT_SHIFT, LEFT_CTRL, LEFT_ALT, ALT_GR];
+        let mut held: Vec<u8> = (0..4).filter(|bit| n >> bit & 1 == 1).map(|bit| modifiers[bit]).collect();
+        if n & 0b0110 == 0 {
+            held.push(30 + (n % 9) as u8);
+        }
+        held.iter().for_each(|&key| stage.there.press(key));
+        // Every third time while they are still on their way.
+        if n % 3 > 0 {
+            until("a key is down on the host", PATIENCE, || !stage.here.held().is_empty());
+        }
+        stage.there.focus_nobody();
+        slowest = slowest.max(no_key_held(&stage.here, PATIENCE));
+        held.iter().for_each(|&key| stage.there.lift(key));
+    }
+    println!("keyboards: a hundred losses in {:?}; let go within {slowest:?}", start.elapsed());
+    stage.there.give_focus(&client);
+    pause(SETTLED);
+    stage.there.type_text("\nand after\n");
+    until("what is typed then is plain", PATIENCE, || editor.line("after the losses") == "and after");
+    no_key_held(&stage.here, PATIENCE);
 }
