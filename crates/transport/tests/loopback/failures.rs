@@ -228,6 +228,8 @@ fn a_host_that_is_leaving_refuses_who_comes_and_keeps_who_is_there() {
     let pinned = HostExpectation::Pinned(identity.fingerprint());
     let there = Viewer::start(host.addr(), pinned);
     let (conn, _) = there.events.connected();
+    // The host knows a moment later that a handshake is over.
+    host.events.connected();
     host.server.handle().refuse_new();
     assert_eq!(why(host.addr(), pinned), ConnectFailure::Busy);
     assert_eq!(there.handle().connections(), [conn]);
