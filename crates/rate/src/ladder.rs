@@ -72,8 +72,8 @@ const SMOOTH: &[Step] = &[
     step(15, Half, 0.0),
 ];
 
-/// A quantiser is too coarse above this at the smooth end; it falls to the other at the sharp one. At 36, in the middle, the
-/// films that were measured have 34 to 35 dB of luma; above, blocks are seen.
+/// A quantiser is too coarse above this at the smooth end; it falls to the other at the sharp one. An estimate: film-thin, which
+/// ends near the middle, has 36 dB of luma (`benches/baselines/film-thin.json`).
 const COARSE: (f64, f64) = (44.0, 28.0);
 /// Bytes of a frame go with its pixels to this power, where that size was not coded lately (a grainy pan at one quantiser:
 /// three quarters of the sides leave 0.51 of the bytes, a half 0.42), and with the time since the one before to this (an
