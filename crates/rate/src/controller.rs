@@ -192,6 +192,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             let long = self.silence.as_ref().is_some_and(|s| s.long);
             self.silence = Some(Silence { since, at: now, times: times.saturating_add(1), long });
             self.flight.silence(now - self.delay.smoothed - 4.0 * self.delay.variation);
+            self.policer.on_silence();
         }
         if let Some(silence) = &mut self.silence
             && !silence.long

@@ -123,7 +123,12 @@ fn a_dragged_edge_is_followed_by_a_screen_with_modes() {
         on_the_way.insert(here.picture().size);
     }
     let start = now();
-    until("the last size is exact", PATIENCE, || shown().is_some_and(|s| s.size == (1200, 800) && s == here.picture()));
+    let whole = || shown().filter(|s| s.size == (1200, 800));
+    let difference = || whole().map_or(Some("another size".into()), |shown| here.picture().difference(&shown));
+    while let Some(difference) = difference() {
+        assert!(start.elapsed() < PATIENCE, "the last size is not exact after {PATIENCE:?}: {difference}");
+        pause(Duration::from_millis(10));
+    }
     println!("a dragged edge: {} sizes on the way, exact {:?} after the last", on_the_way.len(), start.elapsed());
     assert!(on_the_way.len() > 2, "it follows on the way: {on_the_way:?}");
 }
