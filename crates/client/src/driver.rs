@@ -304,6 +304,7 @@ impl Driver {
     pub fn on_input(&mut self, event: InputEvent) {
         if self.phase == Phase::Live {
             self.spare.on_input(self.clock.now());
+            self.homing.on_input(self.clock.now());
             self.viewer.on_input(self.clock.now(), event);
         }
     }

@@ -37,6 +37,11 @@ pub fn look(host: SocketAddr) -> Ways {
     Ways { chosen, all }
 }
 
+/// The address that the system would send from to `host` now; none where it knows no way. Asks nobody and sends nothing.
+pub fn leaves_from(host: SocketAddr) -> Option<IpAddr> {
+    source(host, None).ok()
+}
+
 /// The address this machine would send from, over any interface or over this one; an error where there is no way.
 fn source(host: SocketAddr, interface: Option<&str>) -> io::Result<IpAddr> {
     let host = SocketAddr::new(host.ip().to_canonical(), host.port());

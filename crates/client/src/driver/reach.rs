@@ -4,8 +4,11 @@
 use super::{Ask, Driver, Phase, code_prompt, exit};
 use crate::clock::unix_secs;
 use crate::entry::{Entry, Offer, Step, attach};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use telepane_auth::{KnownHosts, load_or_create_client_key};
+use telepane_machine::ways;
 use telepane_model::{Span, Stamp, ViewerClock};
 use telepane_protocol::{Control, FileWord, Goodbye};
 use telepane_session::Incoming;
@@ -20,6 +23,8 @@ use telepane_trust::{CodeWanted, Fingerprint};
 pub(super) const ATTEMPT: Span = Span::secs(2);
 /// Each further one is given twice as long, up to this: the way there may be slow.
 const LONGEST_ATTEMPT: Span = Span::secs(8);
+/// QUIC has this long to begin to answer when it is tried beside a session that something else carries: the next try is near.
+const HOMEWARD: Duration = Duration::from_secs(1);
 
 /// One way to the host.
 pub(super) struct Line {
@@ -30,6 +35,8 @@ pub(super) struct Line {
     pub attaches: bool,
     /// It is QUIC's, tried beside a session that something else carries: nothing depends on it.
     pub homeward: bool,
+    /// Where the system sent from when its socket was opened; none for one that is tied to an interface.
+    pub from: Option<IpAddr>,
     /// When something came on it last, or it was begun.
     heard: Stamp<ViewerClock>,
 }
@@ -42,9 +49,11 @@ impl Driver {
         let mut options = self.target.network.clone();
         if homeward {
             options.carriers = Carriers::Quic;
+            options.connect_within = HOMEWARD;
         }
         let client = Client::connect(self.target.addresses.clone(), expect, micros, self.sink.clone(), options);
-        self.candidate = Some(Line { client, entry: None, facts: None, attaches: false, homeward, heard: clock.now() });
+        let heard = clock.now();
+        self.candidate = Some(Line { client, entry: None, facts: None, attaches: false, homeward, from: None, heard });
     }
 
     /// Tries QUIC again when it is time, beside the connection in use.
@@ -85,10 +94,8 @@ impl Driver {
         }
         if self.candidate.is_none() {
             tracing::info!("trying a new connection");
-            if let Some(line) = &self.line
-                && let Err(error) = line.client.rebind()
-            {
-                tracing::debug!(%error, "no new socket for the old connection");
+            if let Some(line) = &mut self.line {
+                line.follow_the_way();
             }
             self.dial(false);
         }
@@ -131,6 +138,7 @@ impl Driver {
     fn on_connected(&mut self, conn: ConnId, facts: ConnFacts) {
         let Some(line) = self.candidate.as_mut().filter(|l| l.client.conn() == conn) else { return };
         line.facts = Some(facts.clone());
+        line.from = ways::leaves_from(facts.remote);
         line.heard = self.clock.now();
         let fingerprint = Fingerprint(facts.host_fingerprint);
         let key = match load_or_create_client_key(&self.target.state) {
@@ -346,6 +354,19 @@ impl Driver {
 impl Line {
     pub fn handle(&self) -> Option<Handle> {
         self.client.handle()
+    }
+
+    /// A new socket for a silent connection, if the system would send from another address now. Without need it is not done: the
+    /// socket takes whatever way the system knows anyhow, and to the host a new address is a new path, over which it says next
+    /// to nothing until a round trip has shown that somebody is there (RFC 9000 §8.1). What a network between holds against the
+    /// old address does not hold against the connection that is tried beside it.
+    fn follow_the_way(&mut self) {
+        let Some(host) = self.facts.as_ref().map(|f| f.remote) else { return };
+        let Some(from) = ways::leaves_from(host).filter(|from| self.from != Some(*from)) else { return };
+        match self.client.rebind() {
+            Ok(()) => self.from = Some(from),
+            Err(error) => tracing::debug!(%error, "no new socket for the old connection"),
+        }
     }
 
     pub fn say(&self, message: &Control) {

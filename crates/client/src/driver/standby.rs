@@ -171,6 +171,7 @@ impl Driver {
             self.spare.mind.on_spare_lost();
             return;
         }
+        line.from = None;
         tracing::info!(from, to, "the session moves to another interface");
         let host = line.facts.as_ref().map(|f| f.remote);
         let from = from.filter(|from| {
