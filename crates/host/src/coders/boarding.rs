@@ -89,11 +89,16 @@ impl Coders {
 
     /// What was coded on the way to others is not what the job asked for: it is not the newest.
     pub(super) fn carry(&mut self, seat: SeatId, job: &EncodeJob, slices: &mut EncodedSlices) {
-        let Some(boarding) = self.parts.get_mut(&seat).and_then(|p| p.boarding.as_mut()) else { return };
-        if slices.version != Version(0) {
-            return;
-        }
-        boarding.sent = slices.left.is_empty();
+        let Some(part) = self.parts.get_mut(&seat) else { return };
+        let own = self.groups.get(&part.group).map(|g| &g.coder);
+        let Some(boarding) = part.boarding.as_mut().filter(|_| slices.version == Version(0)) else { return };
+        // A picture that is shown and only to be refined is not said to be left. Where nothing more comes there is nothing
+        // to wait for either.
+        boarding.sent = slices.left.is_empty()
+            && match (own, &boarding.pixels) {
+                (Some(Coder::Here(shared)), Some(there)) => slices.slices.is_empty() || *shared.sent() == **there,
+                _ => true,
+            };
         slices.left = vec![job.size.rect()];
         slices.same.clear();
         for tile in slices.slices.iter_mut().flat_map(|s| &mut s.tiles) {

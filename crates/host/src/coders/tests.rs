@@ -19,6 +19,8 @@ struct Desk {
     newest: Arc<Pixels>,
     version: u64,
     heard: std::sync::mpsc::Receiver<()>,
+    /// What a job may come to.
+    room: u64,
 }
 
 impl Desk {
@@ -29,7 +31,7 @@ impl Desk {
         let worker = Worker::start("code", clock, move || done.send(()).unwrap()).unwrap();
         let filmer = Worker::start("film", clock, move || filmed.send(()).unwrap()).unwrap();
         let newest = Arc::new(Pixels::new(SIZE));
-        Self { clock, coders: Coders::new(worker, filmer), newest, version: 1, heard }
+        Self { clock, coders: Coders::new(worker, filmer), newest, version: 1, heard, room: 1 << 20 }
     }
 
     fn draw(&mut self, rect: Rect<Surf>, colour: [u8; 3]) {
@@ -62,8 +64,8 @@ impl Desk {
                 first: viewer.tip.next(),
                 size: SIZE,
                 items: vec![EncodeItem { rect, version: Version(self.version), quality: Quality::EXACT }],
-                max_bytes: Bytes(1 << 20),
-                film_bytes: Bytes(1 << 20),
+                max_bytes: Bytes(self.room),
+                film_bytes: Bytes(self.room),
                 film_scale: Default::default(),
                 slice_bytes: Bytes(9000),
                 pictures: Default::default(),
@@ -147,6 +149,31 @@ fn a_seat_is_brought_to_others_where_something_always_moves() {
     assert_eq!((desk.serve(&mut b, SIZE.rect()), desk.coders.count()), (1, 1));
     desk.draw(Rect::new(60, 90, 300, 300), [5, 8, 3]);
     assert_eq!((desk.serve(&mut b, SIZE.rect()), desk.serve(&mut a, SIZE.rect())), (0, 1));
+}
+
+/// A picture that is more than a job goes in layers; the first shows all of it, and only the last makes it exact.
+#[test]
+fn a_seat_is_brought_to_a_picture_layer_by_layer() {
+    let mut desk = Desk::new();
+    let (mut a, mut b) = (viewer(1), viewer(2));
+    let all = Capabilities::default().with(Capability::Ops, u64::MAX).with(Capability::SlicePixels, u64::MAX);
+    [1, 2].into_iter().for_each(|seat| desk.coders.agreed(seat, &all));
+    for v in [&mut a, &mut b] {
+        desk.serve(v, SIZE.rect());
+    }
+    desk.film(Rect::new(64, 64, 256, 192), 3);
+    desk.serve(&mut a, SIZE.rect());
+    desk.coders.parts.get_mut(&2).unwrap().board_at = Stamp::ZERO;
+    desk.coders.set_out(desk.clock.now(), 2, SIZE);
+    // However slow the machine is.
+    let late = desk.clock.now() + Span::secs(3_600);
+    desk.coders.parts.get_mut(&2).unwrap().boarding.as_mut().unwrap().until = late;
+    desk.room = 9_000;
+    desk.serve(&mut b, SIZE.rect());
+    assert!(desk.coders.parts[&2].boarding.is_none() && desk.coders.count() == 1, "it is with the others");
+    desk.draw(Rect::new(60, 90, 300, 300), [5, 8, 3]);
+    desk.room = 1 << 20;
+    assert_eq!((desk.serve(&mut a, SIZE.rect()), desk.serve(&mut b, SIZE.rect())), (0, 1));
 }
 
 #[test]
