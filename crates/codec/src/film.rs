@@ -7,7 +7,7 @@
 //! the viewer shows.
 //!
 //! What a frame needs to look well it gets, and no more: the quantiser has a floor ([`FINEST`]), and the share of the link
-//! binds above it. After a loss the next frame refers to the last long-term reference that the viewer is known to have
+//! binds above it, up to [`Filmed::COARSEST`]; where that is too much, frames come less often or smaller. After a loss the next frame refers to the last long-term reference that the viewer is known to have
 //! shown. A frame can be coded on another thread than everything else ([`FilmTask`]): its stream goes along, and hears
 //! afterwards of what happened meanwhile.
 
@@ -257,7 +257,7 @@ impl FilmEncoder {
             streams: Vec::new(),
             away: None,
             finest,
-            quantisers: (finest, COARSEST),
+            quantisers: (finest, Filmed::COARSEST.max(finest)),
             clock: 0,
             room: Room::default(),
             enlarged: Enlarged::default(),
@@ -270,7 +270,7 @@ impl FilmEncoder {
     pub fn bound(&mut self, (least, greatest): (u8, u8)) {
         // Down to a picture that is hardly one; a least quality of 100 leaves no room under the finest.
         let finest = self.finest.saturating_add((100 - greatest.min(100)) / 5).min(COARSEST);
-        self.quantisers = (finest, (COARSEST - least.min(100) / 4).max(finest));
+        self.quantisers = (finest, (COARSEST - least.min(100) / 4).min(Filmed::COARSEST).max(finest));
     }
 
     /// Someone follows who has seen no frame: every stream begins anew.
@@ -690,6 +690,22 @@ mod tests {
         let (much, as_set, little) = (quality(10, 40_000), quality(35, 40_000), quality(10, 420));
         assert_eq!((much, as_set), (100, 4 * (COARSEST - 35)));
         assert!(little < 90, "{little}");
+    }
+
+    // spec: H-45
+    #[test]
+    fn no_frame_is_coarser_than_is_of_use_unless_that_is_wanted() {
+        let size = Size::new(512, 384);
+        let frame = scene(size);
+        let worst = |greatest: u8| {
+            let mut host = FilmEncoder::new(FINEST);
+            host.bound((0, greatest));
+            let mut code = |n| host.code(&frame(n), Version(n), (size.rect(), FilmScale::Full), 420).unwrap();
+            (0..40).map(|n| code(n).filmed().quality).min().unwrap()
+        };
+        let (free, coarse) = (worst(100), worst(0));
+        assert_eq!(free, 4 * (COARSEST - Filmed::COARSEST), "the share is far too small, and asks for the coarsest");
+        assert!(coarse < free, "{coarse}");
     }
 
     /// A plain film takes what it needs for its quality and leaves the rest of the share.

@@ -108,6 +108,13 @@ pub struct Filmed {
     pub key: bool,
 }
 
+impl Filmed {
+    /// Film is coded with no coarser quantiser than this unless a person wants it coarser: what is saved above is paid for by
+    /// the frames that follow. A camera's pan in 1080p at 1.2 Mbit/s took 5.2 kB a frame at 31.7 dB of luma with all
+    /// quantisers up to 51, and 4.0 kB at 39.3 dB with those up to this.
+    pub const COARSEST: u8 = 38;
+}
+
 /// What kind of pixels a tile holds, as the codec saw it. A fact for the planner, never a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum TileClass {

@@ -118,6 +118,8 @@ pub struct Ladder<C: Clock> {
     source: Option<f64>,
     came: Option<Stamp<C>>,
     cost: Option<Cost<C>>,
+    /// Seconds of coding a frame in full size.
+    took: Option<f64>,
     /// Bytes a second.
     share: f64,
     changed: Option<Stamp<C>>,
@@ -143,8 +145,6 @@ struct Cost<C: Clock> {
     /// The size that was coded last, and when.
     last: FilmScale,
     at: Stamp<C>,
-    /// Seconds of coding in full size.
-    took: f64,
 }
 
 impl<C: Clock> Cost<C> {
@@ -186,6 +186,7 @@ impl<C: Clock> Ladder<C> {
             source: None,
             came: None,
             cost: None,
+            took: None,
             share: 0.0,
             changed: None,
             raised: None,
@@ -229,12 +230,12 @@ impl<C: Clock> Ladder<C> {
             libm::log2(frame.bytes.0 as f64) + quantiser / OCTAVE - BY_TIME * libm::log2(self.interval(self.rung()))
         });
         let took = took.as_secs_f64() / part;
+        // The film's beginning is looked at and a stream made before its key frame is coded: all that is known until the next.
+        let before = self.took.filter(|_| self.cost.is_some()).unwrap_or(took);
+        self.took = Some(before + (took - before) / 8.0);
         if let Some(bytes) = bytes {
-            let new = Cost { bytes: [None; 3], last: frame.scale, at: now, took };
+            let new = Cost { bytes: [None; 3], last: frame.scale, at: now };
             self.cost.get_or_insert(new).add(now, frame.scale, bytes);
-        }
-        if let Some(cost) = &mut self.cost {
-            cost.took += (took - cost.took) / 8.0;
         }
         self.decide(now);
     }
@@ -316,9 +317,10 @@ impl<C: Clock> Ladder<C> {
         (1.0 / f64::from(rung.fps)).max(self.comes_every()).max(self.coder(rung))
     }
 
-    /// Seconds that coding one takes, and what lies between two.
+    /// Seconds that coding one takes, and what lies between two. Of a coder that is not known yet thirty a second are expected:
+    /// were it sixty, a key frame would be paid for by too many small ones.
     fn coder(&self, rung: Rung) -> f64 {
-        self.cost.map_or(0.0, |cost| 1.05 * cost.took * area(self.scale(rung)))
+        self.took.map_or(1.0 / 30.0, |took| 1.05 * took * area(self.scale(rung)))
     }
 
     fn comes_every(&self) -> f64 {
@@ -341,7 +343,7 @@ impl<C: Clock> Ladder<C> {
         // Only what the coder cannot do counts: a rung of fifteen has no more.
         let wanted = (0.93 / self.comes_every()).min(fewest).min(0.93 * f64::from(rung.fps));
         let wanted = if spare > 0.0 { 1.1 * wanted } else { wanted };
-        quantiser <= coarse + more - spare && wanted * self.coder(rung) <= 1.0
+        quantiser <= (coarse + more).min(f64::from(Filmed::COARSEST)) - spare && wanted * self.coder(rung) <= 1.0
     }
 
     /// The topmost rung that suits, else the last.
@@ -594,6 +596,25 @@ mod tests {
         show.ladder.on_change(show.now);
         assert_eq!(show.ladder.rung(), SHARP[0].0);
         assert_eq!(show.ladder.frames_per_second(), 30, "as if nothing were known");
+    }
+
+    /// The key frame took longer, because a film's beginning does; that is forgotten with the frame after it.
+    #[test]
+    fn a_coder_is_expected_to_make_thirty_a_second_until_it_is_known() {
+        let begun = |key: u64, then: u64| {
+            let mut ladder = Ladder::<HostClock>::new(FREE);
+            let at = |n: u64| Stamp::from_micros(5_000_000 + n * 1_000_000 / 60);
+            (0..4).for_each(|n| ladder.on_change(at(n)));
+            let mut shared_by = vec![ladder.frames_per_second()];
+            for (n, took, key) in [(4, key, true), (8, then, false)] {
+                let frame = Filmed { bytes: Bytes(4_000), quality: 100, scale: Full, key };
+                ladder.on_coded(at(n), frame, Span::millis(took), BitRate::kbps(20_000));
+                shared_by.push(ladder.frames_per_second());
+            }
+            shared_by
+        };
+        assert_eq!(begun(8, 6), [30, 60, 60]);
+        assert_eq!(begun(40, 30), [30, 24, 32]);
     }
 
     #[test]

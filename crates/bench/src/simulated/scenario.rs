@@ -367,7 +367,12 @@ fn film_60(cost: &CostTable) -> Played {
     let film = Show::new(Film::new(seed, super::stage::SIZE.rect(), false), 1_000, until * 1_000, 60, Keys::Patch);
     let mut w = world(cost, seed, link(2, 40_000), film);
     let (figures, mark) = too_much(&mut w, 5, until);
-    let bounds = vec![most("age_p95_us", 200_000), least("shown_per_1000_s", 18_000), most("film_steps", 3)];
+    let bounds = vec![
+        most("age_p95_us", 200_000),
+        least("shown_per_1000_s", 25_000),
+        least("luma_centi_db", 4_000),
+        most("film_steps", 3),
+    ];
     played(w, &mark, figures, seed, bounds)
 }
 
