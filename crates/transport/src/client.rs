@@ -8,13 +8,12 @@ use crate::carrier::Handle;
 use crate::config::{self, Options};
 use crate::connection::{Fresh, Shared, harmless, live, lock, protocol};
 use crate::event::{ConnId, ConnectFailure, Event, Fault};
+use crate::insist;
 use crate::marks::{self, Urgent};
 use crate::probe::{self, Tcp};
 use crate::socket::{Bound, for_client};
 use crate::standby::Standby;
-use crate::tls::{
-    self, ALPN, ALPN_ANY_VERSION, HostExpectation, Over, SERVER_NAME, Verdict, VerdictSlot, take_verdict,
-};
+use crate::tls::{self, ALPN, ALPN_ANY_VERSION, HostExpectation, Over, Verdict, VerdictSlot, take_verdict};
 use crate::websocket::{self, Road};
 use crate::window::Window;
 use crate::{ClockFn, Sink};
@@ -47,18 +46,22 @@ const NO_PROTOCOL: u64 = 0x178;
 
 /// What came about.
 enum Made {
-    Quic(Fresh),
+    /// From this endpoint.
+    Quic(Fresh, Endpoint),
     WebSocket(Box<websocket::Fresh>),
 }
 
 /// What a client has once its socket is open.
 struct Running {
     handle: Handle,
-    endpoint: Endpoint,
+    endpoint: Carrying,
     urgent: Arc<Urgent>,
     v4_only: bool,
     standby: Option<Standby>,
 }
+
+/// The endpoint of the connection: the first, until a handshake from another one is done before.
+type Carrying = Arc<Mutex<Endpoint>>;
 
 /// An attempt to connect, then the connection. Dropping it closes the connection.
 pub struct Client {
@@ -74,7 +77,8 @@ struct Attempt {
     target: Vec<SocketAddr>,
     expect: HostExpectation,
     shared: Arc<Shared>,
-    endpoint: Endpoint,
+    endpoint: Carrying,
+    v4_only: bool,
     urgent: Arc<Urgent>,
     protocols: Vec<Vec<u8>>,
 }
@@ -132,13 +136,20 @@ impl Client {
         let urgent = Arc::<Urgent>::default();
         let endpoint = {
             let _inside = runtime.enter();
-            let socket = marks::wrap(bound.socket, shared.options.marks, urgent.clone(), &TokioRuntime)?;
-            Endpoint::new_with_abstract_socket(config::client_endpoint(), None, socket, Arc::new(TokioRuntime))?
+            Arc::new(Mutex::new(endpoint(bound.socket, &shared.options, &urgent)?))
         };
         let handle = Handle { shared: shared.clone() };
         let protocols = protocols.iter().map(|p| p.to_vec()).collect();
-        let attempt =
-            Attempt { conn, target, expect, shared, endpoint: endpoint.clone(), urgent: urgent.clone(), protocols };
+        let attempt = Attempt {
+            conn,
+            target,
+            expect,
+            shared,
+            endpoint: endpoint.clone(),
+            v4_only,
+            urgent: urgent.clone(),
+            protocols,
+        };
         let thread = std::thread::Builder::new()
             .name("telepane-net".to_owned())
             .spawn(move || runtime.block_on(run(attempt, stopped)))?;
@@ -211,7 +222,7 @@ impl Client {
     /// # Errors
     /// When no socket could be opened.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.running.as_ref().ok_or(ErrorKindNotConnected)?.endpoint.local_addr()
+        lock(&self.running.as_ref().ok_or(ErrorKindNotConnected)?.endpoint).local_addr()
     }
 
     /// Closes the connection, or calls the attempt off, and waits until the thread has ended: at most a second.
@@ -248,7 +259,7 @@ impl Running {
         let shared = &self.handle.shared;
         let _inside = shared.runtime.enter();
         let socket = marks::wrap(socket, shared.options.marks, self.urgent.clone(), &TokioRuntime)?;
-        self.endpoint.rebind_abstract(socket)
+        lock(&self.endpoint).rebind_abstract(socket)
     }
 }
 
@@ -261,8 +272,14 @@ impl From<ErrorKindNotConnected> for io::Error {
     }
 }
 
+/// An endpoint on this socket; to be called in the runtime.
+fn endpoint(socket: std::net::UdpSocket, options: &Options, urgent: &Arc<Urgent>) -> io::Result<Endpoint> {
+    let socket = marks::wrap(socket, options.marks, urgent.clone(), &TokioRuntime)?;
+    Endpoint::new_with_abstract_socket(config::client_endpoint(), None, socket, Arc::new(TokioRuntime))
+}
+
 async fn run(attempt: Attempt, mut stopped: watch::Receiver<bool>) {
-    let (conn, shared, endpoint) = (attempt.conn, attempt.shared.clone(), attempt.endpoint.clone());
+    let (conn, shared) = (attempt.conn, attempt.shared.clone());
     let stop = async move {
         let _ = stopped.wait_for(|s| *s).await;
     };
@@ -275,7 +292,10 @@ async fn run(attempt: Attempt, mut stopped: watch::Receiver<bool>) {
         Ok(made) => {
             let life = async {
                 match made {
-                    Made::Quic(fresh) => live(shared.clone(), fresh).await,
+                    Made::Quic(fresh, endpoint) => {
+                        *lock(&attempt.endpoint) = endpoint;
+                        live(shared.clone(), fresh).await;
+                    }
                     Made::WebSocket(fresh) => websocket::live(shared.clone(), *fresh).await,
                 }
             };
@@ -290,6 +310,7 @@ async fn run(attempt: Attempt, mut stopped: watch::Receiver<bool>) {
         }
         Err(why) => (shared.sink)(Event::ConnectFailed { attempt: conn, why }),
     }
+    let endpoint = lock(&attempt.endpoint).clone();
     let _ = timeout(Duration::from_millis(250), endpoint.wait_idle()).await;
 }
 
@@ -304,12 +325,15 @@ async fn establish(attempt: &Attempt) -> Result<Made, ConnectFailure> {
     let conn = attempt.conn;
     for (i, addr) in attempt.target.iter().copied().enumerate().filter(|_| carriers.quic()) {
         let (config, slot, window) = client_config(attempt)?;
-        let endpoint = attempt.endpoint.clone();
+        let first = lock(&attempt.endpoint).clone();
+        let (shared, urgent, v4_only) = (attempt.shared.clone(), attempt.urgent.clone(), attempt.v4_only);
+        let fresh = move || endpoint(for_client(v4_only, None)?.socket, &shared.options, &urgent);
         let pinned = matches!(attempt.expect, HostExpectation::Pinned(_));
         tries.spawn(async move {
             sleep(nth(i)).await;
-            let quinn = one(&endpoint, config, &slot, addr, deadline, patience).await?;
-            Ok(Made::Quic(Fresh { id: conn, quinn, window, own_fingerprint: None, proven: pinned, place: None }))
+            let (endpoint, quinn) = one(&first, fresh, config, &slot, addr, deadline, patience).await?;
+            let fresh = Fresh { id: conn, quinn, window, own_fingerprint: None, proven: pinned, place: None };
+            Ok(Made::Quic(fresh, endpoint))
         });
     }
     let head_start = if carriers.quic() { WEBSOCKET_AFTER } else { Duration::ZERO };
@@ -386,22 +410,19 @@ pub(crate) fn dialling(
 
 /// Tries one address, and asks the network why when it stays silent.
 async fn one(
-    endpoint: &Endpoint,
+    first: &Endpoint,
+    fresh: impl Fn() -> io::Result<Endpoint>,
     config: ClientConfig,
     slot: &VerdictSlot,
     addr: SocketAddr,
     deadline: Instant,
     patience: Duration,
-) -> Result<quinn::Connection, ConnectFailure> {
-    let mut connecting = endpoint.connect_with(config, addr, SERVER_NAME).map_err(|_| ConnectFailure::NoRoute)?;
-    let answered = AtomicBool::new(false);
+) -> Result<(Endpoint, quinn::Connection), ConnectFailure> {
+    let answered = Arc::<AtomicBool>::default();
     let tcp_seen = Mutex::new(Tcp::default());
-    let handshake = async {
-        // The host's first flight is in when this resolves; errors come out of the handshake itself below.
-        if connecting.handshake_data().await.is_ok() {
-            answered.store(true, Ordering::Relaxed);
-        }
-        connecting.await
+    let handshake = {
+        let answered = answered.clone();
+        insist::connect(first, fresh, &config, addr, sleep, move || answered.store(true, Ordering::Relaxed))
     };
     let silence = async {
         sleep_until(deadline).await;
@@ -424,9 +445,12 @@ async fn one(
     tokio::select! {
         biased;
         done = handshake => {
-            let quinn = done.map_err(|e| failure(&e, slot))?;
+            let (endpoint, quinn) = done.map_err(|e| match e {
+                insist::Failure::Connect(_) => ConnectFailure::NoRoute,
+                insist::Failure::Connection(e) => failure(&e, slot),
+            })?;
             match protocol(&quinn).as_deref() {
-                Some(ALPN) => Ok(quinn),
+                Some(ALPN) => Ok((endpoint, quinn)),
                 Some(ALPN_ANY_VERSION) => Err(ConnectFailure::VersionMismatch),
                 _ => Err(ConnectFailure::NotTelepane("it agreed to no protocol".to_owned())),
             }

@@ -5,6 +5,7 @@ use crate::ClockFn;
 use crate::client::dialling;
 use crate::config::{self, Options};
 use crate::event::BindError;
+pub use crate::insist::{Failure, connect};
 use crate::marks::Urgent;
 use crate::server::{accepting, quic_config};
 use crate::tls::{ALPN, HostExpectation, ServerCredentials};

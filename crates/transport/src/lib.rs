@@ -20,6 +20,7 @@ mod connection;
 pub mod endpoints;
 mod event;
 mod frame;
+mod insist;
 mod marks;
 mod probe;
 mod proxy;
