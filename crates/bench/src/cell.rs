@@ -42,6 +42,8 @@ pub struct Setting<'a> {
     pub congestion: Option<&'a str>,
     /// Decides which packets the link loses.
     pub seed: u64,
+    /// The link is written down every 5 ms.
+    pub closely: bool,
 }
 
 /// A running cell, whose viewer shows what the stimulus draws. Fields are dropped in this order.
@@ -81,6 +83,9 @@ impl Cell {
         let link = setting.link.filter(|_| name != Name::Null);
         let (net, note) = Net::make(link, setting.seed, setting.congestion);
         notes.extend(note);
+        if let Some(link) = net.link().filter(|_| setting.closely) {
+            link.watch_closely();
+        }
         ensure!(
             !matches!(net, Net::Relay(_)) || stack.is_udp(),
             "{} needs TCP over the link: run as root",
@@ -335,7 +340,11 @@ pub struct Spent {
     pub traffic: Option<Both>,
 }
 
-fn wait_ready(shared: &Shared, stimulus: &mut Process) -> Result<()> {
+/// Waits until the application stands on its display.
+///
+/// # Errors
+/// When it ends, or does not come up within 20 s.
+pub fn wait_ready(shared: &Shared, stimulus: &mut Process) -> Result<()> {
     let until = clock::now() + 20_000_000;
     while shared.word(Word::Ready) == 0 {
         stimulus.check()?;

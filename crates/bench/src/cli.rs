@@ -3,7 +3,7 @@
 use crate::link::{self, profile::Profile};
 use crate::stack::Name;
 use crate::stimulus::{self, Kind};
-use crate::{codec, compare, faults, record, simulated, soak, wall};
+use crate::{codec, columns, compare, faults, record, simulated, soak, wall};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -35,6 +35,8 @@ pub enum Command {
     Soak(soak::Options),
     /// Every work over every network with every stack, in turn; goes on where it was interrupted.
     Compare(compare::Options),
+    /// The rate controller's targets in three columns: bound, simulated, real programs over an emulated link.
+    Columns(columns::Options),
     /// Twelve faults, one after another, and whether the overlay names the right one.
     Faults(faults::Options),
     /// Two network namespaces and a link between them: rate, delay, loss, queue, changes.

@@ -178,6 +178,7 @@ fn once(fault: Fault, programs: &Path, round: u32) -> Result<Value> {
         link: Some(&link),
         congestion: None,
         seed: u64::from(round),
+        closely: false,
     };
     let mut cell = Cell::start(setting)?;
     let (host, viewer, stimulus) = cell.processes();

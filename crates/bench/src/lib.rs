@@ -3,7 +3,8 @@
 //! `glass` measures a remote desktop as a person meets it, from the key to the photon, and knows nothing of what is
 //! inside: a stimulus application draws on the host's display, keys are injected on the client's display, and the
 //! client's framebuffer, which is mapped into memory, is watched. `link` puts a network between the two, `compare` goes
-//! through works, networks and stacks. `faults` asks whether the overlay blames the right one. `idle` and `soak` look at what is left when nobody
+//! through works, networks and stacks. `columns` holds the rate controller's targets to the simulator and to the
+//! real programs. `faults` asks whether the overlay blames the right one. `idle` and `soak` look at what is left when nobody
 //! works and when somebody works for long. `codec` puts recordings of screens, which `record` makes, through the coders.
 //! Telepane and its peers are treated alike: a stack is one small file.
 //!
@@ -14,6 +15,7 @@ pub mod cell;
 pub mod cli;
 pub mod clock;
 pub mod codec;
+pub mod columns;
 pub mod compare;
 pub mod count;
 pub mod display;

@@ -3,7 +3,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 use telepane_bench::cli::{Cli, Command};
-use telepane_bench::{codec, compare, faults, glass, link, process, record, simulated, soak, stimulus, wall};
+use telepane_bench::{codec, columns, compare, faults, glass, link, process, record, simulated, soak, stimulus, wall};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Idle(options) => glass::idle(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Columns(options) => columns::run(&options),
         Command::Faults(options) => faults::run(&options),
         Command::Link(options) => link::run(&options),
         Command::Virtual(options) => simulated::run(&options),

@@ -52,10 +52,10 @@ impl CellReport {
         let cell: &[&Self] = &[self];
         match self.kind {
             Kind::Key | Kind::Typing | Kind::Menu => format!("photon p50 / p95 {}", pair(cell, "photon")),
-            Kind::Switch => {
+            Kind::Switch | Kind::Burst => {
                 format!("first exact p50 / p95 {}, again {}", pair(cell, "first_exact"), pair(cell, "again_exact"))
             }
-            Kind::Scroll | Kind::Drag | Kind::Film => {
+            Kind::Scroll | Kind::Drag | Kind::Film | Kind::Grain => {
                 format!("{} steps/s, age p50 / p95 {}", figure(cell, "steps_shown_per_s", 1), pair(cell, "age"))
             }
             Kind::Idle => format!("host {} % viewer {} % of a core", percent(cell, "host"), percent(cell, "viewer")),
@@ -232,6 +232,8 @@ impl Report {
             }
             Kind::Menu => "menu: 320x432 pixels open or close at each key press".into(),
             Kind::Film => "film: 1280x720 in a window, 30 frames a second".into(),
+            Kind::Grain => "grain: the film with strong grain, which takes what the link carries".into(),
+            Kind::Burst => "burst: 600x400 of noise in sixteen colours; milliseconds from the draw call".into(),
             Kind::Idle => "idle: nothing happens".into(),
         };
         let _ = writeln!(out, "\n### {about}\n\n{}", align(&titles, &rows));
@@ -359,7 +361,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("cores host + X", |c| with_x(c, "host", "host_x")),
             ("viewer + X", |c| with_x(c, "viewer", "viewer_x")),
         ],
-        Kind::Switch => &[
+        Kind::Switch | Kind::Burst => &[
             ("first exact p50", |c| percentile(c, "first_exact", 50.0)),
             ("max", |c| percentile(c, "first_exact", 100.0)),
             ("first seen p50", |c| percentile(c, "first_seen", 50.0)),
@@ -373,7 +375,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("cores host + X", |c| with_x(c, "host", "host_x")),
             ("viewer + X", |c| with_x(c, "viewer", "viewer_x")),
         ],
-        Kind::Film => &[
+        Kind::Film | Kind::Grain => &[
             ("fps", |c| figure(c, "steps_shown_per_s", 1)),
             ("age p50 ms", |c| percentile(c, "age", 50.0)),
             ("p95", |c| percentile(c, "age", 95.0)),

@@ -65,8 +65,8 @@ pub fn measure(cell: &mut Cell, kind: Kind, amount: Amount) -> Result<Measured> 
     clock::sharpen();
     match kind {
         Kind::Key | Kind::Typing | Kind::Menu => press(cell, kind, amount.presses),
-        Kind::Scroll | Kind::Drag | Kind::Film => moves(cell, kind, amount.seconds),
-        Kind::Switch => switch(cell, amount),
+        Kind::Scroll | Kind::Drag | Kind::Film | Kind::Grain => moves(cell, kind, amount.seconds),
+        Kind::Switch | Kind::Burst => switch(cell, kind, amount),
         Kind::Idle => idle(cell, amount),
     }
 }
@@ -130,7 +130,7 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
 }
 
 /// Goes back and forth between two windows that fill the screen. Each fourth time the other one is new.
-fn switch(cell: &mut Cell, amount: Amount) -> Result<Measured> {
+fn switch(cell: &mut Cell, kind: Kind, amount: Amount) -> Result<Measured> {
     let mut samples: BTreeMap<&'static str, Samples> = BTreeMap::new();
     let mut chance = Chance::new(SEED);
     let (mut never_exact, mut unseen) = (0_u32, 0_u32);
@@ -146,7 +146,7 @@ fn switch(cell: &mut Cell, amount: Amount) -> Result<Measured> {
         let traffic = cell.traffic();
         let pressed =
             press_until(cell, &Target::Window { truth: &cell.shared, step }, 'a', step, (EXACT_US, EXACT_US))?;
-        let fresh = is_fresh(step);
+        let fresh = kind == Kind::Burst || is_fresh(step);
         let mut add = |name, us: Option<u64>| {
             if let Some(us) = us {
                 samples.entry(name).or_default().add_us(us);
@@ -254,7 +254,7 @@ fn moves(cell: &mut Cell, kind: Kind, seconds: u64) -> Result<Measured> {
                 let from = seen.last().map_or(newest.saturating_sub(DRAG_LOOKS_BACK), |last| last + 1);
                 watch::dragged_step(screen, size, from.max(newest.saturating_sub(DRAG_LOOKS_BACK)), newest)
             }
-            Kind::Film => watch::step_shown(screen, Film::corners(size.0, size.1)),
+            Kind::Film | Kind::Grain => watch::step_shown(screen, Film::corners(size.0, size.1)),
             _ => watch::step_shown(screen, page::corners(size.1)),
         };
         if let Some(step) = shown {

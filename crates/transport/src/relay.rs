@@ -9,7 +9,7 @@
 mod class;
 mod link;
 
-pub use link::{Burst, Count, Link, LinkModel, Packet};
+pub use link::{Burst, Count, Link, LinkModel, Packet, Policer};
 
 use crate::ClockFn;
 use polling::{Events, Poller};

@@ -119,7 +119,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("never exact", |c| fig(c, "never_exact", 0)),
             ("cores host / viewer", both_cores),
         ],
-        Kind::Switch => &[
+        Kind::Switch | Kind::Burst => &[
             ("first seen p50", |c| ms(c, "first_seen", "p50")),
             ("first exact p50", |c| ms(c, "first_exact", "p50")),
             ("max", |c| ms(c, "first_exact", "max")),
@@ -131,7 +131,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("never exact", |c| fig(c, "never_exact", 0)),
             ("cores host / viewer", both_cores),
         ],
-        Kind::Film => &[
+        Kind::Film | Kind::Grain => &[
             ("fps", |c| fig(c, "steps_shown_per_s", 1)),
             ("age p50", |c| ms(c, "age", "p50")),
             ("p95", |c| ms(c, "age", "p95")),
@@ -231,7 +231,7 @@ fn squeezes(out: &mut String, cells: &Cells) {
         ("after 0.6 s", "squeeze_queue_after_600_ms"),
     ];
     let mut rows = Vec::new();
-    for kind in [Kind::Scroll, Kind::Drag, Kind::Film] {
+    for kind in [Kind::Scroll, Kind::Drag, Kind::Film, Kind::Grain] {
         for (network, stack) in cells.networks.iter().flat_map(|n| cells.stacks.iter().map(move |s| (n, s))) {
             let of = cells.at(stack, kind.name(), network);
             if figure(&of, &["figures", "squeeze_steps_per_s"]).is_none() {

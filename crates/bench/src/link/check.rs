@@ -1,9 +1,10 @@
 //! Holds the emulator to what it promises: pings and floods through it, beside what was set; and what it costs itself.
 
-use super::emulator::{CLIENT, Emulator, HOST};
+use super::emulator::{CLIENT, Emulator, HOST, TICK_US};
 use super::profile::Profile;
 use super::space::Space;
 use crate::clock;
+use crate::machine;
 use crate::process::stop_if_interrupted;
 use crate::summary::Samples;
 use anyhow::{Context, Result};
@@ -150,9 +151,15 @@ pub fn run(profile: &Profile, seed: u64) -> Result<String> {
     let none = Emulator::start(&Profile { mtu: profile.mtu, ..Profile::none() }, seed, None, None)?;
     let loopback = ping(&none.client, CLIENT, 300, 2_000)?;
     let through = ping(&none.client, HOST, 300, 2_000)?;
-    let (cpu, packets) = (none.cpu_us(), none.counts().1.packets_in);
-    let most = flood(&none.host, &none.client, None, 1.0)?;
+    let (cpu, packets, begun) = (none.cpu_us(), none.counts().1.packets_in, clock::now());
+    flood(&none.host, &none.client, None, FLOOD_S)?;
     let cost = (none.cpu_us() - cpu) as f64 / (none.counts().1.packets_in - packets).max(1) as f64;
+    // By the emulator's own count: who floods and who receives want the same processors, and a receiver that does not get
+    // one in time loses what was carried to it.
+    let until = begun + (FLOOD_S * 1e6) as u64;
+    let carried: Vec<u64> =
+        none.ticks(begun).iter().filter(|t| t.at <= until).skip(1).map(|t| t.down.delivered).collect();
+    let most = carried.iter().sum::<u64>() as f64 * 8e6 / (carried.len() as f64 * TICK_US as f64).max(1.0);
     drop(none);
     let link = Emulator::start(&Profile { changes: Vec::new(), ..profile.clone() }, seed, None, None)?;
     let pings = ping(&link.client, HOST, 300, 10_000)?;
@@ -175,8 +182,9 @@ pub fn run(profile: &Profile, seed: u64) -> Result<String> {
          | loss, % (pings both ways; half the rate down) | {} | {:.1}; {:.1} |\n\
          | the emulator's own round trip, nothing set, ms (p50 / p95 / p99) | 0 | {} / {} / {} |\n\
          | beside loopback in one namespace, ms (p50 / p95) | | {} / {} |\n\
-         | the most it carries one way, nothing set, Mbit/s | | {} |\n\
-         | its CPU per packet, us | | {cost:.1} |\n\
+         | what it carried one way, flooded, nothing set, beside the flood's own programs at a load of {:.1}, Mbit/s | | {} |\n\
+         | its CPU per packet of 1500 B, us | | {cost:.1} |\n\
+         | what a core of its own would carry by that, Mbit/s | | {:.0} |\n\
          | its CPU at half the rate, cores | | {used:.3} |\n",
         profile.describe(),
         profile.rtt().as_millis_f64(),
@@ -193,10 +201,16 @@ pub fn run(profile: &Profile, seed: u64) -> Result<String> {
         ms(&through.rtt, 99.0),
         ms(&loopback.rtt, 50.0),
         ms(&loopback.rtt, 95.0),
-        mbit(most.bit_per_s),
+        machine::load(),
+        mbit(most),
+        PACKET_BITS / cost.max(1e-3),
     ))
 }
 
 const IDENTIFIER: [u8; 2] = *b"tp";
+/// A packet of the flood with its headers, so that bits over microseconds are Mbit/s.
+const PACKET_BITS: f64 = 12_000.0;
+/// How long nothing but the emulator's own cost limits it.
+const FLOOD_S: f64 = 1.0;
 /// How long the last answer may take.
 const LAST_US: u64 = 3_000_000;

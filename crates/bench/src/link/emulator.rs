@@ -12,6 +12,7 @@ use crate::clock;
 use crate::count::{Both, Traffic};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
@@ -86,9 +87,11 @@ impl Tick {
 struct State {
     down: Link,
     up: Link,
-    /// From when on the profile's changes count.
+    /// From when on the profile's changes count; never before [`Emulator::begin`].
     changes_from: u64,
     ticks: Vec<Tick>,
+    /// Each [`MOMENT_US`], where somebody wants it so closely; queues are then the highest within it.
+    moments: Option<VecDeque<Tick>>,
     cpu_us: u64,
     stop: bool,
 }
@@ -104,9 +107,10 @@ impl Emulator {
         let mut seeds = Rng::new(seed);
         let state = State {
             down: Link::new(profile.model, 0, seeds.next_u64()),
-            up: Link::new(profile.model, 0, seeds.next_u64()),
-            changes_from: clock::now(),
+            up: Link::new(profile.up(), 0, seeds.next_u64()),
+            changes_from: u64::MAX,
             ticks: Vec::new(),
+            moments: None,
             cpu_us: 0,
             stop: false,
         };
@@ -117,6 +121,8 @@ impl Emulator {
             ends: [host.tun.try_clone()?, client.tun.try_clone()?],
             profile: profile.clone(),
             before: [Count::default(); 2],
+            before_moment: [Count::default(); 2],
+            highest: [0; 2],
             csv,
         };
         let thread = std::thread::Builder::new().name("link".into()).spawn(move || carrier.run())?;
@@ -152,6 +158,16 @@ impl Emulator {
         lock(&self.shared).ticks.iter().filter(|t| t.at > since).copied().collect()
     }
 
+    /// From now on every 5 ms is written down too, of the last two minutes.
+    pub fn watch_closely(&self) {
+        lock(&self.shared).moments.get_or_insert_default();
+    }
+
+    /// Every 5 ms from `since` on, its queues the highest within it. Empty unless [`Self::watch_closely`] was called.
+    pub fn moments(&self, since: u64) -> Vec<Tick> {
+        lock(&self.shared).moments.iter().flatten().filter(|t| t.at > since).copied().collect()
+    }
+
     /// CPU time the emulator itself has used, microseconds.
     pub fn cpu_us(&self) -> u64 {
         lock(&self.shared).cpu_us
@@ -173,6 +189,9 @@ struct Carrier {
     ends: [File; 2],
     profile: Profile,
     before: [Count; 2],
+    before_moment: [Count; 2],
+    /// The longest wait since the last moment, down and up, microseconds.
+    highest: [u64; 2],
     csv: Option<File>,
 }
 
@@ -182,7 +201,7 @@ impl Carrier {
         clock::hasten();
         let mut buffer = vec![0; 65_536];
         let begun = clock::now();
-        let mut next_tick = begun + TICK_US;
+        let (mut next_tick, mut next_moment) = (begun + TICK_US, begun + MOMENT_US);
         if let Some(csv) = &mut self.csv {
             let way = |w| format!("{w}_offered_B,{w}_delivered_B,{w}_queue_ms,{w}_queue_dropped,{w}_lost");
             let _ = csv.write_all(format!("s,rate_bit_per_s,{},{}\n", way("down"), way("up")).as_bytes());
@@ -195,7 +214,8 @@ impl Carrier {
                 return;
             }
             let now = clock::now();
-            let rate = self.profile.rate_at(Span::micros(now.saturating_sub(state.changes_from)));
+            let after = Span::micros(now.saturating_sub(state.changes_from));
+            let rate = self.profile.rate_at(after);
             if state.down.model().rate != rate {
                 for link in [&mut state.down, &mut state.up] {
                     link.set(now, telepane_transport::relay::LinkModel { rate, ..*link.model() });
@@ -203,7 +223,9 @@ impl Carrier {
             }
             let State { down, up, .. } = state;
             let [host, client] = &mut self.ends;
-            for (end, link) in [(&mut *host, &mut *down), (&mut *client, &mut *up)] {
+            for ((end, link), highest) in
+                [(&mut *host, &mut *down), (&mut *client, &mut *up)].into_iter().zip(&mut self.highest)
+            {
                 // A bound, so that a flood on one side cannot keep the other waiting.
                 for _ in 0..64 {
                     let Ok(len @ 1..) = end.read(&mut buffer) else { break };
@@ -211,6 +233,7 @@ impl Carrier {
                         clock::now(),
                         Packet { flow: 0, bytes: buffer.get(..len).unwrap_or_default().to_vec(), class: 0 },
                     );
+                    *highest = link.wait().as_micros().max(*highest);
                 }
             }
             for (end, link) in [(client, down), (host, up)] {
@@ -223,9 +246,20 @@ impl Carrier {
                 next_tick += TICK_US;
                 self.tick(state, now, begun);
             }
+            if now >= next_moment {
+                next_moment = now - now.saturating_sub(begun) % MOMENT_US + MOMENT_US;
+                self.moment(state, now);
+            }
             let due = [state.down.next(), state.up.next()].into_iter().flatten().min();
             // A change of the rate may come between two ticks: at most so late is it.
-            let until = due.unwrap_or(u64::MAX).min(next_tick).min(now + CHANGE_US);
+            let change = self
+                .profile
+                .next_change(after)
+                .map_or(u64::MAX, |at| state.changes_from.saturating_add(at.as_micros()));
+            let mut until = due.unwrap_or(u64::MAX).min(next_tick).min(now + CHANGE_US).min(change);
+            if state.moments.is_some() {
+                until = until.min(next_moment);
+            }
             drop(guard);
             self.wait(until);
         }
@@ -240,14 +274,25 @@ impl Carrier {
         unsafe { libc::ppoll(polls.as_mut_ptr(), 2, &raw const timeout, std::ptr::null()) };
     }
 
+    fn moment(&mut self, state: &mut State, at: u64) {
+        let Some(moments) = &mut state.moments else { return };
+        let rate = state.down.model().rate.map_or(0, telepane_model::BitRate::as_bps);
+        let [mut down, mut up] = [way(&state.down, &self.before_moment[0]), way(&state.up, &self.before_moment[1])];
+        // What waited since before is not in what was pushed.
+        down.queue_us = down.queue_us.max(self.highest[0]);
+        up.queue_us = up.queue_us.max(self.highest[1]);
+        if rate == 0 {
+            (down.queue_us, up.queue_us) = (0, 0);
+        }
+        if moments.len() == MOMENTS {
+            moments.pop_front();
+        }
+        moments.push_back(Tick { at, rate, down, up });
+        self.before_moment = [state.down.count, state.up.count];
+        self.highest = [0; 2];
+    }
+
     fn tick(&mut self, state: &mut State, at: u64, begun: u64) {
-        let way = |link: &Link, before: &Count| Way {
-            offered: link.count.bytes_in - before.bytes_in,
-            delivered: link.count.bytes_out - before.bytes_out,
-            queue_us: link.wait().as_micros(),
-            dropped: link.count.queue_dropped + link.count.too_large - before.queue_dropped - before.too_large,
-            lost: link.count.lost + link.count.blacked_out - before.lost - before.blacked_out,
-        };
         let rate = state.down.model().rate.map_or(0, telepane_model::BitRate::as_bps);
         let idle = |link: &Link| link.model().rate.is_none();
         let mut tick = Tick { at, rate, down: way(&state.down, &self.before[0]), up: way(&state.up, &self.before[1]) };
@@ -260,6 +305,17 @@ impl Carrier {
         if let Some(csv) = &mut self.csv {
             let _ = csv.write_all(tick.csv(begun).as_bytes());
         }
+    }
+}
+
+/// What a direction did since `before`, and its queue now.
+fn way(link: &Link, before: &Count) -> Way {
+    Way {
+        offered: link.count.bytes_in - before.bytes_in,
+        delivered: link.count.bytes_out - before.bytes_out,
+        queue_us: link.wait().as_micros(),
+        dropped: link.count.queue_dropped + link.count.too_large - before.queue_dropped - before.too_large,
+        lost: link.count.lost + link.count.blacked_out - before.lost - before.blacked_out,
     }
 }
 
@@ -281,3 +337,7 @@ pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// A line of the CSV.
 pub const TICK_US: u64 = 100_000;
 const CHANGE_US: u64 = 20_000;
+/// How closely a link may be watched.
+pub const MOMENT_US: u64 = 5_000;
+/// Moments kept: two minutes.
+const MOMENTS: usize = 24_000;

@@ -2,14 +2,15 @@
 //!
 //! A profile is a rate with its unit, the round trip in milliseconds, and letters for what else is wrong, each way:
 //! `l` loss in percent, `b` the same in bursts of five packets in the mean, `j` jitter in milliseconds, `r` reordering in
-//! percent, `q` the bottleneck's queue in milliseconds; `@4=2m` changes the rate 4 s after the work has begun. `drop` is
-//! `20m40@4=2m@9=20m`. Both directions are alike. Without `q` the queue holds [`QUEUE`], whatever the rate becomes.
+//! percent, `q` the bottleneck's queue in milliseconds, `u` jitter of the client's way up alone, `p` a policer: the rate is
+//! then what passes in the mean, so many kB at once, and the line behind is ten times as fast; `@4=2m` changes the rate 4 s after the work has begun. `drop` is
+//! `20m40@4=2m@9=20m`. But for `u` both directions are alike. Without `q` the queue holds [`QUEUE`], whatever the rate becomes.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt;
 use std::str::FromStr;
 use telepane_model::{BitRate, Bytes, Span};
-use telepane_transport::relay::{Burst, LinkModel};
+use telepane_transport::relay::{Burst, LinkModel, Policer};
 
 /// A link that can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Profile {
     pub name: String,
     /// Each direction at the beginning.
     pub model: LinkModel,
+    /// The client's way up has at least this much jitter.
+    pub jitter_up: Span,
     /// The devices' MTU.
     pub mtu: u16,
     /// Rates from these times on.
@@ -27,12 +30,22 @@ pub struct Profile {
 impl Profile {
     /// A link with no limits: what is left is the emulator.
     pub fn none() -> Self {
-        Self { name: "none".into(), model: LinkModel::default(), mtu: MTU, changes: Vec::new() }
+        Self { name: "none".into(), model: LinkModel::default(), jitter_up: Span::ZERO, mtu: MTU, changes: Vec::new() }
     }
 
     /// The round trip without queues.
     pub fn rtt(&self) -> Span {
         Span::micros(self.model.delay.as_micros() * 2)
+    }
+
+    /// The client's way up at the beginning.
+    pub fn up(&self) -> LinkModel {
+        LinkModel { jitter: self.model.jitter.max(self.jitter_up), ..self.model }
+    }
+
+    /// When the rate changes next after this.
+    pub fn next_change(&self, after: Span) -> Option<Span> {
+        self.changes.iter().map(|(at, _)| *at).find(|at| *at > after)
     }
 
     /// The rate `after` the changes began to count.
@@ -59,6 +72,12 @@ impl Profile {
         if m.jitter > Span::ZERO {
             parts.push(format!("jitter up to {} ms", m.jitter.as_millis_f64()));
         }
+        if self.jitter_up > Span::ZERO {
+            parts.push(format!("up to {} ms on the way up", self.jitter_up.as_millis_f64()));
+        }
+        if let Some(p) = m.policer {
+            parts.push(format!("a policer of {} and {} kB at once", rate_text(p.rate), p.burst.0 / 1000));
+        }
         if m.reorder_ppm > 0 {
             parts.push(format!("{} % held back by {} ms", percent(m.reorder_ppm), m.reorder_by.as_millis_f64()));
         }
@@ -67,7 +86,10 @@ impl Profile {
             None if m.rate.is_some() => parts.push(format!("drop-tail queue of {} kB", m.queue.0 / 1000)),
             None => {}
         }
-        for (at, rate) in &self.changes {
+        if self.changes.len() > MANY {
+            parts.push(format!("{} changes of the rate", self.changes.len()));
+        }
+        for (at, rate) in self.changes.iter().filter(|_| self.changes.len() <= MANY) {
             parts.push(format!("{} from second {}", rate_text(*rate), at.as_secs_f64()));
         }
         parts.push(format!("MTU {}", self.mtu));
@@ -102,6 +124,7 @@ fn parse(text: &str) -> Result<Profile> {
     let (rate, rest) = link.split_at(unit + 1);
     let mut rest = rest;
     let rtt = number(&mut rest).context("after the rate comes the round trip in milliseconds")?;
+    let mut jitter_up = Span::ZERO;
     let mut model =
         LinkModel { rate: Some(parse_rate(rate)?), queue: QUEUE, delay: ms(rtt / 2.0)?, ..LinkModel::default() };
     while let Some(letter) = rest.chars().next() {
@@ -111,13 +134,20 @@ fn parse(text: &str) -> Result<Profile> {
             'l' => model.loss_ppm = ppm(value)?,
             'b' => model.burst = Some(bursts(value)?),
             'j' => model.jitter = ms(value)?,
+            'u' => jitter_up = ms(value)?,
+            'p' => {
+                let line = model.rate.context("a policer has a rate")?;
+                ensure!((1.5..1e6).contains(&value), "a policer lets at least a packet of 1.5 kB through at once");
+                model.policer = Some(Policer { rate: line, burst: Bytes((value * 1e3) as u64) });
+                model.rate = Some(BitRate::bps(line.as_bps().saturating_mul(10)));
+            }
             'r' => model.reorder_ppm = ppm(value)?,
             'q' => (model.queue_time, model.queue) = (Some(ms(value)?), Bytes(u64::MAX / 2)),
-            other => bail!("`{other}` is none of l, b, j, r, q"),
+            other => bail!("`{other}` is none of l, b, j, u, r, q, p"),
         }
     }
     let changes = changes.map(|c| c.split('@').map(parse_change).collect::<Result<Vec<_>>>()).transpose()?;
-    Ok(Profile { name: text.into(), model, mtu: MTU, changes: changes.unwrap_or_default() })
+    Ok(Profile { name: text.into(), model, jitter_up, mtu: MTU, changes: changes.unwrap_or_default() })
 }
 
 fn parse_change(text: &str) -> Result<(Span, BitRate)> {
@@ -195,6 +225,8 @@ fn rate_text(rate: BitRate) -> String {
 pub const QUEUE: Bytes = Bytes(250_000);
 /// Ethernet's.
 pub const MTU: u16 = 1500;
+/// Changes beyond which a description only counts them.
+const MANY: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -209,6 +241,10 @@ mod tests {
         assert_eq!((p.model.rate, p.model.delay), (Some(BitRate::kbps(800)), Span::micros(15_250)));
         assert_eq!((p.model.jitter, p.model.queue_time), (Span::millis(4), Some(Span::millis(50))));
         assert_eq!(p.model.reorder_ppm, 20_000);
+        let p: Profile = "10m40p100u5".parse().unwrap();
+        let policer = Policer { rate: BitRate::mbps(10), burst: Bytes(100_000) };
+        assert_eq!((p.model.rate, p.model.policer), (Some(BitRate::mbps(100)), Some(policer)));
+        assert_eq!((p.model.jitter, p.up().jitter), (Span::ZERO, Span::millis(5)));
         assert_eq!("lan".parse::<Profile>().unwrap().model.rate, Some(BitRate::mbps(1000)));
     }
 
@@ -218,6 +254,8 @@ mod tests {
         let at = |s| p.rate_at(Span::secs(s)).map(BitRate::as_bps);
         assert_eq!([0, 3, 4, 8, 9, 99].map(|s| at(s).unwrap_or(0) / 1_000_000), [20, 20, 2, 2, 20, 20]);
         assert!(p.describe().contains("2 Mbit/s from second 4"), "{}", p.describe());
+        assert_eq!(p.next_change(Span::secs(4)), Some(Span::secs(9)));
+        assert_eq!(p.next_change(Span::secs(9)), None);
     }
 
     #[test]
@@ -229,7 +267,9 @@ mod tests {
 
     #[test]
     fn what_is_no_profile_is_said() {
-        for wrong in ["", "20", "20m", "20x40", "20m40z1", "20m40l", "20m40l101", "20m40@4", "20m40@4=2", "999g1"] {
+        for wrong in
+            ["", "20", "20m", "20x40", "20m40z1", "20m40l", "20m40l101", "20m40p1", "20m40@4", "20m40@4=2", "999g1"]
+        {
             assert!(wrong.parse::<Profile>().is_err(), "{wrong}");
         }
     }

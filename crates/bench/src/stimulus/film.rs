@@ -16,6 +16,8 @@ pub struct Film {
     /// The landscape, each channel at most 255 minus the grain's most.
     scene: Vec<u32>,
     grain: Vec<u32>,
+    /// The landscape is dimmed to make room for grain.
+    dim: bool,
 }
 
 impl Film {
@@ -23,7 +25,14 @@ impl Film {
     pub fn new() -> Self {
         let mut chance = Chance::new(GRAIN_SEED);
         let grain = (0..GRAIN).map(|_| chance.below(GRAIN_STEPS) as u32 * 0x01_0101).collect();
-        Self { scene: landscape(SCENE_W, SCENE_H, SCENE_SEED), grain }
+        Self { scene: landscape(SCENE_W, SCENE_H, SCENE_SEED), grain, dim: false }
+    }
+
+    /// With so much grain that no rate is enough for it.
+    pub fn grainy() -> Self {
+        let mut chance = Chance::new(GRAIN_SEED);
+        let grain = (0..GRAIN).map(|_| chance.below(STRONG_STEPS) as u32 * 0x01_0101).collect();
+        Self { grain, dim: true, ..Self::new() }
     }
 
     /// Where it stands on a screen of this size.
@@ -67,6 +76,9 @@ impl Film {
             let first = left + size / 2 - half;
             let texture = self.scene.iter().skip((y - top + i * 90) * SCENE_W + i * 200);
             out.iter_mut().skip(first).take(2 * half).zip(texture).for_each(|(o, t)| *o = !*t & 0xf0_f0f0);
+        }
+        if self.dim {
+            out.iter_mut().for_each(|o| *o = *o >> 1 & 0x7f_7f7f);
         }
         // The seed of a row's grain: any spread will do, as long as it differs from frame to frame.
         let at = (n * 7919 + y * 104_729) * 31 % (GRAIN - WIDTH);
@@ -151,6 +163,8 @@ const SCENE_SEED: u64 = 0x51ce;
 const FLYING: usize = 4;
 /// Grain of 0 to 4: a variance of 2, which a codec that drops it pays with 45 dB at best.
 const GRAIN_STEPS: u64 = 5;
+/// The same at its strongest: beside a channel of at most 127.
+const STRONG_STEPS: u64 = 97;
 const GRAIN: usize = 1 << 20;
 const GRAIN_SEED: u64 = 0x6a17;
 
@@ -170,6 +184,14 @@ mod tests {
             assert!(one.iter().zip(&next).filter(|(a, b)| a != b).count() > WIDTH / 2, "frame {n} row {y}");
             assert!(one.iter().all(|p| *p <= 0xff_ffff));
         }
+        let (mut strong, mut later) = (vec![0; WIDTH], vec![0; WIDTH]);
+        let grainy = Film::grainy();
+        grainy.row(7, 100, &mut strong);
+        grainy.row(8, 100, &mut later);
+        assert!(strong.iter().all(|p| *p <= 0xff_ffff));
+        // Half the pixels at least jump by more than any ordinary grain.
+        let jumps = strong.iter().zip(&later).filter(|(a, b)| (*a & 0xff).abs_diff(*b & 0xff) > 16);
+        assert!(jumps.count() > WIDTH / 2);
         let colours: std::collections::BTreeSet<_> = a.scene.iter().collect();
         assert!(colours.len() > 1_000, "{} colours", colours.len());
     }

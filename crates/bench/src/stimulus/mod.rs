@@ -47,21 +47,35 @@ pub enum Kind {
     Menu,
     /// A film of 1280x720 plays in a window, 30 frames a second.
     Film,
+    /// The same film with so much grain that it takes whatever a link carries.
+    Grain,
+    /// At each key press a part of the window fills with what hardly compresses and is no picture: some 300 kB.
+    Burst,
     /// Nothing changes.
     Idle,
 }
 
 impl Kind {
     /// Every kind, in the order of the reports.
-    pub const ALL: [Self; 8] =
-        [Self::Key, Self::Typing, Self::Scroll, Self::Drag, Self::Switch, Self::Menu, Self::Film, Self::Idle];
+    pub const ALL: [Self; 10] = [
+        Self::Key,
+        Self::Typing,
+        Self::Scroll,
+        Self::Drag,
+        Self::Switch,
+        Self::Menu,
+        Self::Film,
+        Self::Grain,
+        Self::Burst,
+        Self::Idle,
+    ];
 
     /// Steps a second of what moves by itself.
     pub fn hz(self) -> Option<u64> {
         match self {
-            Self::Scroll | Self::Film => Some(30),
+            Self::Scroll | Self::Film | Self::Grain => Some(30),
             Self::Drag => Some(60),
-            Self::Key | Self::Typing | Self::Switch | Self::Menu | Self::Idle => None,
+            Self::Key | Self::Typing | Self::Switch | Self::Menu | Self::Burst | Self::Idle => None,
         }
     }
 
@@ -75,6 +89,8 @@ impl Kind {
             Self::Switch => "switch",
             Self::Menu => "menu",
             Self::Film => "film",
+            Self::Grain => "grain",
+            Self::Burst => "burst",
             Self::Idle => "idle",
         }
     }
@@ -201,11 +217,11 @@ impl App {
         page::barcodes(&self.frame, 0);
         let frame = &self.frame;
         match kind {
-            Kind::Film => {
+            Kind::Film | Kind::Grain => {
                 // Dark until it plays, so that the first picture is no test of how a photo is coded.
                 let (x, y) = Film::place(frame.width, frame.height);
                 frame.fill(x, y, film::WIDTH, film::HEIGHT, 0x10_1418);
-                self.scene = Scene::Film(Film::new());
+                self.scene = Scene::Film(if kind == Kind::Grain { Film::grainy() } else { Film::new() });
             }
             Kind::Switch => {
                 self.scene = Scene::Switch { home: frame.copy(0, 0, frame.width, frame.height), other: Vec::new() }
@@ -251,6 +267,16 @@ impl App {
         self.step(x, y, w, h)
     }
 
+    /// Noise of a few colours, which is coded exactly at once and takes ten bits a pixel.
+    fn burst(&mut self) -> Result<()> {
+        let (x, y, w, h) = BURST;
+        let noise: Vec<u32> =
+            (0..w * h).map(|_| BURST_COLOURS[self.chance.below(BURST_COLOURS.len() as u64) as usize]).collect();
+        self.frame.paste(x, y, w, &noise);
+        page::barcodes(&self.frame, self.frame.word(Word::Steps) as usize + 1);
+        self.step(0, 0, self.frame.width, self.frame.height)
+    }
+
     fn answer_keys(&mut self, kind: Kind) -> Result<()> {
         loop {
             self.wait(SETTLE_US)?;
@@ -283,6 +309,7 @@ impl App {
             }
             Event::KeyPress(_) if kind == Kind::Switch => self.switch(),
             Event::KeyPress(_) if kind == Kind::Menu => self.menu(),
+            Event::KeyPress(_) if kind == Kind::Burst => self.burst(),
             Event::Expose(e) => {
                 self.put(e.x.into(), e.y.into(), e.width.into(), e.height.into())?;
                 Ok(self.conn.flush()?)
@@ -397,6 +424,13 @@ pub fn is_fresh(step: usize) -> bool {
     step % 4 == 1
 }
 
+/// What a burst fills: the middle of the smallest screen.
+const BURST: (usize, usize, usize, usize) = (340, 160, 600, 400);
+/// Sixteen colours as of a terminal.
+const BURST_COLOURS: [u32; 16] = [
+    0x00_0000, 0xaa_0000, 0x00_aa00, 0xaa_5500, 0x00_00aa, 0xaa_00aa, 0x00_aaaa, 0xaa_aaaa, 0x55_5555, 0xff_5555,
+    0x55_ff55, 0xff_ff55, 0x55_55ff, 0xff_55ff, 0x55_ffff, 0xff_ffff,
+];
 /// Lines a step moves: what one notch of a wheel moves in most applications.
 const SCROLL_LINES: usize = 3;
 /// How often the application looks whether the harness wants it settled. It is slow enough not to show in idle figures.

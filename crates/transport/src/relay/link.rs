@@ -18,6 +18,8 @@ pub struct LinkModel {
     pub queue: Bytes,
     /// The same as time: a packet that would wait for longer at the present rate is dropped.
     pub queue_time: Option<Span>,
+    /// A token bucket in front of the bottleneck drops what exceeds it.
+    pub policer: Option<Policer>,
     /// A packet that would wait for longer than this is marked as having met congestion, if its sender understands that (ECN,
     /// RFC 3168).
     pub mark_over: Option<Span>,
@@ -39,6 +41,15 @@ pub struct LinkModel {
     pub mtu: Option<u16>,
 }
 
+/// A policer: so much passes in the mean, and so much at once; what is more is dropped and nothing waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policer {
+    /// How fast the bucket fills.
+    pub rate: BitRate,
+    /// What it holds.
+    pub burst: Bytes,
+}
+
 /// Losses in bursts (Gilbert 1960): the link is good or bad, each packet may change that, and a bad link loses some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Burst {
@@ -57,6 +68,7 @@ impl Default for LinkModel {
             rate: None,
             queue: Bytes(256 * 1024),
             queue_time: None,
+            policer: None,
             mark_over: None,
             delay: Span::ZERO,
             jitter: Span::ZERO,
@@ -83,7 +95,7 @@ pub struct Count {
     pub bytes_out: u64,
     /// Lost at random or in bursts.
     pub lost: u64,
-    /// Dropped at the full queue.
+    /// Dropped at the full queue, or by the policer.
     pub queue_dropped: u64,
     /// Marked as having met congestion.
     pub marked: u64,
@@ -118,6 +130,8 @@ pub struct Link {
     headers: u64,
     rng: Rng,
     bad: bool,
+    /// What the policer's bucket lacks, in bits times a million, and when that was so.
+    owed: (u64, u64),
     queue: VecDeque<Packet>,
     /// When the head of the queue has left the bottleneck, in nanoseconds: at 1 Gbit/s a packet takes 12 us, and
     /// rounding each would make the link faster than it says.
@@ -140,6 +154,7 @@ impl Link {
             headers,
             rng: Rng::new(seed),
             bad: false,
+            owed: (0, 0),
             queue: VecDeque::new(),
             head_done: None,
             flying: BTreeMap::new(),
@@ -187,6 +202,10 @@ impl Link {
             self.count.too_large += 1;
             return;
         }
+        if self.model.policer.is_some_and(|p| !self.passes(p, now, size)) {
+            self.count.queue_dropped += 1;
+            return;
+        }
         if self.model.rate.is_none() && self.queue.is_empty() {
             return self.launch(now, packet);
         }
@@ -204,6 +223,17 @@ impl Link {
             self.head_done = Some(now.saturating_mul(1000).saturating_add(self.passage(size)));
         }
         self.queue.push_back(packet);
+    }
+
+    /// Whether the policer has tokens for a packet; it takes them.
+    fn passes(&mut self, p: Policer, now: u64, size: u64) -> bool {
+        // In bits times a million a microsecond refills just the rate.
+        let scaled = |bytes: u64| bytes.saturating_mul(8_000_000);
+        let filled = p.rate.as_bps().saturating_mul(now.saturating_sub(self.owed.1));
+        let owed = self.owed.0.saturating_sub(filled).saturating_add(scaled(size));
+        let passes = owed <= scaled(p.burst.0);
+        self.owed = (if passes { owed } else { owed - scaled(size) }, now);
+        passes
     }
 
     /// A packet leaves the bottleneck at `t`.
@@ -300,6 +330,21 @@ mod tests {
         assert_eq!(link.count.queue_dropped, 2);
         assert_eq!(arrivals(&mut link, 100_000), [(11_000, 0), (12_000, 1), (13_000, 2)]);
         assert_eq!(link.count.queued, 0);
+    }
+
+    #[test]
+    fn a_policer_lets_its_rate_through_and_so_much_at_once() {
+        let policer = Some(Policer { rate: BitRate::mbps(8), burst: Bytes(3_000) });
+        let mut link = Link::new(LinkModel { policer, ..LinkModel::default() }, HEADERS, 1);
+        // Packets of 1000 B: three at once, then one each millisecond.
+        (0..5).for_each(|n| link.push(0, packet(n)));
+        assert_eq!(link.count.queue_dropped, 2);
+        (1..=10_u64).for_each(|ms| (0..2).for_each(|n| link.push(ms * 1_000, packet(n))));
+        assert_eq!((link.count.packets_in, link.count.queue_dropped), (25, 12));
+        // A rest fills the bucket, and not more than that.
+        (0..5).for_each(|n| link.push(1_000_000, packet(n)));
+        assert_eq!(link.count.queue_dropped, 14);
+        assert!(arrivals(&mut link, 2_000_000).iter().all(|(t, _)| t % 1_000 == 0), "nothing waits");
     }
 
     #[test]

@@ -1,0 +1,342 @@
+//! `telepane-bench columns`: the rate controller's targets in three columns: what the study demands, what the production
+//! controller does in the simulator, and what the real programs do over the emulated link.
+//!
+//! The second column is virtual time, the same on every machine; the third is wall time on this one. Each row of [`rows`]
+//! starts host and client anew over its own link ([`real`]), and is written to the JSON file as soon as it is measured: the
+//! same command goes on where it was interrupted, and tries again what failed. The file's `explained` may hold a sentence
+//! for a target that is not met, by its key; the table shows it, and it is kept.
+
+pub mod real;
+pub mod rows;
+pub mod trace;
+
+use crate::clock;
+use crate::glass;
+use crate::machine;
+use crate::process::interrupted;
+use crate::report::align;
+use crate::stack::{self, Name};
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use rows::{NOT_REAL, OVER_LOSSLESS, ROWS, Row, Simulated, Target};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use telepane_sim::bottleneck::study::{ALL, Bound, Figure};
+use telepane_sim::bottleneck::{App, Kind, Path as Simulation, runs};
+
+/// `telepane-bench columns`.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Rows to measure; otherwise all. Others in the file stay as they are.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub row: Vec<String>,
+    /// Name the rows and their links, and end.
+    #[arg(long)]
+    pub list: bool,
+    /// Measure rows that are in the file already once more.
+    #[arg(long)]
+    pub again: bool,
+    /// Measure nothing: make the table from the file that is there.
+    #[arg(long)]
+    pub report: bool,
+    /// Where the results go.
+    #[arg(long, value_name = "DIR", default_value = "benches/results")]
+    pub out: PathBuf,
+    /// Their name; otherwise today's date and `-columns`. Name an earlier one to go on with it.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where telepane-host and telepane are; otherwise beside telepane-bench.
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+    /// Install Xvfb with apt-get if it is missing.
+    #[arg(long)]
+    pub install: bool,
+    /// Keep each row's directory with the programs' output.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Measures what is missing, and makes the table.
+///
+/// # Errors
+/// When there is no such row, something needed is missing, or rows failed.
+pub fn run(options: &Options) -> Result<()> {
+    for name in &options.row {
+        ensure!(ROWS.iter().any(|r| r.name == name), "no row {name}; --list names them");
+    }
+    if options.list {
+        for r in ROWS {
+            println!("{:<12} {:>3} s  {}", r.name, r.seconds, r.link()?.describe());
+        }
+        return Ok(());
+    }
+    let name = options.name.clone().unwrap_or_else(|| format!("{}-columns", clock::today()));
+    std::fs::create_dir_all(&options.out)?;
+    let path = options.out.join(format!("{name}.json"));
+    let mut state = if path.is_file() { load(&path)? } else { Value::Null };
+    if options.report {
+        ensure!(!state.is_null(), "{} is not there", path.display());
+    } else {
+        let programs = glass::programs(options.bin_dir.as_deref())?;
+        stack::install::provide(&[Name::Telepane], &programs, options.install)?;
+        let version = Name::Telepane.stack().version(&programs);
+        if state.is_null() {
+            state = json!({ "version": VERSION, "date": clock::today(), "machine": machine::describe(),
+                "programs": version, "rows": {}, "explained": {} });
+        }
+        ensure!(
+            state["programs"] == version.as_str(),
+            "{} was measured with {}, these are {version}; give --name",
+            path.display(),
+            state["programs"]
+        );
+        measure(&mut state, &path, options, &programs)?;
+    }
+    let markdown = markdown(&state);
+    println!("{markdown}");
+    std::fs::write(options.out.join(format!("{name}.md")), &markdown)?;
+    if interrupted() {
+        bail!("interrupted; the same command goes on");
+    }
+    let failed = state["rows"].as_object().into_iter().flatten().filter(|(_, r)| !r["failed"].is_null()).count();
+    ensure!(failed == 0, "{failed} rows failed; the same command tries them again");
+    Ok(())
+}
+
+fn measure(state: &mut Value, path: &Path, options: &Options, programs: &Path) -> Result<()> {
+    let asked = |r: &&Row| options.row.is_empty() || options.row.iter().any(|n| n == r.name);
+    let there = |r: &Row| state["rows"][r.name]["figures"].is_object();
+    let open: Vec<&Row> = ROWS.iter().filter(asked).filter(|r| options.again || !there(r)).collect();
+    let bar = ProgressBar::new(open.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} {msg}")?);
+    bar.enable_steady_tick(Duration::from_millis(500));
+    for row in open {
+        bar.set_message(row.name);
+        let (load, begun) = (machine::load(), clock::now());
+        let result = real::run(row, programs, options.keep);
+        if interrupted() {
+            break;
+        }
+        let mut value = json!({ "link": row.link()?.describe(), "load": load,
+            "took_s": ((clock::now() - begun) as f64 / 1e5).round() / 10.0 });
+        let said = match result {
+            Ok(figures) => {
+                let said = figures.iter().map(|(n, v)| format!("{n} {}", digits(*v))).collect::<Vec<_>>().join(", ");
+                value["figures"] = json!(figures);
+                said
+            }
+            Err(error) => {
+                let said = format!("FAILED: {error:#}");
+                value["failed"] = format!("{error:#}").into();
+                said
+            }
+        };
+        if bar.is_hidden() {
+            eprintln!("{}: {said}", row.name);
+        } else {
+            bar.println(format!("{}: {said}", row.name));
+        }
+        state["rows"][row.name] = value;
+        save(state, path)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    // After the measuring, so that it takes nobody's processor.
+    state["simulated"] = simulated();
+    save(state, path)
+}
+
+fn load(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let value: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    ensure!(value["version"] == VERSION, "{} is of another version", path.display());
+    Ok(value)
+}
+
+fn save(state: &Value, path: &Path) -> Result<()> {
+    let fresh = path.with_extension("json.new");
+    std::fs::write(&fresh, serde_json::to_string_pretty(state)? + "\n")?;
+    Ok(std::fs::rename(&fresh, path)?)
+}
+
+/// The second column, by target.
+fn simulated() -> Value {
+    let mut played: BTreeMap<&str, Vec<Figure>> = BTreeMap::new();
+    let mut study = |scenario: &'static str, figure: &str| -> Option<f64> {
+        let found = ALL.iter().find(|s| s.name == scenario)?;
+        let figures = played.entry(scenario).or_insert_with(|| (found.play)(Kind::Ours));
+        figures.iter().find(|f| f.name == figure).map(|f| f.value)
+    };
+    let mut all = serde_json::Map::new();
+    for (row, target) in ROWS.iter().flat_map(|r| r.targets.iter().map(move |t| (r, t))) {
+        let value = match target.simulated {
+            Simulated::None => None,
+            Simulated::Study(scenario, figure) => study(scenario, figure),
+            Simulated::OfPhysics(scenario, figure) => {
+                let rate = if scenario == "S5 burst tenth" { 2.0 } else { 20.0 };
+                study(scenario, figure).map(|ms| ms / (BURST_BITS / rate / 1e3 + 20.0))
+            }
+            Simulated::Film(mbps, rtt, pick) => {
+                let path = Simulation::steady(mbps, rtt);
+                Some(pick(&runs::film(path, App { kind: Kind::Ours, ..runs::greedy() }, 30.0)))
+            }
+        };
+        if let Some(value) = value {
+            all.insert(key(row, target), json!(value));
+        }
+    }
+    all.into()
+}
+
+/// A target's name in the file.
+fn key(row: &Row, target: &Target) -> String {
+    format!("{}: {}", row.name, target.what)
+}
+
+/// The real figure of a target.
+fn measured(state: &Value, row: &Row, target: &Target) -> Option<f64> {
+    let figure = |row: &str, name: &str| state["rows"][row]["figures"][name].as_f64();
+    if target.real == OVER_LOSSLESS {
+        let name = "beyond_slices_percent";
+        return Some(figure(row.name, name)? - figure("film-modest", name)?);
+    }
+    figure(row.name, target.real)
+}
+
+/// The table.
+fn markdown(state: &Value) -> String {
+    let mut rows = Vec::new();
+    let (mut met, mut held) = (0, 0);
+    for (row, target) in ROWS.iter().flat_map(|r| r.targets.iter().map(move |t| (r, t))) {
+        let here = &state["rows"][row.name];
+        if here.is_null() {
+            continue;
+        }
+        let key = key(row, target);
+        let real = measured(state, row, target);
+        let simulated = state["simulated"][&key].as_f64();
+        let show = |value: Option<f64>| match value {
+            Some(v) if target.bound.is_kept(v) => digits(v),
+            Some(v) => format!("**{}**", digits(v)),
+            None => "-".into(),
+        };
+        let explained = state["explained"][&key].as_str().unwrap_or_default();
+        let is_met = real.is_some_and(|v| target.bound.is_kept(v));
+        let mut verdict = match (&here["failed"], target.bound) {
+            (Value::String(why), _) => format!("FAILED: {}", why.lines().next().unwrap_or_default()),
+            (_, Bound::Free) => String::new(),
+            _ if is_met => "met".into(),
+            _ if explained.is_empty() => "not met".into(),
+            _ => "not met:".into(),
+        };
+        if target.bound != Bound::Free {
+            held += 1;
+            met += usize::from(is_met);
+        }
+        if !explained.is_empty() {
+            verdict = format!("{verdict} {explained}").trim().to_owned();
+        }
+        rows.push(vec![
+            target.number.to_owned(),
+            target.what.to_owned(),
+            target.bound.to_string(),
+            show(simulated),
+            show(real),
+            verdict,
+        ]);
+    }
+    let mut out = String::from("# The rate controller's targets in three columns\n\n");
+    let machine = &state["machine"];
+    let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    let _ = writeln!(
+        out,
+        "Bound: what the study demands. Simulated: the production controller over a modelled path, **virtual time**, the same on \
+         every machine. Real: `telepane-host` and `telepane` on two X displays over a link of two network namespaces, **wall \
+         time** on this machine, one run each. The two never share a number: the simulator's frames are bytes that exist at once, \
+         the real ones are captured, coded, decoded and drawn, and headers take their part of the link. Bold is outside the bound.\n\n\
+         {}; {}; {} cores of {}, {} MiB, Linux {}.\n",
+        text(&state["date"]),
+        text(&state["programs"]),
+        text(&machine["cores"]),
+        text(&machine["processor"]),
+        text(&machine["memory_mib"]),
+        text(&machine["kernel"]),
+    );
+    let titles = ["#", "what", "bound", "simulated (virtual)", "real (wall)", "met, or why not"].map(str::to_owned);
+    out.push_str(&align(&titles, &rows));
+    let _ = writeln!(out, "\n{met} of {held} bounds are met by the real programs.\n\n## The runs\n");
+    let runs = ROWS.iter().filter(|r| !state["rows"][r.name].is_null()).map(|r| {
+        let here = &state["rows"][r.name];
+        let figure = |name: &str| here["figures"][name].as_f64().map_or_else(|| "-".into(), digits);
+        let (load, took) = (&here["load"], &here["took_s"]);
+        let cores = format!("{} + {}", figure("host_cores"), figure("viewer_cores"));
+        vec![r.name.into(), text(&here["link"]), text(load), cores, figure("other_cores"), text(took)]
+    });
+    let titles = ["row", "link", "load before", "cores host + viewer", "of others", "took s"].map(str::to_owned);
+    out.push_str(&align(&titles, &runs.collect::<Vec<_>>()));
+    out.push_str("\n## Without a real column\n\n");
+    NOT_REAL.iter().for_each(|(number, why)| {
+        let _ = writeln!(out, "- {number}: {why}.");
+    });
+    out
+}
+
+/// As many digits as say something.
+fn digits(v: f64) -> String {
+    match v.abs() {
+        a if a < 2.0 => format!("{v:.2}"),
+        a if a < 20.0 => format!("{v:.1}"),
+        _ => format!("{v:.0}"),
+    }
+}
+
+/// Of the file.
+const VERSION: u32 = 1;
+/// The study's burst.
+const BURST_BITS: f64 = 300_000.0 * 8.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(rows: Value) -> Value {
+        json!({ "version": VERSION, "rows": rows, "simulated": { "idle: nothing": 1.0 }, "explained": {} })
+    }
+
+    fn line(table: &str, what: &str) -> String {
+        table.lines().find(|l| l.contains(what)).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_target_is_met_not_met_explained_or_failed() {
+        let mut s = state(json!({
+            "idle": { "figures": { "down_kbit_per_s": 42.0 } },
+            "film": { "figures": { "used": 0.5, "queue_p95_ms": 8.0 } },
+            "typing": { "failed": "no display" },
+        }));
+        let table = markdown(&s);
+        assert!(
+            line(&table, "idle, from second 10").contains("met") && !line(&table, "idle, from").contains("not met")
+        );
+        assert!(line(&table, "20 Mbit/s, 40 ms: used").contains("**0.50**"));
+        assert!(line(&table, "typing at 8 Mbit/s").contains("FAILED: no display"));
+        assert!(!table.contains("Wi-Fi stalls"), "what was not measured is no row");
+        s["explained"]["film: greedy film, 20 Mbit/s, 40 ms: used"] = "the coder is the limit".into();
+        assert!(line(&markdown(&s), "40 ms: used").contains("not met: the coder is the limit"));
+    }
+
+    #[test]
+    fn overhead_under_loss_is_told_beside_the_overhead_without() {
+        let s = state(json!({
+            "film-modest": { "figures": { "beyond_slices_percent": 6.0 } },
+            "loss": { "figures": { "beyond_slices_percent": 15.5 } },
+        }));
+        let row = ROWS.iter().find(|r| r.name == "loss").unwrap();
+        let target = row.targets.iter().find(|t| t.real == OVER_LOSSLESS).unwrap();
+        assert_eq!(measured(&s, row, target), Some(9.5));
+    }
+}
