@@ -370,7 +370,7 @@ fn film_60(cost: &CostTable) -> Played {
     let bounds = vec![
         most("age_p95_us", 200_000),
         least("shown_per_1000_s", 25_000),
-        least("luma_centi_db", 4_000),
+        least("luma_centi_db", 3_800),
         most("film_steps", 3),
     ];
     played(w, &mark, figures, seed, bounds)
