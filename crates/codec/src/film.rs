@@ -7,9 +7,10 @@
 //! the viewer shows.
 //!
 //! What a frame needs to look well it gets, and no more: the quantiser has a floor ([`FINEST`]), and the share of the link
-//! binds above it, up to [`Filmed::COARSEST`]; where that is too much, frames come less often or smaller. After a loss the next frame refers to the last long-term reference that the viewer is known to have
-//! shown. A frame can be coded on another thread than everything else ([`FilmTask`]): its stream goes along, and hears
-//! afterwards of what happened meanwhile.
+//! binds above it, up to [`Filmed::COARSEST`]; where that is too much, frames come less often or smaller. After a loss the
+//! next frame refers to the last long-term reference that the viewer is known to have shown. A frame can be coded on
+//! another thread than everything else ([`FilmTask`]): its stream goes along, and hears afterwards of what happened
+//! meanwhile.
 
 use crate::colour::{to_bgrx, to_i420};
 use crate::fault::CodecFault;
