@@ -78,7 +78,7 @@ fn toolchain() -> Vec<Finding> {
             found.push(finding(Grade::Less, "cargo", said, "rustup component add rustfmt clippy"));
         }
     }
-    for tool in ["cc", "c++", "nasm", "cmake"] {
+    for tool in ["cc", "c++", "nasm", "cmake", "make"] {
         if !on_path(tool) {
             found.push(finding(
                 Grade::Missing,

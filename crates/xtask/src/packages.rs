@@ -49,6 +49,7 @@ pub const TABLE: &[Group] = &[
         names: &[
             "g++",
             "cmake",
+            "make",
             "nasm",
             "pkg-config|pkgconf",
             "libxcb1-dev",
