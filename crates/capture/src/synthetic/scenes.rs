@@ -142,10 +142,13 @@ impl Scene for Drag {
     }
 }
 
-/// A film in a window: a camera that pans over a photograph, discs before it, a cut every five seconds.
+/// A film in a window: a camera that pans over a photograph, discs before it, a cut every five seconds. The camera's sensor
+/// adds grain, without which the pan would be a photograph that scrolls, to be coded as exact moves.
 pub(super) struct Film {
     world: Pixels,
     discs: Vec<Pixels>,
+    /// What the sensor adds to each byte of a pixel; a row begins anywhere.
+    grain: Vec<[u8; 4]>,
     frame: Rect<Surf>,
     seed: u64,
 }
@@ -156,6 +159,9 @@ const FILM: (u32, u32) = (1280, 720);
 const SHOT: u64 = 150;
 /// How far the camera may travel in each direction, pixels.
 const TRAVEL: u32 = 512;
+/// Pixels of grain, and how much there is of it: 0 to 3 of 255.
+const GRAIN: u64 = 1 << 16;
+const GRAIN_MOST: u64 = 3;
 
 impl Film {
     pub(super) fn new(size: Size<Surf>, seed: u64) -> Self {
@@ -163,7 +169,23 @@ impl Film {
         let frame = Rect::new(((size.w - w) / 2) as i32, ((size.h - h) / 2) as i32, w, h);
         let world = photo(Size::new(w + TRAVEL, h + TRAVEL), seed);
         let discs = (0..4).map(|i| photo(Size::new(60 + 40 * i, 60 + 40 * i), mix(seed, 50 + u64::from(i)))).collect();
-        Self { world, discs, frame, seed }
+        let grain = (0..GRAIN).map(|i| {
+            let more = (mix(seed, 1 << 20 | i) % (GRAIN_MOST + 1)) as u8;
+            [more, more, more, 0]
+        });
+        Self { world, discs, grain: grain.collect(), frame, seed }
+    }
+
+    /// What the sensor adds to the picture of this step.
+    fn shoot(&self, step: u64, p: &mut Pixels) {
+        let f = self.frame;
+        for y in 0..f.h {
+            let from = mix(self.seed ^ step, u64::from(y)) % (GRAIN - u64::from(f.w));
+            let row = p.row_mut(f.x as u32, f.y as u32 + y, f.w).as_chunks_mut::<4>().0;
+            for (px, more) in row.iter_mut().zip(self.grain.iter().skip(from as usize)) {
+                px.iter_mut().zip(more).for_each(|(c, m)| *c = c.saturating_add(*m));
+            }
+        }
     }
 
     fn paint(&self, step: u64, p: &mut Pixels) {
@@ -202,6 +224,7 @@ impl Film {
                 }
             }
         }
+        self.shoot(step, p);
     }
 }
 
