@@ -536,10 +536,7 @@ pub const OVER_LOSSLESS: &str = "beyond_lossless_percent";
 
 /// What the real column cannot show, and why.
 pub const NOT_REAL: &[(&str, &str)] = &[
-    (
-        "13",
-        "input beside a burst of 500 kB the same way: nothing that a window draws makes a burst upwards; the tests of the session have it",
-    ),
+    ("13", "input beside a burst of 500 kB the same way: nothing that a window draws makes a burst upwards"),
     ("N2", "as N1 and N3, at another size"),
     ("N4, N5", "Wi-Fi that gives turns: the emulated link has no aggregation"),
     ("N6, N7", "CoDel: the emulated link's queue is drop-tail"),
