@@ -105,13 +105,15 @@ impl<S: Clock, R: Clock> Controller<S, R> {
     }
 
     /// Parity packets that a group of `data` packets should have; see [`crate::repair::parity`]. None while losses come
-    /// with a full queue: more packets would make more of them.
-    pub fn parity(&self, data: u8) -> u8 {
+    /// with a full queue: more packets would make more of them. The room is `ample` where what is sent is at most half of
+    /// what may be, and nobody shares the path.
+    pub fn parity(&self, data: u8, ample: bool) -> u8 {
         let greatest = self.delay.greatest();
         if greatest > 0.025 && self.delay.queue > 0.7 * greatest {
             return 0;
         }
-        crate::repair::parity(data, self.loss.fraction(), self.loss.burst(), self.delay.smoothed)
+        let ample = ample && !self.compete.is_on();
+        crate::repair::parity(data, self.loss.fraction(), self.loss.burst(), self.delay.smoothed, ample)
     }
 
     /// Bytes on the way.

@@ -89,7 +89,9 @@ impl Host {
             packet: self.path_datagram,
             apart: is_film && fec && link.is_some_and(Link::is_lossy),
         };
-        let parity = |packets: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(packets));
+        let (asked, room) = filming.unwrap_or((coded, job.room));
+        let ample = asked.saturating_mul(2) <= room;
+        let parity = |packets: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(packets, ample));
         // A film that has what it needs asks the link for no more.
         let limited = match filming {
             Some((frame, share)) if done.left.iter().all(|r| film.is_some_and(|(film, _)| film == *r)) => {

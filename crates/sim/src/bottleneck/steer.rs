@@ -170,7 +170,7 @@ impl Steer for Src {
     }
 
     fn parity(&self, data: u8) -> u8 {
-        self.controller.parity(data)
+        self.controller.parity(data, false)
     }
 
     fn in_flight(&self) -> Bytes {
