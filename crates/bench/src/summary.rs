@@ -30,7 +30,7 @@ impl Samples {
 /// A figure over several rounds: its median, and the least and the greatest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The middle one (of an even number the lower of the two).
+    /// The middle one (of an even number the mean of the two).
     pub median: f64,
     /// The least.
     pub min: f64,
@@ -41,8 +41,12 @@ pub struct Spread {
 impl Spread {
     /// `None` without figures.
     pub fn of(figures: &[f64]) -> Option<Self> {
-        let s = Samples(figures.to_vec());
-        Some(Self { median: s.percentile(50.0)?, min: s.percentile(0.0)?, max: s.percentile(100.0)? })
+        let mut sorted = figures.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { sorted[middle - 1].midpoint(sorted[middle]) };
+        Some(Self { median, min, max })
     }
 
     /// `5.8 (5.6-6.1)`, or only the median when there is no spread to the precision asked for.
@@ -69,5 +73,7 @@ mod tests {
     fn a_spread_shows_itself_only_when_there_is_one() {
         assert_eq!(Spread::of(&[3.0, 1.0, 2.0]).map(|s| s.show(0)), Some("2 (1-3)".into()));
         assert_eq!(Spread::of(&[2.04, 2.01]).map(|s| s.show(1)), Some("2.0".into()));
+        assert_eq!(Spread::of(&[3.0, 1.0]).map(|s| s.show(0)), Some("2 (1-3)".into()), "not the better of two rounds");
+        assert_eq!(Spread::of(&[]), None);
     }
 }

@@ -110,7 +110,7 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
     let spent = cell.spent(&before);
     let drawn = cell.shared.word(Word::Steps) - drawn_before;
     settle(cell)?;
-    let until = clock::now() + EXACT_US;
+    let until = clock::now() + exact_us(cell);
     watch::wait_exact(&cell.shared, cell.screen()?, until)?;
     let difference = watch::difference(&cell.shared, cell.screen()?);
     let mut figures = BTreeMap::from([
@@ -145,7 +145,7 @@ fn switch(cell: &mut Cell, kind: Kind, amount: Amount) -> Result<Measured> {
         let step = cell.shared.word(Word::Steps) as usize + 1;
         let traffic = cell.traffic();
         let pressed =
-            press_until(cell, &Target::Window { truth: &cell.shared, step }, 'a', step, (EXACT_US, EXACT_US))?;
+            press_until(cell, &Target::Window { truth: &cell.shared, step }, 'a', step, (EXACT_US, exact_us(cell)))?;
         let fresh = kind == Kind::Burst || is_fresh(step);
         let mut add = |name, us: Option<u64>| {
             if let Some(us) = us {
@@ -273,7 +273,7 @@ fn moves(cell: &mut Cell, kind: Kind, seconds: u64) -> Result<Measured> {
     cell.shared.set(Word::Run, 0);
     settle(cell)?;
     let stopped = cell.shared.drawn_at(cell.shared.word(Word::Steps) as usize).context("nothing was drawn")?;
-    let exact = watch::wait_exact(&cell.shared, cell.screen()?, stopped + EXACT_US)?;
+    let exact = watch::wait_exact(&cell.shared, cell.screen()?, stopped + exact_us(cell))?;
     let difference = watch::difference(&cell.shared, cell.screen()?);
     cell.check()?;
     let seconds = (ended - begun) as f64 / 1e6;
@@ -494,6 +494,11 @@ fn idle(cell: &mut Cell, amount: Amount) -> Result<Measured> {
     }
     let (ticks, begun) = (Vec::new(), 0);
     Ok(Measured { samples: BTreeMap::new(), figures, shown: Vec::new(), ticks, begun, difference, spent })
+}
+
+/// For how long an exact picture is waited for.
+fn exact_us(cell: &Cell) -> u64 {
+    if cell.films { HOPELESS_US } else { EXACT_US }
 }
 
 /// Waits until what the stimulus has drawn is on the host's screen.

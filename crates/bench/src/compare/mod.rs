@@ -42,10 +42,10 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
     /// Key presses in each cell of key, typing and menu.
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=5000))]
     pub presses: u32,
     /// Seconds of scroll, drag, film and switch; more where the network changes later.
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=240))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=240))]
     pub seconds: u64,
     /// The displays' size.
     #[arg(long, value_name = "WxH", default_value = "1920x1080", value_parser = parse_size)]
@@ -59,6 +59,9 @@ pub struct Options {
     /// Their name; otherwise today's date and `-compare`. Name an earlier one to go on with it.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// What `virtual` measured, for the targets that need no wall clock.
+    #[arg(long, value_name = "DIR", default_value = "benches/baselines")]
+    pub baselines: PathBuf,
     /// Measure nothing: make tables and plots from the file that is there.
     #[arg(long)]
     pub report: bool,
@@ -103,7 +106,8 @@ pub fn run(options: &Options) -> Result<()> {
         eprintln!("interrupted; the same command goes on");
     }
     let cells = tables::Cells::of(&mut state.value);
-    let markdown = format!("{}{}", tables::markdown(&cells), targets::markdown(&cells));
+    let simulated = targets::simulated(&options.baselines)?;
+    let markdown = format!("{}{}{simulated}", tables::markdown(&cells), targets::markdown(&cells));
     println!("{markdown}");
     let plots = plot::all(&cells);
     let links: String = plots.iter().map(|(suffix, title, _)| format!("![{title}]({name}-{suffix}.svg)\n\n")).collect();

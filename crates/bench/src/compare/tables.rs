@@ -43,6 +43,12 @@ impl<'a> Cells<'a> {
         self.cells.iter().filter(wanted).copied().collect()
     }
 
+    /// The cells that came out, of a stack at any work over a network.
+    pub fn over(&self, stack: &str, network: &str) -> Vec<&'a Value> {
+        let wanted = |c: &&&Value| c["failed"].is_null() && c["stack"] == stack && c["network"] == network;
+        self.cells.iter().filter(wanted).copied().collect()
+    }
+
     fn tried(&self, stack: &str, work: &str, network: &str) -> usize {
         self.cells.iter().filter(|c| c["stack"] == stack && c["work"] == work && c["network"] == network).count()
     }

@@ -2,8 +2,11 @@
 
 use super::tables::{Cells, cores, figure};
 use crate::report::align;
+use crate::simulated::baseline;
+use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// A condition: what is said of it, the figure, and its bound.
 struct Check {
@@ -59,13 +62,53 @@ pub fn markdown(cells: &Cells) -> String {
     if !rows.is_empty() {
         let titles = ["target", "measured (bound)", ""].map(str::to_owned);
         let _ = writeln!(out, "\n## Targets (medians over the rounds; ms unless said)\n\n{}", align(&titles, &rows));
-        let _ = writeln!(
-            out,
-            "Rows of the design that are not here are measured elsewhere: first view of a photo, bursts after idle and the \
-             working day in virtual time, idle by `telepane-bench idle`, resume by the tests."
-        );
     }
     out
+}
+
+/// Scenarios of `virtual` for what no cell here measures.
+const SIMULATED: [&str; 6] = ["photo", "burst", "burst-cold", "idle", "blackout", "day"];
+
+/// The design's other rows, as the committed baselines in `dir` say them: in virtual time, so in a table of their own.
+///
+/// # Errors
+/// When a baseline is missing or is no JSON.
+pub fn simulated(dir: &Path) -> Result<String> {
+    let mut rows = Vec::new();
+    for name in SIMULATED {
+        let path = baseline::path(dir, name);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("{} cannot be read; --baselines names another folder", path.display()))?;
+        let value: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+        rows.push(simulated_row(&value));
+    }
+    let titles = ["scenario", "figure (bound)", ""].map(str::to_owned);
+    Ok(format!(
+        "\n## Targets in virtual time (`telepane-bench virtual`; no wall clock here)\n\n{}",
+        align(&titles, &rows)
+    ))
+}
+
+fn simulated_row(baseline: &Value) -> Vec<String> {
+    let none = serde_json::Map::new();
+    let held = baseline["targets"].as_object().unwrap_or(&none);
+    let mut missed = false;
+    let shown: Vec<String> = held
+        .iter()
+        .map(|(figure, held)| {
+            let (bound, verdict) = held.as_str().and_then(|h| h.split_once(", ")).unwrap_or_default();
+            let measured = &baseline["figures"][figure];
+            let figure = figure.replace('_', " ");
+            missed |= verdict != "met";
+            if verdict == "met" {
+                format!("{figure} {measured} ({bound})")
+            } else {
+                format!("**{figure} {measured} ({bound})**")
+            }
+        })
+        .collect();
+    let about = baseline["about"].as_str().unwrap_or_default().to_owned();
+    vec![about, shown.join("; "), if missed { "**not met**" } else { "met" }.to_owned()]
 }
 
 fn all(cells: &Cells) -> Vec<(String, Vec<Check>)> {
@@ -75,6 +118,8 @@ fn all(cells: &Cells) -> Vec<(String, Vec<Check>)> {
     let least = |what, measured, bound| Check { what, measured, bound: Bound::AtLeast(bound) };
     let rtt = |network: &str| cells.rtt(network).unwrap_or(0.0);
     let mut rows = Vec::new();
+    let connected = median(&cells.over(TELEPANE, "lan"), &["first_picture_ms"]);
+    rows.push(("first picture after `connect`, lan".into(), vec![most("exact", connected, 500.0)]));
     for network in cells.networks.iter().filter(|n| **n != "-" && **n != "drop") {
         let key = at("key", network);
         let (p50, p95) = (median(&key, &["ms", "photon", "p50"]), median(&key, &["ms", "photon", "p95"]));
@@ -202,5 +247,24 @@ mod tests {
         let missed = row(&table(film(30.0, 90.0)));
         assert!(missed.contains("**age p95 90 (<= 70)**") && missed.contains("**not met**"), "{missed}");
         assert!(!table(film(30.0, 60.0)).contains("drag"), "what nobody measured is no row");
+    }
+
+    #[test]
+    fn a_scenario_is_met_only_when_all_of_it_is() {
+        let of = |verdict: &str| {
+            simulated_row(&json!({ "about": "a photo", "figures": { "bytes_per_1000_px": 768, "faults": 0 },
+                "targets": { "bytes_per_1000_px": format!("<= 750, {verdict}"), "faults": "<= 0, met" } }))
+        };
+        let missed = of("not met");
+        assert_eq!(missed[1], "**bytes per 1000 px 768 (<= 750)**; faults 0 (<= 0)");
+        assert_eq!((missed[0].as_str(), missed[2].as_str()), ("a photo", "**not met**"));
+        assert_eq!(of("met")[2], "met");
+    }
+
+    #[test]
+    fn the_committed_baselines_are_there() {
+        let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/baselines"));
+        let table = simulated(dir).unwrap();
+        assert_eq!(table.lines().filter(|l| l.starts_with("| ")).count(), SIMULATED.len() + 2, "{table}");
     }
 }

@@ -1,5 +1,5 @@
 //! FreeRDP's shadow server on the host's display, and xfreerdp with the graphics pipeline. The server polls the screen 16
-//! times a second by design, which is most of its latency.
+//! times a second by design, which is most of its latency. [`DEFAULT`] leaves colours, network and pipeline to the viewer.
 
 use super::{Server, Stack, Stage, free_port, wait_listening};
 use crate::process::Process;
@@ -7,12 +7,19 @@ use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// FreeRDP's shadow server.
-pub struct FreerdpShadow;
+/// FreeRDP's shadow server by one of its viewer's settings.
+pub struct FreerdpShadow {
+    default: bool,
+}
+
+/// With the settings that serve it best here.
+pub const BEST: FreerdpShadow = FreerdpShadow { default: false };
+/// With the viewer's own.
+pub const DEFAULT: FreerdpShadow = FreerdpShadow { default: true };
 
 impl Stack for FreerdpShadow {
     fn name(&self) -> &'static str {
-        "FreeRDP shadow"
+        if self.default { "FreeRDP shadow default" } else { "FreeRDP shadow" }
     }
 
     fn needs(&self) -> &'static [(&'static str, &'static str)] {
@@ -20,7 +27,11 @@ impl Stack for FreerdpShadow {
     }
 
     fn settings(&self) -> &'static str {
-        "freerdp-shadow-cli -auth -sec-nla -sec-ext; xfreerdp /f /bpp:32 /gfx /network:lan"
+        if self.default {
+            "freerdp-shadow-cli -auth -sec-nla -sec-ext; xfreerdp /f, colours, network and pipeline as it chooses"
+        } else {
+            "freerdp-shadow-cli -auth -sec-nla -sec-ext; xfreerdp /f /bpp:32 /gfx /network:lan"
+        }
     }
 
     fn start_server(&self, stage: &Stage) -> Result<Server> {
@@ -46,14 +57,9 @@ impl Stack for FreerdpShadow {
         let (w, h) = stage.size;
         let mut command = Command::new("xfreerdp");
         command
-            .args([
-                &format!("/v:{}:{port}", stage.address()),
-                "/cert:ignore",
-                "/f",
-                &format!("/size:{w}x{h}"),
-                "/bpp:32",
-            ])
-            .args(["/gfx", "/network:lan", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
+            .args([&format!("/v:{}:{port}", stage.address()), "/cert:ignore", "/f", &format!("/size:{w}x{h}")])
+            .args(if self.default { &[][..] } else { &["/bpp:32", "/gfx", "/network:lan"][..] })
+            .args(["/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
             .env("DISPLAY", &stage.client)
             .env("HOME", &stage.dir);
         Ok(Some(stage.on_client(&mut command, "xfreerdp")?))

@@ -1,6 +1,6 @@
 //! The stacks that are compared. Each is one small file: what to install, how the server and the viewer are started, with
 //! which settings, and how a version is found out. The settings are those that make each fastest while it stays what a
-//! person would use.
+//! person would use; where a peer's own defaults are others, they are a stack beside it.
 
 pub mod freerdp_shadow;
 pub mod install;
@@ -38,8 +38,12 @@ pub enum Name {
     Tigervnc,
     /// xrdp with xorgxrdp, and xfreerdp.
     Xrdp,
+    /// The same with the viewer's default settings.
+    XrdpDefault,
     /// freerdp-shadow-cli and xfreerdp.
     FreerdpShadow,
+    /// The same with the viewer's default settings.
+    FreerdpShadowDefault,
     /// x11vnc and xtigervncviewer.
     X11vnc,
     /// Xtigervnc and xtigervncviewer.
@@ -61,8 +65,10 @@ impl Name {
             Self::TelepaneCubic => &telepane::Telepane::CUBIC,
             Self::TelepaneBbr => &telepane::Telepane::BBR,
             Self::Tigervnc => &tigervnc::TigerVnc,
-            Self::Xrdp => &xrdp::Xrdp,
-            Self::FreerdpShadow => &freerdp_shadow::FreerdpShadow,
+            Self::Xrdp => &xrdp::BEST,
+            Self::XrdpDefault => &xrdp::DEFAULT,
+            Self::FreerdpShadow => &freerdp_shadow::BEST,
+            Self::FreerdpShadowDefault => &freerdp_shadow::DEFAULT,
             Self::X11vnc => &x11vnc::X11vnc,
             Self::Xtigervnc => &xtigervnc::Xtigervnc,
             Self::Xpra => &xpra::Xpra,

@@ -1,5 +1,6 @@
 //! xrdp with xorgxrdp, and xfreerdp. The session manager is left out: Xorg with xorgxrdp's module is started by hand, and
-//! xrdp's `libxup` connects to it. What remains is the path that every key and every pixel takes in a real session.
+//! xrdp's `libxup` connects to it. What remains is the path that every key and every pixel takes in a real session. The viewer
+//! is told of a fast network and full colour, which makes the pictures lossless; [`DEFAULT`] leaves both to it.
 
 use super::{Server, Stack, Stage, free_port, wait_listening};
 use crate::display::Display;
@@ -9,12 +10,19 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// xrdp.
-pub struct Xrdp;
+/// xrdp by one of its viewer's settings.
+pub struct Xrdp {
+    default: bool,
+}
+
+/// With the settings that serve it best here.
+pub const BEST: Xrdp = Xrdp { default: false };
+/// With the viewer's own.
+pub const DEFAULT: Xrdp = Xrdp { default: true };
 
 impl Stack for Xrdp {
     fn name(&self) -> &'static str {
-        "xrdp"
+        if self.default { "xrdp default" } else { "xrdp" }
     }
 
     fn needs(&self) -> &'static [(&'static str, &'static str)] {
@@ -22,7 +30,11 @@ impl Stack for Xrdp {
     }
 
     fn settings(&self) -> &'static str {
-        "Xorg with xorgxrdp, xrdp -n with libxup (no session manager), TLS; xfreerdp /f /bpp:32 /sec:tls /network:lan (lossless)"
+        if self.default {
+            "Xorg with xorgxrdp, xrdp -n with libxup (no session manager), TLS; xfreerdp /f /sec:tls, colours and network as it chooses"
+        } else {
+            "Xorg with xorgxrdp, xrdp -n with libxup (no session manager), TLS; xfreerdp /f /bpp:32 /sec:tls /network:lan (lossless)"
+        }
     }
 
     fn host_display(&self, dir: &Path, size: (usize, usize), _net: &Net) -> Result<Option<Display>> {
@@ -46,14 +58,9 @@ impl Stack for Xrdp {
         let (w, h) = stage.size;
         let mut command = Command::new("xfreerdp");
         command
-            .args([
-                &format!("/v:{}:{port}", stage.address()),
-                "/cert:ignore",
-                "/f",
-                &format!("/size:{w}x{h}"),
-                "/bpp:32",
-            ])
-            .args(["/sec:tls", "/network:lan", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
+            .args([&format!("/v:{}:{port}", stage.address()), "/cert:ignore", "/f", &format!("/size:{w}x{h}")])
+            .args(if self.default { &[][..] } else { &["/bpp:32", "/network:lan"][..] })
+            .args(["/sec:tls", "/u:bench", "/p:bench", "-grab-keyboard", "/log-level:WARN"])
             .env("DISPLAY", &stage.client)
             .env("HOME", &stage.dir);
         Ok(Some(stage.on_client(&mut command, "xfreerdp")?))
