@@ -27,6 +27,8 @@ pub struct App {
     refused: Option<u64>,
     /// How to leave the full screen was shown.
     way_out_shown: bool,
+    /// When somebody typed, pointed or came last.
+    used: u64,
     /// What a key just did, and when.
     said: Option<(u64, String)>,
     micros: Box<dyn Fn() -> u64>,
@@ -56,6 +58,8 @@ struct Covers {
 const SCALES: [u16; 9] = [50, 75, 100, 125, 150, 175, 200, 250, 300];
 /// How the pointer is set free is shown over the picture for this long, and in the title all the time.
 const HINT_US: u64 = 4_000_000;
+/// Nobody is at the keyboard after this long: the least that screen lockers wait for.
+const REST_US: u64 = 60_000_000;
 /// The overlay is made anew this often while something changes …
 const OVERLAY_US: u64 = 200_000;
 /// … and until everything in it has settled after that …
@@ -82,6 +86,7 @@ impl App {
             captured: None,
             refused: None,
             way_out_shown: false,
+            used: micros(),
             said: None,
             micros,
             terminal,
@@ -131,6 +136,11 @@ impl App {
         Some(Span::micros(left))
     }
 
+    /// When nobody will have used the keyboard or the pointer for [`REST_US`], if that is not so already.
+    fn rest_in(&self) -> Option<u64> {
+        (self.used + REST_US).checked_sub((self.micros)()).filter(|left| *left > 0)
+    }
+
     fn finish(&mut self) {
         let written = crate::headless::write_results(
             &self.driver,
@@ -173,7 +183,8 @@ impl Model for App {
         let hint = self.driver.life_hint().map(|(_, again)| again);
         let size = self.driver.pixels().map(Pixels::size);
         let told = self.parts.follow((self.micros)(), &self.driver.monitors, size);
-        let wake_in = [wake_in, hint, self.hint_left(), self.draw_overlay(), told].into_iter().flatten().min();
+        let rest = self.rest_in().map(Span::micros);
+        let wake_in = [wake_in, hint, self.hint_left(), self.draw_overlay(), told, rest].into_iter().flatten().min();
         let (damage, redraw_all) = self.driver.take_damage();
         let put = self.driver.put.take();
         let exit = match &self.driver.phase {
@@ -190,6 +201,7 @@ impl Model for App {
     }
 
     fn input(&mut self, event: InputEvent) {
+        self.used = (self.micros)();
         self.driver.on_input(event);
     }
 
@@ -226,6 +238,13 @@ impl Model for App {
                     None => "The desktop's scale: as this screen's".into(),
                 };
                 self.said = Some(((self.micros)(), text));
+            }
+            WindowFact::Grabbed(on) => {
+                let text = match on {
+                    true => "Keys such as Alt+Tab go to the desktop; Ctrl+Alt+G gives them back",
+                    false => "Keys such as Alt+Tab are this machine's",
+                };
+                self.said = Some(((self.micros)(), text.into()));
             }
             WindowFact::Captured(Some(on)) => self.captured = on.then(|| (self.micros)()),
             WindowFact::Captured(None) => self.refused = Some((self.micros)()),
@@ -323,6 +342,10 @@ impl Model for App {
 
     fn overlay(&self) -> Option<Overlay> {
         self.drawn.as_ref().map(|(_, _, overlay)| overlay.clone())
+    }
+
+    fn rests(&self) -> bool {
+        self.rest_in().is_none()
     }
 
     fn keep_awake(&self) -> bool {

@@ -21,8 +21,8 @@ pub enum Purpose {
     Build,
     /// A virtual desktop with applications, for the demo and the tests.
     Desktop,
-    /// What only the tests call: a Vulkan driver on the processor, another clipboard tool, keyboard layouts, namespaces, a
-    /// sound server, a Wayland compositor.
+    /// What only the tests call: a Vulkan driver on the processor, another clipboard tool, keyboard layouts, an input method,
+    /// namespaces, a sound server, a Wayland compositor.
     Tests,
     /// Other remote desktops, measured beside ours; only for `bench`, never installed by `demo` or `test`.
     Peers,
@@ -86,9 +86,9 @@ pub const TABLE: &[Group] = &[
     },
     Group {
         purpose: Purpose::Tests,
-        why: "for tests of the GPU renderer, clipboard, keyboard layouts, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
-        // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55.
-        megabytes: 214,
+        why: "for tests of the GPU renderer, clipboard, keyboard layouts, an input method, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
+        // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55, and Japanese is 54, half of that its dictionary.
+        megabytes: 268,
         names: &[
             "mesa-vulkan-drivers",
             "xsel",
@@ -110,6 +110,10 @@ pub const TABLE: &[Group] = &[
             "python3-pyqt6",
             // A screen that can be turned.
             "xserver-xephyr",
+            // Japanese, composed at the client, and a font to show it in.
+            "fcitx5",
+            "fcitx5-anthy",
+            "fonts-droid-fallback",
             // Proxies to go through: CONNECT and SOCKS5.
             "tinyproxy-bin|tinyproxy",
             "microsocks",

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Says each line that is ended, as JSON.
-const GTK: &str = r#"
+pub const GTK: &str = r#"
 import gi, json
 gi.require_version("Gtk", "3.0")
 from gi.repository import Gtk
@@ -75,14 +75,16 @@ const LEVEL_3: u32 = 0xfe03;
 const DEAD: std::ops::RangeInclusive<u32> = 0xfe50..=0xfe93;
 
 /// An editor on a screen.
-struct Editor {
-    title: &'static str,
+pub struct Editor {
+    /// Its window's.
+    pub title: &'static str,
     run: Running,
     read: usize,
 }
 
 impl Editor {
-    fn start(screen: &Screen, home: &Path, title: &'static str, script: &str) -> Self {
+    /// Starts `script` and waits for its window, which has this title.
+    pub fn start(screen: &Screen, home: &Path, title: &'static str, script: &str) -> Self {
         let mut command = Command::new(PYTHON);
         environment(&mut command, home).env("DISPLAY", &screen.name).env("GTK_IM_MODULE", "gtk-im-context-simple");
         let run = Running::start(title, command.env("GSETTINGS_BACKEND", "memory").args(["-c", script]));
@@ -95,7 +97,7 @@ impl Editor {
     }
 
     /// The next line that was ended in it.
-    fn line(&mut self, what: &str) -> String {
+    pub fn line(&mut self, what: &str) -> String {
         let deadline = now() + PATIENCE;
         loop {
             let out = self.run.out();

@@ -8,6 +8,7 @@
 mod blackout;
 mod clipboard;
 mod company;
+mod composing;
 mod drops;
 mod ending;
 mod fallback;
@@ -31,6 +32,7 @@ mod scale;
 mod screen;
 mod secrecy;
 mod sharing;
+mod shortcuts;
 mod sound;
 mod stage;
 mod standby;

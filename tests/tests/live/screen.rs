@@ -248,6 +248,17 @@ impl Screen {
         status == GrabStatus::ALREADY_GRABBED
     }
 
+    /// Whether some client holds the keyboard.
+    pub fn keyboard_is_grabbed(&self) -> bool {
+        let mode = GrabMode::ASYNC;
+        let grab = self.conn.grab_keyboard(false, self.root, x11rb::CURRENT_TIME, mode, mode);
+        let status = grab.expect("alive").reply().expect("an answer").status;
+        if status == GrabStatus::SUCCESS {
+            self.conn.ungrab_keyboard(x11rb::CURRENT_TIME).expect("alive").check().expect("it was ours");
+        }
+        status == GrabStatus::ALREADY_GRABBED
+    }
+
     /// A text property of the root, such as its resources.
     pub fn root_text(&self, property: AtomEnum) -> String {
         let asked = self.conn.get_property(false, self.root, property, AtomEnum::STRING, 0, 1 << 16);
@@ -382,6 +393,12 @@ impl Screen {
         [LEFT_CTRL, LEFT_ALT].into_iter().for_each(|key| self.press(key));
         self.type_text(&letter.to_string());
         [LEFT_ALT, LEFT_CTRL].into_iter().for_each(|key| self.lift(key));
+    }
+
+    /// Whether some client owns the selection of this name.
+    pub fn has_selection(&self, name: &str) -> bool {
+        let atom = self.conn.intern_atom(false, name.as_bytes()).expect("alive").reply().expect("an atom").atom;
+        self.conn.get_selection_owner(atom).expect("alive").reply().expect("an answer").owner != x11rb::NONE
     }
 
     /// Whether a window manager runs.

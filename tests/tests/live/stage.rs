@@ -122,18 +122,20 @@ pub fn connect_without_code(dir: &Scratch, state: &str, screen: Option<&Screen>,
 
 /// `telepane connect` with the code, on `screen`, where everything is drawn `factor` times as large.
 pub fn connect_scaled(dir: &Scratch, screen: &Screen, factor: &str, host: &str, args: &[&str]) -> Running {
+    connect_with(dir, screen, ("WINIT_X11_SCALE_FACTOR", factor), host, args)
+}
+
+/// `telepane connect` with the code, on `screen`, in an environment with this variable more.
+pub fn connect_with(dir: &Scratch, screen: &Screen, variable: (&str, &str), host: &str, args: &[&str]) -> Running {
     let code = dir.write("client-code", CODE).display().to_string();
     let mut command = Command::new("env");
-    command.arg(format!("WINIT_X11_SCALE_FACTOR={factor}")).arg(program("telepane"));
+    command.arg(format!("{}={}", variable.0, variable.1)).arg(program("telepane"));
     start_client(command, dir, "client", Some(screen), host, &[&["--access-code-file", code.as_str()], args].concat())
 }
 
 /// `telepane connect` with the code, on `screen`, logging everything it can.
 pub fn connect_talkative(dir: &Scratch, screen: &Screen, host: &str, args: &[&str]) -> Running {
-    let code = dir.write("client-code", CODE).display().to_string();
-    let mut command = Command::new("env");
-    command.arg("RUST_LOG=trace").arg(program("telepane"));
-    start_client(command, dir, "client", Some(screen), host, &[&["--access-code-file", code.as_str()], args].concat())
+    connect_with(dir, screen, ("RUST_LOG", "trace"), host, args)
 }
 
 /// `telepane connect` with the code, on `screen` and in a network namespace.

@@ -3,6 +3,9 @@
 use super::process::{PATIENCE, have, until};
 use super::stage::Stage;
 
+/// `KEY_COMPOSE`, which keyboards call Menu.
+const MENU: u8 = 127;
+
 #[test]
 fn text_outside_the_layout_arrives() {
     if !have("text", &["Xvfb", "xterm", "xdotool"]) {
@@ -39,13 +42,17 @@ fn what_an_input_method_composes_arrives() {
     let _xterm = stage.terminal(&format!("cat > {}", file.display()));
     // Dead keys here and none on the host. Xlib's own input method composes what the client's window gets.
     let home = stage.dir.join("");
-    let layout = ["setxkbmap", "-layout", "us", "-variant", "intl"];
+    // … and a key that joins the two that follow it.
+    let layout = ["setxkbmap", "-layout", "us", "-variant", "intl", "-option", "compose:menu"];
     assert_eq!(stage.there.run("setxkbmap", &home, &layout).exit_code(PATIENCE), 0);
     stage.there.click(200, 100);
-    stage.there.type_text("x'e\"u\n");
+    stage.there.type_text("x'e\"u");
+    stage.there.press(MENU);
+    stage.there.lift(MENU);
+    stage.there.type_text("oc\n");
     let typed = || std::fs::read_to_string(&file).unwrap_or_default();
     let took = until("what was composed arrived", PATIENCE, || typed().ends_with('\n'));
-    assert_eq!(typed(), "xéü\n");
+    assert_eq!(typed(), "xéü©\n");
     println!("text: composed text after {took:?}");
 }
 

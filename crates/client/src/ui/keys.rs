@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 use telepane_model::{KeyCode, KeyMove};
-use winit::keyboard::{KeyCode as K, NativeKeyCode, PhysicalKey};
+use winit::keyboard::{KeyCode as K, ModifiersState, NativeKeyCode, PhysicalKey};
 
 /// The evdev code of a physical key; `None` for the few keys that Linux has no code for.
 pub fn key_code(key: PhysicalKey) -> Option<KeyCode> {
@@ -233,6 +233,7 @@ pub(super) fn is_typing_key(code: KeyCode) -> bool {
 const ENTER: KeyCode = KeyCode(28);
 const O: KeyCode = KeyCode(24);
 const R: KeyCode = KeyCode(19);
+const G: KeyCode = KeyCode(34);
 const S: KeyCode = KeyCode(31);
 const M: KeyCode = KeyCode(50);
 const N: KeyCode = KeyCode(49);
@@ -242,11 +243,16 @@ const CONTROL_RIGHT: KeyCode = KeyCode(97);
 const SHIFT_LEFT: KeyCode = KeyCode(42);
 const SHIFT_RIGHT: KeyCode = KeyCode(54);
 const ALT_LEFT: KeyCode = KeyCode(56);
+const SUPER_LEFT: KeyCode = KeyCode(125);
+const SUPER_RIGHT: KeyCode = KeyCode(126);
 const MINUS: KeyCode = KeyCode(12);
 const EQUAL: KeyCode = KeyCode(13);
 const ZERO: KeyCode = KeyCode(11);
 const PAD_MINUS: KeyCode = KeyCode(74);
 const PAD_PLUS: KeyCode = KeyCode(78);
+const ESCAPE: KeyCode = KeyCode(1);
+const TAB: KeyCode = KeyCode(15);
+const F4: KeyCode = KeyCode(62);
 const PAGE_UP: KeyCode = KeyCode(104);
 const PAGE_DOWN: KeyCode = KeyCode(109);
 
@@ -261,6 +267,8 @@ pub(super) enum Stroke {
     Overlay,
     /// Ctrl+Alt+R.
     Relative,
+    /// Ctrl+Alt+G.
+    Shortcuts,
     /// Ctrl+Alt+PageUp (1) or Ctrl+Alt+PageDown (-1).
     Sharpen(i8),
     /// Ctrl+Alt++ (1), Ctrl+Alt+- (-1) or Ctrl+Alt+0 (0), by the keys of a US keyboard.
@@ -323,6 +331,7 @@ impl Keyboard {
             ENTER => Some(Stroke::Fullscreen),
             O => Some(Stroke::Overlay),
             R => Some(Stroke::Relative),
+            G => Some(Stroke::Shortcuts),
             PAGE_UP => Some(Stroke::Sharpen(1)),
             PAGE_DOWN => Some(Stroke::Sharpen(-1)),
             EQUAL | PAD_PLUS => Some(Stroke::Scale(1)),
@@ -340,6 +349,12 @@ impl Keyboard {
         }
         self.down.insert(code);
         Stroke::Send(KeyMove::Down)
+    }
+
+    /// Whether a key that went down is, with those that are down, what people expect their own system to answer.
+    pub(super) fn is_shortcut(&self, code: KeyCode) -> bool {
+        let alt = self.down.contains(&ALT_LEFT);
+        matches!(code, SUPER_LEFT | SUPER_RIGHT) || alt && matches!(code, TAB | ESCAPE | F4)
     }
 
     /// A key that went into a question of the window: nobody hears of its release either.
@@ -360,6 +375,21 @@ impl Keyboard {
         self.down.clear();
         self.muted.clear();
         self.unsure.clear();
+    }
+
+    /// An input method composes, to which the keys belong: what was down comes up, but for modifiers that are still held.
+    /// The platform may not say when they come up meanwhile.
+    pub(super) fn composing(&mut self, modifiers: ModifiersState) -> BTreeSet<KeyCode> {
+        let stays = |code: &KeyCode| match *code {
+            SHIFT_LEFT | SHIFT_RIGHT => modifiers.shift_key(),
+            CONTROL_LEFT | CONTROL_RIGHT => modifiers.control_key(),
+            ALT_LEFT => modifiers.alt_key(),
+            SUPER_LEFT | SUPER_RIGHT => modifiers.super_key(),
+            _ => false,
+        };
+        let (down, up) = std::mem::take(&mut self.down).into_iter().partition(stays);
+        self.down = down;
+        up
     }
 
     /// Another window of ours has it now; which keys are down there is told next.
@@ -464,6 +494,21 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_up_unseen_while_an_input_method_composes_does_not_stay_down() {
+        let mut k = Keyboard::default();
+        let altgr = KeyCode(100);
+        for code in [SHIFT_LEFT, CONTROL_RIGHT, altgr, ENTER] {
+            assert_eq!(k.key(code, true, false, false), Stroke::Send(KeyMove::Down));
+        }
+        assert_eq!(k.composing(ModifiersState::SHIFT | ModifiersState::CONTROL), BTreeSet::from([ENTER, altgr]));
+        assert_eq!(k.composing(ModifiersState::SHIFT), BTreeSet::from([CONTROL_RIGHT]));
+        assert_eq!(k.key(ENTER, false, false, false), Stroke::Swallow, "if the platform says so after all");
+        assert_eq!(k.composing(ModifiersState::SHIFT), BTreeSet::new());
+        assert_eq!(k.key(SHIFT_LEFT, false, false, false), Stroke::Send(KeyMove::Up));
+        assert_eq!(k.key(ENTER, true, false, false), Stroke::Send(KeyMove::Down));
+    }
+
+    #[test]
     fn nothing_held_at_blur_repeats() {
         let mut k = Keyboard::default();
         k.key(A, true, false, false);
@@ -508,8 +553,11 @@ mod tests {
         assert_eq!(k.key(O, false, false, false), Stroke::Swallow);
         assert_eq!(k.key(ENTER, true, false, false), Stroke::Fullscreen);
         assert_eq!(k.key(R, true, false, false), Stroke::Relative);
+        assert_eq!(k.key(G, true, false, false), Stroke::Shortcuts);
         assert_eq!(k.key(PAGE_UP, true, false, false), Stroke::Sharpen(1));
         assert_eq!(k.key(PAGE_DOWN, true, false, false), Stroke::Sharpen(-1));
+        assert!(k.is_shortcut(TAB) && k.is_shortcut(SUPER_LEFT) && !k.is_shortcut(A));
         assert_eq!(k.key(ALT_LEFT, false, false, false), Stroke::Send(KeyMove::Up));
+        assert!(!k.is_shortcut(TAB));
     }
 }

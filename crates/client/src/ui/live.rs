@@ -1,7 +1,9 @@
 //! A window while it exists: its renderer, its place on the screen, and what it showed last.
 
 use super::canvas::Bgr;
+use super::composing::{Composed, Composing, Preedit};
 use super::cursor::Cursors;
+use super::glyphs::Glyphs;
 use super::layout::{Layout, Scaling};
 use super::paint::{self, Scene};
 use super::panel::Panel;
@@ -40,6 +42,10 @@ pub(super) struct Live {
     pub(super) dim: bool,
     pub(super) marks: Vec<(Rect<View>, Bgr)>,
     pub(super) panels: Vec<Panel>,
+    /// What an input method composes, and how that was drawn last.
+    pub(super) preedit: Option<Preedit>,
+    pub(super) composing: Option<Composing>,
+    pub(super) composed: Option<Composed>,
     pub(super) title: String,
     /// Where the platform's pointer is.
     pub(super) at: Option<Point<View>>,
@@ -70,6 +76,7 @@ impl Live {
             dim: self.dim,
             marks: &self.marks,
             panels: &self.panels,
+            composing: self.composing.as_ref(),
             pointer: self.cursors.drawn().zip(self.drawn_at),
         };
         let resampler = &mut self.resampler;
@@ -115,6 +122,29 @@ impl Live {
         (!place.is_empty()).then(|| Point::new(place.x, place.y))
     }
 
+    /// Draws what is composed at the desktop's caret, or in the middle where nothing is known of that; gives what is to be painted
+    /// anew for it. The input method is told the place too: it shows what there is to choose from beside it.
+    pub(super) fn compose(&mut self, caret: Option<Rect<Surf>>, screen: &Screen, glyphs: &mut Glyphs) -> Region<View> {
+        let middle = Rect::new((self.size.w / 2) as i32, (self.size.h / 2) as i32, 1, 20);
+        let place = caret.zip(self.layout).map(|(at, layout)| layout.to_view(at)).filter(|place| !place.is_empty());
+        let caret = place.unwrap_or(middle);
+        let composed = |preedit| Composed { preedit, caret, view: self.size, fonts: glyphs.are_there() };
+        let now = self.preedit.clone().map(composed);
+        if now == self.composed {
+            return Region::new();
+        }
+        let drawn = now.as_ref().and_then(|now| Composing::draw(now, glyphs));
+        if let Some(line) = drawn.as_ref().map(Composing::rect) {
+            // X11 takes a point, and puts below it what there is to choose from.
+            let top = if screen.is_x11() { line.bottom() } else { line.y };
+            let (at, size) = (PhysicalPosition::new(line.x, top), PhysicalSize::new(line.w, line.h));
+            self.window.set_ime_cursor_area(at, size);
+        }
+        self.composed = now;
+        let before = std::mem::replace(&mut self.composing, drawn);
+        before.iter().chain(&self.composing).map(Composing::rect).collect()
+    }
+
     /// Where a place in it lies on this machine's screen.
     pub(super) fn on_screen(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
         let at = self.window.inner_position().ok()?;
@@ -127,6 +157,11 @@ impl Live {
         let at = (x - left, y - top);
         let inside = |at: f64, size: u32| (0.0..f64::from(size)).contains(&at);
         (inside(at.0, self.size.w) && inside(at.1, self.size.h)).then_some(at)
+    }
+
+    /// Whether nothing else is to be seen on its monitors.
+    pub(super) fn covers_the_screen(&self) -> bool {
+        self.slot.covers.is_some() || !self.over.is_empty() || self.window.fullscreen().is_some()
     }
 
     /// Covers the monitors, or no longer; says which.

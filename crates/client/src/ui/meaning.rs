@@ -27,7 +27,8 @@ pub(super) fn sense(code: KeyCode, event: &KeyEvent) -> Sense {
 }
 
 fn sense_of(code: KeyCode, key: &Key, text: Option<&str>, location: KeyLocation) -> Sense {
-    if let Key::Dead(_) = key {
+    // What an input method has taken for itself is no key of the host's either.
+    if let Key::Dead(_) | Key::Named(N::Process) = key {
         return Sense::Nothing;
     }
     if let Some(text) = text.filter(|t| !t.is_empty() && !t.chars().any(char::is_control)) {
@@ -60,7 +61,7 @@ const fn is_keypad(code: KeyCode) -> bool {
 }
 
 /// Control, Shift, Alt, Caps Lock and Super.
-const fn is_modifier(code: KeyCode) -> bool {
+pub(super) const fn is_modifier(code: KeyCode) -> bool {
     matches!(code.0, 29 | 42 | 54 | 56 | 58 | 97 | 100 | 125 | 126)
 }
 
@@ -149,6 +150,7 @@ mod tests {
         assert_eq!(of(16, a("я"), Some("я")), Sense::Means(Meaning(0x0100_044f)));
         assert_eq!(of(16, a("لا"), Some("لا")), Sense::Text("لا".into()));
         assert_eq!(of(13, Key::Dead(Some('´')), None), Sense::Nothing);
+        assert_eq!(of(30, Key::Named(N::Process), None), Sense::Nothing);
         for nothing in [NativeKey::Xkb(0), NativeKey::Unidentified] {
             assert_eq!(of(16, Key::Unidentified(nothing.clone()), None), Sense::Nothing);
             assert_eq!(of(100, Key::Unidentified(nothing), None), Sense::Place);

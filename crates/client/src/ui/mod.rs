@@ -7,17 +7,22 @@
 //!
 //! Keys of the window itself, taken before the model sees them: Ctrl+Alt+Enter toggles fullscreen, Ctrl+Alt+O toggles
 //! the statistics overlay ([`WindowFact::OverlayToggled`]), Ctrl+Alt+R captures the pointer for programs that want motion
-//! instead of places, and sets it free ([`WindowFact::Captured`]), Ctrl+Alt++, - and 0 change the desktop's scale
+//! instead of places, and sets it free ([`WindowFact::Captured`]), Ctrl+Alt+G lets shortcuts of this machine's system go to the desktop
+//! and gives them back ([`WindowFact::Grabbed`]; the former from the start where the window covers the screen), Ctrl+Alt++, - and 0 change the desktop's scale
 //! ([`WindowFact::ScaleWished`]), Ctrl+Alt+N shows monitors again whose windows were closed. The Alt key there is the left one, because AltGr types.
 //!
 //! Map: `window` the event loop and `live` a window in it; `windows` opens and closes them, `set` says which there should be
-//! where each monitor has its own, `screen` is this machine's; `show` presents; `keys` and `pointer` input; `layout` where the
+//! where each monitor has its own, `screen` is this machine's; `show` presents; `keys`, `pointer` and `grab` input; `layout` where the
 //! picture lies and what a pixel of the window is on the desktop; `span` a window over several monitors; `scale` the resampler;
-//! `paint`, `panel` and `text` what is drawn; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot
-//! do on X11.
+//! `paint`, `panel` and `text` what is drawn; `composing` what an input method composes, at the desktop's `caret` and in the
+//! system's `glyphs`; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot do on X11.
 
 mod canvas;
+mod caret;
+mod composing;
 mod cursor;
+mod glyphs;
+mod grab;
 mod keys;
 mod layout;
 mod live;
@@ -85,6 +90,10 @@ pub trait Model {
     fn keep_awake(&self) -> bool {
         false
     }
+    /// Whether nobody has used the keyboard or the pointer for so long that a screen locker may want them.
+    fn rests(&self) -> bool {
+        false
+    }
     /// Called immediately after a present that contains the newest pixels. Not called while nothing can be presented
     /// (a window of no size, a renderer that failed).
     fn shown(&mut self);
@@ -143,6 +152,9 @@ pub enum WindowFact {
     PasteAsKeys,
     /// Files were dropped onto it.
     Dropped(std::path::PathBuf),
+    /// Shortcuts of this machine's system (Alt+Tab) go to the desktop, or no longer, by Ctrl+Alt+G; or one was pressed for the first
+    /// time that does because the window covers the screen.
+    Grabbed(bool),
     /// The pointer is captured, or free again; `None`: the platform does not let it be captured.
     Captured(Option<bool>),
     /// This renderer presents from now on, for statistics: `softbuffer`, `pixels (Vulkan, adapter's name)`.

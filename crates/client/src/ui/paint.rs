@@ -4,6 +4,7 @@
 //! Painting is a pure function of the scene: any part may be painted at any time and comes out the same.
 
 use super::canvas::{Bgr, Canvas};
+use super::composing::Composing;
 use super::layout::{Layout, Method};
 use super::panel::Panel;
 use super::scale::Resampler;
@@ -19,6 +20,8 @@ pub(super) struct Scene<'a> {
     pub(super) marks: &'a [(Rect<View>, Bgr)],
     /// Boxes over it.
     pub(super) panels: &'a [Panel],
+    /// What an input method composes.
+    pub(super) composing: Option<&'a Composing>,
     /// A pointer drawn here because the platform refused it, and where it points.
     pub(super) pointer: Option<(&'a CursorShape, Point<View>)>,
 }
@@ -65,6 +68,9 @@ pub(super) fn paint(canvas: &mut Canvas<'_>, rect: Rect<View>, scene: &Scene<'_>
     }
     for panel in scene.panels {
         panel.paint(canvas, rect);
+    }
+    if let Some(composing) = scene.composing {
+        composing.paint(canvas, rect);
     }
     if let Some((shape, at)) = scene.pointer {
         draw_pointer(canvas, rect, shape, at);
@@ -140,7 +146,7 @@ mod tests {
     fn painted(scaling: Scaling, view: Size<View>, dim: bool) -> Vec<u8> {
         let p = picture();
         let layout = Layout::new(scaling, p.size(), view).unwrap();
-        let scene = Scene { picture: Some((&p, layout)), dim, marks: &[], panels: &[], pointer: None };
+        let scene = Scene { picture: Some((&p, layout)), dim, marks: &[], panels: &[], composing: None, pointer: None };
         let mut data = vec![9; view.area() as usize * 4];
         let mut canvas = Canvas::new(&mut data, view).unwrap();
         paint(&mut canvas, view.rect(), &scene, &mut None);
@@ -158,7 +164,14 @@ mod tests {
         for (k, scaling) in [(1, Scaling::OneToOne), (3, Scaling::Integer)] {
             let view = Size::new(3 * k, 2 * k);
             let layout = Layout::of_part(scaling, p.size(), part, view).unwrap();
-            let scene = Scene { picture: Some((&p, layout)), dim: false, marks: &[], panels: &[], pointer: None };
+            let scene = Scene {
+                picture: Some((&p, layout)),
+                dim: false,
+                marks: &[],
+                panels: &[],
+                composing: None,
+                pointer: None,
+            };
             let mut data = vec![9; view.area() as usize * 4];
             paint(&mut Canvas::new(&mut data, view).unwrap(), view.rect(), &scene, &mut None);
             for (i, px) in data.chunks_exact(4).enumerate() {
@@ -195,7 +208,7 @@ mod tests {
         let mut data = vec![0; 256];
         let mut canvas = Canvas::new(&mut data, view).unwrap();
         let marks = [(Rect::new(1, 1, 6, 5), [9, 9, 9]), (Rect::new(7, 7, 1, 1), [9, 9, 9])];
-        let scene = Scene { picture: None, dim: false, marks: &marks, panels: &[], pointer: None };
+        let scene = Scene { picture: None, dim: false, marks: &marks, panels: &[], composing: None, pointer: None };
         paint(&mut canvas, view.rect(), &scene, &mut None);
         assert_eq!(data.chunks_exact(4).filter(|p| p[0] == 9).count(), 6 * 5 - 2 + 1);
     }
@@ -206,8 +219,14 @@ mod tests {
         let view = Size::new(4, 4);
         let mut data = vec![0; 64];
         let mut canvas = Canvas::new(&mut data, view).unwrap();
-        let scene =
-            Scene { picture: None, dim: false, marks: &[], panels: &[], pointer: Some((&shape, Point::new(0, 0))) };
+        let scene = Scene {
+            picture: None,
+            dim: false,
+            marks: &[],
+            panels: &[],
+            composing: None,
+            pointer: Some((&shape, Point::new(0, 0))),
+        };
         paint(&mut canvas, view.rect(), &scene, &mut None);
         assert_eq!(data.iter().filter(|b| **b == 255).count(), 3);
         assert_eq!(data[..3], [255; 3]);

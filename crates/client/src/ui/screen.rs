@@ -112,6 +112,17 @@ impl Screen {
         None
     }
 
+    /// Takes the shortcuts of the window manager for a window, or gives them back; whether it did.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn grab(&self, window: &Window, on: bool) -> bool {
+        self.x11.as_ref().is_some_and(|x| x.grab(window, on))
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn grab(&self, _: &Window, _: bool) -> bool {
+        false
+    }
+
     /// Keeps the screen on, or no longer.
     pub(super) fn keep_awake(&mut self, on: bool) {
         if on != self.awake {

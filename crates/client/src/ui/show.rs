@@ -38,9 +38,13 @@ impl<M: Model> Shell<M> {
             let cursor = self.model.cursor().filter(|_| !over);
             let pixels = self.model.pixels();
             let Some(live) = self.lives.get_mut(window) else { continue };
-            let (region, moved) = live.follow(events, &common, window, cursor, pixels, damage, all);
+            let (mut region, moved) = live.follow(events, &common, window, cursor, pixels, damage, all);
             if moved {
                 self.pointer.forget();
+            }
+            if let Some(screen) = &self.screen {
+                let composing = live.compose(self.caret.at(), screen, &mut self.glyphs);
+                composing.rects().iter().for_each(|r| region.add(*r));
             }
             if region.is_empty() || live.size.area() == 0 {
                 continue;

@@ -13,7 +13,7 @@ pub(super) const GLYPH: u32 = 8;
 pub(super) const BULLET: char = '\u{2022}';
 
 /// Eight rows from the top; bit 0 is the leftmost pixel.
-fn glyph(c: char) -> [u8; 8] {
+pub(super) fn glyph(c: char) -> [u8; 8] {
     let c = match c {
         BULLET => return [0x00, 0x00, 0x18, 0x3c, 0x3c, 0x18, 0x00, 0x00],
         '\u{2013}' | '\u{2014}' => '-',

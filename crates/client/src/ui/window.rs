@@ -3,9 +3,13 @@
 //! One iteration: events go to the model as they come; when the batch is over (`about_to_wait`) the model takes its
 //! turn, and what it says changed is painted and presented before the loop sleeps. Nothing waits for a redraw event.
 
+use super::caret::Caret;
+use super::composing::Preedit;
+use super::glyphs::Glyphs;
+use super::grab::Grab;
 use super::keys::{Keyboard, Stroke, is_typing_key, key_code};
 use super::live::Live;
-use super::meaning::{Sense, sense};
+use super::meaning::{Sense, is_modifier, sense};
 use super::pointer::Pointer;
 use super::present::Probe;
 use super::screen::Screen;
@@ -14,12 +18,12 @@ use super::windows::LOSING;
 use super::{Model, UiError, UiOptions, Veil, WindowFact};
 use std::time::Duration;
 use telepane_model::input::MAX_TEXT;
-use telepane_model::{Desk, InputEvent, KeyCode, KeyMove, Point, Region};
+use telepane_model::{Button, Desk, InputEvent, KeyCode, KeyMove, Point, Region};
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalPosition;
 use winit::event::{DeviceEvent, DeviceId, ElementState, Ime, KeyEvent, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy};
-use winit::keyboard::{Key, NamedKey};
+use winit::keyboard::{Key, ModifiersState, NamedKey};
 use winit::window::WindowId;
 
 /// The most characters an answer may have.
@@ -32,6 +36,7 @@ const FOCUS_PAUSE: Duration = Duration::from_millis(20);
 pub(super) enum UserEvent<W> {
     Wake(W),
     GpuFound,
+    FontsFound(Box<fontdb::Database>),
 }
 
 /// Wakes the window's thread from any other.
@@ -77,6 +82,10 @@ pub fn run<M: Model>(
         keyboard: Keyboard::default(),
         pointer: Pointer::default(),
         typed: String::new(),
+        caret: Caret::default(),
+        glyphs: Glyphs::default(),
+        modifiers: ModifiersState::empty(),
+        grab: Grab::default(),
         code: None,
         error: None,
     };
@@ -111,6 +120,12 @@ pub(super) struct Shell<M: Model> {
     keyboard: Keyboard,
     pub(super) pointer: Pointer,
     pub(super) typed: String,
+    /// Where the desktop's text is being written.
+    pub(super) caret: Caret,
+    pub(super) glyphs: Glyphs,
+    /// The modifiers that are down here.
+    modifiers: ModifiersState,
+    pub(super) grab: Grab,
     code: Option<i32>,
     pub(super) error: Option<UiError>,
 }
@@ -140,7 +155,11 @@ impl<M: Model> Shell<M> {
             }
         }
         let Some(code) = code else { return };
-        match self.keyboard.key(code, pressed, event.repeat, synthetic) {
+        let stroke = self.keyboard.key(code, pressed, event.repeat, synthetic);
+        if stroke == Stroke::Send(KeyMove::Down) && self.keyboard.is_shortcut(code) && self.grab.is_first() {
+            self.model.window(WindowFact::Grabbed(true));
+        }
+        match stroke {
             Stroke::Send(KeyMove::Down) if !synthetic && !self.pointer.is_captured() => self.go_down(code, event),
             Stroke::Send(action) => self.input(InputEvent::Key { code, action }),
             Stroke::Overlay => self.model.window(WindowFact::OverlayToggled),
@@ -151,6 +170,7 @@ impl<M: Model> Shell<M> {
             Stroke::PasteAsKeys => self.model.window(WindowFact::PasteAsKeys),
             Stroke::AllWindows => self.reopen(),
             Stroke::Fullscreen => self.toggle_fullscreen(),
+            Stroke::Shortcuts => self.toggle_grab(),
             Stroke::Relative => self.capture(!self.pointer.is_captured()),
             Stroke::Swallow => {}
         }
@@ -212,13 +232,46 @@ impl<M: Model> Shell<M> {
         self.typed.extend(text.chars().filter(|c| !c.is_control()).take(room));
     }
 
-    fn ime(&mut self, ime: Ime) {
-        let Ime::Commit(text) = ime else { return };
-        if self.asking() {
-            self.add_answer(&text);
-            return;
+    // spec: Y-33
+    fn ime(&mut self, window: usize, ime: Ime) {
+        let asking = self.asking();
+        match ime {
+            Ime::Commit(text) if asking => self.add_answer(&text),
+            Ime::Commit(text) => self.type_text(&text),
+            Ime::Preedit(text, cursor) if !text.is_empty() && !asking => {
+                self.look_for_fonts();
+                if let Some(live) = self.lives.get_mut(window) {
+                    live.preedit = Some(Preedit { text, cursor: cursor.map(|(_, end)| end) });
+                }
+                self.let_go();
+            }
+            Ime::Preedit(..) | Ime::Enabled | Ime::Disabled => {
+                let composed = self.lives.get_mut(window).and_then(|live| live.preedit.take());
+                if composed.is_some() {
+                    self.let_go();
+                }
+            }
         }
-        self.type_text(&text);
+    }
+
+    /// The platform does not say what comes up while an input method composes.
+    fn let_go(&mut self) {
+        for code in self.keyboard.composing(self.modifiers) {
+            self.input(InputEvent::Key { code, action: KeyMove::Up });
+        }
+    }
+
+    /// Once, and on a thread of its own.
+    fn look_for_fonts(&mut self) {
+        if self.glyphs.are_wanted() {
+            let proxy = self.proxy.clone();
+            let body = move || {
+                let _ = proxy.send_event(UserEvent::FontsFound(Glyphs::look()));
+            };
+            if let Err(error) = std::thread::Builder::new().name("fonts".to_owned()).spawn(body) {
+                tracing::warn!(%error, "no fonts are looked for");
+            }
+        }
     }
 
     /// Text that no key of the host gives, in parts that an event may hold.
@@ -238,11 +291,22 @@ impl<M: Model> Shell<M> {
     /// Tells the model, after the motion that came before.
     fn input(&mut self, event: InputEvent) {
         self.flush_motion();
+        match event {
+            InputEvent::Key { code, .. } | InputEvent::Press { code, .. } if is_modifier(code) => {}
+            InputEvent::Button { button: Button::Left, down: true } => self.caret.on_click(),
+            InputEvent::Button { .. } | InputEvent::Wheel { .. } => {}
+            _ if event.is_press() => self.caret.on_typed(),
+            _ => {}
+        }
         self.model.input(event);
     }
 
     fn flush_motion(&mut self) {
         if let Some(motion) = self.pointer.flush() {
+            self.caret.on_pointed(match motion {
+                InputEvent::PointerTo(at) => Some(at),
+                _ => None,
+            });
             self.model.input(motion);
         }
     }
@@ -288,6 +352,7 @@ impl<M: Model> Shell<M> {
                 live.insist_on_spreading(screen);
             }
             self.front = Some(live.window.id());
+            self.grab.try_anew();
             if std::mem::take(&mut self.losing) > 0 {
                 self.keyboard.hand_over();
                 return;
@@ -297,6 +362,7 @@ impl<M: Model> Shell<M> {
         } else {
             // Whoever took the keyboard keeps it, and wants the pointer too.
             live.focus_tries = 0;
+            live.preedit = None;
             self.capture(false);
             if self.lives.iter().any(|live| live.focused) {
                 // Another window of ours had it before this one heard so.
@@ -367,6 +433,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
         match event {
             UserEvent::Wake(wake) => self.model.on_wake(wake),
             UserEvent::GpuFound => self.gpu_found(),
+            UserEvent::FontsFound(system) => self.glyphs.on_found(system),
         }
     }
 
@@ -395,7 +462,13 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
             WindowEvent::Occluded(occluded) => self.model.window(WindowFact::Occluded(occluded)),
             WindowEvent::Focused(focused) => self.focus(window, focused),
             WindowEvent::KeyboardInput { event, is_synthetic, .. } => self.key(&event, is_synthetic),
-            WindowEvent::Ime(ime) => self.ime(ime),
+            WindowEvent::Ime(ime) => self.ime(window, ime),
+            WindowEvent::ModifiersChanged(modifiers) => {
+                self.modifiers = modifiers.state();
+                if self.lives.iter().any(|live| live.preedit.is_some()) {
+                    self.let_go();
+                }
+            }
             WindowEvent::CursorMoved { position, .. } => self.moved(window, position),
             WindowEvent::CursorLeft { .. } => {
                 if let Some(live) = self.lives.get_mut(window).filter(|_| !self.pointer.is_captured()) {
@@ -435,7 +508,8 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
         if events.exiting() {
             return;
         }
-        if self.asking() {
+        let asking = self.asking();
+        if asking {
             self.capture(false);
         }
         self.flush_motion();
@@ -451,8 +525,9 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
             self.put(at);
         }
         self.follow_monitors(events);
+        self.caret.on_changed(&turn.damage);
         self.show(events, &turn.damage, turn.redraw_all);
-        let mut tries = false;
+        let mut tries = self.follow_grab(asking);
         if let Some(screen) = &self.screen {
             for live in &mut self.lives {
                 tries |= live.take_focus(screen);

@@ -1,5 +1,5 @@
 //! What winit cannot do on X11, over a small connection of our own: give the window the keyboard where no window
-//! manager runs (bare Xvfb, kiosks), let it cover several monitors where one does, and read the lock keys.
+//! manager runs (bare Xvfb, kiosks), let it cover several monitors and take the shortcuts where one does, and read the lock keys.
 //!
 //! winit asks the window manager for the focus; without one nobody answers, the focus stays on the root window, and
 //! winit drops keys of a window it does not believe focused. On other platforms the lock keys are unknown.
@@ -7,8 +7,9 @@
 use telepane_model::{Monitor, Rect};
 use winit::event_loop::ActiveEventLoop;
 use winit::platform::x11::ActiveEventLoopExtX11;
-use winit::raw_window_handle::{HasWindowHandle, RawWindowHandle};
+use winit::raw_window_handle::{HasDisplayHandle, HasWindowHandle, RawDisplayHandle, RawWindowHandle};
 use winit::window::Window;
+use x11_dl::xlib::{CurrentTime, GrabModeAsync, GrabSuccess, True, Xlib};
 use x11rb::connection::{Connection, RequestConnection as _};
 use x11rb::errors::ReplyError;
 use x11rb::protocol::Event;
@@ -21,6 +22,8 @@ use x11rb::rust_connection::RustConnection;
 pub(super) struct X11 {
     connection: RustConnection,
     root: xproto::Window,
+    /// winit's library, for what its own connection has to ask.
+    xlib: Option<Xlib>,
 }
 
 impl X11 {
@@ -36,7 +39,7 @@ impl X11 {
         if connection.extension_information(randr::X11_EXTENSION_NAME).ok().flatten().is_some() {
             connection.randr_select_input(root, mask).ok()?.check().ok()?;
         }
-        Some(Self { connection, root })
+        Some(Self { connection, root, xlib: Xlib::open().ok() })
     }
 
     /// Whether a window manager runs: exactly one client may redirect the root's children.
@@ -123,6 +126,32 @@ impl X11 {
         let id = id_of(window);
         let request = |id| self.connection.set_input_focus(InputFocus::PARENT, id, x11rb::CURRENT_TIME).ok();
         id.and_then(request).is_some_and(|cookie| cookie.check().is_ok())
+    }
+
+    /// Grabs the keyboard for `window`, so that no shortcut of another program is one meanwhile, or gives it back; whether it did.
+    ///
+    /// Through winit's connection, because what is typed goes to whom the grab belongs; the window has the focus, so that winit
+    /// hears of no change of it.
+    pub(super) fn grab(&self, window: &Window, on: bool) -> bool {
+        let (Some(xlib), Some(id)) = (&self.xlib, id_of(window)) else { return false };
+        let Ok(Some(display)) = window.display_handle().map(|handle| match handle.as_raw() {
+            RawDisplayHandle::Xlib(handle) => handle.display,
+            _ => None,
+        }) else {
+            return false;
+        };
+        let display = display.as_ptr().cast();
+        // SAFETY: the display is winit's, which lives as long as the window that is borrowed here, and this is the thread of
+        // winit's loop; the functions are libX11's, with the types that x11-dl declares for them.
+        unsafe {
+            if on {
+                let (window, mode) = (id.into(), GrabModeAsync);
+                return (xlib.XGrabKeyboard)(display, window, True, mode, mode, CurrentTime) == GrabSuccess;
+            }
+            (xlib.XUngrabKeyboard)(display, CurrentTime);
+            (xlib.XFlush)(display);
+        }
+        true
     }
 
     /// Keeps the server from blanking the screen for as long as this connection lives, or no longer (the X Screen Saver

@@ -1,0 +1,111 @@
+//! Shortcuts of the client's own system: with a window manager that would answer them, they go to the desktop from the full
+//! screen, and back by the keys that are told. And the lock keys, which are one state for both ends.
+
+use super::keyboards::{Editor, GTK};
+use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
+use super::screen::{LEFT_ALT, Screen, environment, exact, keep, no_key_held};
+use super::stage::{Agent, Stage, connect};
+use super::toolkits::has_module;
+use std::process::Command;
+use std::time::Duration;
+
+const TAB: u8 = 15;
+const CAPS: u8 = 58;
+const NUM: u8 = 69;
+const PAD_1: u8 = 79;
+/// As X counts them.
+const X: u8 = 8;
+
+/// Alt+Tab, held until `seen`.
+fn alt_tab(screen: &Screen, seen: impl FnOnce()) {
+    [LEFT_ALT, TAB].into_iter().for_each(|key| screen.press(key));
+    seen();
+    [TAB, LEFT_ALT].into_iter().for_each(|key| screen.lift(key));
+}
+
+// spec: Y-34
+#[test]
+fn shortcuts_go_to_the_desktop_from_the_full_screen_and_back_by_request() {
+    if !have("shortcuts", &["Xvfb", "openbox"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let (here, there) = (Screen::start(800, 600), Screen::start(800, 600));
+    here.paint_root(1);
+    let mut openbox = Command::new("openbox");
+    environment(&mut openbox, &dir.join("")).env("DISPLAY", &there.name);
+    let _openbox = Running::start("openbox", &mut openbox);
+    until("openbox manages", PATIENCE, || there.is_managed());
+    let agent = Agent::start(&dir, &["--display", &here.name]);
+    let _client = connect(&dir, "client", Some(&there), &agent.addr.to_string(), &["--fullscreen"]);
+    exact(&here, &there, PATIENCE);
+    until("the keyboard is taken", PATIENCE, || there.keyboard_is_grabbed());
+    exact(&here, &there, PATIENCE);
+
+    // The first one says how to get out, and is no shortcut here.
+    let goes = || {
+        until("it is down on the host", PATIENCE, || here.held() == [TAB + X, LEFT_ALT + X]);
+    };
+    alt_tab(&there, goes);
+    no_key_held(&here, PATIENCE);
+    let told = || here.picture().changed(&there.picture()).is_some_and(|(n, _)| n > 2_000);
+    until("the way out is told", PATIENCE, told);
+    keep(&there, "way-out");
+    exact(&here, &there, PATIENCE);
+    alt_tab(&there, goes);
+    no_key_held(&here, PATIENCE);
+    assert!(!told(), "once");
+
+    there.chord('g');
+    until("the keyboard is given back", PATIENCE, || !there.keyboard_is_grabbed());
+    no_key_held(&here, PATIENCE);
+    alt_tab(&there, || {
+        let start = now();
+        while start.elapsed() < Duration::from_millis(400) {
+            assert!(!here.held().contains(&(TAB + X)), "it is openbox's now");
+            pause(Duration::from_millis(5));
+        }
+    });
+    no_key_held(&here, PATIENCE);
+    until("the window has the keyboard again", PATIENCE, || there.has_focus());
+    pause(Duration::from_millis(100));
+    there.chord('g');
+    until("the keyboard is taken", PATIENCE, || there.keyboard_is_grabbed());
+    alt_tab(&there, goes);
+    no_key_held(&here, PATIENCE);
+}
+
+#[test]
+fn lock_keys_are_one_state_for_both_ends() {
+    if !have("lock keys", &["Xvfb"]) || !has_module("a GTK editor", "gi; gi.require_version(\"Gtk\", \"3.0\")") {
+        return;
+    }
+    let stage = Stage::start();
+    let (here, there) = (&stage.here, &stage.there);
+    let mut editor = Editor::start(here, &stage.dir.join(""), "gtk editor", GTK);
+    here.give_focus(editor.title);
+    until("the client has the keyboard", PATIENCE, || there.has_focus());
+    let client = there.titles().into_iter().next().expect("the client's window");
+    let tap = |screen: &Screen, key: u8| {
+        screen.press(key);
+        screen.lift(key);
+    };
+    for (name, at, key) in [("the host's", here, CAPS), ("this machine's", there, CAPS), ("this machine's", there, NUM)]
+    {
+        // Somebody presses it while the window is not looking.
+        there.focus_nobody();
+        no_key_held(here, PATIENCE);
+        tap(at, key);
+        there.give_focus(&client);
+        pause(Duration::from_millis(50));
+        there.type_text("a");
+        tap(there, PAD_1);
+        there.type_text("\n");
+        let line = editor.line("a letter and the keypad's 1");
+        println!("lock keys: {name} key {key}: {line:?}");
+        // What counts is what is lit where the person sits.
+        let (caps, num) = (at.name == there.name, key == NUM);
+        assert_eq!(line, format!("{}{}", if caps { "A" } else { "a" }, if num { "1" } else { "" }));
+    }
+    no_key_held(here, PATIENCE);
+}
