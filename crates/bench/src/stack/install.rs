@@ -27,7 +27,7 @@ enum Way {
 /// # Errors
 /// With what is missing and what to do about it.
 pub fn provide(stacks: &[Name], programs: &Path, install: bool) -> Result<()> {
-    if stacks.iter().any(|s| matches!(s, Name::Telepane | Name::TelepaneCubic | Name::TelepaneBbr)) {
+    if stacks.iter().any(|s| matches!(s, Name::Telepane | Name::TelepaneCubic | Name::TelepaneBbr | Name::TelepaneWs)) {
         for program in ["telepane-host", "telepane"] {
             let path = programs.join(program);
             let packages = "cargo build --release -p telepane-host -p telepane-client";

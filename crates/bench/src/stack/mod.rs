@@ -34,6 +34,8 @@ pub enum Name {
     TelepaneCubic,
     /// Ours with the QUIC stack's BBR in charge of what is sent.
     TelepaneBbr,
+    /// Ours over a WebSocket, as where UDP is blocked.
+    TelepaneWs,
     /// X0tigervnc and xtigervncviewer.
     Tigervnc,
     /// xrdp with xorgxrdp, and xfreerdp.
@@ -64,6 +66,7 @@ impl Name {
             Self::Telepane => &telepane::Telepane::OURS,
             Self::TelepaneCubic => &telepane::Telepane::CUBIC,
             Self::TelepaneBbr => &telepane::Telepane::BBR,
+            Self::TelepaneWs => &telepane::Telepane::WEBSOCKET,
             Self::Tigervnc => &tigervnc::TigerVnc,
             Self::Xrdp => &xrdp::BEST,
             Self::XrdpDefault => &xrdp::DEFAULT,

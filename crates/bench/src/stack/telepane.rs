@@ -12,6 +12,8 @@ pub struct Telepane {
     settings: &'static str,
     /// Who says how much may be sent; none is the session.
     congestion: Option<&'static str>,
+    /// The one carrier that the client takes; none is the first that comes about, QUIC.
+    carrier: Option<&'static str>,
 }
 
 impl Telepane {
@@ -20,18 +22,28 @@ impl Telepane {
         name: "telepane",
         settings: "telepane-host serve --display :H --listen ADDR:0; telepane connect --fullscreen; defaults otherwise",
         congestion: None,
+        carrier: None,
+    };
+    /// As where UDP is blocked.
+    pub const WEBSOCKET: Self = Self {
+        name: "telepane-ws",
+        settings: "telepane, with connect --transport websocket: everything over TLS over TCP, as where UDP is blocked",
+        congestion: None,
+        carrier: Some("websocket"),
     };
     /// With quinn's CUBIC.
     pub const CUBIC: Self = Self {
         name: "telepane-cubic",
         settings: "telepane, with serve --quic-congestion cubic: quinn's CUBIC says how much may be sent",
         congestion: Some("cubic"),
+        carrier: None,
     };
     /// With quinn's BBR.
     pub const BBR: Self = Self {
         name: "telepane-bbr",
         settings: "telepane, with serve --quic-congestion bbr: quinn's BBR says how much may be sent",
         congestion: Some("bbr"),
+        carrier: None,
     };
 }
 
@@ -49,7 +61,7 @@ impl Stack for Telepane {
     }
 
     fn is_udp(&self) -> bool {
-        true
+        self.carrier.is_none()
     }
 
     fn version(&self, programs: &Path) -> String {
@@ -72,6 +84,7 @@ impl Stack for Telepane {
     fn start_viewer(&self, stage: &Stage, server: &Server) -> Result<Option<Process>> {
         let port = server.port.context("the host has no port")?;
         let mut command = client(&stage.programs, &stage.dir, &stage.address(), port);
+        command.args(self.carrier.iter().flat_map(|name| ["--transport", name]));
         command.args(["--fullscreen", "--stats-json"]).arg(statistics(&stage.dir)).env("DISPLAY", &stage.client);
         Ok(Some(stage.on_client(&mut command, "telepane")?))
     }
