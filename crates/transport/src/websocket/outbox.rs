@@ -10,6 +10,9 @@ use telepane_protocol::Carried;
 const DATAGRAM_QUEUE: usize = 64 * 1024;
 /// Datagrams that are written at once, in bytes: a slice and what rides along.
 const TOGETHER: usize = 12 * 1024;
+/// Chunks that are written at once, in bytes: as much as the longest alone, which nothing else can interrupt either. A turn of small
+/// ones written one by one would come spread by what each write costs, and be taken for what the path carries.
+const CHUNKS_TOGETHER: usize = 16 * 1024;
 
 /// Messages in the order in which they were given, and their bytes.
 #[derive(Default)]
@@ -22,6 +25,11 @@ impl Queue {
     fn push(&mut self, message: Vec<u8>) {
         self.bytes += message.len();
         self.messages.push_back(message);
+    }
+
+    /// How long the next is.
+    fn front(&self) -> Option<usize> {
+        self.messages.front().map(Vec::len)
     }
 
     fn pop(&mut self) -> Option<Vec<u8>> {
@@ -123,7 +131,13 @@ impl Outbox {
         if std::mem::take(&mut self.ping) {
             return Next::Ping;
         }
-        self.chunks.pop().map_or(Next::Nothing, |chunk| Next::Messages(vec![chunk]))
+        while self.chunks.front().is_some_and(|len| together.is_empty() || bytes + len <= CHUNKS_TOGETHER)
+            && let Some(chunk) = self.chunks.pop()
+        {
+            bytes += chunk.len();
+            together.push(chunk);
+        }
+        if together.is_empty() { Next::Nothing } else { Next::Messages(together) }
     }
 }
 
@@ -142,6 +156,22 @@ mod tests {
         assert_eq!(out.next(), Next::Ping);
         assert_eq!(out.next(), Next::Messages(vec![b"\x02c".to_vec()]));
         assert_eq!(out.next(), Next::Nothing);
+    }
+
+    #[test]
+    fn small_chunks_go_together_and_a_long_one_alone() {
+        let mut out = Outbox::default();
+        for len in [1_000, 1_000, 1_000, 16_000, 16_384, 16_384, 8_000, 8_000, 2_000] {
+            assert!(out.chunk(&vec![0; len]));
+        }
+        let mut written = Vec::new();
+        while let Next::Messages(messages) = out.next() {
+            written.push(messages.iter().map(|m| m.len() - 1).collect::<Vec<_>>());
+            // What is better is not kept waiting by more than one writing.
+            assert!(out.datagrams(&[Bytes::from_static(b"d")]));
+            assert_eq!(out.next(), Next::Messages(vec![b"\x00d".to_vec()]));
+        }
+        assert_eq!(written, [vec![1_000; 3], vec![16_000], vec![16_384], vec![16_384], vec![8_000; 2], vec![2_000]]);
     }
 
     #[test]
