@@ -108,7 +108,7 @@ fn walk_scalar<R: Rows>(
     let mut last = true;
     let low = Band { x: 0, y: 0, w: ws[LEVELS], h: hs[LEVELS] };
     match shown {
-        Some((fb, from)) => band(rows, plane, Around::default(), low, Some((fb, from.low)), to.low, kind, &mut last),
+        Some((fb, from)) => band_of(rows, plane, Around::default(), low, Some((fb, from.low)), to.low, kind, &mut last),
         None => lowest(rows, plane, low, to.low, kind.is_chroma()),
     }
     for level in (0..LEVELS).rev() {
@@ -140,6 +140,20 @@ struct Around {
     parent: Option<Band>,
     /// Those of the same level.
     beside: [Option<Band>; 2],
+}
+
+impl Around {
+    /// Whether it has the widths that it has around a band of this one, in a whole cell.
+    fn is_as_wide(&self, w: usize) -> bool {
+        self.parent.is_none_or(|p| p.w == w / 2) && self.beside.iter().flatten().all(|b| b.w == w)
+    }
+
+    /// The same with these widths, which it has already, as numbers that the compiler sees.
+    #[inline(always)]
+    fn of(self, w: usize) -> Self {
+        let wide = |w| move |b| Band { w, ..b };
+        Self { parent: self.parent.map(wide(w / 2)), beside: self.beside.map(|b| b.map(wide(w))) }
+    }
 }
 
 /// The lowest band when nothing of it is shown: each value is predicted from those left and above.
@@ -174,7 +188,7 @@ fn lowest<R: Rows>(rows: &mut R, plane: &mut Plane, band: Band, shift: u8, chrom
     }
 }
 
-/// One band.
+/// One band. The widths of whole cells are made each for itself: loops of known length are SIMD without a rest.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn band<R: Rows>(
@@ -187,7 +201,31 @@ fn band<R: Rows>(
     kind: Kind<'_>,
     last: &mut bool,
 ) {
-    if band.w == 0 || band.h == 0 {
+    let whole = |w| band.w == w && around.is_as_wide(w);
+    if whole(32) {
+        band_of(rows, plane, around.of(32), Band { w: 32, ..band }, shown, shift, kind, last);
+    } else if whole(16) {
+        band_of(rows, plane, around.of(16), Band { w: 16, ..band }, shown, shift, kind, last);
+    } else if whole(8) {
+        band_of(rows, plane, around.of(8), Band { w: 8, ..band }, shown, shift, kind, last);
+    } else if band.w > 0 {
+        band_of(rows, plane, around, band, shown, shift, kind, last);
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn band_of<R: Rows>(
+    rows: &mut R,
+    plane: &mut Plane,
+    around: Around,
+    band: Band,
+    shown: Option<(&Plane, u8)>,
+    shift: u8,
+    kind: Kind<'_>,
+    last: &mut bool,
+) {
+    if band.h == 0 {
         return;
     }
     if shift >= ABSENT {

@@ -88,29 +88,41 @@ fn forward_scalar(plane: &mut Plane, w: usize, h: usize) {
     let (ws, hs) = (sides(w.min(SIDE)), sides(h.min(SIDE)));
     for level in 0..LEVELS {
         let (w, h) = (ws[level], hs[level]);
-        for (from, to) in plane.chunks_exact(SIDE).zip(rows.chunks_exact_mut(SIDE)).take(h) {
-            forward_row(&from[..w], &mut to[..w]);
+        // The widths of whole cells are made each for itself: loops of known length are SIMD without a rest.
+        match w {
+            64 => forward_level(plane, &mut rows, 64, h),
+            32 => forward_level(plane, &mut rows, 32, h),
+            16 => forward_level(plane, &mut rows, 16, h),
+            8 => forward_level(plane, &mut rows, 8, h),
+            _ => forward_level(plane, &mut rows, w, h),
         }
-        let (low, high) = plane.split_at_mut(h.div_ceil(2) * SIDE);
-        let row = |y: usize| &rows[y * SIDE..][..w];
-        for i in 0..h / 2 {
-            let next = row((2 * i + 2).min((h - 1) & !1));
-            for (((d, odd), a), b) in high[i * SIDE..][..w].iter_mut().zip(row(2 * i + 1)).zip(row(2 * i)).zip(next) {
-                *d = odd.wrapping_sub(a.wrapping_add(*b) >> 1);
-            }
+    }
+}
+
+#[inline(always)]
+fn forward_level(plane: &mut Plane, rows: &mut Plane, w: usize, h: usize) {
+    for (from, to) in plane.chunks_exact(SIDE).zip(rows.chunks_exact_mut(SIDE)).take(h) {
+        forward_row(&from[..w], &mut to[..w]);
+    }
+    let (low, high) = plane.split_at_mut(h.div_ceil(2) * SIDE);
+    let row = |y: usize| &rows[y * SIDE..][..w];
+    for i in 0..h / 2 {
+        let next = row((2 * i + 2).min((h - 1) & !1));
+        for (((d, odd), a), b) in high[i * SIDE..][..w].iter_mut().zip(row(2 * i + 1)).zip(row(2 * i)).zip(next) {
+            *d = odd.wrapping_sub(a.wrapping_add(*b) >> 1);
         }
-        let highs = h / 2;
-        for i in 0..h.div_ceil(2) {
-            let to = &mut low[i * SIDE..][..w];
-            if highs == 0 {
-                to.copy_from_slice(row(0));
-                continue;
-            }
-            let (above, below) = (i.saturating_sub(1) * SIDE, i.min(highs - 1) * SIDE);
-            let (above, below) = (&high[above..][..w], &high[below..][..w]);
-            for (((s, even), a), b) in to.iter_mut().zip(row(2 * i)).zip(above).zip(below) {
-                *s = even.wrapping_add(a.wrapping_add(*b).wrapping_add(2) >> 2);
-            }
+    }
+    let highs = h / 2;
+    for i in 0..h.div_ceil(2) {
+        let to = &mut low[i * SIDE..][..w];
+        if highs == 0 {
+            to.copy_from_slice(row(0));
+            continue;
+        }
+        let (above, below) = (i.saturating_sub(1) * SIDE, i.min(highs - 1) * SIDE);
+        let (above, below) = (&high[above..][..w], &high[below..][..w]);
+        for (((s, even), a), b) in to.iter_mut().zip(row(2 * i)).zip(above).zip(below) {
+            *s = even.wrapping_add(a.wrapping_add(*b).wrapping_add(2) >> 2);
         }
     }
 }
@@ -153,33 +165,44 @@ fn inverse_scalar(plane: &mut Plane, w: usize, h: usize) {
     let (ws, hs) = (sides(w.min(SIDE)), sides(h.min(SIDE)));
     for level in (0..LEVELS).rev() {
         let (w, h) = (ws[level], hs[level]);
-        let (low, high) = plane.split_at(h.div_ceil(2) * SIDE);
-        let highs = h / 2;
-        for i in 0..h.div_ceil(2) {
-            let from = &low[i * SIDE..][..w];
-            let to = &mut rows[2 * i * SIDE..][..w];
-            if highs == 0 {
-                to.copy_from_slice(from);
-                continue;
-            }
-            let (above, below) = (i.saturating_sub(1) * SIDE, i.min(highs - 1) * SIDE);
-            let (above, below) = (&high[above..][..w], &high[below..][..w]);
-            for (((even, s), a), b) in to.iter_mut().zip(from).zip(above).zip(below) {
-                *even = s.wrapping_sub(a.wrapping_add(*b).wrapping_add(2) >> 2);
-            }
+        match w {
+            64 => inverse_level(plane, &mut rows, 64, h),
+            32 => inverse_level(plane, &mut rows, 32, h),
+            16 => inverse_level(plane, &mut rows, 16, h),
+            8 => inverse_level(plane, &mut rows, 8, h),
+            _ => inverse_level(plane, &mut rows, w, h),
         }
-        for i in 0..highs {
-            let (before, after) = rows.split_at_mut((2 * i + 1) * SIDE);
-            let (to, after) = after.split_at_mut(SIDE);
-            let a = &before[2 * i * SIDE..][..w];
-            let b = if 2 * i + 2 < h { &after[..w] } else { a };
-            for (((odd, d), a), b) in to[..w].iter_mut().zip(&high[i * SIDE..][..w]).zip(a).zip(b) {
-                *odd = d.wrapping_add(a.wrapping_add(*b) >> 1);
-            }
+    }
+}
+
+#[inline(always)]
+fn inverse_level(plane: &mut Plane, rows: &mut Plane, w: usize, h: usize) {
+    let (low, high) = plane.split_at(h.div_ceil(2) * SIDE);
+    let highs = h / 2;
+    for i in 0..h.div_ceil(2) {
+        let from = &low[i * SIDE..][..w];
+        let to = &mut rows[2 * i * SIDE..][..w];
+        if highs == 0 {
+            to.copy_from_slice(from);
+            continue;
         }
-        for (from, to) in rows.chunks_exact(SIDE).zip(plane.chunks_exact_mut(SIDE)).take(h) {
-            inverse_row(&from[..w], &mut to[..w]);
+        let (above, below) = (i.saturating_sub(1) * SIDE, i.min(highs - 1) * SIDE);
+        let (above, below) = (&high[above..][..w], &high[below..][..w]);
+        for (((even, s), a), b) in to.iter_mut().zip(from).zip(above).zip(below) {
+            *even = s.wrapping_sub(a.wrapping_add(*b).wrapping_add(2) >> 2);
         }
+    }
+    for i in 0..highs {
+        let (before, after) = rows.split_at_mut((2 * i + 1) * SIDE);
+        let (to, after) = after.split_at_mut(SIDE);
+        let a = &before[2 * i * SIDE..][..w];
+        let b = if 2 * i + 2 < h { &after[..w] } else { a };
+        for (((odd, d), a), b) in to[..w].iter_mut().zip(&high[i * SIDE..][..w]).zip(a).zip(b) {
+            *odd = d.wrapping_add(a.wrapping_add(*b) >> 1);
+        }
+    }
+    for (from, to) in rows.chunks_exact(SIDE).zip(plane.chunks_exact_mut(SIDE)).take(h) {
+        inverse_row(&from[..w], &mut to[..w]);
     }
 }
 
