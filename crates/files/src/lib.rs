@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+mod alike;
 pub mod bundle;
 pub mod courier;
 mod give;
@@ -26,6 +27,9 @@ pub enum FilesError {
     /// The path is not one that may be used.
     #[error("the path {0:?} cannot be used: it is absolute, climbs, or has an impossible name")]
     BadName(String),
+    /// Another name stands there that some systems take for this one.
+    #[error("{0:?} cannot be put beside {1:?}: on many systems they are one name; rename one of them")]
+    Alike(String, String),
     /// A directory where a file was meant, or the other way round; a link, a device, a pipe.
     #[error("{0:?} is not of the right kind")]
     WrongKind(String),
@@ -52,7 +56,7 @@ impl FilesError {
     /// What the other side is told.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::BadName(_) => Outcome::BadName,
+            Self::BadName(_) | Self::Alike(..) => Outcome::BadName,
             Self::WrongKind(_) => Outcome::WrongKind,
             Self::Changed(_) => Outcome::Changed,
             Self::Corrupt(_) => Outcome::Corrupt,

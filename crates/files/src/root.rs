@@ -5,6 +5,7 @@
 //! is never followed, not even one that stays inside: what may be reached is what can be seen.
 
 use crate::FilesError;
+use crate::alike::alike;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -110,6 +111,7 @@ impl Root {
     /// Makes a directory; one that is there is fine.
     pub fn make_dir(&self, path: &str) -> Result<(), FilesError> {
         let (dir, Some(name)) = self.parent(path)? else { return Ok(()) };
+        stands_alone(&dir, name, path)?;
         match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o777)) {
             Err(Errno::EXIST) if self.stat(path)?.kind == EntryKind::Directory => Ok(()),
             Err(Errno::EXIST) => Err(FilesError::WrongKind(path.to_owned())),
@@ -162,6 +164,22 @@ impl Root {
         }
         Ok(at)
     }
+}
+
+/// Whether a directory has no other name that some system takes for `name`. One that has exactly this name as well may have it
+/// again.
+// spec: X-13
+pub(crate) fn stands_alone(dir: &OwnedFd, name: &str, path: &str) -> Result<(), FilesError> {
+    let mut other = None;
+    for found in Dir::read_from(dir).map_err(wrong(path))? {
+        let found = found.map_err(wrong(path))?;
+        match found.file_name().to_str() {
+            Ok(there) if there == name => return Ok(()),
+            Ok(there) if other.is_none() && alike(name, there) => other = Some(there.to_owned()),
+            _ => {}
+        }
+    }
+    other.map_or(Ok(()), |other| Err(FilesError::Alike(path.to_owned(), other)))
 }
 
 /// The names of a path, if this system takes each of them.

@@ -2,7 +2,7 @@
 //! there under the name is untouched until the new contents are whole and proven, and a broken transfer can go on where
 //! it stopped.
 
-use crate::root::wrong;
+use crate::root::{stands_alone, wrong};
 use crate::{FilesError, Root};
 use ring::digest::{Context, SHA256};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
@@ -47,6 +47,7 @@ impl Taking {
         {
             return Err(FilesError::WrongKind(path.to_owned()));
         }
+        stands_alone(&dir, name, path)?;
         // A name derived from the whole identity, so that two tries at the same file meet and others never do.
         let mut hash = Context::new(&SHA256);
         hash.update(name.as_bytes());
@@ -108,6 +109,8 @@ impl Taking {
         if self.at != self.size || self.hash()? != *sha256 {
             return Err(FilesError::Corrupt(self.path.clone()));
         }
+        // Another one may have come meanwhile.
+        stands_alone(&self.dir, &self.name, &self.path)?;
         let mode = if self.executable { 0o777 } else { 0o666 };
         let io = |errno| wrong(&self.path)(errno);
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode & !umask())).map_err(io)?;

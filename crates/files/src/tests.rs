@@ -184,18 +184,61 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
 /// Names that look alike are two files; what would deceive a reader is no name.
 // spec: X-4
 #[test]
-fn odd_unicode_names_are_kept_apart_or_refused() {
+fn odd_unicode_names_are_one_or_refused() {
     let place = Place::new("unicode");
     let [root, _] = place.roots();
     put(&root, "\u{e4}", b"composed").unwrap();
-    put(&root, "a\u{308}", b"in two parts").unwrap();
+    assert_eq!(put(&root, "a\u{308}", b"in two parts").unwrap_err().outcome(), Outcome::BadName);
     assert_eq!(read(&root, "\u{e4}").unwrap(), b"composed");
-    assert_eq!(read(&root, "a\u{308}").unwrap(), b"in two parts");
+    assert_eq!(read(&root, "a\u{308}").unwrap_err().outcome(), Outcome::Missing);
     for bad in ["a\u{202e}txt.exe", "a\u{200b}", "a\nb", "a\0b", "\u{feff}"] {
         assert_eq!(put(&root, bad, b"x").unwrap_err().outcome(), Outcome::BadName, "{bad:?}");
     }
     assert_eq!(put(&root, &"n".repeat(256), b"x").unwrap_err().outcome(), Outcome::BadName);
     put(&root, &"n".repeat(255), b"x").unwrap();
+}
+
+// spec: X-13
+#[test]
+fn a_name_that_differs_only_by_case_is_not_put_beside_or_over_the_first() {
+    let place = Place::new("case");
+    for root in place.roots() {
+        put(&root, "Sub2", b"a file").unwrap();
+        let before = place.names();
+        for second in ["A", "SUB", "sUB2"] {
+            let error = put(&root, second, b"other").unwrap_err();
+            assert!(matches!(error, FilesError::Alike(..)), "{error}");
+            assert_eq!(error.outcome(), Outcome::BadName);
+            assert!(matches!(root.make_dir(second), Err(FilesError::Alike(..))), "{second}");
+            assert!(matches!(root.make_parents(&format!("{second}/x")), Err(FilesError::Alike(..))), "{second}");
+        }
+        assert_eq!((place.names(), read(&root, "a").unwrap()), (before, b"contents".to_vec()));
+        // The name itself may be had again, and below another directory.
+        put(&root, "Sub2", b"newer").unwrap();
+        root.make_dir("sub").unwrap();
+        put(&root, "sub/A", b"elsewhere").unwrap();
+        // Two that are under way at once: the first to be whole has the name.
+        let mut first = Taking::begin(&root, "sub/new", 1, 7, false).unwrap();
+        let mut second = Taking::begin(&root, "sub/New", 1, 7, false).unwrap();
+        first.write(b"1").unwrap();
+        second.write(b"2").unwrap();
+        second.finish(&sum(b"2")).unwrap();
+        assert!(matches!(first.finish(&sum(b"1")), Err(FilesError::Alike(..))));
+        assert_eq!(read(&root, "sub/New").unwrap(), b"2");
+        // Where both are there already, both can be had, listed and replaced: they are the owner's own.
+        fs::write(place.root().join("sub/both"), "1").unwrap();
+        fs::write(place.root().join("sub/Both"), "2").unwrap();
+        assert_eq!(
+            (read(&root, "sub/both").unwrap(), read(&root, "sub/Both").unwrap()),
+            (b"1".to_vec(), b"2".to_vec())
+        );
+        put(&root, "sub/Both", b"3").unwrap();
+        assert_eq!(
+            (read(&root, "sub/both").unwrap(), read(&root, "sub/Both").unwrap()),
+            (b"1".to_vec(), b"3".to_vec())
+        );
+        fs::remove_file(place.root().join("sub/New")).unwrap();
+    }
 }
 
 // spec: X-10
