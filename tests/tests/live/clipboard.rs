@@ -299,6 +299,36 @@ fn what_one_viewer_copies_the_others_paste_if_they_may() {
     }
 }
 
+/// Files go from a viewer on a slow link to another one, and take longer than any end waits for a first byte.
+// spec: K-63, K-64
+#[test]
+fn a_long_way_from_viewer_to_viewer_is_waited_for() {
+    if !have("clipboard", &["Xvfb", "xclip"]) {
+        return;
+    }
+    let link = LinkModel { rate: Some(BitRate::mbps(4)), ..LinkModel::default() };
+    let stage = Stage::with(&["--shared"], &[], Some(link));
+    let near = Screen::start(SIZE.0, SIZE.1);
+    let _near = connect(&stage.dir, "near", Some(&near), &stage.agent.addr.to_string(), &["--fullscreen"]);
+    exact(&stage.here, &near, PATIENCE);
+    let mut rng = Rng::new(9);
+    let noise: Vec<u8> = (0..2_100_000).flat_map(|_| rng.next_u64().to_le_bytes()).collect();
+    std::fs::write(stage.dir.join("long"), &noise).expect("a file");
+    let address = format!("file://{}\r\n", stage.dir.join("long").display());
+    let _owner = own(&stage, &stage.there, "clipboard", "text/uri-list", address.as_bytes());
+    until("it is offered", PATIENCE, || {
+        let targets = xclip(&stage, &near, &["-selection", "clipboard", "-o", "-t", "TARGETS"]);
+        String::from_utf8_lossy(&targets).contains("text/uri-list")
+    });
+    let (home, file, began) = (stage.dir.join(""), stage.dir.join("came"), now());
+    let line = format!("exec xclip -selection clipboard -o -t text/uri-list > {}", file.display());
+    let code = near.run("xclip", &home, &["sh", "-c", &line]).exit_code(PATIENCE * 6);
+    println!("clipboard: {} bytes from viewer to viewer in {:?}", noise.len(), began.elapsed());
+    let came = paths(&std::fs::read(&file).expect("written"));
+    assert_eq!((code, came.len()), (0, 1), "the first paste has it");
+    assert!(std::fs::read(&came[0]).expect("a copy") == noise);
+}
+
 /// A login screen takes keys and no paste.
 #[test]
 fn the_clipboard_is_typed_on_demand() {

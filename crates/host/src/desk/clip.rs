@@ -30,6 +30,8 @@ pub(super) struct Between {
     to: u64,
     request: u32,
     format: ClipFormat,
+    /// How much it will be, as far as the one who has it said.
+    size: u64,
 }
 
 /// Set in the numbers under which one viewer is asked for another; those of the display's pastes count from zero.
@@ -174,7 +176,7 @@ impl Desk {
         if let ClipWish::Fetch { id, format, .. } = wish
             && let Some(from) = state.clip_of[selection as usize]
         {
-            self.ask_viewer(state, selection, Between { from, to: seat, request: id, format });
+            self.ask_viewer(state, selection, Between { from, to: seat, request: id, format, size: 0 });
             return;
         }
         let wish = match wish {
@@ -182,7 +184,10 @@ impl Desk {
                 self.on_pasted_between(state, id, data);
                 return;
             }
-            ClipWish::Progress { id, .. } if state.between.contains_key(&id) => return,
+            ClipWish::Progress { id, size, .. } if state.between.contains_key(&id) => {
+                self.between_comes(state, id, Some(size));
+                return;
+            }
             wish => wish,
         };
         let Some(clipboard) = self.selection(selection) else {
@@ -242,7 +247,7 @@ impl Desk {
     /// A viewer pastes what another one offers.
     // spec: K-63
     fn ask_viewer(&mut self, state: &mut State, selection: Selection, between: Between) {
-        let Between { from, to, request, format } = between;
+        let Between { from, to, request, format, .. } = between;
         let there = state.unpacked.as_ref().filter(|(s, _)| format == ClipFormat::Files && *s == selection);
         if let Some((_, paths)) = there {
             self.pack_again(to, request, paths);
@@ -254,6 +259,17 @@ impl Desk {
         state.next_between = state.next_between.wrapping_add(1);
         has.host.on_clip_wanted(self.clock.now(), asker, selection, format);
         state.between.insert(asker, between);
+    }
+
+    /// Some of it is here: who pastes it is told, and waits longer. False where it is no viewer that pastes.
+    // spec: K-64
+    pub(super) fn between_comes(&self, state: &mut State, asker: u32, size: Option<u64>) -> bool {
+        let Some(between) = state.between.get_mut(&asker) else { return false };
+        between.size = size.unwrap_or(between.size);
+        if let Some(seat) = state.seats.get_mut(&between.to) {
+            seat.host.on_clip_coming(self.clock.now(), between.request, between.size);
+        }
+        true
     }
 
     /// It is here, or will not come.

@@ -82,7 +82,7 @@ impl Desk {
         at.host.on_file_word(self.clock.now(), FileWord::End { id, outcome, text });
     }
 
-    pub(super) fn on_bulk_wish(&mut self, state: &State, seat: u64, wish: BulkWish) {
+    pub(super) fn on_bulk_wish(&mut self, state: &mut State, seat: u64, wish: BulkWish) {
         let (BulkWish::Fill { pipe, .. } | BulkWish::Data { pipe, .. }) = &wish;
         if pipe % 2 == 1 {
             return self.on_paste_wish(state, seat, wish);

@@ -68,13 +68,13 @@ impl Desk {
     }
 
     /// A pipe of the clipboard wants something of the shell.
-    pub(super) fn on_paste_wish(&mut self, state: &State, seat: u64, wish: BulkWish) {
+    pub(super) fn on_paste_wish(&mut self, state: &mut State, seat: u64, wish: BulkWish) {
         match wish {
             BulkWish::Fill { pipe, room } => self.order(Order::Fill(key(seat, pipe, true), room)),
             BulkWish::Data { pipe, bytes, last } => {
-                if let Some((asker, _)) = state.unpacking.get(&key(seat, pipe, false)) {
-                    if !state.between.contains_key(asker) {
-                        self.still(*asker);
+                if let Some((asker, _)) = state.unpacking.get(&key(seat, pipe, false)).copied() {
+                    if !self.between_comes(state, asker, None) {
+                        self.still(asker);
                     }
                     self.order(Order::Put(key(seat, pipe, false), bytes, last));
                 }

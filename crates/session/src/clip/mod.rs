@@ -36,6 +36,10 @@ const PROGRESS: u64 = 256 << 10;
 /// after 30 s).
 const PATIENCE: Span = Span::secs(30);
 
+/// An answer that is still being fetched from somebody else is said to be coming this often at most: several times within the
+/// peer's patience and the 10 s that its display's end waits.
+const COMING: Span = Span::secs(3);
+
 /// What the peer can do.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
@@ -249,8 +253,21 @@ impl<C: Clock> Clip<C> {
         Some(clip_pipe(id))
     }
 
+    /// The answer to a [`ClipWish::Fetch`] is on its way to this end, `size` bytes as far as that is known: the peer is told
+    /// so, and waits longer.
+    // spec: K-64
+    pub fn on_local_coming(&mut self, now: Stamp<C>, id: u32, size: u64) {
+        if let Some((Giving::Awaited(_), last)) = self.giving.get_mut(&id)
+            && self.peer.rich
+            && now.since(*last) >= COMING
+        {
+            *last = now;
+            self.words.push_back(Control::Clip(ClipWord::Size { id, size }));
+        }
+    }
+
     /// A clipboard message from the peer; anything else is [`Fault::Unexpected`].
-    // spec: K-13, K-17, K-18, K-51, K-52, K-53
+    // spec: K-13, K-17, K-18, K-51, K-52, K-53, K-64
     pub fn on_control(&mut self, now: Stamp<C>, bulk: &mut Bulk<C>, message: Control) -> Result<(), Fault> {
         match message {
             Control::ClipOffer { serial, formats } => {
@@ -272,10 +289,16 @@ impl<C: Clock> Clip<C> {
             Control::ClipRefuse { id } => self.finish(bulk, id, None),
             Control::Clip(ClipWord::Size { id, size }) => {
                 let Some(asked) = self.asked.get_mut(&id) else { return Ok(()) };
+                // Nothing came for a while, and is said to come.
+                let waits = now.since(asked.last) >= COMING.scaled(1, 2);
                 (asked.size, asked.last) = (size, now);
+                let (asker, come) = (asked.asker, asked.come);
                 if asked.format != ClipFormat::Files && size > MAX_CLIP as u64 {
                     self.finish(bulk, id, None);
                     self.call_off(bulk, id);
+                } else if waits {
+                    // Who pastes waits longer too.
+                    self.wishes.push_back(ClipWish::Progress { id: asker, come, size });
                 }
             }
             Control::Clip(ClipWord::Cancel { id }) => {

@@ -294,6 +294,44 @@ fn a_paste_that_nobody_answers_ends() {
     assert_eq!(alarm.earliest().0, None, "nothing to wait for");
 }
 
+/// An answer that comes from elsewhere and takes five minutes to be here: it is not given up at either end, and no word is said
+/// more often than it must be.
+// spec: K-18, K-64
+#[test]
+fn who_pastes_waits_as_long_as_it_is_said_to_be_coming_and_no_longer() {
+    let (mut here, mut there) = (end(ALL), end(ALL));
+    there.offered(ClipFormats::ALL);
+    here.clip.on_local_change(at(0), offer(ClipFormats::ALL));
+    here.words(at(0));
+    there.wanted(at(0), 4, ClipFormat::Files);
+    for word in there.words(at(0)) {
+        here.hear(at(0), word).expect("a request");
+    }
+    let [ClipWish::Fetch { id, .. }] = here.wishes()[..] else { panic!("no fetch") };
+    assert!(matches!(there.wishes()[..], [ClipWish::Opened { id: 4, .. }]));
+    let mut said = 0;
+    for ms in (100..=300_000).step_by(100) {
+        here.clip.on_local_coming(at(ms), id, 7_000);
+        for word in here.words(at(ms)) {
+            assert_eq!(word, Control::Clip(ClipWord::Size { id, size: 7_000 }));
+            there.hear(at(ms), word).expect("a sign of life");
+            said += 1;
+        }
+        assert_eq!(there.words(at(ms)), []);
+    }
+    assert_eq!(said, 100);
+    assert_eq!(there.wishes(), vec![ClipWish::Progress { id: 4, come: 0, size: 7_000 }; 100], "its person sees it");
+    assert!(here.clip.on_local_stream(at(300_100), &mut here.bulk, id, 7_000).is_some(), "and then it goes out");
+    // Nothing is said of what nobody asked for, nor of what has begun to go.
+    here.words(at(300_100));
+    here.clip.on_local_coming(at(310_000), id, 0);
+    here.clip.on_local_coming(at(310_000), 99, 0);
+    assert_eq!(here.words(at(310_000)), []);
+    assert_eq!(there.words(at(329_000)), []);
+    assert_eq!(there.words(at(330_000)).len(), 1, "silence ends it");
+    assert_eq!(there.wishes(), [paste(4, None)]);
+}
+
 // spec: B-9
 #[test]
 fn a_new_connection_is_offered_what_is_here() {

@@ -35,6 +35,12 @@ impl Host {
         self.clip.on_local_stream(now, &mut self.bulk, id, size)
     }
 
+    /// What the viewer pastes is on its way here, from another viewer.
+    pub fn on_clip_coming(&mut self, now: Stamp<HostClock>, id: u32, size: u64) {
+        self.advance(now);
+        self.clip.on_local_coming(now, id, size);
+    }
+
     /// Whether the viewer takes X11's second selection.
     pub const fn peer_takes_primary(&self) -> bool {
         self.clip.peer_takes_primary()
