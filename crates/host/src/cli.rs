@@ -42,11 +42,14 @@ const SESSION: &str = "Settings of --session NAME=VALUE, and of the configuratio
   max-length              end a session after this long, in minutes; 0, the default: never
   max-length-warning      say so this long before, in seconds (350)
   disconnect-timeout      forget a session whose client has been away for this long, in minutes (960: 16 h); 0: never
+  silence-timeout         take a client that nothing was heard of for this long for gone, though its connection may still stand: 30
+                          or more seconds (45); it is noticed a quarter of that later at most. It goes on when it is heard again.
+                          0: only when the connection is over, after two minutes
   max-concurrent-clients  how many may be there at once, 1 to 8 (1; with --shared 8)
   client-eviction-policy  who gives way to one more: oldest-connection (the default), same-user-oldest-connection, or nobody:
                           reject-new-connection. The same client's key takes its own earlier place first in any case
   os-auto-lock            lock the desktop when the last client has gone: true or false (the default). One that vanishes without
-                          a word over QUIC has gone after two minutes
+                          a word has gone after the silence-timeout
   lock-command            what does that, without a shell: [\"loginctl\", \"lock-session\"]
   events                  add a JSON line to this file (- is standard output) when somebody connects, disconnects or rests
   event-command           run this for each event, without a shell, the line on its standard input, TELEPANE_EVENT and
@@ -58,7 +61,7 @@ const SESSION: &str = "Settings of --session NAME=VALUE, and of the configuratio
 
 An event is one JSON object on one line: event (connected, disconnected, ended, last-input), at and last-input (RFC 3339, UTC),
 session, connected (how many are there now), and of whom it tells: name, user, client, proved-by, address. With connected: resumed.
-With disconnected and ended: reason (lost, left, idle-timeout, max-length, taken-over, closed, revoked, disconnect-timeout, stopping).
+With disconnected and ended: reason (lost, silent, left, idle-timeout, max-length, taken-over, closed, revoked, disconnect-timeout, stopping).
 last-input is told after a minute without input, or when the client goes.";
 
 /// The agent's commands.
@@ -253,7 +256,7 @@ pub struct Serve {
     /// Let several clients watch and work at once; otherwise a new one takes over.
     #[arg(long)]
     pub shared: bool,
-    /// Set one of idle-timeout, idle-timeout-warning, max-length, max-length-warning, disconnect-timeout,
+    /// Set one of idle-timeout, idle-timeout-warning, max-length, max-length-warning, disconnect-timeout, silence-timeout,
     /// max-concurrent-clients, client-eviction-policy, os-auto-lock, lock-command, events, event-command, start-session,
     /// enable-timezone-redirection; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_setting)]

@@ -8,7 +8,7 @@ use telepane_session::life::{Eviction, LifeOptions};
 use thiserror::Error;
 
 /// All of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What decides.
     pub life: LifeOptions,
@@ -24,6 +24,20 @@ pub struct Settings {
     pub first_client: bool,
     /// Where the person works is of no interest.
     pub no_place: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            life: LifeOptions { silence: Some(SILENCE), ..LifeOptions::default() },
+            most: None,
+            lock_command: Vec::new(),
+            events: None,
+            event_command: Vec::new(),
+            first_client: false,
+            no_place: false,
+        }
+    }
 }
 
 /// A setting that cannot be understood.
@@ -59,12 +73,13 @@ pub enum BadSession {
 }
 
 /// The names, in the order of the manual.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "idle-timeout",
     "idle-timeout-warning",
     "max-length",
     "max-length-warning",
     "disconnect-timeout",
+    "silence-timeout",
     "max-concurrent-clients",
     "client-eviction-policy",
     "os-auto-lock",
@@ -75,6 +90,10 @@ pub const NAMES: [&str; 13] = [
     "enable-timezone-redirection",
 ];
 
+/// Two of an idle client's signs of life, which come every 22 s (L-7), and what a lost one takes to be sent again.
+const SILENCE: Span = Span::secs(45);
+/// One of them, and the same.
+const LEAST_SILENCE: Span = Span::secs(30);
 /// Seats at once; each has pictures of the whole desktop.
 pub const MOST_CLIENTS: usize = 8;
 /// Of systemd, where the agent runs in the session that it shows.
@@ -165,6 +184,14 @@ impl Settings {
             "max-length" => life.max_length = some(minutes()?),
             "max-length-warning" => life.length_warning = seconds()?,
             "disconnect-timeout" => life.disconnect_timeout = some(minutes()?).unwrap_or(Span::MAX),
+            "silence-timeout" => {
+                let write = "seconds from 30 on, or a time such as 2min; 0 for when the connection is over";
+                let silence = some(span(Span::secs(1), write)?);
+                if silence.is_some_and(|s| s < LEAST_SILENCE) {
+                    return Err(no(write));
+                }
+                life.silence = silence;
+            }
             "max-concurrent-clients" => {
                 let most = text.and_then(|t| t.parse().ok()).filter(|n| (1..=MOST_CLIENTS).contains(n));
                 self.most = Some(most.ok_or_else(|| no("1 to 8"))?);
@@ -253,7 +280,12 @@ mod tests {
         let none = of("", &[("event-command", "/bin/a b")]).expect("valid");
         assert_eq!(none.event_command, ["/bin/a b"], "one program: there is no shell that would split it");
         assert_eq!((none.options(false).most, none.options(true).most), (1, 8));
-        assert_eq!(none.life, LifeOptions::default());
+        assert_eq!(none.life, LifeOptions { silence: Some(Span::secs(45)), ..LifeOptions::default() });
+        let silence = |value: &str| of("", &[("silence-timeout", value)]).map(|all| all.life.silence).ok();
+        assert_eq!(
+            ["30", "2min", "0"].map(silence),
+            [Some(Some(Span::secs(30))), Some(Some(Span::secs(120))), Some(None)]
+        );
     }
 
     #[test]
@@ -264,6 +296,7 @@ mod tests {
             ("idle-timeout", "4000000000", "0 for never"),
             ("idle-timeout", "-1", "minutes"),
             ("idle-timeout-warning", "5 parsecs", "350"),
+            ("silence-timeout", "29", "from 30 on"),
             ("max-concurrent-clients", "0", "1 to 8"),
             ("max-concurrent-clients", "9", "1 to 8"),
             ("client-eviction-policy", "random", "reject-new-connection"),

@@ -43,6 +43,8 @@ pub struct Seat {
     /// When the mind wants to be woken.
     pub wake: Option<Stamp<HostClock>>,
     window_told: Stamp<HostClock>,
+    /// What had come on which connection when that was asked last, and since when no more has.
+    heard: (Option<ConnId>, u64, u64, Stamp<HostClock>),
     /// How it wants the desktop's sound coded.
     pub coding: SoundCoding,
 }
@@ -102,6 +104,7 @@ impl Seat {
             wake: None,
             coding: SoundCoding::OFF,
             window_told: Stamp::ZERO,
+            heard: (None, 0, 0, now),
         }
     }
 
@@ -109,6 +112,19 @@ impl Seat {
     /// to whoever sat here.
     pub fn is_resumed_by(&self, token: [u8; 16], client: Option<ClientId>) -> bool {
         self.token == token && self.client == client && !self.files_only
+    }
+
+    /// When the viewer gave a sign of life: packets are counted each time this is asked, so that the idle client's PINGs count,
+    /// which nobody else sees.
+    // spec: H-65
+    pub fn heard_at(&mut self, now: Stamp<HostClock>, net: &Handle) -> Stamp<HostClock> {
+        let Some(stats) = self.conn.and_then(|conn| net.stats(conn)) else { return self.heard.3 };
+        let (conn, packets, bytes, _) = self.heard;
+        // Where the system counts no packets of TCP, its connection's end has to do.
+        if (conn, packets, bytes) != (self.conn, stats.recv_packets, stats.recv_bytes) || stats.recv_packets == 0 {
+            self.heard = (self.conn, stats.recv_packets, stats.recv_bytes, now);
+        }
+        self.heard.3
     }
 
     /// A connection takes the seat.

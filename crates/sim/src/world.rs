@@ -228,6 +228,8 @@ pub struct World {
     life_wake: Option<u64>,
     /// What is told of the session.
     pub life_events: Vec<LifeEvent>,
+    /// When the desktop was locked, in microseconds.
+    pub locks: Vec<u64>,
     /// What the viewer was told that impends, and when: whether something does.
     pub warnings: Vec<(u64, bool)>,
     /// When the viewer was told that its session is over, and why.
@@ -324,6 +326,7 @@ impl World {
             life: None,
             life_wake: None,
             life_events: Vec::new(),
+            locks: Vec::new(),
             warnings: Vec::new(),
             over: None,
             kept_awake: false,

@@ -28,6 +28,12 @@ impl Desk {
                     tracing::info!(session, why = why.name(), "the session ends");
                     self.end_seat(state, session, why, &self.words(why));
                 }
+                LifeWish::Listen { session } => {
+                    if let Some(seat) = state.seats.get_mut(&session) {
+                        let heard = seat.heard_at(now, &self.net);
+                        self.life.on_heard(now, session, heard);
+                    }
+                }
                 LifeWish::Lock => self.hooks.lock(),
                 LifeWish::Event(event) => self.tell_event(state, &event),
                 LifeWish::Idle { until } => break until,
@@ -131,7 +137,7 @@ pub(super) const fn goodbye(why: Left) -> Goodbye {
         Left::TakenOver => Goodbye::TakenOver,
         Left::Revoked => Goodbye::Revoked,
         Left::Stopping => Goodbye::Stopping,
-        Left::Lost | Left::Closed | Left::Away => Goodbye::Other,
+        Left::Lost | Left::Silent | Left::Closed | Left::Away => Goodbye::Other,
     }
 }
 

@@ -27,6 +27,9 @@ pub struct LifeOptions {
     pub length_warning: Span,
     /// A session whose viewer is away is forgotten after this long.
     pub disconnect_timeout: Span,
+    /// A viewer that nothing was heard of for this long counts as away, though its connection still stands; `None`: only when
+    /// the connection is over.
+    pub silence: Option<Span>,
     /// Viewers at once.
     pub most: usize,
     /// Who gives way to one more.
@@ -45,6 +48,7 @@ impl Default for LifeOptions {
             length_warning: Span::secs(350),
             // A lid that was closed in the evening is opened in the morning.
             disconnect_timeout: Span::secs(16 * 3_600),
+            silence: None,
             most: 1,
             eviction: Eviction::Oldest,
             lock: false,
@@ -57,6 +61,8 @@ impl Default for LifeOptions {
 pub enum Left {
     /// The connection was lost; the viewer may come back.
     Lost,
+    /// Nothing is heard of the viewer, whose connection still stands; it may be heard again.
+    Silent,
     /// The person closed the client.
     Left,
     /// No input came for too long.
@@ -80,6 +86,7 @@ impl Left {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Lost => "lost",
+            Self::Silent => "silent",
             Self::Left => "left",
             Self::Idle => "idle-timeout",
             Self::TooLong => "max-length",
@@ -151,6 +158,11 @@ pub enum LifeWish {
         /// Why.
         why: Left,
     },
+    /// Say when this session's viewer was heard last; answered with [`Life::on_heard`].
+    Listen {
+        /// Which.
+        session: u64,
+    },
     /// Lock the desktop: nobody is connected any more.
     Lock,
     /// Tell who wants to know.
@@ -164,6 +176,8 @@ pub enum LifeWish {
 
 /// After this long without input the last of it is told as an event: a pause, not a breath.
 pub const REST: Span = Span::secs(60);
+/// It is listened for a viewer so many times within the silence that makes it away, and so much later that is noticed at most.
+const LISTENS: u64 = 4;
 /// Sessions that ended and whose viewers may not know it yet.
 const MOST_OVER: usize = 64;
 
@@ -185,8 +199,12 @@ struct Session {
     began: Stamp<HostClock>,
     /// When its present connection came.
     came: Stamp<HostClock>,
-    /// Since when it has none.
+    /// Since when it has none, or none that anything is heard of.
     away: Option<Stamp<HostClock>>,
+    /// It is away for its silence alone. INVARIANT: only while `away` is set.
+    silent: bool,
+    /// When it was asked for last whether anything is heard.
+    listened: Stamp<HostClock>,
     last_input: Option<Stamp<HostClock>>,
     /// Of that input the event is still to be told.
     untold: bool,
@@ -213,6 +231,8 @@ impl Life {
             began: now,
             came: now,
             away: None,
+            silent: false,
+            listened: now,
             last_input: None,
             untold: false,
             warned: None,
@@ -220,6 +240,7 @@ impl Life {
         });
         let told = session.away.is_none() && resumed;
         (session.came, session.away, session.warned) = (now, None, None);
+        (session.silent, session.listened) = (false, now);
         caller.user.clone_into(&mut session.user);
         // A viewer that changes connections without a loss in between was never away.
         if !told {
@@ -232,12 +253,36 @@ impl Life {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.last_input = Some(now);
             session.untold = true;
+            if session.silent {
+                self.on_heard(now, id, now);
+            }
+        }
+    }
+
+    /// The answer to a [`LifeWish::Listen`]: the last sign of life of a session's viewer was at `heard`.
+    // spec: H-65
+    pub fn on_heard(&mut self, now: Stamp<HostClock>, id: u64, heard: Stamp<HostClock>) {
+        let (Some(silence), Some(session)) = (self.options.silence, self.sessions.get_mut(&id)) else { return };
+        // A connection that came counts as a sign of life.
+        let dead = now.since(heard.max(session.came)) >= silence;
+        if session.away.is_none() && dead && !session.ending {
+            (session.away, session.silent, session.warned) = (Some(now), true, None);
+            self.told_gone(now, id, Left::Silent);
+        } else if session.silent && !dead {
+            // Its rest begins anew, as that of whoever comes back on a new connection.
+            (session.away, session.silent, session.came) = (None, false, now);
+            self.tell(now, id, Happened::Connected { resumed: true });
         }
     }
 
     /// A viewer's connection is lost; its session waits for it.
     pub fn on_lost(&mut self, now: Stamp<HostClock>, id: u64) {
-        let Some(session) = self.sessions.get_mut(&id).filter(|s| s.away.is_none()) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        // Who fell silent was told to be gone.
+        session.silent = false;
+        if session.away.is_some() {
+            return;
+        }
         (session.away, session.warned) = (Some(now), None);
         self.told_gone(now, id, Left::Lost);
     }
@@ -322,6 +367,15 @@ impl Life {
                 } else {
                     at(rests);
                 }
+            }
+            // spec: H-65
+            if let Some(silence) = self.options.silence.filter(|_| s.away.is_none() || s.silent) {
+                let pause = silence.scaled(1, LISTENS);
+                if s.listened + pause <= now {
+                    s.listened = now;
+                    self.out.push_back(LifeWish::Listen { session: *id });
+                }
+                at(s.listened + pause);
             }
             let ends = s.ends(&self.options);
             let Some((why, end, before)) = ends else { continue };

@@ -178,6 +178,71 @@ fn the_desktop_is_locked_when_the_last_one_goes_and_not_before() {
     assert_eq!(quiet(&mut life, 3), [], "it is locked already");
 }
 
+/// A viewer that was last heard at `heard`, asked for until `to`: when the desktop was locked, if it was.
+fn listened(life: &mut Life, from: u64, to: u64, heard: impl Fn(u64) -> u64) -> Vec<u64> {
+    let mut locked = Vec::new();
+    for secs in from..=to {
+        let mut wishes = quiet(life, secs);
+        while !wishes.is_empty() {
+            for wish in wishes {
+                match wish {
+                    LifeWish::Listen { session } => life.on_heard(at(secs), session, at(heard(secs))),
+                    LifeWish::Lock => locked.push(secs),
+                    other => panic!("{other:?}"),
+                }
+            }
+            wishes = quiet(life, secs);
+        }
+    }
+    locked
+}
+
+// spec: H-56, H-65
+#[test]
+fn who_falls_silent_is_away_the_desktop_is_locked_and_the_session_goes_on_when_it_is_heard() {
+    let silence = Some(Span::secs(45));
+    let mut life = Life::new(LifeOptions { lock: true, silence, ..LifeOptions::default() });
+    life.on_came(at(0), 1, &caller(1, ""));
+    // A sign of life every 22 s is all that an idle viewer gives.
+    assert_eq!(listened(&mut life, 0, 1_000, |now| now / 22 * 22), [0; 0]);
+    assert_eq!((life.connected(), life.away_since(1)), (1, None));
+    let locked = listened(&mut life, 1_001, 1_300, |_| 1_000);
+    assert!(matches!(locked[..], [1_045..=1_057]), "once, and in time: {locked:?}");
+    assert_eq!((life.connected(), life.away_since(1)), (0, Some(at(locked[0]))));
+    // Who is away does not keep anybody out, and has its session still.
+    assert_eq!(life.on_knock(&caller(2, ""), None), Ok(vec![1]));
+    assert_eq!(life.on_knock(&caller(1, ""), Some(1)), Ok(vec![]));
+    assert_eq!(listened(&mut life, 1_301, 1_400, |now| now), [0; 0]);
+    assert_eq!((life.connected(), life.away_since(1)), (1, None), "it is heard again");
+    assert_eq!(listened(&mut life, 1_401, 1_500, |_| 1_400).len(), 1, "and may fall silent again");
+    life.on_input(at(1_501), 1);
+    assert_eq!(life.connected(), 1, "a key is a sign of life");
+    assert_eq!(listened(&mut life, 1_502, 1_600, |_| 1_501).len(), 1);
+    // Its connection ends while it is silent: that is told no second time, and it is not listened for any more.
+    life.on_lost(at(1_601), 1);
+    assert_eq!((quiet(&mut life, 1_601), life.connected()), (vec![], 0));
+    assert_eq!(wishes(&mut life, 1_602).1, life.away_since(1).map(|t| t.as_micros() / 1_000_000 - 10_000 + 16 * 3_600));
+    life.on_came(at(1_700), 1, &caller(1, ""));
+    assert_eq!(life.connected(), 1);
+}
+
+// spec: H-65
+#[test]
+fn silence_is_told_with_its_reason_and_a_return_as_one() {
+    let mut life = Life::new(LifeOptions { silence: Some(Span::secs(40)), ..LifeOptions::default() });
+    life.on_came(at(0), 1, &caller(1, ""));
+    life.on_heard(at(39), 1, at(0));
+    life.on_heard(at(40), 1, at(0));
+    life.on_heard(at(50), 1, at(0));
+    life.on_heard(at(60), 1, at(55));
+    life.on_lost(at(70), 1);
+    life.on_heard(at(71), 1, at(71));
+    let (silent, lost) = (Happened::Disconnected { why: Left::Silent }, Happened::Disconnected { why: Left::Lost });
+    let (came, back) = (Happened::Connected { resumed: false }, Happened::Connected { resumed: true });
+    assert_eq!(events(&mut life, 71), [(0, 1, came), (40, 1, silent), (60, 1, back), (70, 1, lost)]);
+    assert_eq!(life.connected(), 0, "what is over is not heard");
+}
+
 #[test]
 fn everything_is_told_once_with_the_time_it_happened() {
     let mut life = Life::new(LifeOptions::default());
@@ -209,13 +274,18 @@ fn random_lives_stay_sane() {
     use telepane_model::Rng;
     for seed in 0..200 {
         let mut rng = Rng::new(seed);
-        let mut life = Life::new(LifeOptions { most: 1 + rng.below(3) as usize, lock: true, ..strict() });
+        let mut life = Life::new(LifeOptions {
+            most: 1 + rng.below(3) as usize,
+            lock: true,
+            silence: Some(Span::secs(45)),
+            ..strict()
+        });
         let (mut now, mut fresh) = (0, 1);
         let mut ended = std::collections::BTreeSet::new();
         for _ in 0..400 {
             now += rng.below(2_000);
             let some = 1 + rng.below(fresh);
-            match rng.below(6) {
+            match rng.below(7) {
                 0 | 1 => {
                     let known = life.sessions.contains_key(&some).then_some(some);
                     let id = known.unwrap_or(fresh);
@@ -229,6 +299,7 @@ fn random_lives_stay_sane() {
                 }
                 2 => life.on_lost(at(now), some),
                 3 => life.on_ended(at(now), some, Left::Left),
+                4 => life.on_heard(at(now), some, at(now - rng.below(100).min(now))),
                 _ => life.on_input(at(now), some),
             }
             assert!(life.sessions.len() <= life.options.most, "seed {seed}: no more than may be");

@@ -59,7 +59,15 @@ impl World {
                     self.host.close(now, reason, why.name());
                     self.note("host", format_args!("ends the session: {}", why.name()));
                 }
-                LifeWish::Lock => self.note("host", format_args!("lock")),
+                LifeWish::Listen { session } => {
+                    // As long as the link passes anything, the client's PINGs pass too.
+                    let heard = self.cut_since.unwrap_or(self.now);
+                    life.on_heard(now, session, telepane_model::Stamp::from_micros(HOST_EPOCH + heard));
+                }
+                LifeWish::Lock => {
+                    self.locks.push(self.now);
+                    self.note("host", format_args!("lock"));
+                }
                 LifeWish::Event(event) => self.life_events.push(event),
                 LifeWish::Idle { until } => {
                     self.life_wake = until.map(|t| t.as_micros().saturating_sub(HOST_EPOCH).max(self.now));

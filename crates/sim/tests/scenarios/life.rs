@@ -50,6 +50,39 @@ fn a_link_lost_for_an_hour_resumes_where_it_was() {
     });
 }
 
+/// A client vanishes without a word. The desktop is locked long before the connection is given up, and the link that comes
+/// back in between finds everything as it was.
+// spec: H-56, H-65
+#[test]
+fn who_vanishes_is_away_before_the_connection_ends_and_resumes_on_it() {
+    let w = world(65, link(20, 40), minutes(65));
+    play("life::who_vanishes", w, |w| {
+        w.live(LifeOptions { lock: true, silence: Some(Span::secs(45)), ..LifeOptions::default() });
+        press(w, 1_000, 30, 50);
+        w.run(Span::secs(300));
+        assert!(w.locks.is_empty(), "an idle viewer is there");
+        let (went, epoch) = (w.now(), w.position().0);
+        w.blackout(true);
+        w.run(Span::secs(90));
+        let after = w.locks.first().expect("locked") - went;
+        println!(
+            "locked {:.1} s after the last packet; the connection would have ended after 120 s",
+            after as f64 / 1e6
+        );
+        assert!((45_000_000..=56_300_000).contains(&after), "{after}");
+        w.blackout(false);
+        w.run(Span::secs(30));
+        assert_eq!((w.locks.len(), w.position().0), (1, epoch), "the same connection and picture");
+        let silent = Happened::Disconnected { why: Left::Silent };
+        let back = Happened::Connected { resumed: true };
+        assert_eq!(told(w), [Happened::Connected { resumed: false }, Happened::LastInput, silent, back]);
+        press(w, w.now() / 1_000 + 100, 31, 50);
+        w.run(Span::secs(5));
+        assert_eq!(w.oracle.delivered(), 2);
+        assert!(w.is_exact() && w.over.is_none() && w.faults.is_empty());
+    });
+}
+
 // spec: H-53, K-80
 #[test]
 fn nobody_at_the_keyboard_is_warned_stays_with_one_key_and_is_sent_home_without() {
