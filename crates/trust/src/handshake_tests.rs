@@ -4,12 +4,12 @@ use super::*;
 use crate::client_key::ClientKey;
 use crate::code::AccessCode;
 use crate::fingerprint::Fingerprint;
-use crate::gate::Admission;
-use crate::gate::Door;
+use crate::gate::{Admission, Door, Gate};
 use crate::message::{AuthMessage, RefuseReason};
 use crate::pake::{Confirmation, PakeMessage};
 use crate::seed::Exporter;
-use crate::throttle::{PeerAddr, Throttle};
+use crate::throttle::{PeerAddr, Throttle, Verdict};
+use std::cell::RefCell;
 use telepane_model::Span;
 use telepane_model::{HostClock, Stamp};
 
@@ -24,6 +24,43 @@ struct World {
     code: Option<AccessCode>,
     enrolled: Vec<ClientPublic>,
     admission: Admission,
+    /// What the host asked of its shell, in order.
+    asked: RefCell<Vec<&'static str>>,
+}
+
+/// A door that keeps what it is asked.
+struct Watched<'a>(Door<'a>, &'a RefCell<Vec<&'static str>>);
+
+impl Gate for Watched<'_> {
+    fn code(&self) -> Option<AccessCode> {
+        self.1.borrow_mut().push("code");
+        self.0.code()
+    }
+
+    fn is_enrolled(&self, key: &ClientPublic) -> bool {
+        self.1.borrow_mut().push("enrolled");
+        self.0.is_enrolled(key)
+    }
+
+    fn may_guess(&self) -> Verdict {
+        self.1.borrow_mut().push("may guess");
+        self.0.may_guess()
+    }
+
+    fn reserve_guess(&mut self) -> Verdict {
+        self.1.borrow_mut().push("reserve");
+        self.0.reserve_guess()
+    }
+
+    fn settle_guess(&mut self, right: bool) {
+        self.1.borrow_mut().push("settle");
+        self.0.settle_guess(right);
+    }
+
+    fn admit(&mut self, who: &Authenticated) -> Admission {
+        self.1.borrow_mut().push("admit");
+        self.0.admit(who)
+    }
 }
 
 impl World {
@@ -34,12 +71,13 @@ impl World {
             code: Some(AccessCode::parse(CODE).unwrap()),
             enrolled: Vec::new(),
             admission: Admission::AdmitAndEnrol,
+            asked: RefCell::default(),
         }
     }
 
     fn handle(&mut self, host: HostAuth, bytes: &[u8]) -> HostStep {
         let (enrolled, admission) = (&self.enrolled, self.admission);
-        let mut door = Door {
+        let door = Door {
             throttle: &mut self.throttle,
             peer: PEER,
             now: self.now,
@@ -48,7 +86,7 @@ impl World {
             admit: &|_| admission,
             rotate_code: false,
         };
-        host.handle_bytes(bytes, &mut door)
+        host.handle_bytes(bytes, &mut Watched(door, &self.asked))
     }
 }
 
@@ -296,6 +334,38 @@ fn without_a_code_nobody_comes_in_and_nobody_can_tell() {
     let end = run(&mut world, host(), offer(false, None, Some(CODE)), &[]);
     let ViewerStep::NeedCode(need) = end.viewer else { panic!() };
     assert_eq!((need.why, end.sent), (CodeWanted::WrongCode, 2));
+}
+
+/// What takes time is the same, whoever exists: the same is asked and computed, in the same order, of a key that is enrolled (but not
+/// proven) as of a stranger's, and where there is no code as where there is another.
+// spec
+#[test]
+fn the_same_work_is_done_whoever_exists() {
+    let trace = |world: World, offer: fn() -> ViewerOffer| {
+        let mut world = world;
+        let (mut host, mut said) = (host(), Vec::new());
+        let mut step = ViewerAuth::begin(offer());
+        while let ViewerStep::Reply { auth, reply } = step {
+            let HostStep::Reply { auth: next, reply } = world.handle(host, &reply.encode()) else {
+                panic!("not refused")
+            };
+            host = next;
+            said.push((core::mem::discriminant(&reply), reply.encode().len()));
+            step = auth.handle_bytes(&reply.encode());
+        }
+        (said, world.asked.into_inner())
+    };
+    let other = "DCB9-AX2M-FQ7K";
+    let by_code = || offer(false, None, Some(CODE));
+    let without = trace(World { code: None, ..World::new() }, by_code);
+    let with = trace(World { code: Some(AccessCode::parse(other).unwrap()), ..World::new() }, by_code);
+    assert_eq!(without, with);
+    assert_eq!(with.1, ["may guess", "code", "reserve", "settle", "may guess"]);
+    // Signed for another connection: the key is true, the proof is not.
+    let by_key = || ViewerOffer { exporter: Exporter::new([8; 32]), ..offer(true, Some(key()), None) };
+    let enrolled = trace(World { enrolled: vec![key().public()], ..World::new() }, by_key);
+    assert_eq!(enrolled, trace(World::new(), by_key));
+    assert_eq!(enrolled.1, ["enrolled"]);
 }
 
 // spec: A-24
