@@ -3,12 +3,14 @@
 //!
 //! The second column is virtual time, the same on every machine; the third is wall time on this one. Each row of [`rows`]
 //! starts host and client anew over its own link ([`real`]), and is written to the JSON file as soon as it is measured: the
-//! same command goes on where it was interrupted, and tries again what failed. The file's `explained` may hold a sentence
-//! for a target that is not met, by its key; the table shows it, and it is kept.
+//! same command goes on where it was interrupted, and tries again what failed. Beside a bound that is not met stands why
+//! ([`why`]). The file's `explained` may hold another sentence for a target, by its key, where one run has its own reason; it
+//! is kept.
 
 pub mod real;
 pub mod rows;
 pub mod trace;
+pub mod why;
 
 use crate::clock;
 use crate::glass;
@@ -210,7 +212,7 @@ fn measured(state: &Value, row: &Row, target: &Target) -> Option<f64> {
 /// The table.
 fn markdown(state: &Value) -> String {
     let mut rows = Vec::new();
-    let (mut met, mut held) = (0, 0);
+    let (mut met, mut held, mut unexplained) = (0, 0, 0);
     for (row, target) in ROWS.iter().flat_map(|r| r.targets.iter().map(move |t| (r, t))) {
         let here = &state["rows"][row.name];
         if here.is_null() {
@@ -224,8 +226,9 @@ fn markdown(state: &Value) -> String {
             Some(v) => format!("**{}**", digits(v)),
             None => "-".into(),
         };
-        let explained = state["explained"][&key].as_str().unwrap_or_default();
         let is_met = real.is_some_and(|v| target.bound.is_kept(v));
+        let of_this_run = state["explained"][&key].as_str();
+        let explained = of_this_run.or_else(|| why::real(row, target).filter(|_| !is_met)).unwrap_or_default();
         let mut verdict = match (&here["failed"], target.bound) {
             (Value::String(why), _) => format!("FAILED: {}", why.lines().next().unwrap_or_default()),
             (_, Bound::Free) => String::new(),
@@ -236,9 +239,16 @@ fn markdown(state: &Value) -> String {
         if target.bound != Bound::Free {
             held += 1;
             met += usize::from(is_met);
+            unexplained += usize::from(!is_met && explained.is_empty());
         }
         if !explained.is_empty() {
             verdict = format!("{verdict} {explained}").trim().to_owned();
+        }
+        if simulated.is_some_and(|v| !target.bound.is_kept(v)) {
+            let why = why::simulated(row, target);
+            unexplained += usize::from(why.is_none());
+            let why = why.map_or_else(|| "not met".to_owned(), |w| format!("not met: {w}"));
+            verdict = format!("{verdict}; the simulator: {why}");
         }
         rows.push(vec![
             target.number.to_owned(),
@@ -268,7 +278,11 @@ fn markdown(state: &Value) -> String {
     );
     let titles = ["#", "what", "bound", "simulated (virtual)", "real (wall)", "met, or why not"].map(str::to_owned);
     out.push_str(&align(&titles, &rows));
-    let _ = writeln!(out, "\n{met} of {held} bounds are met by the real programs.\n\n## The runs\n");
+    let _ = writeln!(
+        out,
+        "\n{met} of {held} bounds are met by the real programs; {unexplained} of those that are missed in either column have no \
+         reason beside them.\n\n## The runs\n"
+    );
     let runs = ROWS.iter().filter(|r| !state["rows"][r.name].is_null()).map(|r| {
         let here = &state["rows"][r.name];
         let figure = |name: &str| here["figures"][name].as_f64().map_or_else(|| "-".into(), digits);
@@ -327,6 +341,25 @@ mod tests {
         assert!(!table.contains("Wi-Fi stalls"), "what was not measured is no row");
         s["explained"]["film: greedy film, 20 Mbit/s, 40 ms: used"] = "the coder is the limit".into();
         assert!(line(&markdown(&s), "40 ms: used").contains("not met: the coder is the limit"));
+    }
+
+    #[test]
+    fn a_missed_bound_has_its_reason_beside_it_in_either_column() {
+        let mut s = state(json!({
+            "narrow": { "figures": { "used": 0.5, "age_p95_ms": 80.0 } },
+            "loss": { "figures": { "age_p95_ms": 49.0 } },
+            "two": { "figures": { "jain": 0.5 } },
+        }));
+        s["simulated"]["loss: frame p95, ms"] = 79.0.into();
+        let table = markdown(&s);
+        assert!(line(&table, "1 Mbit/s, 60 ms: used").contains("not met: as row 5"));
+        let of = |what: &str| table.lines().filter(|l| l.contains(what)).collect::<Vec<_>>().join("\n");
+        assert!(of("| 8  | frame p95, ms").contains("met; the simulator: not met: groups of eight"), "{table}");
+        let narrow = table.lines().find(|l| l.starts_with("| S9") && l.contains("frame p95")).unwrap_or_default();
+        assert!(narrow.contains("met") && !narrow.contains("not met"), "what is met needs no reason: {narrow}");
+        assert!(!line(&table, "two sessions, one product").contains("not met:"));
+        // Its other figures are missing.
+        assert!(table.contains("of those that are missed in either column have no reason"), "{table}");
     }
 
     #[test]
