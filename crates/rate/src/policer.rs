@@ -5,7 +5,8 @@
 //! without a queue, here and there and not in one piece, is taken for such a bucket: the capacity is held at 95 % of what arrived, nothing is probed, and after ten
 //! seconds the hold is lifted by a quarter a second, so that the bucket, if it is still there, is met again with a small
 //! loss. If as much is lost below the hold, the loss does not care for the rate: it is the radio's, the hold was a mistake,
-//! and loss is not asked again for a minute.
+//! and loss is not asked again for a minute. That may be wrong: what arrived before had the bucket's savings in it, and a hold
+//! made of them is above the bucket's rate. Then far more is lost as soon as the rate grows, and the guard closes again.
 
 use crate::PACKET;
 use std::collections::VecDeque;
@@ -18,6 +19,10 @@ const PACKETS: f64 = 8.0;
 const MESSAGES: usize = 3;
 /// A queue that a bottleneck would have made, in seconds; even a buffer of 15 kB at 20 Mbit/s has 6 ms.
 const QUEUE: f64 = 0.005;
+/// The same, when more than a quarter is lost: readers of sockets bunch arrivals by as much, and a buffer that short, so full,
+/// is as well held to what it lets through.
+const QUEUE_HEAVY: f64 = 0.015;
+const HEAVY: f64 = 0.25;
 const KEEP: f64 = 0.95;
 /// Seconds.
 const HOLD: f64 = 10.0;
@@ -29,6 +34,8 @@ const LIFTED: f64 = 8.0;
 const AT_RANDOM: f64 = 0.05;
 /// Chance loses the same part whatever the rate; a bucket less at a lower rate, or more once what it had saved is gone.
 const SAME: core::ops::Range<f64> = 0.7..1.4;
+/// Loss that is heavy, and so many times what was put down to the radio, is not the radio's.
+const WORSE: f64 = 1.75;
 const ENTRIES: usize = 256;
 
 /// What one feedback message says; seconds, bytes, bytes per second.
@@ -48,7 +55,13 @@ pub(crate) struct Policer {
     /// (when, lost, arrived, queue)
     recent: VecDeque<(f64, f64, f64, f64)>,
     hold: Option<Hold>,
-    doubt_until: f64,
+    doubt: Option<Doubt>,
+}
+
+/// So much is lost whatever the rate.
+struct Doubt {
+    until: f64,
+    fraction: f64,
 }
 
 struct Hold {
@@ -83,7 +96,7 @@ impl Policer {
                     *hold = Hold::new(t, fraction);
                 } else {
                     self.hold = None;
-                    self.doubt_until = t.now + DOUBT;
+                    self.doubt = Some(Doubt { until: t.now + DOUBT, fraction });
                 }
                 return;
             }
@@ -97,14 +110,19 @@ impl Policer {
         }
         let whole = self.recent.front().is_some_and(|e| t.now - e.0 > 0.8 * window);
         let settled = self.hold.as_ref().is_none_or(|h| t.now - h.since > HOLD);
-        if !whole || !settled || t.now < self.doubt_until {
+        if !whole || !settled {
             return;
         }
         let (lost, arrived, queue) =
             self.recent.iter().fold((0.0, 0.0, 0.0_f64), |(l, a, q), e| (l + e.1, a + e.2, q.max(e.3)));
         let messages = self.recent.iter().filter(|e| e.1 > 0.0).count();
-        if messages >= MESSAGES && queue < QUEUE && lost > PACKETS * PACKET && lost > FRACTION * (lost + arrived) {
-            self.hold = Some(Hold::new(t, lost / (lost + arrived)));
+        let fraction = lost / (lost + arrived).max(1.0);
+        if self.doubt.as_ref().is_some_and(|d| t.now < d.until && fraction < HEAVY.max(WORSE * d.fraction)) {
+            return;
+        }
+        let short = if fraction > HEAVY { QUEUE_HEAVY } else { QUEUE };
+        if messages >= MESSAGES && queue < short && lost > PACKETS * PACKET && fraction > FRACTION {
+            self.hold = Some(Hold::new(t, fraction));
             self.recent.clear();
         }
     }
@@ -184,5 +202,16 @@ mod tests {
         assert_eq!(p.ceiling(3.3), None, "as much is lost below the hold");
         run(&mut p, 3.3, 20.0, |i| i % 2 == 0, 0.001);
         assert_eq!(p.ceiling(23.3), None, "and it is believed for a minute");
+        run(&mut p, 23.3, 0.2, |_| true, 0.001);
+        assert!(p.ceiling(23.5).is_some(), "nearly twice as much is not the radio's");
+    }
+
+    #[test]
+    fn heavy_loss_is_a_buckets_where_a_reader_bunches_arrivals() {
+        let mut p = Policer::default();
+        run(&mut p, 0.0, 1.0, |_| true, 0.020);
+        assert_eq!(p.ceiling(1.0), None, "no reader makes such a queue");
+        run(&mut p, 1.0, 0.3, |_| true, 0.012);
+        assert!(p.ceiling(1.3).is_some());
     }
 }

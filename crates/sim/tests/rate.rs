@@ -3,7 +3,7 @@
 
 use telepane_model::{BitRate, BudgetWhy, Stamp};
 use telepane_rate::Policy;
-use telepane_sim::bottleneck::runs::{film, greedy};
+use telepane_sim::bottleneck::runs::{film, film_over, greedy};
 use telepane_sim::bottleneck::study::{self, Bound};
 use telepane_sim::bottleneck::{App, Flow, Kind, Link, Path, Work, mbps, quantile};
 
@@ -213,4 +213,26 @@ fn the_same_seed_gives_the_same_run() {
         (link.flows[0].sent_at.clone(), link.dropped)
     };
     assert!(run() == run());
+}
+
+/// What a bucket had saved is taken for its rate, as much is lost below the hold, and a radio is blamed; or arrivals that a
+/// reader bunches look like a queue. Before the blame was forgotten at heavier loss these dropped 65, 80, 86 and 48 %.
+#[test]
+fn a_bucket_is_found_in_the_end_whatever_it_was_taken_for() {
+    let runs = [
+        (10.0, 15, 0.003, 3, 200.0),
+        (10.0, 15, 0.012, 5, 200.0),
+        (10.0, 30, 0.012, 5, 200.0),
+        (4.0, 30, 0.0, 2, 18.0),
+    ];
+    for (mbps, fps, receive_grain, seed, demand) in runs {
+        let (line, saved) = if mbps > 5.0 { (100.0, 100_000) } else { (40.0, 500_000) };
+        let path = Path { policer: Some((mbps, saved)), buffer: 2_500_000, ..Path::steady(line, 0.04) };
+        let (f, _) = film_over(path, App { fps, demand, receive_grain, ..greedy() }, 20.0, seed);
+        println!(
+            "policer of {mbps}, {fps} fps, reader {receive_grain}: {:.1} % dropped, {:.2} Mbit/s",
+            f.dropped, f.rate
+        );
+        assert!(f.dropped <= 12.0 && f.rate >= 0.85 * mbps, "{mbps} {fps} {receive_grain}: {f:?}");
+    }
 }
