@@ -71,8 +71,6 @@ pub struct EncoderOptions {
     /// The viewer has the wide models of TEXT.
     // spec: C-156
     pub wide: bool,
-    /// Large areas of text go by EXACT where the link is so fast that their bytes take less time than TEXT's work.
-    pub text_hurries: bool,
 }
 
 impl Default for EncoderOptions {
@@ -90,7 +88,6 @@ impl Default for EncoderOptions {
             slice_pixels: u64::MAX,
             film_scales: true,
             wide: true,
-            text_hurries: false,
         }
     }
 }
@@ -308,7 +305,6 @@ impl Encoder {
         }
         queue = self.layer(queue, &run);
         recalled.into_iter().for_each(|work| queue.push_front(work));
-        let by_model = self.options.ops & 1 << kind::TEXT != 0 && !self.hurries(&queue, &run);
         while let Some(work) = queue.pop_front() {
             let Some(mut open) = draft.take().or_else(|| self.begin(&run)) else {
                 queue.push_front(work);
@@ -323,7 +319,9 @@ impl Encoder {
             let full = match work {
                 Work::Cached(rects, slots) => self.put_cached(&mut open, &run, rects, slots, &mut queue),
                 Work::Fill(colour, rects) => self.put_fill(&mut open, &run, colour, rects, &mut queue),
-                Work::Area(rect, TileClass::Text) if by_model => self.put_text(&mut open, &run, rect, &mut queue),
+                Work::Area(rect, TileClass::Text) if self.options.ops & 1 << kind::TEXT != 0 => {
+                    self.put_text(&mut open, &run, rect, &mut queue)
+                }
                 work @ Work::Area(..) => self.put_area(&mut open, &run, work, &mut queue),
                 work if work.finishes().is_some() && self.pictures.finishes_plainly() => {
                     self.put_area(&mut open, &run, work, &mut queue)

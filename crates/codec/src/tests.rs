@@ -3,7 +3,6 @@
 //! What must hold always: the decoder, fed every slice of the chain in order, holds exactly what the encoder says was
 //! sent; when nothing is left and nothing is film, that is the newest screen; no slice is longer than it may be.
 
-use crate::wire::{Reader, kind, next_op};
 use crate::{Decoder, Encoder, EncoderOptions, fuzzing};
 use proptest::prelude::*;
 use telepane_model::{
@@ -298,36 +297,6 @@ fn a_scroll_is_a_move() {
     let again = bench.encode(base, items, 1 << 30, 9600);
     again.slices.iter().for_each(|s| drop(decoder.apply(&s.bytes).unwrap()));
     assert!(*decoder.pixels() == bench.screen);
-}
-
-#[test]
-fn much_text_goes_by_exact_where_the_line_is_fast_and_by_its_model_elsewhere() {
-    let kinds = |size: Size<Surf>, max, text_hurries| {
-        let mut bench = Bench::new(size);
-        bench.encoder = Encoder::new(size, EncoderOptions { text_hurries, ..EncoderOptions::default() });
-        bench.screen = crate::motion::tests::text(size, 5);
-        let answer = bench.encode(UpdateId::BLANK, bench.all(), max, 9600);
-        let mut decoder = Decoder::new(size);
-        let mut kinds = [false; 2];
-        for slice in &answer.slices {
-            decoder.apply(&slice.bytes).unwrap();
-            let mut ops = Reader::new(&slice.bytes);
-            while !ops.is_empty() {
-                let kind = next_op(&mut ops).unwrap().0;
-                kinds[0] |= kind == kind::TEXT;
-                kinds[1] |= kind == kind::EXACT;
-            }
-        }
-        assert!(*decoder.pixels() == *bench.encoder.sent());
-        assert!(!answer.left.is_empty() || *decoder.pixels() == bench.screen);
-        kinds
-    };
-    let (window, line) = (Size::new(1024, 768), Size::new(1024, 54));
-    // 20 ms at 500 and at 20 Mbit/s.
-    assert_eq!(kinds(window, 1_250_000, true), [false, true]);
-    assert_eq!(kinds(window, 50_000, true), [true, false]);
-    assert_eq!(kinds(line, 1_250_000, true), [true, false]);
-    assert_eq!(kinds(window, 1_250_000, false), [true, false]);
 }
 
 #[test]

@@ -141,7 +141,6 @@ fn coding_for(peer: &Capabilities) -> EncoderOptions {
         film_scales: peer.value(Capability::Film) & 1 != 0,
         film_apart: true,
         film_judged: true,
-        text_hurries: true,
         ..EncoderOptions::default()
     }
 }

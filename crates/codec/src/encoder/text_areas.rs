@@ -14,23 +14,8 @@ use telepane_model::{Pixels, Rect, Surf, TileClass};
 const LEAST: usize = 48;
 /// An op's kind and length, at their longest.
 const HEAD: usize = 4;
-/// Pixels of text from which on the time of coding it is felt: TEXT takes some 30 ms a megapixel, both ends together.
-const LARGE: u64 = 1 << 18;
-/// Text by EXACT takes no more than so many pixels a byte (a PDF page takes fifteen).
-const PIXELS_A_BYTE: u64 = 8;
 
 impl Encoder {
-    /// Whether the text in `queue` is seen sooner if EXACT codes it: there is much of it, and at the pace that the job's
-    /// bytes stand for it takes less than half the time that a job may.
-    pub(super) fn hurries(&self, queue: &VecDeque<Work>, run: &Run<'_>) -> bool {
-        let area = |work: &Work| match work {
-            Work::Area(rect, TileClass::Text) => rect.area(),
-            _ => 0,
-        };
-        let text: u64 = queue.iter().map(area).sum();
-        self.options.text_hurries && text >= LARGE && text / PIXELS_A_BYTE <= run.max_bytes / 2
-    }
-
     /// Puts `rect` and as many text areas behind it as fit. Answers whether the slice is full.
     pub(super) fn put_text(
         &mut self,

@@ -46,8 +46,7 @@ impl World {
     fn code(&mut self, job: &EncodeJob) -> Result<EncodedSlices, JobId> {
         let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
-            let options =
-                EncoderOptions { film_apart: true, film_judged: true, text_hurries: true, ..EncoderOptions::default() };
+            let options = EncoderOptions { film_apart: true, film_judged: true, ..EncoderOptions::default() };
             // spec: C-155
             let spoilt = std::mem::take(&mut self.spoilt);
             let slots = self
