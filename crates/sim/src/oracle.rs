@@ -17,10 +17,11 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// The host coded slice `id`, which leaves `pixels` at the viewer.
-    pub fn on_coded(&mut self, epoch: Epoch, id: UpdateId, pixels: &Pixels, version: Version) {
-        // A slice that was coded and never sent (its job was overtaken) may be coded again under the same id.
-        self.meant.insert((epoch, id), (xxh3_64(pixels.data()), version));
+    /// The host coded a job whose slices are `first` to `last`, of which the last leaves `pixels` at the viewer.
+    pub fn on_coded(&mut self, epoch: Epoch, (first, last): (UpdateId, UpdateId), pixels: &Pixels, version: Version) {
+        // What a job coded that was overtaken is never sent, and its ids are given again, perhaps to the middle of a job.
+        self.meant.retain(|(of, id), _| *of != epoch || *id < first);
+        self.meant.insert((epoch, last), (xxh3_64(pixels.data()), version));
     }
 
     /// The viewer applied slice `id`. `last_of_job`: the host's picture is known only after a job's last slice.

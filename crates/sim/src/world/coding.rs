@@ -75,7 +75,7 @@ impl World {
             }
         }
         if let Some(last) = done.slices.last().filter(|_| self.judged) {
-            self.oracle.on_coded(job.epoch, last.id, encoder.sent(), version);
+            self.oracle.on_coded(job.epoch, (job.first, last.id), encoder.sent(), version);
         }
         Ok(done)
     }
