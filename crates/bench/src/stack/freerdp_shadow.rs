@@ -65,6 +65,11 @@ impl Stack for FreerdpShadow {
         Ok(Some(stage.on_client(&mut command, "xfreerdp")?))
     }
 
+    /// By itself the viewer asks for fewer colours, so that no pixel is what was drawn.
+    fn films(&self) -> bool {
+        self.default
+    }
+
     fn leaves_behind(&self, viewer: u32) -> Option<PathBuf> {
         Some(super::freerdp_leaves_behind(viewer))
     }
