@@ -8,9 +8,10 @@ use std::path::Path;
 use telepane_capture::replay::Replay;
 use telepane_capture::synthetic::photo;
 use telepane_capture::{Event, Source};
+use telepane_codec::picture::{Layer, PictureCoder, PictureDecoder, Step};
 use telepane_codec::{Decoder, Encoder, EncoderOptions, diff, kernel};
 use telepane_model::{
-    Bytes, EncodeItem, EncodeJob, Epoch, JobId, Pixels, Quality, Rect, Region, Rng, Size, Stamp, Surf, SurfaceId,
+    Bytes, EncodeItem, EncodeJob, Epoch, Grid, JobId, Pixels, Quality, Rect, Region, Rng, Size, Stamp, Surf, SurfaceId,
     UpdateId, Version,
 };
 
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Workload> {
     ] {
         all.extend(coder(coded, decoded, size, make));
     }
+    all.extend(layers());
     all
 }
 
@@ -147,6 +149,39 @@ fn coder(coded: &'static str, decoded: &'static str, size: Size<Surf>, make: fn(
     ]
 }
 
+/// A picture's first view, and all that it needs to be exact: what an encoder with less room than that sends.
+fn layers() -> [Workload; 2] {
+    let code = || -> Job {
+        let (pixels, mut coder) = (picture(), PictureCoder::default());
+        Box::new(move || code_layers(&mut coder, &pixels).iter().map(|op| op.len() as u64).sum())
+    };
+    let decode = || -> Job {
+        let ops = code_layers(&mut PictureCoder::default(), &picture());
+        let (mut decoder, mut shown) = (PictureDecoder::default(), Pixels::new(PICTURE));
+        Box::new(move || {
+            ops.iter().map(|op| decoder.apply(op, u64::MAX, &mut shown).map_or(0, |r| r.len() as u64)).sum()
+        })
+    };
+    [
+        Workload { name: "layers coded", units: PICTURE.area(), prepare: Box::new(code) },
+        Workload { name: "layers decoded", units: PICTURE.area(), prepare: Box::new(decode) },
+    ]
+}
+
+fn code_layers(coder: &mut PictureCoder, pixels: &Pixels) -> [Vec<u8>; 2] {
+    let (mut sent, grid) = (Pixels::new(pixels.size()), Grid::new(pixels.size()));
+    [Step::new(None, Layer::First), Step::new(Some(Layer::First), Layer::Exact)].map(|step| {
+        let mut op = Vec::new();
+        coder.begin(step);
+        assert!(grid.all().all(|at| coder.push(pixels, &sent, grid.rect(at))), "all of it goes into one op");
+        coder.finish(&mut op);
+        if step.to != Layer::Exact {
+            coder.show(&mut sent);
+        }
+        op
+    })
+}
+
 /// Codes all of `pixels` exactly against `base`; the slices.
 fn encode(encoder: &mut Encoder, pixels: &Pixels, base: UpdateId, version: u64) -> Vec<Vec<u8>> {
     let version = Version(version);
@@ -198,10 +233,21 @@ fn noise(size: Size<Surf>) -> Pixels {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_become_exact() {
+        let (mut decoder, mut shown) = (PictureDecoder::default(), Pixels::new(PICTURE));
+        for op in code_layers(&mut PictureCoder::default(), &picture()) {
+            decoder.apply(&op, u64::MAX, &mut shown).unwrap();
+        }
+        assert!(shown == picture());
+    }
+
     /// A coder that refused its job would count as very quick.
     #[test]
     fn every_workload_does_something() {
-        for w in super::all() {
+        for w in all() {
             let did = (w.prepare)()();
             assert!(did > 0 || w.name == "equal frames compared", "{} did nothing", w.name);
         }
