@@ -18,6 +18,15 @@ use telepane_session::{BulkWish, ClipWish, Host, HostOptions, HostOutput};
 use telepane_transport::{ConnId, Handle, Lanes, SendError};
 use telepane_trust::{ClientId, Feature};
 
+/// What had come on which connection when that was asked last, and since when no more has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Heard {
+    conn: Option<ConnId>,
+    packets: u64,
+    bytes: u64,
+    at: Stamp<HostClock>,
+}
+
 /// See the module.
 pub struct Seat {
     /// Its number in this process.
@@ -43,8 +52,7 @@ pub struct Seat {
     /// When the mind wants to be woken.
     pub wake: Option<Stamp<HostClock>>,
     window_told: Stamp<HostClock>,
-    /// What had come on which connection when that was asked last, and since when no more has.
-    heard: (Option<ConnId>, u64, u64, Stamp<HostClock>),
+    heard: Heard,
     /// How it wants the desktop's sound coded.
     pub coding: SoundCoding,
 }
@@ -104,7 +112,7 @@ impl Seat {
             wake: None,
             coding: SoundCoding::OFF,
             window_told: Stamp::ZERO,
-            heard: (None, 0, 0, now),
+            heard: Heard { conn: None, packets: 0, bytes: 0, at: now },
         }
     }
 
@@ -118,13 +126,13 @@ impl Seat {
     /// which nobody else sees.
     // spec: H-65
     pub fn heard_at(&mut self, now: Stamp<HostClock>, net: &Handle) -> Stamp<HostClock> {
-        let Some(stats) = self.conn.and_then(|conn| net.stats(conn)) else { return self.heard.3 };
-        let (conn, packets, bytes, _) = self.heard;
+        let Some(stats) = self.conn.and_then(|conn| net.stats(conn)) else { return self.heard.at };
+        let had = Heard { conn: self.conn, packets: stats.recv_packets, bytes: stats.recv_bytes, at: self.heard.at };
         // Where the system counts no packets of TCP, its connection's end has to do.
-        if (conn, packets, bytes) != (self.conn, stats.recv_packets, stats.recv_bytes) || stats.recv_packets == 0 {
-            self.heard = (self.conn, stats.recv_packets, stats.recv_bytes, now);
+        if had != self.heard || had.packets == 0 {
+            self.heard = Heard { at: now, ..had };
         }
-        self.heard.3
+        self.heard.at
     }
 
     /// A connection takes the seat.
