@@ -17,6 +17,11 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// From the last start to the measured time: a handshake, a first picture.
+const SETTLES_US: u64 = 2_000_000;
+/// Viewers come this far apart, in ms: a handshake keeps a core busy for some 30.
+const COMES_EVERY_MS: u64 = 60;
+
 /// `telepane-bench wall`.
 #[derive(Args, Clone, Debug)]
 pub struct WallOptions {
@@ -106,11 +111,12 @@ pub fn run(options: &WallOptions) -> Result<()> {
     keep(options.common.json.as_deref(), "wall", rows)
 }
 
-/// Doubles until it is too much: for desktops when a key's p95 passes 15 ms, for viewers when the age's passes 100 ms. For
-/// viewers the agent is measured without one first, so that the second's part can be told beside the first's.
+/// Doubles until it is too much, then halves what lies between: for desktops when a key's p95 passes 15 ms, for viewers when
+/// the age's passes 100 ms. Programs that do not start, or end, in the crowd are too much as well. For viewers the agent is
+/// measured without one first, so that the second's part can be told beside the first's.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`], when not even one runs.
 pub fn load(options: &LoadOptions) -> Result<()> {
     let programs = glass::programs(options.common.bin_dir.as_deref())?;
     let desktops = options.of == Load::Desktops;
@@ -127,7 +133,7 @@ pub fn load(options: &LoadOptions) -> Result<()> {
         options.of
     );
     println!("|---|---|---|---|---|---|");
-    let (mut rows, mut good, mut n) = (Vec::new(), None, 1);
+    let (mut rows, mut good, mut too_many, mut n) = (Vec::new(), None::<(u32, f64, f64)>, None, 1);
     let mut first_mib = None;
     // What the agent does without a viewer is no viewer's cost.
     let mut agent = Vec::new();
@@ -139,7 +145,19 @@ pub fn load(options: &LoadOptions) -> Result<()> {
     }
     while n <= options.most {
         let pair = if desktops { (n, 1) } else { (1, n) };
-        let step = Step::run(&programs, scene, pair, desktops, options.seconds)?;
+        let step = match Step::run(&programs, scene, pair, desktops, options.seconds) {
+            Ok(step) => step,
+            Err(e) if good.is_none() => return Err(e),
+            Err(e) => {
+                println!("| {n} | failed | - | - | - | - |");
+                eprintln!("load: with {n}: {e:#}");
+                rows.push(json!({ "name": n.to_string(), "failed": format!("{e:#}") }));
+                too_many = Some(n);
+                let Some(next) = between(good.map(|(n, ..)| n), too_many) else { break };
+                n = next;
+                continue;
+            }
+        };
         let mut p95: Vec<u64> = step.told.iter().map(|t| t[figure]["p95_us"].as_u64().unwrap_or(u64::MAX)).collect();
         p95.sort_unstable();
         let worst = p95.last().copied().unwrap_or(u64::MAX);
@@ -158,10 +176,12 @@ pub fn load(options: &LoadOptions) -> Result<()> {
         agent.push(step.host.cores);
         let first = *first_mib.get_or_insert(step.host.mib);
         if worst > limit_us {
-            break;
+            too_many = Some(n);
+        } else {
+            good = Some((n, step.host.mib, first));
         }
-        good = Some((n, step.host.mib, first));
-        n *= 2;
+        let Some(next) = between(good.map(|(n, ..)| n), too_many) else { break };
+        n = next;
     }
     if let [none, one, two, ..] = agent[..]
         && !desktops
@@ -177,7 +197,7 @@ pub fn load(options: &LoadOptions) -> Result<()> {
     match good {
         None => println!("\nnot even one"),
         Some((n, mib, _)) if desktops => {
-            let end = if n * 2 > options.most { "at least " } else { "" };
+            let end = if too_many.is_none() { "at least " } else { "" };
             let (per_core, each) = (f64::from(n) / cores, mib / f64::from(n));
             println!("\n{end}{per_core:.1} desktops a core with their viewers on the same machine, {each:.1} MiB each");
         }
@@ -187,6 +207,15 @@ pub fn load(options: &LoadOptions) -> Result<()> {
         }
     }
     keep(options.common.json.as_deref(), "load", rows)
+}
+
+/// How many to try next: double until it is too much, then the middle, until an eighth is left between. `None` when
+/// the knee is found, or not even one runs.
+fn between(good: Option<u32>, too_many: Option<u32>) -> Option<u32> {
+    match (good?, too_many) {
+        (good, None) => Some(good * 2),
+        (good, Some(bad)) => (bad - good > (good / 8).max(1)).then(|| good.midpoint(bad)),
+    }
 }
 
 /// What one side used.
@@ -226,35 +255,46 @@ impl Step {
     fn run(programs: &Path, scene: Scene, (hosts, clients): (u32, u32), types: bool, seconds: u64) -> Result<Self> {
         let dir = Scratch::new(false)?;
         let load = machine::load();
-        let (mut host, mut client, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut host, mut client, mut files, mut ports) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for h in 0..hosts {
             let home = dir.path.join(format!("host{h}"));
             std::fs::create_dir_all(&home)?;
             telepane::write_code(&home)?;
             let mut command = telepane::host(programs, &home, "127.0.0.1");
-            let started =
+            let mut started =
                 Process::start(command.args(["--synthetic", scene.name(), "--shared"]), "telepane-host", &home)?;
+            ports.push((telepane::ready(&mut started)?, home));
             host.push(started);
-            let port = telepane::ready(host.last_mut().context("a host was started")?)?;
+        }
+        let viewers = u64::from(hosts) * u64::from(clients);
+        // All begin to type when the last has had its first picture.
+        let crowd = (viewers * COMES_EVERY_MS).div_ceil(1_000) + 1;
+        let opened = clock::now();
+        for (port, home) in &ports {
             for c in 0..clients {
                 let own = home.join(format!("client{c}"));
                 std::fs::create_dir_all(&own)?;
                 telepane::write_code(&own)?;
                 let statistics = own.join("statistics.json");
-                let mut command = telepane::client(programs, &own, "127.0.0.1", port);
+                let mut command = telepane::client(programs, &own, "127.0.0.1", *port);
                 command.args(["--headless", "--stats-json"]).arg(&statistics);
                 // Somewhat longer than we look; it is ended by us.
-                command.args(["--seconds", &(seconds + 60).to_string()]);
+                command.args(["--seconds", &(crowd + seconds + 60).to_string()]);
                 if types {
                     let keys = (seconds as usize + 60) * 9;
+                    let left = crowd.saturating_sub((clock::now() - opened) / 1_000_000);
                     command.args(["--type", &"the quick brown fox ".repeat(keys / 20 + 1)]);
+                    command.args(["--type-after", &left.to_string()]);
                 }
                 client.push(Process::start(&mut command, "telepane", &own)?);
                 files.push(statistics);
+                if viewers > 1 {
+                    rest(COMES_EVERY_MS * 1_000)?;
+                }
             }
         }
         // The handshake and the first picture are not what is measured.
-        rest(2_000_000)?;
+        rest(SETTLES_US)?;
         let ids = |all: &[Process]| all.iter().map(Process::id).collect::<Vec<u32>>();
         let (host_ids, client_ids) = (ids(&host), ids(&client));
         let before = (CpuTime::of(&host_ids), CpuTime::of(&client_ids));
@@ -270,7 +310,7 @@ impl Step {
             told.push(serde_json::from_str(&text)?);
         }
         // Statistics count from the first picture on, which is the rest before.
-        Ok(Self { seconds: lasted + 2.0, load, host: used.0, client: used.1, told })
+        Ok(Self { seconds: lasted + SETTLES_US as f64 / 1e6, load, host: used.0, client: used.1, told })
     }
 
     fn json(&self, name: &str) -> Value {
@@ -289,4 +329,31 @@ fn keep(path: Option<&Path>, what: &str, rows: Vec<Value>) -> Result<()> {
         "machine": machine::describe(), "rows": rows });
     std::fs::write(path, serde_json::to_string_pretty(&value)? + "\n")
         .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_knee_is_closed_in_on() {
+        let knee = |limit: u32| {
+            let (mut good, mut bad, mut n, mut tries) = (None, None, 1, 0_u32);
+            loop {
+                if n > limit {
+                    bad = Some(n)
+                } else {
+                    good = Some(n)
+                }
+                tries += 1;
+                let Some(next) = between(good, bad) else { return (good, tries) };
+                n = next;
+            }
+        };
+        assert_eq!(knee(0), (None, 1));
+        assert_eq!(knee(1), (Some(1), 2));
+        assert_eq!(knee(3), (Some(3), 4));
+        let (good, tries) = knee(200);
+        assert!(good.is_some_and(|good| (178..=200).contains(&good)) && tries <= 13, "{good:?} after {tries}");
+    }
 }

@@ -203,6 +203,9 @@ pub struct Connect {
     /// long each key takes to be seen.
     #[arg(long = "type", value_name = "TEXT", requires = "headless")]
     pub typed: Option<String>,
+    /// Without a window: type nothing before this many seconds have passed.
+    #[arg(long, value_name = "N", requires = "typed", default_value_t = 0)]
+    pub type_after: u64,
 }
 
 /// `telepane cp`.

@@ -27,6 +27,7 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
     let mut first_change = None::<Stamp<ViewerClock>>;
     let mut typist = options.typed.as_deref().map(Typist::new);
     let end = options.seconds.map(|s| clock.now() + Span::secs(s));
+    let typing_from = clock.now() + Span::secs(options.type_after);
     loop {
         let now = clock.now();
         let mut wake_in = driver.turn();
@@ -48,7 +49,8 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
         }
         let quiet = last_change.is_some_and(|at| now.since(at) >= QUIET);
         let settled = first_change.is_some_and(|at| now.since(at) >= SETTLE);
-        if let (Phase::Live, Some(typist), true) = (&driver.phase, &mut typist, settled) {
+        let may_type = settled && now >= typing_from;
+        if let (Phase::Live, Some(typist), true) = (&driver.phase, &mut typist, may_type) {
             wake_in = [wake_in, typist.turn(now, &mut driver)].into_iter().flatten().min();
         }
         let typed = typist.as_ref().is_none_or(|t| t.done(now));
