@@ -131,6 +131,9 @@ fn measure(state: &mut State, options: &Options, programs: &Path) -> Result<()> 
     let open: Vec<&Key> = keys.iter().filter(|k| !state.has(k, options)).collect();
     let total = open.len();
     eprintln!("{total} of {} cells to measure", keys.len());
+    // How long it takes is promised too, so the file says it for each time the command was run.
+    let mut runs = state.value["runs"].as_array().cloned().unwrap_or_default();
+    runs.push(json!({ "cells": 0, "seconds": 0 }));
     for (done, key) in open.into_iter().enumerate() {
         if interrupted() {
             return Ok(());
@@ -162,6 +165,10 @@ fn measure(state: &mut State, options: &Options, programs: &Path) -> Result<()> 
             key.name.stack().name(),
             cell.headline()
         );
+        if let Some(run) = runs.last_mut() {
+            *run = json!({ "cells": done + 1, "seconds": (clock::now() - begun) / 1_000_000 });
+        }
+        state.value["runs"] = runs.clone().into();
         state.add(slim(cell.json(), network, link))?;
     }
     Ok(())

@@ -181,6 +181,10 @@ pub fn markdown(cells: &Cells) -> String {
         all(&["cores", "rig"]),
         all(&["cores", "link"]),
     );
+    for run in head["runs"].as_array().into_iter().flatten() {
+        let minutes = run["seconds"].as_f64().unwrap_or(0.0) / 60.0;
+        let _ = writeln!(out, "{} cells were measured in {minutes:.0} minutes.\n", run["cells"]);
+    }
     for stack in head["stacks"].as_array().into_iter().flatten() {
         let _ = writeln!(out, "- {}: {}. {}", text(&stack["stack"]), text(&stack["version"]), text(&stack["settings"]));
     }
