@@ -31,6 +31,11 @@ pub struct Workload {
 /// All of them. Nothing is made before it is needed: under callgrind that would take most of the time.
 pub fn all() -> Vec<Workload> {
     let mut all = vec![scan(), scattered(), scrolled(), colours(), parity()];
+    for (name, recording, frames) in
+        [("dragged window moved", "drag-crop.seq", [6, 7]), ("other window searched", "switch-crop.seq", [0, 1])]
+    {
+        all.push(changed(name, recording, frames));
+    }
     for (coded, decoded, size, make) in [
         ("web text coded", "web text decoded", WEB, web as fn() -> Pixels),
         ("code coded", "code decoded", CODE, code),
@@ -48,13 +53,14 @@ const CODE: Size<Surf> = Size::new(512, 256);
 const PICTURE: Size<Surf> = Size::new(256, 256);
 const NOISE: Size<Surf> = Size::new(160, 128);
 const FRAME: Size<Surf> = Size::new(1024, 512);
+const SCREEN: Size<Surf> = Size::new(640, 360);
 
 fn web() -> Pixels {
-    recorded("news-crop.seq", WEB)
+    recorded("news-crop.seq", 0, WEB)
 }
 
 fn code() -> Pixels {
-    recorded("editor_dark-crop.seq", CODE)
+    recorded("editor_dark-crop.seq", 0, CODE)
 }
 
 fn picture() -> Pixels {
@@ -93,12 +99,26 @@ fn scrolled() -> Workload {
         let (before, size) = (web(), WEB);
         let mut after = before.clone();
         after.paste(&before.crop(Rect::new(0, 27, size.w, size.h - 27)), 0, 0);
-        let mut encoder = Encoder::new(size, EncoderOptions::default());
-        let base = UpdateId(encode(&mut encoder, &before, UpdateId::BLANK, 1).len() as u32);
-        encoder.confirm(base);
-        Box::new(move || encode(&mut encoder, &after, base, 2).iter().map(|s| s.len() as u64).sum())
+        change(&before, after)
     };
     Workload { name: "scrolled page moved", units: WEB.area(), prepare: Box::new(prepare) }
+}
+
+/// A recorded screen changes: what went elsewhere in it is searched for and moved, the rest is coded.
+fn changed(name: &'static str, recording: &'static str, frames: [usize; 2]) -> Workload {
+    let prepare = move || -> Job {
+        let [before, after] = frames.map(|n| recorded(recording, n, SCREEN));
+        change(&before, after)
+    };
+    Workload { name, units: SCREEN.area(), prepare: Box::new(prepare) }
+}
+
+/// The job that codes `after` for a viewer that holds `before`.
+fn change(before: &Pixels, after: Pixels) -> Job {
+    let mut encoder = Encoder::new(before.size(), EncoderOptions::default());
+    let base = UpdateId(encode(&mut encoder, before, UpdateId::BLANK, 1).len() as u32);
+    encoder.confirm(base);
+    Box::new(move || encode(&mut encoder, &after, base, 2).iter().map(|s| s.len() as u64).sum())
 }
 
 /// Film's planes become pixels.
@@ -203,14 +223,15 @@ fn encode(encoder: &mut Encoder, pixels: &Pixels, base: UpdateId, version: u64) 
     done.map_or_else(|_| Vec::new(), |done| done.slices.into_iter().map(|s| s.bytes).collect())
 }
 
-/// The first frame of a recording in this folder, its upper left part of this size.
+/// Frame `n` of a recording in this folder, from 0 on, its upper left part of this size.
 #[expect(clippy::expect_used, reason = "a bench without its recording measures nothing")]
-fn recorded(name: &str, size: Size<Surf>) -> Pixels {
+fn recorded(name: &str, n: usize, size: Size<Surf>) -> Pixels {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name);
     let mut replay = Replay::open(&path, false).expect("the recording is committed");
-    // Its times begin somewhere in the first seconds.
-    let shown = (0..100).any(|n| matches!(replay.poll(Stamp::from_micros(n * 100_000)), Ok(Some(Event::Frame(_)))));
-    assert!(shown, "{name} shows nothing within ten seconds");
+    // Its times begin somewhere in the first seconds; frames are 16 ms apart at least.
+    let times = (0..3_000).map(|n| Stamp::from_micros(n * 10_000));
+    let mut frames = times.filter(|now| matches!(replay.poll(*now), Ok(Some(Event::Frame(_)))));
+    assert!(frames.nth(n).is_some(), "{name} has no frame {n} within thirty seconds");
     replay.pixels().crop(size.rect())
 }
 

@@ -76,10 +76,13 @@ pub fn boxes(before: &Pixels, now: &Pixels, rect: Rect<Surf>, mut each: impl FnM
                 let x = rect.x + (at + hit) as i32;
                 let col = x / tile;
                 let end = ((col + 1) * tile).min(rect.right());
-                let span = (x - rect.x) as usize * 4..(end - rect.x) as usize * 4;
-                let last = kernel::last(&a[span.clone()], &b[span]).unwrap_or(0) as i32;
                 if let Some(slot) = row_boxes.get_mut((col - c0) as usize) {
-                    *slot = slot.union(Rect::between(x, y, x + last + 1, y + 1));
+                    // Only what is right of the box so far makes it wider.
+                    let from = slot.right().max(x + 1);
+                    let span = (from - rect.x) as usize * 4..(end - rect.x) as usize * 4;
+                    let last = a.get(span.clone()).zip(b.get(span)).and_then(|(a, b)| kernel::last(a, b));
+                    let right = last.map_or(x + 1, |i| from + i as i32 + 1);
+                    *slot = slot.union(Rect::between(x, y, right, y + 1));
                 }
                 any = true;
                 at = (end - rect.x) as usize;
@@ -163,6 +166,36 @@ mod tests {
                 assert!(within.intersect(size.rect()).contains(*r));
             }
         }
+    }
+
+    #[test]
+    fn each_tile_has_the_smallest_box() {
+        let mut rng = Rng::new(5);
+        let mut boxed = 0;
+        for round in 0..200 {
+            let size = Size::new(1 + rng.below(260) as u32, 1 + rng.below(200) as u32);
+            let before = Pixels::new(size);
+            let (mut now, mut points) = (before.clone(), Vec::new());
+            for _ in 0..rng.below([4, 40, 2_000][round % 3]) {
+                let (x, y) = (rng.below(size.w.into()) as i32, rng.below(size.h.into()) as i32);
+                now.fill(Rect::new(x, y, 1, 1), [0, 0, 1]);
+                points.push(Rect::new(x, y, 1, 1));
+            }
+            let within = match round % 2 {
+                0 => size.rect(),
+                _ => Rect::new(rng.below(90) as i32 - 9, rng.below(90) as i32 - 9, 150, 130),
+            };
+            let (grid, mut got) = (Grid::new(size), Vec::new());
+            boxes(&before, &now, within, |at, bbox| got.push((at, bbox)));
+            let of = |at: TileAt| {
+                let inside = points.iter().filter(|p| grid.rect(at).contains(**p) && within.contains(**p));
+                (at, inside.fold(Rect::default(), |all: Rect<Surf>, p| all.union(*p)))
+            };
+            let want: Vec<_> = grid.all().map(of).filter(|(_, bbox)| !bbox.is_empty()).collect();
+            assert_eq!(got, want, "{size} {within:?}");
+            boxed += got.len();
+        }
+        assert!(boxed > 500, "{boxed}");
     }
 
     #[test]

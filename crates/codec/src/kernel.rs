@@ -54,21 +54,32 @@ pub fn same_block(a: &[u8], at_a: usize, b: &[u8], at_b: usize, stride: usize, l
 /// The width in pixels of a cell of [`cells`].
 pub const CELL: usize = 16;
 
-/// Sets `unlike[i]` to 1 where the rows differ in their `i`th sixteen pixels; what is set stays set. Both rows have the
-/// same length; the last cell may be narrower.
-pub fn cells(a: &[u8], b: &[u8], unlike: &mut [u8]) {
+/// Sets `unlike[i]` to 1 where the rows of `a` and `b`, `rows` of them and `stride` bytes apart, differ in their `i`th sixteen
+/// pixels; what is set already is not looked at. A row has `len` bytes from there on, so that the last cell may be
+/// narrower. Everything is set if that reaches past an end.
+pub fn cells(a: &[u8], b: &[u8], stride: usize, len: usize, rows: usize, unlike: &mut [u8]) {
+    let end = stride.saturating_mul(rows.saturating_sub(1)).saturating_add(len);
+    if end > a.len() || end > b.len() {
+        unlike.fill(1);
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, which is all that the function requires.
-        return unsafe { cells_avx2(a, b, unlike) };
+        // SAFETY: the processor has AVX2, and both slices hold the `rows` rows of `len` bytes: that is what the function
+        // requires.
+        return unsafe { cells_avx2(a, b, stride, len, rows, unlike) };
     }
-    cells_scalar(a, b, unlike);
+    cells_scalar(a, b, stride, len, rows, unlike);
 }
 
-/// The reference for [`cells`].
-fn cells_scalar(a: &[u8], b: &[u8], unlike: &mut [u8]) {
-    for ((a, b), cell) in a.chunks(CELL * 4).zip(b.chunks(CELL * 4)).zip(unlike) {
-        *cell |= u8::from(first_scalar(a, b).is_some());
+/// The reference for [`cells`]; both slices hold all rows.
+fn cells_scalar(a: &[u8], b: &[u8], stride: usize, len: usize, rows: usize, unlike: &mut [u8]) {
+    for (i, cell) in unlike.iter_mut().enumerate().take(len.div_ceil(CELL * 4)) {
+        let (from, to) = (i * CELL * 4, ((i + 1) * CELL * 4).min(len));
+        if *cell == 0 {
+            let same = |y: usize| first_scalar(&a[y + from..y + to], &b[y + from..y + to]).is_none();
+            *cell = u8::from(!(0..rows).map(|y| y * stride).all(same));
+        }
     }
 }
 
@@ -153,24 +164,36 @@ fn same_block_avx2(a: &[u8], at_a: usize, b: &[u8], at_b: usize, stride: usize, 
     true
 }
 
+/// # Safety
+/// `a` and `b` hold `rows` rows of `len` bytes, `stride` bytes apart.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn cells_avx2(a: &[u8], b: &[u8], unlike: &mut [u8]) {
+unsafe fn cells_avx2(a: &[u8], b: &[u8], stride: usize, len: usize, rows: usize, unlike: &mut [u8]) {
     use std::arch::x86_64::*;
     let mask = _mm256_set1_epi32(COLOUR as i32);
-    let load = |half: &[u8; 32]| {
-        // SAFETY: the array holds 32 bytes, and the load needs no alignment.
-        unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
-    };
-    let ((a, a_end), (b, b_end)) = (a.as_chunks::<{ CELL * 4 }>(), b.as_chunks::<{ CELL * 4 }>());
-    for ((a, b), cell) in a.iter().zip(b).zip(unlike.iter_mut()) {
-        let (a, b) = (a.as_chunks::<32>().0, b.as_chunks::<32>().0);
-        let d0 = _mm256_xor_si256(load(&a[0]), load(&b[0]));
-        let d1 = _mm256_xor_si256(load(&a[1]), load(&b[1]));
-        *cell |= u8::from(_mm256_testz_si256(_mm256_or_si256(d0, d1), mask) == 0);
+    let whole = len / (CELL * 4);
+    for (i, cell) in unlike.iter_mut().enumerate().take(whole) {
+        if *cell != 0 {
+            continue;
+        }
+        // Most cells that differ do so in their first rows: no row is read after that.
+        let mut at = i * CELL * 4;
+        for _ in 0..rows {
+            // SAFETY: the cell is a whole one, so its 64 bytes lie in a row of `len` bytes, which the caller says is there;
+            // the load needs no alignment.
+            let load = |row: &[u8], at: usize| unsafe { _mm256_loadu_si256(row.as_ptr().wrapping_add(at).cast()) };
+            let d0 = _mm256_xor_si256(load(a, at), load(b, at));
+            let d1 = _mm256_xor_si256(load(a, at.wrapping_add(32)), load(b, at.wrapping_add(32)));
+            if _mm256_testz_si256(_mm256_or_si256(d0, d1), mask) == 0 {
+                *cell = 1;
+                break;
+            }
+            at = at.wrapping_add(stride);
+        }
     }
-    if let Some(rest) = unlike.get_mut(a.len().min(b.len())..) {
-        cells_scalar(a_end, b_end, rest);
+    let done = whole * CELL * 4;
+    if let Some(rest) = unlike.get_mut(whole..).filter(|_| done < len) {
+        cells_scalar(&a[done..], &b[done..], stride, len - done, rows, rest);
     }
 }
 
@@ -226,13 +249,58 @@ mod tests {
                 let mut b = a.clone();
                 b[i] ^= 1 << rng.below(8);
                 let (mut got, mut want) = (vec![0; pixels.div_ceil(CELL)], vec![0; pixels.div_ceil(CELL)]);
-                cells(&a, &b, &mut got);
-                cells_scalar(&a, &b, &mut want);
+                cells(&a, &b, pixels * 4, pixels * 4, 1, &mut got);
+                cells_scalar(&a, &b, pixels * 4, pixels * 4, 1, &mut want);
                 assert_eq!(got, want, "{pixels} {i}");
                 assert_eq!(want.iter().map(|c| *c as usize).sum::<usize>(), usize::from(i % 4 != 3));
             }
         }
-        cells(&[1; 200], &[0; 200], &mut []);
+    }
+
+    /// Rows that are all 0, all 255, by turns, or random, of every width and height, with some cells set before.
+    #[test]
+    fn cells_of_several_rows_agree_with_a_comparison_pixel_by_pixel() {
+        let mut rng = Rng::new(4);
+        let mut unlike = [0; 2];
+        for round in 0..6_000 {
+            let (w, rows) = (1 + rng.below(70) as usize, 1 + rng.below(8) as usize);
+            let stride = (w + rng.below(9) as usize) * 4;
+            let a: Vec<u8> = (0..stride * rows)
+                .map(|i| match round % 4 {
+                    0 => 0,
+                    1 => u8::MAX,
+                    2 => (i % 2) as u8 * u8::MAX,
+                    _ => rng.next_u64() as u8,
+                })
+                .collect();
+            let mut b = a.clone();
+            (0..rng.below(6)).for_each(|_| b[rng.below(a.len() as u64) as usize] ^= 1 << rng.below(8));
+            let set: Vec<u8> = (0..w.div_ceil(CELL)).map(|_| u8::from(rng.below(5) == 0)).collect();
+            let differs = |x: usize, y: usize| {
+                let at = y * stride + x * 4;
+                a[at..at + 3] != b[at..at + 3]
+            };
+            let wrong = |i: usize| (0..rows).any(|y| (i * CELL..((i + 1) * CELL).min(w)).any(|x| differs(x, y)));
+            let want: Vec<u8> = set.iter().enumerate().map(|(i, set)| *set | u8::from(wrong(i))).collect();
+            let (mut got, mut plain) = (set.clone(), set.clone());
+            cells(&a, &b, stride, w * 4, rows, &mut got);
+            cells_scalar(&a, &b, stride, w * 4, rows, &mut plain);
+            assert_eq!((&got, &plain), (&want, &want), "{round}: {w} x {rows}");
+            want.iter().for_each(|w| unlike[usize::from(*w)] += 1);
+        }
+        assert!(unlike[0] > 3_000 && unlike[1] > 3_000, "{unlike:?}");
+        // What reaches past an end differs, and cells that no pixel belongs to are left alone.
+        for (stride, len, rows) in
+            [(64, 65, 1), (40, 30, 2), (usize::MAX, 1, 2), (0, usize::MAX, 1), (1, 1, usize::MAX)]
+        {
+            let mut got = [0; 3];
+            cells(&[1; 64], &[1; 64], stride, len, rows, &mut got);
+            assert_eq!(got, [1; 3], "{stride} {len} {rows}");
+        }
+        let mut got = [0; 3];
+        cells(&[1; 64], &[2; 64], 64, 64, 1, &mut got);
+        assert_eq!(got, [1, 0, 0]);
+        cells(&[1; 200], &[0; 200], 100, 100, 2, &mut []);
     }
 
     #[test]

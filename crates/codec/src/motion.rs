@@ -149,7 +149,7 @@ impl Finder {
         let (mut seen, mut count) = (0, 0);
         for band in bands {
             let y = band.y + band.h as i32 / 3;
-            places(frame, *band, y, LEAST_BITS, &mut self.found, |_, _, _| count += 1);
+            spots(frame, *band, y, LEAST_BITS, &mut self.found, |_, _| count += 1);
             seen += u64::from(band.w);
         }
         let all = pixels * count / seen.max(1);
@@ -248,46 +248,65 @@ fn places(
     found: &mut Vec<u32>,
     mut each: impl FnMut(i32, i32, u64),
 ) {
+    spots(pixels, band, y, bits, found, |x, content| each(x, y, key(content)));
+}
+
+/// The pixels of an anchor's key in its row, and in the row below.
+type Content<'a> = [&'a [u8; KEY as usize * 4]; 2];
+
+/// Calls `each` with the anchors of row `y` of `band` that have a key: column, and what the key is made of.
+fn spots(
+    pixels: &Pixels,
+    band: Rect<Surf>,
+    y: i32,
+    bits: u32,
+    found: &mut Vec<u32>,
+    mut each: impl FnMut(i32, Content<'_>),
+) {
     let size = pixels.size();
-    let (Ok(left), Ok(top)) = (u32::try_from(band.x - 1), u32::try_from(y)) else {
-        // An anchor has a left neighbour, which a band at the left edge has from its second column on.
-        if band.x == 0 && band.w > 1 {
-            places(pixels, Rect::new(1, band.y, band.w - 1, band.h), y, bits, found, each);
-        }
-        return;
-    };
+    // An anchor has a left neighbour, which a band at the left edge has from its second column on.
+    let left = if band.x == 0 && band.w > 1 { Ok(0) } else { u32::try_from(band.x - 1) };
+    let (Ok(left), Ok(top)) = (left, u32::try_from(y)) else { return };
     let right = (band.right().max(0) as u32).min(size.w);
-    let w = (right + REACH as u32).min(size.w).saturating_sub(left);
+    let end = (right + REACH as u32).min(size.w);
+    let [row, below] = [top, top.saturating_add(BELOW)].map(|y| pixels.row(0, y, size.w));
+    let part = left as usize * 4..end as usize * 4;
+    let (Some(here), Some(under)) = (row.get(part.clone()), below.get(part)) else { return };
     found.clear();
-    anchors(pixels.row(left, top, w), pixels.row(left, top.saturating_add(BELOW), w), bits, found);
+    anchors(here, under, bits, found);
     for i in found.iter() {
-        let x = (left + i) as i32;
-        if x < right as i32
-            && let Some(key) = key_at(pixels, x, y)
+        let x = left + i;
+        let content = [row, below].map(|row| row.get(x as usize * 4..).and_then(|row| row.first_chunk()));
+        if let [Some(here), Some(under)] = content
+            && x < right
         {
-            each(x, y, key);
+            each(x as i32, [here, under]);
         }
     }
 }
 
 /// The hash of the pixels at an anchor; none where they reach outside.
 fn key_at(pixels: &Pixels, x: i32, y: i32) -> Option<u64> {
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let (x, y) = (u32::try_from(x).ok()?, u32::try_from(y).ok()?);
-    let (a, b) = (pixels.row(x, y, KEY), pixels.row(x, y.checked_add(BELOW)?, KEY));
-    if a.is_empty() || b.is_empty() {
-        return None;
-    }
+    let [here, under] = [y, y.checked_add(BELOW)?].map(|y| pixels.row(x, y, KEY).first_chunk());
+    Some(key([here?, under?]))
+}
+
+/// The hash of what stands at an anchor.
+#[inline]
+fn key(content: Content<'_>) -> u64 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     // Two chains side by side: a multiplication waits for the one before it.
     let mut h = [0u64; 2];
-    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+    let [here, under] = content.map(|row| row.as_chunks::<8>().0);
+    for (a, b) in here.iter().zip(under) {
         for (h, pair) in h.iter_mut().zip([a, b]) {
             let v = u64::from_le_bytes(*pair) & 0x00ff_ffff_00ff_ffff;
             *h = (*h ^ v).wrapping_mul(SPREAD).rotate_left(29);
         }
     }
     let h = (h[0] ^ h[1].rotate_left(17)).wrapping_mul(SPREAD);
-    Some(h ^ h >> 32)
+    h ^ h >> 32
 }
 
 /// Anchors by key. A key that comes twice says nothing and finds nothing.
@@ -410,10 +429,33 @@ pub(crate) mod tests {
         assert!(!finder.remembers(&before, Version(7), &tiles));
     }
 
-    fn noise(size: Size<Surf>, seed: u64) -> Pixels {
+    pub fn noise(size: Size<Surf>, seed: u64) -> Pixels {
         let (mut rng, mut p) = (Rng::new(seed), Pixels::new(size));
         p.data_mut().as_chunks_mut::<4>().0.iter_mut().for_each(|px| px[..3].fill(rng.next_u64() as u8));
         p
+    }
+
+    /// The anchors of whole rows, each with its key.
+    #[test]
+    fn a_band_has_the_anchors_of_its_part_of_the_row() {
+        let (mut rng, mut total) = (Rng::new(3), 0);
+        for round in 0..600 {
+            let size = Size::new(1 + rng.below(400) as u32, 1 + rng.below(12) as u32);
+            let frame = if round % 2 == 0 { noise(size, round) } else { text(size, round) };
+            let (x, y) = (rng.below(140) as i32 - 10, rng.below(16) as i32 - 2);
+            let band = Rect::new(if round % 3 == 0 { 0 } else { x }, y, rng.below(400) as u32, 8);
+            let (mut got, mut want, mut found) = (vec![], vec![], vec![]);
+            places(&frame, band, y, LEAST_BITS, &mut vec![7], |x, y, key| got.push((x, y, key)));
+            if y >= 0 && band.x >= 0 {
+                let rows = [y, y + BELOW as i32].map(|y| frame.row(0, y as u32, size.w));
+                anchors(rows[0], rows[1], LEAST_BITS, &mut found);
+                let inside = found.iter().map(|x| *x as i32).filter(|x| (band.x.max(1)..band.right()).contains(x));
+                want.extend(inside.filter_map(|x| Some((x, y, key_at(&frame, x, y)?))));
+            }
+            assert_eq!(got, want, "{size} {band:?}");
+            total += got.len();
+        }
+        assert!(total > 200, "{total}");
     }
 
     #[test]

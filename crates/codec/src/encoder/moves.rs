@@ -100,9 +100,11 @@ impl Encoder {
         self.mover.cut_short = moved.len() < found;
         self.mover.expect(moved);
         dirty.retain_mut(|d| {
-            if moved.iter().any(|m| !m.to.intersect(d.bbox).is_empty()) {
-                let mut rest = Region::from(d.bbox);
-                moved.iter().for_each(|m| rest.subtract(m.to));
+            let bbox = d.bbox;
+            let mut within = moved.iter().filter(|m| !m.to.intersect(bbox).is_empty()).peekable();
+            if within.peek().is_some() {
+                let mut rest = Region::from(bbox);
+                within.for_each(|m| rest.subtract(m.to));
                 d.bbox = Rect::default();
                 for part in rest.rects() {
                     diff::boxes(&self.sent, run.newest, *part, |_, bbox| d.bbox = d.bbox.union(bbox));
@@ -135,8 +137,13 @@ impl Encoder {
             Some(rect) => rect.contains(self.grid.rect(at)),
             None => self.tiles.is_wanted(at),
         };
+        // What differs in a tile lies in its box, where that was looked for in the whole of it.
+        let boxes = dirty.iter().zip(&sources).map(|(d, tile)| match within {
+            Some(rect) if !rect.contains(*tile) => *tile,
+            _ => d.bbox,
+        });
         finder.begin();
-        blocks.begin(&self.sent, newest, &tiles);
+        blocks.begin(&self.sent, newest, &boxes.collect::<Vec<_>>());
         for _ in 0..SEARCHES {
             let found = finder.vectors(&self.sent, newest, [&sources, &tiles], &expected, &tried);
             let before = copies.len();
@@ -148,8 +155,12 @@ impl Encoder {
                 expected.retain(|v| *v != vector);
                 copies.extend(blocks.explained(&self.sent, newest, &sources, vector, allowed));
             }
-            tiles.retain(|t| blocks.open_in(*t, newest.size().w) > 0);
-            let open: usize = tiles.iter().map(|t| blocks.open_in(*t, newest.size().w)).sum();
+            let mut open = 0;
+            tiles.retain(|t| {
+                let here = blocks.open_in(*t, newest.size().w);
+                open += here;
+                here > 0
+            });
             if copies.len() == before || open < WORTH {
                 break;
             }
