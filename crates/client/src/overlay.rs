@@ -161,6 +161,8 @@ pub fn json(r: &Readings<'_>) -> Value {
             },
             // How often the path was found to mark what this end sent (ECN).
             "marked": link.marked,
+            // What becomes of the marks on what this end sends (differentiated services).
+            "marks": link.marks.name(),
             "rtt_us": r.rtt.map(Span::as_micros),
             "rtt_variation_us": f.rtt_variation.as_micros(),
             "rtt_max_us": r.rtt_max.as_micros(),

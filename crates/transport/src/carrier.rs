@@ -29,6 +29,8 @@ pub(crate) trait Carry: Send + Sync {
     fn max_datagram(&self) -> usize;
     fn stats(&self) -> LinkStats;
     fn set_window(&self, bytes: u64);
+    /// It goes on over another path.
+    fn on_moved(&self);
 }
 
 /// Sends on a server's or a client's connections, from any thread. Cheap to clone.

@@ -9,7 +9,7 @@ use crate::config::{self, Options};
 use crate::connection::{Fresh, Shared, harmless, live, lock, protocol};
 use crate::event::{ConnId, ConnectFailure, Event, Fault};
 use crate::insist;
-use crate::marks::{self, Urgent};
+use crate::marks::{self, Sealed};
 use crate::probe::{self, Tcp};
 use crate::socket::{Bound, for_client};
 use crate::standby::Standby;
@@ -55,7 +55,7 @@ enum Made {
 struct Running {
     handle: Handle,
     endpoint: Carrying,
-    urgent: Arc<Urgent>,
+    sealed: Arc<Sealed>,
     v4_only: bool,
     standby: Option<Standby>,
 }
@@ -79,7 +79,7 @@ struct Attempt {
     shared: Arc<Shared>,
     endpoint: Carrying,
     v4_only: bool,
-    urgent: Arc<Urgent>,
+    sealed: Arc<Sealed>,
     protocols: Vec<Vec<u8>>,
 }
 
@@ -133,10 +133,10 @@ impl Client {
         let bound: Bound = for_client(v4_only, None)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let shared = Shared::new(LinkSide::Viewer, clock, sink, options, &runtime, &bound);
-        let urgent = Arc::<Urgent>::default();
+        let sealed = Arc::<Sealed>::default();
         let endpoint = {
             let _inside = runtime.enter();
-            Arc::new(Mutex::new(endpoint(bound.socket, &shared.options, &urgent)?))
+            Arc::new(Mutex::new(endpoint(bound.socket, &shared.options, &sealed)?))
         };
         let handle = Handle { shared: shared.clone() };
         let protocols = protocols.iter().map(|p| p.to_vec()).collect();
@@ -147,13 +147,13 @@ impl Client {
             shared,
             endpoint: endpoint.clone(),
             v4_only,
-            urgent: urgent.clone(),
+            sealed: sealed.clone(),
             protocols,
         };
         let thread = std::thread::Builder::new()
             .name("telepane-net".to_owned())
             .spawn(move || runtime.block_on(run(attempt, stopped)))?;
-        Ok((Running { handle, endpoint, urgent, v4_only, standby: None }, thread))
+        Ok((Running { handle, endpoint, sealed, v4_only, standby: None }, thread))
     }
 
     /// The number its connection has, or its failure names.
@@ -258,8 +258,11 @@ impl Running {
     fn go_on_from(&self, socket: std::net::UdpSocket) -> io::Result<()> {
         let shared = &self.handle.shared;
         let _inside = shared.runtime.enter();
-        let socket = marks::wrap(socket, shared.options.marks, self.urgent.clone(), &TokioRuntime)?;
-        lock(&self.endpoint).rebind_abstract(socket)
+        let socket = marks::wrap(socket, shared.options.marks, self.sealed.clone(), &TokioRuntime)?;
+        lock(&self.endpoint).rebind_abstract(socket)?;
+        let there: Vec<_> = lock(&shared.conns).values().cloned().collect();
+        there.iter().for_each(|conn| conn.on_moved());
+        Ok(())
     }
 }
 
@@ -273,8 +276,8 @@ impl From<ErrorKindNotConnected> for io::Error {
 }
 
 /// An endpoint on this socket; to be called in the runtime.
-fn endpoint(socket: std::net::UdpSocket, options: &Options, urgent: &Arc<Urgent>) -> io::Result<Endpoint> {
-    let socket = marks::wrap(socket, options.marks, urgent.clone(), &TokioRuntime)?;
+fn endpoint(socket: std::net::UdpSocket, options: &Options, sealed: &Arc<Sealed>) -> io::Result<Endpoint> {
+    let socket = marks::wrap(socket, options.marks, sealed.clone(), &TokioRuntime)?;
     Endpoint::new_with_abstract_socket(config::client_endpoint(), None, socket, Arc::new(TokioRuntime))
 }
 
@@ -326,8 +329,8 @@ async fn establish(attempt: &Attempt) -> Result<Made, ConnectFailure> {
     for (i, addr) in attempt.target.iter().copied().enumerate().filter(|_| carriers.quic()) {
         let (config, slot, window) = client_config(attempt)?;
         let first = lock(&attempt.endpoint).clone();
-        let (shared, urgent, v4_only) = (attempt.shared.clone(), attempt.urgent.clone(), attempt.v4_only);
-        let fresh = move || endpoint(for_client(v4_only, None)?.socket, &shared.options, &urgent);
+        let (shared, sealed, v4_only) = (attempt.shared.clone(), attempt.sealed.clone(), attempt.v4_only);
+        let fresh = move || endpoint(for_client(v4_only, None)?.socket, &shared.options, &sealed);
         let pinned = matches!(attempt.expect, HostExpectation::Pinned(_));
         tries.spawn(async move {
             sleep(nth(i)).await;
@@ -387,7 +390,7 @@ fn roads(attempt: &Attempt) -> Vec<Road> {
 fn client_config(attempt: &Attempt) -> Result<(ClientConfig, VerdictSlot, Arc<Window>), ConnectFailure> {
     let protocols: Vec<&[u8]> = attempt.protocols.iter().map(Vec::as_slice).collect();
     let shared = &attempt.shared;
-    dialling(attempt.expect, &protocols, &shared.options, shared.clock.clone(), &attempt.urgent)
+    dialling(attempt.expect, &protocols, &shared.options, shared.clock.clone(), &attempt.sealed)
         .map_err(ConnectFailure::Local)
 }
 
@@ -397,12 +400,12 @@ pub(crate) fn dialling(
     protocols: &[&[u8]],
     options: &Options,
     clock: ClockFn,
-    urgent: &Arc<Urgent>,
+    sealed: &Arc<Sealed>,
 ) -> Result<(ClientConfig, VerdictSlot, Arc<Window>), String> {
     let (tls, slot) = tls::client_config(expect, Over::Quic, protocols)?;
     let quic = QuicClientConfig::try_from(tls).map_err(|e| e.to_string())?;
     let quic: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(quic);
-    let mut config = ClientConfig::new(if options.marks.is_off() { quic } else { urgent.client(quic) });
+    let mut config = ClientConfig::new(if options.marks.is_off() { quic } else { sealed.client(quic, clock.clone()) });
     let (transport, window) = config::transport(options, LinkSide::Viewer, clock);
     config.transport_config(Arc::new(transport));
     Ok((config, slot, window))

@@ -11,6 +11,7 @@ use crate::carrier::{CLOSE_TEXT, Carry};
 use crate::config::{Options, STREAM_WINDOW};
 use crate::event::{Carrier, CloseReason, ConnFacts, ConnId, Event, Fault};
 use crate::frame::{FrameReader, MAX_CONTROL, MAX_CONTROL_UNPROVEN};
+use crate::marks;
 use crate::socket::{Bound, plain};
 use crate::tls::{ALPN, EXPORTER_LABEL, spki_fingerprint};
 use crate::window::Window;
@@ -108,6 +109,8 @@ pub(crate) struct Conn {
     quinn: quinn::Connection,
     runtime: tokio::runtime::Handle,
     window: Arc<Window>,
+    /// What becomes of its marks, where it has any.
+    watch: Option<Arc<marks::Watch>>,
     /// Whether the peer has proven itself.
     proven: watch::Sender<bool>,
     writes: mpsc::UnboundedSender<Write>,
@@ -175,7 +178,7 @@ pub(crate) struct Fresh {
 
 /// The protocol that was agreed in the handshake.
 pub(crate) fn protocol(quinn: &quinn::Connection) -> Option<Vec<u8>> {
-    quinn.handshake_data()?.downcast::<HandshakeData>().ok()?.protocol
+    marks::shaken(quinn.handshake_data()?).0.downcast::<HandshakeData>().ok()?.protocol
 }
 
 /// The identity's fingerprint, from the certificates the peer showed.
@@ -208,9 +211,11 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
     };
     let (writes, to_write) = mpsc::unbounded_channel();
     let (chunks, to_chunk) = mpsc::unbounded_channel();
+    let watch = quinn.handshake_data().and_then(|data| marks::shaken(data).1);
     let conn = Arc::new(Conn {
         id,
         quinn,
+        watch,
         runtime: shared.runtime.clone(),
         window,
         proven: watch::Sender::new(is_proven),
@@ -299,6 +304,9 @@ async fn read_datagrams(shared: Arc<Shared>, conn: Arc<Conn>) {
         let arrived_us = (shared.clock)();
         let now = (conn.quinn.remote_address(), conn.max_datagram());
         if now != path {
+            if now.0 != path.0 {
+                conn.on_moved();
+            }
             path = now;
             (shared.sink)(Event::PathChanged { conn: conn.id, remote: plain(now.0), max_datagram: now.1 });
         }

@@ -6,7 +6,7 @@ use crate::client::dialling;
 use crate::config::{self, Options};
 use crate::event::BindError;
 pub use crate::insist::{Failure, connect};
-use crate::marks::Urgent;
+use crate::marks::Sealed;
 use crate::server::{accepting, quic_config};
 use crate::tls::{ALPN, HostExpectation, ServerCredentials};
 pub use crate::window::Window;
@@ -42,7 +42,7 @@ pub struct World {
 /// # Errors
 /// When the credentials do not fit together.
 pub fn agent(world: World, credentials: &ServerCredentials, options: &Options) -> Result<Bare, BindError> {
-    let mut accept = accepting(quic_config(credentials, options, &Arc::<Urgent>::default())?, options);
+    let mut accept = accepting(quic_config(credentials, options, &Arc::<Sealed>::default(), &world.clock)?, options);
     let (transport, window) = config::transport(options, LinkSide::Host, world.clock);
     accept.transport_config(Arc::new(transport));
     let mut config = config::server_endpoint(options.reset_secret);
@@ -57,7 +57,7 @@ pub fn agent(world: World, credentials: &ServerCredentials, options: &Options) -
 /// When the socket cannot be used.
 pub fn viewer(world: World, expect: HostExpectation, options: &Options) -> io::Result<Bare> {
     let (dial, _, window) =
-        dialling(expect, &[ALPN], options, world.clock, &Arc::<Urgent>::default()).map_err(io::Error::other)?;
+        dialling(expect, &[ALPN], options, world.clock, &Arc::<Sealed>::default()).map_err(io::Error::other)?;
     let mut config = config::client_endpoint();
     config.rng_seed(Some(world.seed));
     let endpoint = Endpoint::new_with_abstract_socket(config, None, world.socket, world.runtime)?;

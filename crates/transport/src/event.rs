@@ -400,6 +400,36 @@ pub struct HeldBack {
     pub longest_us: u64,
 }
 
+/// What becomes of the marks on what this end sends.
+// spec: T-11
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum MarkFate {
+    /// Nothing is marked: that was not wanted, or this system knows no way to.
+    #[default]
+    Off,
+    /// They are sent, as far as this end can see they arrive, or that is not known yet.
+    On,
+    /// The path drops what has sound's mark, which goes with the screen's now.
+    UrgentDropped,
+    /// The path drops what is marked, which goes without now.
+    Dropped,
+    /// This system refuses them.
+    Refused,
+}
+
+impl MarkFate {
+    /// Its name, for people and scripts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+            Self::UrgentDropped => "urgent-dropped",
+            Self::Dropped => "dropped",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What the stack knows of a connection: QUIC's, or the system's TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct LinkStats {
@@ -421,6 +451,8 @@ pub struct LinkStats {
     pub recv_packets: u64,
     /// How often the path was found to mark packets instead of dropping them (ECN); nothing over TCP, which sees to it itself.
     pub marked: u64,
+    /// What becomes of the marks on what this end sends.
+    pub marks: MarkFate,
     /// The window now in force, in bytes.
     pub cwnd: u64,
     /// Largest UDP payload of the path, in bytes.

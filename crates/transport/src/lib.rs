@@ -38,7 +38,7 @@ pub use client::Client;
 pub use config::{Carriers, Congestion, Limits, Options, UnknownCarrier};
 pub use event::{
     BindError, Carrier, CloseReason, ConnFacts, ConnId, ConnectFailure, Event, Fault, HeldBack, Hold, LinkStats,
-    SendError,
+    MarkFate, SendError,
 };
 pub use frame::{MAX_CONTROL, MAX_CONTROL_UNPROVEN};
 pub use marks::{Marks, UnknownMarks};

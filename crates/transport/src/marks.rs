@@ -6,15 +6,18 @@
 //! tag that sealing it gave: no two packets have the same. Marks are therefore exact whatever QUIC packs together, holds back
 //! or sends in one system call. What carries more than urgent datagrams has the ordinary mark.
 //!
-//! Where the system refuses marks, packets go without and it is logged once.
+//! Where the system refuses marks, packets go without; where the path drops marked packets, they go without soon after (`trial`). Either
+//! is said once in the log, and stands in the statistics.
 
 mod frames;
 mod seal;
 mod socket;
+mod trial;
 
-pub use seal::Urgent;
+pub use seal::{Sealed, Watch, shaken};
 pub(crate) use socket::Control;
 pub use socket::wrap;
+pub(crate) use trial::Class;
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,9 +46,9 @@ impl Marks {
         self.ordinary != self.urgent
     }
 
-    /// The traffic class's byte for one class, ECN's bits clear.
-    pub(crate) fn byte(self, urgent: bool) -> u8 {
-        (if urgent { self.urgent } else { self.ordinary }) << 2
+    /// The traffic class's byte for one mark, or none; ECN's bits are clear.
+    pub(crate) fn byte(self, mark: Option<Class>) -> u8 {
+        mark.map_or(0, |class| if class == Class::Urgent { self.urgent } else { self.ordinary }) << 2
     }
 }
 
@@ -112,7 +115,8 @@ mod tests {
     // spec: T-4
     #[test]
     fn code_points_have_names_and_numbers() {
-        let of = |text: &str| text.parse::<Marks>().map(|m| (m.byte(false), m.byte(true)));
+        let of =
+            |text: &str| text.parse::<Marks>().map(|m| (m.byte(Some(Class::Ordinary)), m.byte(Some(Class::Urgent))));
         assert_eq!(of("on"), Ok((0x88, 0xb8)));
         assert_eq!(of("AF41,EF"), Ok((0x88, 0xb8)));
         assert_eq!(of("off"), Ok((0, 0)));
@@ -125,6 +129,7 @@ mod tests {
         for marks in [Marks::OFF, Marks::default()] {
             assert_eq!(marks.to_string().parse(), Ok(marks));
         }
+        assert_eq!(Marks::default().byte(None), 0);
         assert!(Marks::default().may_overtake() && !Marks::OFF.may_overtake());
     }
 }

@@ -6,10 +6,10 @@
 //! address has changed. With one seed and one packet sequence the same packets are lost.
 #![allow(unsafe_code)]
 
-mod class;
+pub(crate) mod class;
 mod link;
 
-pub use link::{Burst, Count, Link, LinkModel, Packet, Policer};
+pub use link::{Burst, Count, Filter, Link, LinkModel, Packet, Policer};
 
 use crate::ClockFn;
 use polling::{Events, Poller};

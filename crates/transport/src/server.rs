@@ -8,7 +8,7 @@ use crate::carrier::Handle;
 use crate::config::{self, Limits, Options};
 use crate::connection::{Fresh, Shared, live, lock};
 use crate::event::{BindError, ConnId, Fault};
-use crate::marks::{self, Urgent};
+use crate::marks::{self, Sealed};
 use crate::socket::{Bound, Listen, listen, plain};
 use crate::tls::{self, ALPN, ALPN_ANY_VERSION, ALPN_HTTP, Over, ServerCredentials};
 use crate::websocket::{self, Door};
@@ -39,7 +39,7 @@ pub struct Server {
     local_addr: SocketAddr,
     endpoint: Endpoint,
     shown: Arc<Mutex<Shown>>,
-    urgent: Arc<Urgent>,
+    sealed: Arc<Sealed>,
     stop: watch::Sender<Option<Duration>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -49,13 +49,14 @@ const ANY_PORT_TRIES: u32 = 16;
 /// After a connection could not be accepted, for want of descriptors most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// `urgent` is told what is sealed, where packets are marked.
+/// `sealed` is told what is sealed, where packets are marked.
 fn configs(
     credentials: &ServerCredentials,
     options: &Options,
-    urgent: &Arc<Urgent>,
+    sealed: &Arc<Sealed>,
+    clock: &ClockFn,
 ) -> Result<(Arc<dyn quinn::crypto::ServerConfig>, Door), BindError> {
-    let quic = quic_config(credentials, options, urgent)?;
+    let quic = quic_config(credentials, options, sealed, clock)?;
     let tls = tls::server_config(credentials, Over::Tcp, &[ALPN_HTTP]);
     let (tls, fingerprint) = tls.map_err(BindError::Credentials)?;
     Ok((quic, Door { tls: Arc::new(tls), fingerprint }))
@@ -65,12 +66,13 @@ fn configs(
 pub(crate) fn quic_config(
     credentials: &ServerCredentials,
     options: &Options,
-    urgent: &Arc<Urgent>,
+    sealed: &Arc<Sealed>,
+    clock: &ClockFn,
 ) -> Result<Arc<dyn quinn::crypto::ServerConfig>, BindError> {
     let tls = tls::server_config(credentials, Over::Quic, &[ALPN, ALPN_ANY_VERSION]);
     let (tls, _) = tls.map_err(BindError::Credentials)?;
     let quic = Arc::new(QuicServerConfig::try_from(tls).map_err(|e| BindError::Credentials(e.to_string()))?);
-    Ok(if options.marks.is_off() { quic } else { urgent.server(quic) })
+    Ok(if options.marks.is_off() { quic } else { sealed.server(quic, clock.clone()) })
 }
 
 /// How connections are taken.
@@ -133,8 +135,8 @@ impl Server {
         sink: Sink,
         options: Options,
     ) -> Result<Self, BindError> {
-        let urgent = Arc::<Urgent>::default();
-        let (quic, door) = configs(credentials, &options, &urgent)?;
+        let sealed = Arc::<Sealed>::default();
+        let (quic, door) = configs(credentials, &options, &sealed, &clock)?;
         let config = accepting(quic, &options);
         let (bound, listeners) = sockets(at, &options)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -142,7 +144,7 @@ impl Server {
         let endpoint = {
             let _inside = runtime.enter();
             let endpoint = config::server_endpoint(shared.options.reset_secret);
-            let socket = marks::wrap(bound.socket, shared.options.marks, urgent.clone(), &TokioRuntime)?;
+            let socket = marks::wrap(bound.socket, shared.options.marks, sealed.clone(), &TokioRuntime)?;
             Endpoint::new_with_abstract_socket(endpoint, Some(config.clone()), socket, Arc::new(TokioRuntime))?
         };
         let local_addr = endpoint.local_addr()?;
@@ -156,7 +158,7 @@ impl Server {
         let task = serve(handle.clone(), endpoint.clone(), listeners, shown.clone(), stopped);
         let thread =
             std::thread::Builder::new().name("telepane-net".to_owned()).spawn(move || runtime.block_on(task))?;
-        Ok(Self { handle, local_addr, endpoint, shown, urgent, stop, thread: Some(thread) })
+        Ok(Self { handle, local_addr, endpoint, shown, sealed, stop, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -179,7 +181,7 @@ impl Server {
     /// # Errors
     /// When they do not fit together; the old ones stay then.
     pub fn set_credentials(&self, credentials: &ServerCredentials) -> Result<(), BindError> {
-        let (quic, door) = configs(credentials, &self.handle.shared.options, &self.urgent)?;
+        let (quic, door) = configs(credentials, &self.handle.shared.options, &self.sealed, &self.handle.shared.clock)?;
         let mut shown = lock(&self.shown);
         shown.config.crypto = quic;
         shown.door = door;

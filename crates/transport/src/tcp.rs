@@ -1,7 +1,6 @@
 //! TCP sockets for the WebSocket: options that keep the queue where the pacer sees it, and what the kernel knows of the path.
 #![allow(unsafe_code)]
 
-use crate::marks::Marks;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -15,28 +14,27 @@ const NOT_SENT: u32 = 4 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// No waiting for company, hardly anything unsent in the kernel, and an end when nothing is acknowledged for `dead`. Everything
-/// goes on one stream, so everything has the ordinary mark.
-// spec: WS-9, T-4
-pub fn tune(stream: &TcpStream, dead: Duration, marks: Marks) -> io::Result<()> {
+/// No waiting for company, hardly anything unsent in the kernel, and an end when nothing is acknowledged for `dead`.
+// spec: WS-9
+pub fn tune(stream: &TcpStream, dead: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
     {
         let socket = SockRef::from(stream);
         socket.set_tcp_notsent_lowat(NOT_SENT)?;
         socket.set_tcp_user_timeout(Some(dead))?;
-        if !marks.is_off() {
-            // A dual-stack socket has both bytes, and uses the one of the peer's family; ECN's bits stay TCP's own.
-            let class = u32::from(marks.byte(false));
-            let (v4, v6) = (socket.set_tos_v4(class), socket.set_tclass_v6(class));
-            if let (Err(error), Err(_)) = (v4, v6) {
-                tracing::debug!(%error, "this system takes no marks on tcp");
-            }
-        }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (dead, marks);
+    let _ = dead;
     Ok(())
+}
+
+/// Sends everything from now on with this traffic class.
+#[cfg(target_os = "linux")]
+pub fn mark(socket: &Socket, class: u8) -> io::Result<()> {
+    // A dual-stack socket has both bytes, and uses the one of the peer's family; ECN's bits stay TCP's own.
+    let (v4, v6) = (socket.set_tos_v4(class.into()), socket.set_tclass_v6(class.into()));
+    v4.or(v6)
 }
 
 /// A second hold on the socket, to ask the kernel about it while something else reads and writes.
@@ -64,6 +62,10 @@ pub fn listen(addr: SocketAddr, dual: bool) -> io::Result<std::net::TcpListener>
 pub struct Info {
     pub rtt_us: u64,
     pub retransmitted: u64,
+    /// How often in a row the time ran out for what was sent, or was to be sent, next.
+    pub timeouts: u8,
+    /// Bytes that were sent, repeated ones among them, and that the peer has acknowledged.
+    pub bytes: (u64, u64),
     pub sent: u64,
     pub received: u64,
     pub mss: u16,
@@ -93,6 +95,9 @@ pub fn info(socket: &Socket) -> Option<Info> {
     (asked == 0).then(|| Info {
         rtt_us: raw.tcpi_rtt.into(),
         retransmitted: raw.tcpi_total_retrans.into(),
+        // What the machine's own rules refuse is tried as if the peer had no room.
+        timeouts: raw.tcpi_retransmits.max(raw.tcpi_probes),
+        bytes: (raw.tcpi_bytes_sent, raw.tcpi_bytes_acked),
         sent: raw.tcpi_segs_out.into(),
         received: raw.tcpi_segs_in.into(),
         mss: raw.tcpi_snd_mss.try_into().unwrap_or(u16::MAX),

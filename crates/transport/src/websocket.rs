@@ -17,8 +17,13 @@ use crate::connection::{
     Allowance, CONTROL_RATE, HELD_BYTES, HELD_PACKETS, LINGER, MESSAGE_COST, Shared, UNPROVEN_MESSAGES, harmless, lock,
     proven,
 };
-use crate::event::{Carrier, CloseReason, ConnFacts, ConnId, Event, Fault, HeldBack, Hold, LinkStats, SendError};
+use crate::event::{
+    Carrier, CloseReason, ConnFacts, ConnId, Event, Fault, HeldBack, Hold, LinkStats, MarkFate, SendError,
+};
 use crate::frame::{MAX_CONTROL, MAX_CONTROL_UNPROVEN};
+#[cfg(target_os = "linux")]
+use crate::marks::Class;
+use crate::marks::Marks;
 use crate::{MAX_CHUNK_BYTES, tcp};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -26,6 +31,7 @@ use futures_util::{SinkExt, StreamExt};
 use outbox::{Next, Outbox};
 use std::any::Any;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,6 +66,15 @@ const PAUSE_US: u64 = 1_000;
 /// (Linux sends again after 200 ms and a round trip when nothing else tells it of a loss).
 const MENDED_RTTS: u64 = 2;
 const MENDED_US: u64 = 200_000;
+
+/// How often, and how many times after a WebSocket has come about, the kernel is asked whether anything of it gets through with its mark.
+#[cfg(target_os = "linux")]
+const MARK_LOOK: Duration = Duration::from_millis(250);
+#[cfg(target_os = "linux")]
+const MARK_LOOKS: u32 = 40;
+/// The same packet was sent again so often without an answer: on Linux, 200, 600 and 1,400 ms after it was sent first on a short path.
+#[cfg(target_os = "linux")]
+const MARK_TIMEOUTS: u8 = 3;
 
 /// The bounds of what the other end may send, for both ends.
 // spec: WS-7
@@ -99,6 +114,7 @@ struct Conn {
     sent_bytes: AtomicU64,
     recv_bytes: AtomicU64,
     held_back: Mutex<HeldBack>,
+    marks: Mutex<MarkFate>,
     kernel: socket2::Socket,
     /// Freed when the peer has proven itself: its place among the unproven of its address.
     place: Mutex<Option<Box<dyn Any + Send>>>,
@@ -187,6 +203,7 @@ impl Carry for Conn {
             sent_packets: info.sent,
             recv_packets: info.received,
             marked: 0,
+            marks: *lock(&self.marks),
             cwnd: info.cwnd,
             mtu: info.mss,
             unproven_dropped: self.unproven_dropped.load(Ordering::Relaxed),
@@ -195,6 +212,8 @@ impl Carry for Conn {
 
     /// TCP's own window holds.
     fn set_window(&self, _bytes: u64) {}
+
+    fn on_moved(&self) {}
 }
 
 /// Lives a connection from its handshake to its end, and returns when it is over and said so.
@@ -211,6 +230,7 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
         sent_bytes: AtomicU64::new(0),
         recv_bytes: AtomicU64::new(0),
         held_back: Mutex::default(),
+        marks: Mutex::default(),
         kernel,
         place: Mutex::new(place),
     });
@@ -231,7 +251,12 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
     (shared.sink)(Event::Connected { conn: id, facts });
 
     let (sink, stream) = socket.split();
-    let mut reading = pin!(read(&shared, &conn, stream));
+    let mut reading = pin!(async {
+        tokio::select! {
+            reason = read(&shared, &conn, stream) => reason,
+            never = mark(&conn, shared.options.marks) => match never {},
+        }
+    });
     let mut writing = pin!(write(&conn, sink));
     let patience = async {
         let mut watch = conn.proven.subscribe();
@@ -266,6 +291,44 @@ pub(crate) async fn live(shared: Arc<Shared>, fresh: Fresh) {
     conn.closing.store(true, Ordering::Relaxed);
     lock(&conn.place).take();
     (shared.sink)(Event::Closed { conn: id, reason });
+}
+
+/// Marks what is sent as the screen's, since everything goes on one stream, and takes the mark off where nothing gets through with it.
+/// Before the WebSocket stood nothing was marked: what is acknowledged beyond that shows that marks pass. To be polled as long as the
+/// connection lives.
+// spec: T-4, T-11
+#[cfg(target_os = "linux")]
+async fn mark(conn: &Conn, marks: Marks) -> Infallible {
+    if !marks.is_off() {
+        let unmarked = tcp::info(&conn.kernel).map_or(0, |i| i.bytes.0);
+        match tcp::mark(&conn.kernel, marks.byte(Some(Class::Ordinary))) {
+            Ok(()) => {
+                *lock(&conn.marks) = MarkFate::On;
+                for _ in 0..MARK_LOOKS {
+                    tokio::time::sleep(MARK_LOOK).await;
+                    // One more than was sent is acknowledged: the SYN counts.
+                    let Some(info) = tcp::info(&conn.kernel).filter(|i| i.bytes.1 <= unmarked + 1) else { break };
+                    if info.timeouts >= MARK_TIMEOUTS {
+                        tracing::warn!("marked packets of tcp do not get through; they go without (see --dscp)");
+                        *lock(&conn.marks) = MarkFate::Dropped;
+                        // Best effort, as the mark was.
+                        let _ = tcp::mark(&conn.kernel, 0);
+                        break;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "this system takes no marks on tcp; it goes without (see --dscp)");
+                *lock(&conn.marks) = MarkFate::Refused;
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn mark(_conn: &Conn, _marks: Marks) -> Infallible {
+    std::future::pending().await
 }
 
 fn broken(error: &WsError) -> CloseReason {

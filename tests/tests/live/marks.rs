@@ -43,7 +43,10 @@ fn a_sessions_packets_are_marked_over_both_families_and_not_when_that_is_off() {
         }
         let [up, down] = session(ip, "on");
         println!("marks: {ip}: up {} EF, {} AF41; down {} AF41", count(&up, 46), count(&up, 34), count(&down, 34));
-        assert!(up.iter().chain(&down).all(|p| [34, 46].contains(&(p.class >> 2))), "{ip}");
+        assert!(up.iter().chain(&down).all(|p| [0, 34, 46].contains(&(p.class >> 2))), "{ip}");
+        // A machine that stands still for a moment casts a doubt on the marks, and packets go without until it is over.
+        let bare = count(&up, 0) + count(&down, 0);
+        assert!(10 * bare < up.len() + down.len(), "{ip}: {bare} of {} and {}", up.len(), down.len());
         assert!(count(&up, 34) > 0, "{ip}: {up:?}");
         // A scene that is invented is not heard.
         assert!(count(&down, 34) > 20 && count(&down, 46) == 0, "{ip}: {down:?}");

@@ -4,7 +4,7 @@
 use super::{BULK_QUEUE, CONTROL_QUEUE, Conn, LINGER, Write, lock};
 use crate::carrier::Carry;
 use crate::config::STREAM_WINDOW;
-use crate::event::{Carrier, LinkStats, SendError};
+use crate::event::{Carrier, LinkStats, MarkFate, SendError};
 use crate::frame::framed;
 use bytes::Bytes;
 use quinn::VarInt;
@@ -47,6 +47,13 @@ impl Conn {
 }
 
 impl Carry for Conn {
+    // spec: T-11
+    fn on_moved(&self) {
+        if let Some(watch) = &self.watch {
+            watch.on_moved();
+        }
+    }
+
     fn prove(&self) {
         Self::prove(self);
     }
@@ -124,6 +131,8 @@ impl Carry for Conn {
             sent_packets: stats.udp_tx.datagrams,
             recv_packets: stats.udp_rx.datagrams,
             marked: self.window.marked(),
+            // Elsewhere no packet is marked (`marks::wrap`).
+            marks: self.watch.as_ref().filter(|_| cfg!(target_os = "linux")).map_or(MarkFate::Off, |w| w.fate()),
             cwnd: stats.path.cwnd,
             mtu: stats.path.current_mtu,
             unproven_dropped: self.unproven_dropped.load(Ordering::Relaxed),

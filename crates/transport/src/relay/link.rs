@@ -39,6 +39,26 @@ pub struct LinkModel {
     pub duplicate_ppm: u32,
     /// A larger packet is dropped without a word, as in a tunnel that answers nothing. Headers count.
     pub mtu: Option<u16>,
+    /// Packets with certain marks are dropped without a word.
+    pub filter: Option<Filter>,
+}
+
+/// Which packets a link drops by their mark, the upper six bits of their traffic class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// All that have one.
+    Marked,
+    /// Those with this one.
+    Only(u8),
+}
+
+impl Filter {
+    const fn drops(self, class: u8) -> bool {
+        match self {
+            Self::Marked => class >> 2 != 0,
+            Self::Only(mark) => class >> 2 == mark,
+        }
+    }
 }
 
 /// A policer: so much passes in the mean, and so much at once; what is more is dropped and nothing waits.
@@ -78,6 +98,7 @@ impl Default for LinkModel {
             reorder_by: Span::millis(3),
             duplicate_ppm: 0,
             mtu: None,
+            filter: None,
         }
     }
 }
@@ -101,6 +122,8 @@ pub struct Count {
     pub marked: u64,
     /// Dropped because they were larger than the link's MTU.
     pub too_large: u64,
+    /// Dropped for their mark.
+    pub filtered: u64,
     /// Dropped in a blackout.
     pub blacked_out: u64,
     /// Delivered twice.
@@ -200,6 +223,10 @@ impl Link {
         let size = self.on_wire(&packet);
         if self.model.mtu.is_some_and(|mtu| size > u64::from(mtu)) {
             self.count.too_large += 1;
+            return;
+        }
+        if self.model.filter.is_some_and(|f| f.drops(packet.class)) {
+            self.count.filtered += 1;
             return;
         }
         if self.model.policer.is_some_and(|p| !self.passes(p, now, size)) {

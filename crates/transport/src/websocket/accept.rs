@@ -36,8 +36,7 @@ pub(crate) async fn accept(
     let refused = |what: &str, e: &dyn std::fmt::Display| {
         tracing::debug!(%remote, "{what}: {}", harmless(e.to_string().as_bytes()));
     };
-    let tuned =
-        tcp::tune(&stream, shared.options.idle_timeout, shared.options.marks).and_then(|()| tcp::watch(&stream));
+    let tuned = tcp::tune(&stream, shared.options.idle_timeout).and_then(|()| tcp::watch(&stream));
     let kernel = tuned.inspect_err(|e| refused("a tcp connection could not be set up", e)).ok()?;
     let tls = TlsAcceptor::from(door.tls).accept(stream).await;
     let tls = tls.inspect_err(|e| refused("tls over tcp failed", e)).ok()?;

@@ -92,7 +92,7 @@ async fn begin(
         Road::Proxied(proxy, ..) => proxy.dial().await?,
     };
     came.store(TCP, Ordering::Relaxed);
-    tcp::tune(&tcp, shared.options.idle_timeout, shared.options.marks).map_err(local)?;
+    tcp::tune(&tcp, shared.options.idle_timeout).map_err(local)?;
     let kernel = tcp::watch(&tcp).map_err(local)?;
     let remote = plain(tcp.peer_addr().map_err(local)?);
     let stream: Box<dyn Io> = match road {

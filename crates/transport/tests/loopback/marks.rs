@@ -4,8 +4,8 @@ use crate::world::{Events, Host, Identity, Pair, clock, sink};
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use telepane_model::{BitRate, Span};
-use telepane_transport::relay::{Direction, LinkModel, Relay, Seen};
-use telepane_transport::{ConnId, Event, Handle, HostExpectation, Lanes, Listen, Marks, Options, Server};
+use telepane_transport::relay::{Direction, Filter, LinkModel, Relay, Seen};
+use telepane_transport::{ConnId, Event, Handle, HostExpectation, Lanes, Listen, MarkFate, Marks, Options, Server};
 
 const ROUNDS: usize = 12;
 /// What is urgent has this many bytes, so that a packet with it alone is known by its length, and no other has it.
@@ -42,14 +42,25 @@ fn say_all(handle: &Handle, conn: ConnId, peer: &Events) {
     }
 }
 
-/// What the relay saw of the handshake, then each way while both ends said everything.
+/// What the relay saw of the handshake, then each way while both ends said everything. A machine that stands still for half a second casts
+/// a doubt on the marks, and some packets go without; then once more.
 fn watched(ip: IpAddr, marks: Marks) -> [Vec<Seen>; 3] {
+    let bare = |seen: &[Vec<Seen>; 3]| seen.iter().flatten().filter(|p| p.class >> 2 == 0).count();
+    (0..2)
+        .map(|_| watched_once(ip, marks))
+        .find(|seen| bare(seen) == 0 || marks.is_off())
+        .unwrap_or_else(|| watched_once(ip, marks))
+}
+
+fn watched_once(ip: IpAddr, marks: Marks) -> [Vec<Seen>; 3] {
     let identity = Identity::new();
     let options = Options { marks, ..Options::default() };
     let host = Host::on((ip, 0).into(), &identity.leaf(), options.clone());
     let model = LinkModel::default();
     let relay = Relay::start((ip, 0).into(), host.addr(), model, model, 1, clock()).unwrap();
     let pair = Pair::connect(host, &identity, relay.addr(), options);
+    let said = if marks.is_off() || !cfg!(target_os = "linux") { MarkFate::Off } else { MarkFate::On };
+    assert_eq!(fates(&pair), [said; 2]);
     let handshake = [relay.seen(Direction::Up), relay.seen(Direction::Down)].concat();
     say_all(&pair.viewer.handle(), pair.conn, &pair.host.events);
     say_all(&pair.host.server.handle(), pair.host_conn, &pair.viewer.events);
@@ -164,5 +175,71 @@ fn what_the_path_marks_is_told_to_who_sent_it() {
         assert!(told && seen.marked > 10 && stats.marked > 0, "{marks}: {seen:?} {stats:?}");
         assert_eq!((seen.queue_dropped, seen.lost), (0, 0));
         assert_eq!(pair.viewer.handle().stats(pair.conn).unwrap().marked, 0, "nothing was marked the other way");
+    }
+}
+
+/// What both ends say of their marks.
+fn fates(pair: &Pair) -> [MarkFate; 2] {
+    let of = |handle: Handle, conn| handle.stats(conn).unwrap().marks;
+    [of(pair.viewer.handle(), pair.conn), of(pair.host.server.handle(), pair.host_conn)]
+}
+
+/// Talks both ways until something is so. Each datagram goes in a packet of its own: sound beside a shard has the screen's mark.
+fn talk_until(what: &str, pair: &Pair, is_so: impl Fn() -> bool) {
+    let ends = [(pair.viewer.handle(), pair.conn), (pair.host.server.handle(), pair.host_conn)];
+    for turn in 0..1_500 {
+        if is_so() {
+            println!("marks: {what} after {turn} turns");
+            return;
+        }
+        for (kind, len) in [(6, URGENT), (0x41, 600)] {
+            for (handle, conn) in &ends {
+                // A window that is full for want of answers takes no more for now.
+                let _ = handle.send_datagram(*conn, datagram(kind, len));
+            }
+            crate::world::pause(10);
+        }
+    }
+    panic!("{what}: {:?}", fates(pair));
+}
+
+/// A network that throws marked packets away is noticed: a connection comes about nevertheless, and goes on without marks.
+// spec: T-11
+#[test]
+fn a_path_that_drops_what_is_marked_is_noticed_and_it_goes_without_until_it_moves() {
+    for (filter, fate, ordinary) in
+        [(Filter::Marked, MarkFate::Dropped, 0), (Filter::Only(46), MarkFate::UrgentDropped, 34)]
+    {
+        let identity = Identity::new();
+        let host = Host::start(&identity.leaf(), Options::default());
+        let model = LinkModel { filter: Some(filter), ..LinkModel::default() };
+        let relay = Relay::start((Ipv4Addr::LOCALHOST, 0).into(), host.addr(), model, model, 1, clock()).unwrap();
+        let pair = Pair::connect(host, &identity, relay.addr(), Options::default());
+        talk_until(fate.name(), &pair, || fates(&pair) == [fate; 2]);
+        for events in [&pair.host.events, &pair.viewer.events] {
+            events.rest(100);
+        }
+        let before = relay.counters();
+        relay.seen(Direction::Up);
+        relay.seen(Direction::Down);
+        say_all(&pair.viewer.handle(), pair.conn, &pair.host.events);
+        say_all(&pair.host.server.handle(), pair.host_conn, &pair.viewer.events);
+        for way in [Direction::Up, Direction::Down] {
+            let seen = relay.seen(way);
+            assert!(seen.iter().all(|p| p.class >> 2 == ordinary), "{filter:?}: {seen:?}");
+            assert!(seen.iter().filter(|p| ALONE.contains(&p.len)).count() >= 2 * ROUNDS, "{filter:?}: {seen:?}");
+        }
+        let after = relay.counters();
+        assert_eq!((after.up.filtered, after.down.filtered), (before.up.filtered, before.down.filtered), "{filter:?}");
+        assert!(before.up.filtered > 0 && before.down.filtered > 0, "{filter:?}: {before:?}");
+        // On another path that lets them through they are marked again.
+        for way in [Direction::Up, Direction::Down] {
+            relay.set(way, LinkModel::default());
+        }
+        pair.viewer.client.rebind().unwrap();
+        talk_until("marked again", &pair, || {
+            let seen = [Direction::Up, Direction::Down].map(|way| relay.seen(way));
+            seen.iter().all(|s| s.iter().any(|p| p.class >> 2 == 46) && s.iter().any(|p| p.class >> 2 == 34))
+        });
     }
 }
