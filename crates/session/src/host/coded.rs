@@ -1,6 +1,7 @@
 //! What the coder answers: a job's slices are cut into shards and queued, with the journey of the frame that they end.
 
 use super::outbox::{Cut, Whole};
+use super::policy::step_from;
 use super::pump::SLICE_TIME;
 use super::{ECHO, Host, SURFACE, Stages};
 use crate::link::Link;
@@ -58,10 +59,7 @@ impl Host {
         if let (Some(frame), Some(link)) = (done.filmed, &self.link) {
             let before = self.ladder.rung();
             self.ladder.on_coded(now, frame, surface.pace.last_took(), link.rate.budget(now).share);
-            let rung = self.ladder.rung();
-            if rung != before {
-                self.out.push_back(HostOutput::Note(Note::FilmStep { fps: rung.fps, scale: rung.scale }));
-            }
+            self.out.extend(step_from(before, self.ladder.rung()));
         }
         let films = filming.is_some() && surface.pace.is_filming();
         if filming.is_some() {

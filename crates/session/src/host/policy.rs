@@ -2,9 +2,9 @@
 
 use super::Host;
 use crate::output::HostOutput;
-use telepane_model::{BitRate, Bytes, HostClock, Knob, SessionPolicy, Stamp};
+use telepane_model::{BitRate, Bytes, HostClock, Knob, Note, SessionPolicy, Stamp};
 use telepane_protocol::Control;
-use telepane_rate::{LadderPolicy, Policy};
+use telepane_rate::{LadderPolicy, Policy, Rung};
 
 /// What is set, and what was told of it.
 #[derive(Debug, Default)]
@@ -111,4 +111,9 @@ impl Host {
 
 pub(super) fn ladder_policy(both: &SessionPolicy, scales: bool) -> LadderPolicy {
     LadderPolicy { max_fps: both.max_fps(), sharpness: both.sharpness(), least: both.qualities().0, scales }
+}
+
+/// What is told of a film that now has this rung and had another one before.
+pub(super) fn step_from(before: Rung, rung: Rung) -> Option<HostOutput> {
+    (rung != before).then_some(HostOutput::Note(Note::FilmStep { fps: rung.fps, scale: rung.scale }))
 }

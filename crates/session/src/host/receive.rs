@@ -1,6 +1,7 @@
 //! What comes from the viewer: feedback that confirms, misses or gives up, input, and control messages.
 
 use super::outbox::Repair;
+use super::policy::step_from;
 use super::{Again, Carried, Host, PRESSES, SURFACE};
 use crate::arrivals::{Answer, DELAY};
 use crate::link::LONE_AGAIN;
@@ -128,10 +129,7 @@ impl Host {
         if self.ladder.due(self.now) < due {
             surface.quiet = None;
         }
-        let rung = self.ladder.rung();
-        if rung != before {
-            self.out.push_back(HostOutput::Note(Note::FilmStep { fps: rung.fps, scale: rung.scale }));
-        }
+        self.out.extend(step_from(before, self.ladder.rung()));
     }
 
     // spec: H-10, H-12, H-13
