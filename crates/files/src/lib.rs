@@ -6,7 +6,6 @@
 
 #![deny(unsafe_code)]
 
-mod alike;
 pub mod bundle;
 pub mod courier;
 mod give;
@@ -27,8 +26,8 @@ pub enum FilesError {
     /// The path is not one that may be used.
     #[error("the path {0:?} cannot be used: it is absolute, climbs, or has an impossible name")]
     BadName(String),
-    /// Another name stands there that some systems take for this one.
-    #[error("{0:?} cannot be put beside {1:?}: on many systems they are one name; rename one of them")]
+    /// Something of another name is there that the file system takes for this one.
+    #[error("{0:?} cannot be put beside {1:?}: the file system there takes them for one name; rename one of them")]
     Alike(String, String),
     /// A directory where a file was meant, or the other way round; a link, a device, a pipe.
     #[error("{0:?} is not of the right kind")]

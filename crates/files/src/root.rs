@@ -5,7 +5,6 @@
 //! is never followed, not even one that stays inside: what may be reached is what can be seen.
 
 use crate::FilesError;
-use crate::alike::alike;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -110,19 +109,35 @@ impl Root {
 
     /// Makes a directory; one that is there is fine.
     pub fn make_dir(&self, path: &str) -> Result<(), FilesError> {
-        let (dir, Some(name)) = self.parent(path)? else { return Ok(()) };
-        stands_alone(&dir, name, path)?;
-        match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o777)) {
-            Err(Errno::EXIST) if self.stat(path)?.kind == EntryKind::Directory => Ok(()),
-            Err(Errno::EXIST) => Err(FilesError::WrongKind(path.to_owned())),
-            other => other.map_err(wrong(path)),
-        }
+        self.called_so_above(path)?;
+        self.make(path)
     }
 
     /// Makes the directories above what `path` names; none of them when one of its names cannot be used.
     pub fn make_parents(&self, path: &str) -> Result<(), FilesError> {
         names(path)?;
-        path.match_indices('/').try_for_each(|(end, _)| self.make_dir(path.get(..end).unwrap_or(path)))
+        path.match_indices('/').try_for_each(|(end, _)| self.make(path.get(..end).unwrap_or(path)))
+    }
+
+    /// Making it is the question whether something has the name already, so nothing can come between the two.
+    fn make(&self, path: &str) -> Result<(), FilesError> {
+        let (dir, Some(name)) = self.parent(path)? else { return Ok(()) };
+        match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o777)) {
+            Err(Errno::EXIST) => {
+                called_so(&dir, name, path)?;
+                let is_dir = self.stat(path)?.kind == EntryKind::Directory;
+                is_dir.then_some(()).ok_or_else(|| FilesError::WrongKind(path.to_owned()))
+            }
+            made => made.map_err(wrong(path)),
+        }
+    }
+
+    /// Whether every directory above what `path` names is called as it says.
+    pub(crate) fn called_so_above(&self, path: &str) -> Result<(), FilesError> {
+        path.match_indices('/').try_for_each(|(end, _)| {
+            let (dir, name) = self.parent(path.get(..end).unwrap_or(path))?;
+            name.map_or(Ok(()), |name| called_so(&dir, name, path))
+        })
     }
 
     /// The directory that holds what `path` names, and its name there; no name for the root itself.
@@ -166,20 +181,32 @@ impl Root {
     }
 }
 
-/// Whether a directory has no other name that some system takes for `name`. One that has exactly this name as well may have it
-/// again.
+/// Whether what answers to `name` in a directory, if anything does, is called exactly so. Some file systems answer to other names as
+/// well, of other case or with a letter's mark written apart: by such a name nothing that is there may be replaced, or written below.
 // spec: X-13
-pub(crate) fn stands_alone(dir: &OwnedFd, name: &str, path: &str) -> Result<(), FilesError> {
+pub(crate) fn called_so(dir: &OwnedFd, name: &str, path: &str) -> Result<(), FilesError> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(()),
+        answers => answers.map_err(wrong(path))?,
+    };
+    // For the person's sake: which name answers only the file system knows.
+    let folded = name.to_lowercase();
     let mut other = None;
-    for found in Dir::read_from(dir).map_err(wrong(path))? {
-        let found = found.map_err(wrong(path))?;
-        match found.file_name().to_str() {
-            Ok(there) if there == name => return Ok(()),
-            Ok(there) if other.is_none() && alike(name, there) => other = Some(there.to_owned()),
-            _ => {}
+    // What is replaced while a directory is read need not be seen: a second look before it is refused.
+    for _ in 0..2 {
+        for there in Dir::read_from(dir).map_err(wrong(path))? {
+            let there = there.map_err(wrong(path))?;
+            if there.file_name().to_bytes() == name.as_bytes() {
+                return Ok(());
+            }
+            if let Ok(there) = there.file_name().to_str()
+                && there.to_lowercase() == folded
+            {
+                other = Some(there.to_owned());
+            }
         }
     }
-    other.map_or(Ok(()), |other| Err(FilesError::Alike(path.to_owned(), other)))
+    Err(FilesError::Alike(path.to_owned(), other.unwrap_or_else(|| "another name".to_owned())))
 }
 
 /// The names of a path, if this system takes each of them.

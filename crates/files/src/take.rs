@@ -2,10 +2,11 @@
 //! there under the name is untouched until the new contents are whole and proven, and a broken transfer can go on where
 //! it stopped.
 
-use crate::root::{stands_alone, wrong};
+use crate::root::{called_so, wrong};
 use crate::{FilesError, Root};
 use ring::digest::{Context, SHA256};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
@@ -42,12 +43,13 @@ impl Taking {
     pub fn begin(root: &Root, path: &str, size: u64, modified: u64, executable: bool) -> Result<Self, FilesError> {
         let (dir, name) = root.parent(path)?;
         let Some(name) = name else { return Err(FilesError::WrongKind(path.to_owned())) };
+        root.called_so_above(path)?;
         if let Ok(there) = root.stat(path)
             && there.kind != EntryKind::File
         {
             return Err(FilesError::WrongKind(path.to_owned()));
         }
-        stands_alone(&dir, name, path)?;
+        called_so(&dir, name, path)?;
         // A name derived from the whole identity, so that two tries at the same file meet and others never do.
         let mut hash = Context::new(&SHA256);
         hash.update(name.as_bytes());
@@ -109,8 +111,6 @@ impl Taking {
         if self.at != self.size || self.hash()? != *sha256 {
             return Err(FilesError::Corrupt(self.path.clone()));
         }
-        // Another one may have come meanwhile.
-        stands_alone(&self.dir, &self.name, &self.path)?;
         let mode = if self.executable { 0o777 } else { 0o666 };
         let io = |errno| wrong(&self.path)(errno);
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode & !umask())).map_err(io)?;
@@ -119,7 +119,14 @@ impl Taking {
         // A time the file system cannot hold is not worth losing the file.
         let _ = rustix::fs::futimens(&self.file, &Timestamps { last_access: at, last_modification: at });
         self.file.sync_all().map_err(FilesError::io(&self.path))?;
-        rustix::fs::renameat(&self.dir, &self.temporary, &self.dir, &self.name).map_err(io)?;
+        match put_new(&self.dir, &self.temporary, &self.name) {
+            // Also where another one came meanwhile: what has this name is replaced, what only answers to it is not.
+            Err(Errno::EXIST) => {
+                called_so(&self.dir, &self.name, &self.path)?;
+                rustix::fs::renameat(&self.dir, &self.temporary, &self.dir, &self.name).map_err(io)?;
+            }
+            put => put.map_err(io)?,
+        }
         // The directory's own entry is on the disk with this; where it cannot be asked for, the system does it later.
         let _ = rustix::fs::fsync(&self.dir);
         // What has the name now is not ours to remove.
@@ -156,6 +163,27 @@ impl Drop for Taking {
             let _ = rustix::fs::unlinkat(&self.dir, &self.temporary, AtFlags::empty());
         }
     }
+}
+
+/// Renames where nothing may answer to the new name: the file system says so itself, in the same step.
+// spec: X-13
+fn put_new(dir: &OwnedFd, from: &str, to: &str) -> Result<(), Errno> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    match rustix::fs::renameat_with(dir, from, dir, to, rustix::fs::RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        put => return put,
+    }
+    put_held(dir, from, to)
+}
+
+/// The same where the file system knows no such step: an empty file holds the name for a moment.
+pub(crate) fn put_held(dir: &OwnedFd, from: &str, to: &str) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    drop(rustix::fs::openat(dir, to, flags, Mode::from_raw_mode(0o600))?);
+    rustix::fs::renameat(dir, from, dir, to).inspect_err(|_| {
+        // The name is free again.
+        let _ = rustix::fs::unlinkat(dir, to, AtFlags::empty());
+    })
 }
 
 /// What this process keeps from others. Reading it means setting it, for a moment, on every thread: once.

@@ -86,9 +86,9 @@ pub const TABLE: &[Group] = &[
     },
     Group {
         purpose: Purpose::Tests,
-        why: "for tests of the GPU renderer, clipboard, keyboard layouts, an input method, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
+        why: "for tests of the GPU renderer, clipboard, files, keyboard layouts, an input method, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
         // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55, and Japanese is 54, half of that its dictionary.
-        megabytes: 268,
+        megabytes: 269,
         names: &[
             "mesa-vulkan-drivers",
             "xsel",
@@ -117,6 +117,9 @@ pub const TABLE: &[Group] = &[
             // Proxies to go through: CONNECT and SOCKS5.
             "tinyproxy-bin|tinyproxy",
             "microsocks",
+            // A file system that folds case.
+            "exfat-fuse",
+            "exfatprogs",
         ],
     },
     Group {
