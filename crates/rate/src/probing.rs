@@ -5,9 +5,10 @@
 //! work (an input event within 30 s) who asks little of the path. What is known of it then grows old unseen, so a *pair*
 //! of packets looks after it: two, back to back, too large to share a packet. Their spacing shows a capacity that fell
 //! by half, which is what hurts a later burst; growth shows itself when it is wanted. A pair decides
-//! nothing: if it came wide, a whole train follows at once and is judged. Pairs follow a burst after 2 s and then ever
-//! more rarely, and cost a typist a few bytes a key. Filler keeps within 60 kbit/s (DESIGN "Active"; `research` section
-//! 5.5). A head that loses packets makes later heads shorter and slower.
+//! nothing: if it came wide, a whole train follows at once and is judged. Pairs follow a burst after 2 s and then, while
+//! somebody types, ever more rarely: they cost a few bytes a key. In a pause, from which the next thing is often a burst (a
+//! page turned, a window opened), one goes out every 2 s, so that what fell meanwhile is known before it. Filler keeps
+//! within 60 kbit/s (DESIGN "Active"; `research` section 5.5). A head that loses packets makes later heads shorter and slower.
 
 use crate::PACKET;
 
@@ -22,6 +23,9 @@ const FILLER_AT_ONCE: f64 = 180e3;
 /// Seconds between trains: nothing else to do; held back and the last train brought nothing.
 const IDLE_EVERY: (f64, f64) = (2.0, 20.0);
 const LIMITED_EVERY: (f64, f64) = (0.25, 1.0);
+
+/// Seconds without an input event that are a pause: no key pays for a pair.
+const PAUSE: f64 = 1.5;
 
 /// A packet of a pair, headers included, and its payload: two never fit into one packet of a path whose MTU is 1,500.
 const PAIR: f64 = 774.0;
@@ -259,7 +263,9 @@ impl Probing {
             last + self.every
         } else {
             let every = IDLE_EVERY.0 * f64::from(1u32 << (2 * self.pairs.min(5)));
-            last.max(self.burst_at) + every.min(IDLE_EVERY.1)
+            let since = last.max(self.burst_at);
+            let in_pause = (since + IDLE_EVERY.0).max(self.active_at + PAUSE);
+            (since + every.min(IDLE_EVERY.1)).min(in_pause)
         }
     }
 }
@@ -288,14 +294,34 @@ mod tests {
         trains
     }
 
+    /// The same, while somebody types a key a second.
+    fn type_on(p: &mut Probing, from: u64, to: u64) -> Vec<(f64, f64)> {
+        let mut trains = Vec::new();
+        for second in from..to {
+            p.on_active(second as f64);
+            trains.extend(run(p, second, second + 1, 0.0007));
+        }
+        trains
+    }
+
     #[test]
-    fn a_path_of_which_little_is_asked_is_looked_after_ever_more_rarely_until_the_person_leaves() {
+    fn a_path_of_which_little_is_asked_is_looked_after_ever_more_rarely_by_a_typist() {
         let mut p = Probing::new(0.0);
         let pair = 2.0 * PAIR;
-        assert_eq!(run(&mut p, 0, 200, 0.0007), [(2.0, pair), (10.0, pair)]);
-        p.on_active(200.0);
+        assert_eq!(type_on(&mut p, 0, 29), [(2.0, pair), (10.0, pair)]);
         p.on_backlog(201.0, 6_000.0);
-        assert_eq!(run(&mut p, 201, 214, 0.0007), [(203.0, pair), (211.0, pair)]);
+        assert_eq!(type_on(&mut p, 201, 214), [(203.0, pair), (211.0, pair)]);
+    }
+
+    #[test]
+    fn in_a_pause_it_is_looked_after_every_two_seconds_until_the_person_is_away() {
+        let mut p = Probing::new(0.0);
+        type_on(&mut p, 0, 12);
+        let at: Vec<f64> = run(&mut p, 12, 60, 0.0007).iter().map(|t| t.0).collect();
+        // The last key was at 11 s, the last pair at 10 s.
+        assert!((at[0] - 12.5).abs() < 0.01, "{at:?}");
+        assert!(at.windows(2).all(|w| (w[1] - w[0] - 2.0).abs() < 0.01), "{at:?}");
+        assert!(at.last().is_some_and(|&t| t > 38.0 && t < 11.0 + ACTIVE), "{at:?}");
     }
 
     #[test]

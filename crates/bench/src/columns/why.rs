@@ -9,7 +9,7 @@ const REAL: &[(&str, &str, &str)] = &[
         "burst-tenth",
         "burst_queue_peak_ms",
         "until the first report of it, a round trip later, a burst leaves at the rate last measured, and 40 ms of 20 Mbit/s are \
-         400 ms of 2 Mbit/s: only a pair of packets between the fall and the burst can tell, and none was sent in those 3 s",
+         400 ms of 2 Mbit/s: only a pair of packets between the fall and the burst can tell, and one leaves every 2 s of a pause (decision 0024)",
     ),
     (
         "drop",

@@ -2,7 +2,7 @@
 
 use crate::kit::{busy, fill_noise, host_at, link, play, until_exact, world};
 use telepane_capture::synthetic::{Kind, Synthetic};
-use telepane_model::{Rect, Size, Span};
+use telepane_model::{Rect, Region, Size, Span};
 use telepane_sim::{Canvas, Direction, World, WorldOptions};
 
 #[test]
@@ -82,6 +82,41 @@ fn a_screen_faster_than_the_link_keeps_the_queue_short_and_the_newest_wins() {
         assert!(took < 700.0, "{took} ms");
         assert!(w.faults.is_empty());
     });
+}
+
+/// The line falls to a tenth while somebody reads, and then a page is turned. The pairs of packets that go out in a pause have
+/// told of it by then, so the page does not leave at the rate of the page before.
+#[test]
+fn a_page_turned_after_a_pause_fits_what_the_line_is_then() {
+    for fell in [4_500, 5_500, 6_500] {
+        let mut n = 0;
+        let canvas = Canvas::new(Size::new(512, 400), 35, Span::millis(100), host_at(12_000), move |p, rng| {
+            n += 1;
+            if n != 10 && n != 100 {
+                return Region::new();
+            }
+            let page = Rect::new(64, 32, 316, 316);
+            fill_noise(p, page, rng);
+            page.into()
+        });
+        play("load::a_page_turned_after_a_pause", world(35, link(20, 40), canvas), |w| {
+            crate::kit::press(w, 900, 20, 40);
+            w.run_to(fell * 1_000);
+            w.set_link(link(2, 40), link(2, 40));
+            w.run_to(9_890_000);
+            let before = std::mem::take(&mut w.path(Direction::Down).worst_queue);
+            let took = {
+                w.run_to(9_920_000);
+                until_exact(w, Span::secs(4))
+            };
+            let queue = w.path(Direction::Down).worst_queue;
+            println!(
+                "the line fell at {fell} ms: queue at most {before} us before the page and {queue} us with it, exact in {took:.0} ms"
+            );
+            assert!(queue <= 80_000, "{queue} us");
+            assert!(w.faults.is_empty());
+        });
+    }
 }
 
 #[test]

@@ -221,7 +221,8 @@ fn without_build_to_lossless_pictures_end_where_eyes_see_no_difference() {
         let idle = w.bytes(Direction::Down) - quiet;
         println!("the photo rests at {near:.1} dB, the text at {text:.0}; {idle} B in the next 5 s");
         assert!(!w.is_exact() && (36.0..60.0).contains(&near) && text >= 99.0);
-        assert!(idle < 3_000, "nothing is refined: {idle}");
+        // Pairs of packets look after the path while somebody may be at work: 1.5 kB every 2 s.
+        assert!(idle < 6_000, "nothing is refined: {idle}");
         w.allow(SessionPolicy::NONE);
         let took = until_exact(w, Span::secs(3));
         println!("exact {took:.0} ms after it was turned on");
