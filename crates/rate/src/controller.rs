@@ -172,6 +172,7 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         self.capacity.forget(now);
         self.compete.forget();
         self.policer.forget();
+        self.loss.forget();
         self.overtaking = Overtaking::default();
         self.aim = QUEUE_AIM;
         self.starting = true;

@@ -5,6 +5,7 @@
 
 use super::{Controller, QUEUE_AIM};
 use crate::facts::{Followed, RttFacts};
+use crate::repair::Lost;
 use crate::{PACKET, bytes_per_second, rate_of};
 use telepane_model::time::Clock;
 use telepane_model::{BitRate, Budget, BudgetWhy, Bytes, Span, Stamp};
@@ -113,7 +114,16 @@ impl<S: Clock, R: Clock> Controller<S, R> {
             return 0;
         }
         let ample = ample && !self.compete.is_on();
-        crate::repair::parity(data, self.loss.fraction(), self.loss.burst(), self.delay.smoothed, ample)
+        crate::repair::parity(data, self.losses(), self.delay.smoothed, ample)
+    }
+
+    /// Whether packets are lost on this path, lately or not long ago: a film is cut so that parity can mend it.
+    pub fn is_lossy(&self) -> bool {
+        self.losses().is_much()
+    }
+
+    fn losses(&self) -> Lost {
+        Lost { lately: self.loss.fraction(), lasting: self.loss.lasting(), burst: self.loss.burst() }
     }
 
     /// Bytes on the way.

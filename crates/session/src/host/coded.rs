@@ -4,7 +4,6 @@ use super::outbox::{Cut, Whole};
 use super::policy::step_from;
 use super::pump::SLICE_TIME;
 use super::{ECHO, Host, SURFACE, Stages};
-use crate::link::Link;
 use crate::output::HostOutput;
 use telepane_model::journey::HostJourney;
 use telepane_model::{Bytes, EncodedSlice, EncodedSlices, HostClock, JobId, Note, Quality, Span, Stamp, UpdateId};
@@ -85,7 +84,7 @@ impl Host {
             shard: job.shard,
             least: if is_film { surface.pace.least_shards(now) } else { 1 },
             packet: self.path_datagram,
-            apart: is_film && fec && link.is_some_and(Link::is_lossy),
+            apart: is_film && fec && link.is_some_and(|l| l.is_lossy() || l.rate.is_lossy()),
         };
         let (asked, room) = filming.unwrap_or((coded, job.room));
         let ample = asked.saturating_mul(2) <= room;

@@ -184,7 +184,8 @@ impl Host {
             self.stages.pace.extend(surface.outbox.waited.take().filter(|_| self.stages.pace.len() < Stages::MOST));
             let backlog = Bytes(surface.outbox.fresh_bytes() as u64);
             let (alone, echo) = (shard.last && backlog.0 == 0, surface.outbox.is_echo(r.id));
-            if !repair && shard.data == 1 && shard.parity == 0 && (alone || echo) && link.is_lossy() {
+            let lossy = link.is_lossy() || surface.film.region().is_some() && link.rate.is_lossy();
+            if !repair && shard.data == 1 && shard.parity == 0 && (alone || echo) && lossy {
                 let (at, epoch) = (now + LONE_AGAIN, surface.ledger.epoch());
                 self.again.push_back(Again { at, epoch, shard: r, alone: !echo });
                 alarm.set(at, Wake::Repair);

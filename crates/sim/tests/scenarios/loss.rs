@@ -1,7 +1,7 @@
 //! Packets that do not come, come late, come twice.
 
-use crate::kit::{busy, link, play, until_exact, world};
-use telepane_model::{Size, Span};
+use crate::kit::{busy, film_in, host_at, link, play, until_exact, world};
+use telepane_model::{Rect, Size, Span};
 use telepane_sim::{Canvas, Direction, LinkModel};
 
 /// One packet of every fourth change is lost: it is mended in time, nobody gives up, and the oracle sees nothing older
@@ -138,4 +138,32 @@ fn a_film_over_a_lossy_path_is_mended_by_parity() {
         });
     }
     println!("bytes a frame with loss / without {:.3}", cost[1] / cost[0]);
+}
+
+/// A film that takes less than half of the link, far away, where a packet is lost now and then: from the second loss on it
+/// does not stop, because a loss is remembered until the next one.
+#[test]
+fn a_film_with_room_to_spare_does_not_stop_for_a_loss_now_and_then() {
+    let mut t = 0u32;
+    let canvas = Canvas::new(Size::new(512, 320), 40, Span::micros(33_333), host_at(15_000), move |p, rng| {
+        t += 3;
+        film_in(p, Rect::new(64, 64, 256, 192), t, rng)
+    });
+    let w = world(40, link(5, 100), canvas);
+    play("loss::a_film_with_room_to_spare_does_not_stop_for_a_loss_now_and_then", w, |w| {
+        // One packet of some 300.
+        for n in 0..6 {
+            w.run_to(2_000_000 + n * 2_000_000);
+            w.path(Direction::Down).lose_next = 1;
+        }
+        w.run_to(14_000_000);
+        let gaps = |from: u64, to: u64| {
+            let shown: Vec<u64> = w.presents.iter().copied().filter(|at| (from..to).contains(at)).collect();
+            shown.windows(2).map(|p| p[1] - p[0]).max().unwrap_or(u64::MAX)
+        };
+        let (first, then) = (gaps(1_500_000, 3_900_000), gaps(3_900_000, 14_000_000));
+        println!("longest gap at the first loss {first} us, at the five after it {then} us");
+        assert!(w.film_seen && w.faults.is_empty() && w.path(Direction::Down).lost == 6);
+        assert!(then < 66_000, "{then} us");
+    });
 }
