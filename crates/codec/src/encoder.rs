@@ -191,6 +191,13 @@ struct Run<'a> {
     answer: EncodedSlices,
 }
 
+impl Run<'_> {
+    /// What is left of the job's bytes.
+    const fn left(&self) -> u64 {
+        self.max_bytes.saturating_sub(self.used)
+    }
+}
+
 impl Encoder {
     /// An encoder for a viewer that holds a black surface of this size.
     pub fn new(size: Size<Surf>, options: EncoderOptions) -> Self {
@@ -305,7 +312,12 @@ impl Encoder {
         }
         queue = self.layer(queue, &run);
         recalled.into_iter().for_each(|work| queue.push_front(work));
+        self.pictures.begin_job();
         while let Some(work) = queue.pop_front() {
+            if draft.is_none() && self.pictures.waits(&work, &run) {
+                queue.push_front(work);
+                break;
+            }
             let Some(mut open) = draft.take().or_else(|| self.begin(&run)) else {
                 queue.push_front(work);
                 break;
@@ -506,7 +518,7 @@ impl Encoder {
         let limit = if run.answer.slices.is_empty() {
             run.slice_bytes.min(max.max(LEAST_ROOM))
         } else {
-            let left = max.saturating_sub(usize::try_from(run.used).unwrap_or(usize::MAX));
+            let left = usize::try_from(run.left()).unwrap_or(usize::MAX);
             if left < LEAST_ROOM.min(run.slice_bytes) {
                 return None;
             }

@@ -29,6 +29,8 @@ pub struct Pictures {
     /// EXACT was the shorter when both were tried, and how many ops go before they are tried again.
     plainly: bool,
     until_trial: u8,
+    /// This job made a cell exact by PICTURE.
+    finished: bool,
 }
 
 impl Default for Pictures {
@@ -39,6 +41,7 @@ impl Default for Pictures {
             payload: Vec::new(),
             plainly: false,
             until_trial: 0,
+            finished: false,
         }
     }
 }
@@ -52,6 +55,25 @@ impl Pictures {
         self.until_trial -= 1;
         true
     }
+
+    /// Another job.
+    pub(super) const fn begin_job(&mut self) {
+        self.finished = false;
+    }
+
+    /// Whether what is next is better left to the next job: it makes a cell exact, which the little that is left of this job's
+    /// bytes does not hold. In pieces it would go by EXACT, dearer by a quarter, and so would what is left of the cell. It waits only
+    /// behind another that went, so that none waits for ever, and where less than an eighth of the job is lost.
+    pub(super) fn waits(&self, work: &Work, run: &Run<'_>) -> bool {
+        let Work::Picture(cell, step) = work else { return false };
+        let guess = guess(*cell, self.ratios[step.to as usize]) * 9 / 8 + 40;
+        self.finished && !self.plainly && step.to == Layer::Exact && run.left() < guess && guess < run.max_bytes / 8
+    }
+}
+
+/// Bytes that a cell is likely to take at a layer's bytes for each pixel, in 1/1024.
+const fn guess(rect: Rect<Surf>, ratio: u64) -> u64 {
+    rect.area() * ratio / 1024 + 8
 }
 
 /// Bytes of a first view beyond which it is not worth having: two fifths of a byte a pixel, five times a photo's.
@@ -188,7 +210,7 @@ impl Encoder {
     ) -> bool {
         let room = open.room();
         let ratio = self.pictures.ratios[step.to as usize];
-        let guess = |rect: Rect<Surf>| (rect.area() * ratio / 1024) as usize + 8;
+        let guess = |rect| guess(rect, ratio) as usize;
         let small = room < open.limit / 2;
         if cell.area() > open.pixels || (small && guess(cell) + 40 > room) {
             queue.push_front(Work::Picture(cell, step));
@@ -253,7 +275,7 @@ impl Encoder {
             coder.pop().into_iter().for_each(|rect| queue.push_front(Work::Picture(rect, step)));
             full = true;
         }
-        let Pictures { coder, payload, ratios, plainly, until_trial } = &mut *self.pictures;
+        let Pictures { coder, payload, ratios, plainly, until_trial, finished } = &mut *self.pictures;
         let mut by = (kind::PICTURE, &payload[..]);
         if Work::Picture(cell, step).finishes().is_some() {
             if *until_trial == 0 {
@@ -267,6 +289,7 @@ impl Encoder {
             }
             *until_trial -= 1;
         }
+        *finished |= step.to == Layer::Exact;
         put_op(&mut open.bytes, by.0, by.1);
         let rects = coder.rects().to_vec();
         let area = rects.iter().map(|r| r.area()).sum::<u64>().max(1);
@@ -302,6 +325,7 @@ fn weigh(exact: usize, picture: usize, room: usize) -> (bool, bool) {
 #[cfg(test)]
 mod tests {
     use super::weigh;
+    use crate::wire::{Reader, kind, next_op};
     use crate::{Decoder, Encoder, EncoderOptions};
     use telepane_model::{
         Bytes, EncodeItem, EncodeJob, EncodedSlices, Grid, PictureBounds, Pixels, Quality, Rect, Rng, Size, UpdateId,
@@ -422,10 +446,65 @@ mod tests {
         }
     }
 
+    /// A photograph's likeness, without text: light that changes over three distances, between points of a lattice.
+    fn landscape(seed: u64) -> Pixels {
+        let mut screen = Pixels::new(Size::new(512, 256));
+        let node = |cell: u64, x: u64, y: u64, strength: i64| {
+            let n = Rng::new(seed ^ cell << 40 ^ x << 20 ^ y).below(2 * strength as u64 + 1);
+            n as i64 - strength
+        };
+        let smooth = |cell: u64, x: u64, y: u64, strength: i64| {
+            let ease = |n: u64| ((n % cell).pow(2) * (3 * cell - 2 * (n % cell)) * 256 / cell.pow(3)) as i64;
+            let row = |cy: u64| {
+                let [left, right] = [0, 1].map(|d| node(cell, x / cell + d, cy, strength));
+                left * 256 + (right - left) * ease(x)
+            };
+            let [above, below] = [0, 1].map(|d| row(y / cell + d));
+            (above * 256 + (below - above) * ease(y)) / 65_536
+        };
+        for (i, px) in screen.data_mut().chunks_exact_mut(4).enumerate() {
+            let (x, y) = ((i % 512) as u64, (i / 512) as u64);
+            let light = 128 + smooth(64, x, y, 40) + smooth(16, x, y, 16) + smooth(4, x, y, 16);
+            let colour = smooth(32, x, y, 12);
+            px[..3].copy_from_slice(&[light + colour, light - colour / 2, light - colour].map(|v| v as u8));
+        }
+        screen
+    }
+
+    /// How many of a job's ops are of this kind.
+    fn ops(answer: &EncodedSlices, of: u8) -> usize {
+        let in_slice = |bytes: &[u8]| {
+            let (mut rest, mut count) = (Reader::new(bytes), 0);
+            while !rest.is_empty() {
+                count += usize::from(next_op(&mut rest).unwrap().0 == of);
+            }
+            count
+        };
+        answer.slices.iter().map(|s| in_slice(&s.bytes)).sum()
+    }
+
+    // A slice holds one cell of it.
+    #[test]
+    fn a_cell_for_which_too_little_is_left_waits_and_goes_whole() {
+        let newest = landscape(1);
+        for max_bytes in [36_000, 37_000, 38_000, 39_000] {
+            let mut pair = Pair::new(EncoderOptions::default());
+            pair.job(&newest, 1, max_bytes);
+            let (mut jobs, mut pictures) = (0, 0);
+            while !pair.decoder.pixels().same(&newest, newest.size().rect()) {
+                let answer = pair.job(&newest, 1, max_bytes);
+                assert_eq!(ops(&answer, kind::EXACT), 0, "a piece of a cell, in job {jobs} of {max_bytes} bytes");
+                (jobs, pictures) = (jobs + 1, pictures + ops(&answer, kind::PICTURE));
+                assert!(jobs < 40, "it never ends");
+            }
+            assert!(jobs > 1 && pictures >= 8, "{jobs} jobs, {pictures} ops");
+        }
+    }
+
     #[test]
     fn a_viewer_without_pictures_gets_none() {
         let newest = desk(5);
-        let ops = !(1 << crate::wire::kind::PICTURE);
+        let ops = !(1 << kind::PICTURE);
         let mut pair = Pair::new(EncoderOptions { ops, ..EncoderOptions::default() });
         let answer = pair.job(&newest, 1, 12_000);
         assert!(answer.slices.iter().flat_map(|s| &s.tiles).all(|t| !t.quality.is_layer()));
