@@ -3,8 +3,8 @@
 use telepane_model::Span;
 use thiserror::Error;
 
-/// Called with each stretch of sound as it comes: whole pairs, of any number.
-pub type Take = Box<dyn FnMut(&[i16]) + Send>;
+/// Called with each stretch of sound as it comes: whole pairs, of any number, of which the last was taken so long ago.
+pub type Take = Box<dyn FnMut(&[i16], Span) + Send>;
 
 /// Called when a device wants sound: fills the slice, whose first sample sounds after so long.
 pub type Fill = Box<dyn FnMut(&mut [i16], Span) + Send>;
@@ -13,7 +13,13 @@ pub type Fill = Box<dyn FnMut(&mut [i16], Span) + Send>;
 pub type Failed = Box<dyn FnMut(String) + Send>;
 
 /// An open stream. Dropping it closes it; afterwards nothing is called.
-pub trait Stream {}
+pub trait Stream {
+    /// How much later than it is given what was taken is heard on this machine. What plays into a sink is given as soon as
+    /// the sink has it, and its loudspeaker has its own queue.
+    fn heard_after(&self) -> Span {
+        Span::ZERO
+    }
+}
 
 /// Why a device cannot be opened.
 #[derive(Debug, Error)]

@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use telepane_model::Span;
 
-/// What the device is asked to want at once, in samples of one channel: 7.5 ms. A sound server keeps two of these of a
+/// What the device is asked to want at once, in samples of one channel: 5 ms. A sound server keeps two of these of a
 /// stream, so a thread may wake that late.
-const PERIOD: u32 = 360;
+const PERIOD: u32 = 240;
+/// Both ends of a device are this far from its samples at most; what says more is not believed.
+const FURTHEST: Duration = Duration::from_millis(500);
 /// A device that does not answer within this is none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -125,7 +127,7 @@ impl Sink for Device {
         let latency = |info: &cpal::OutputCallbackInfo| {
             let at = info.timestamp();
             let wait = at.playback.checked_duration_since(at.callback).unwrap_or_default();
-            Span::micros(wait.as_micros().min(1_000_000) as u64)
+            Span::micros(wait.min(FURTHEST).as_micros() as u64)
         };
         let stream = if format == SampleFormat::I16 {
             let give = move |out: &mut [i16], info: &cpal::OutputCallbackInfo| fill(out, latency(info));
@@ -154,27 +156,35 @@ impl Source for Device {
         let device = self.find(true)?;
         let (config, format) = config(&device, true)?;
         let mono = config.channels == 1;
+        let channels = usize::from(config.channels).max(1);
+        // What is told is when the first of them was taken.
+        let ago = move |info: &cpal::InputCallbackInfo, samples: usize| {
+            let at = info.timestamp();
+            let first = at.callback.checked_duration_since(at.capture).unwrap_or_default().min(FURTHEST);
+            let long = Duration::from_micros((samples / channels) as u64 * 1_000 / 48);
+            Span::micros(first.saturating_sub(long).as_micros() as u64)
+        };
         let take = Arc::new(Mutex::new(take));
-        let give = move |samples: &mut Vec<i16>| {
+        let give = move |samples: &mut Vec<i16>, ago: Span| {
             if mono {
                 *samples = samples.iter().flat_map(|s| [*s, *s]).collect();
             }
             let mut take = take.lock().unwrap_or_else(PoisonError::into_inner);
-            take(samples);
+            take(samples, ago);
         };
         let mut whole = Vec::new();
         let stream = if format == SampleFormat::I16 {
-            let heard = move |samples: &[i16], _: &cpal::InputCallbackInfo| {
+            let heard = move |samples: &[i16], info: &cpal::InputCallbackInfo| {
                 whole.clear();
                 whole.extend_from_slice(samples);
-                give(&mut whole);
+                give(&mut whole, ago(info, samples.len()));
             };
             device.build_input_stream(config, heard, on_error(failed), Some(PATIENCE))
         } else {
-            let heard = move |samples: &[f32], _: &cpal::InputCallbackInfo| {
+            let heard = move |samples: &[f32], info: &cpal::InputCallbackInfo| {
                 whole.clear();
                 whole.extend(samples.iter().map(|s| (s * 32_767.0) as i16));
-                give(&mut whole);
+                give(&mut whole, ago(info, samples.len()));
             };
             device.build_input_stream(config, heard, on_error(failed), Some(PATIENCE))
         };

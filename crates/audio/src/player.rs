@@ -65,7 +65,8 @@ impl<C: Clock, P: Clock> Player<C, P> {
 
     /// Fills the device's next samples, of which the first sounds `latency` after `now`.
     pub fn fill(&mut self, now: Stamp<C>, latency: Span, out: &mut [i16]) {
-        self.playout.on_device(latency);
+        let turn = Span::micros(out.len() as u64 / 2 * 1_000 / 48);
+        self.playout.on_device(now, latency, turn);
         let mut piece = [0; BOTH];
         while self.ready.len() < out.len() {
             let ahead = Span::micros(self.ready.len() as u64 / 2 * 1_000 / 48);

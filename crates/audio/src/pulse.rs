@@ -19,6 +19,9 @@ const PERIOD: u32 = 480 * 4;
 /// it ends in, half a frame on average.
 const FRAGMENT: u32 = PERIOD / 2;
 
+/// A sink that says it plays later than this is not believed: one that nobody has asked to be quick keeps two seconds.
+const FURTHEST: Span = Span::millis(200);
+
 /// What applications play into the server's sink.
 pub struct Monitor(pub Arc<SoundServer>);
 
@@ -26,11 +29,17 @@ pub struct Monitor(pub Arc<SoundServer>);
 pub struct Microphone(pub Arc<SoundServer>);
 
 struct Recording {
-    _stream: pulseaudio::RecordStream,
+    stream: pulseaudio::RecordStream,
     _client: Client,
 }
 
-impl Stream for Recording {}
+impl Stream for Recording {
+    fn heard_after(&self) -> Span {
+        // A stream that the server ended is noticed by what does not come.
+        let after = block_on(self.stream.timing_info()).map_or(Span::ZERO, |told| Span::micros(told.sink_usec));
+        if after > FURTHEST { Span::ZERO } else { after }
+    }
+}
 
 struct Playing {
     _stream: pulseaudio::PlaybackStream,
@@ -77,11 +86,11 @@ impl Source for Monitor {
         let heard = move |bytes: &[u8]| {
             samples.clear();
             samples.extend(bytes.as_chunks::<2>().0.iter().map(|b| i16::from_le_bytes(*b)));
-            take(&samples);
+            take(&samples, Span::ZERO);
         };
         // That a stream was ended by the server is not told; the recorder notices that nothing comes.
         let stream = block_on(client.create_record_stream(params, heard)).map_err(said)?;
-        Ok(Box::new(Recording { _stream: stream, _client: client }))
+        Ok(Box::new(Recording { stream, _client: client }))
     }
 
     fn wait_until_audible(&mut self) -> bool {

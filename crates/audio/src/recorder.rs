@@ -3,11 +3,13 @@
 
 use crate::Now;
 use crate::contract::Source;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use telepane_codec::sound::{BOTH, Kind, SoundEncoder, peak};
+use telepane_model::Span;
 use telepane_session::sound::{Gate, Hearing, SoundCoding};
 
 /// A frame is so long, in microseconds.
@@ -16,13 +18,17 @@ const FRAME: u64 = 10_000;
 const LOOK: Duration = Duration::from_secs(1);
 /// Silent for so many looks, the source is asked whether it may still be heard.
 const QUIET: u32 = 2;
+/// A sink's queue is asked for at each look. It is fullest when what plays was just given to us, so the most of so many
+/// looks is what it has then.
+const LOOKS: usize = 8;
 /// Between two tries to open it.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// A coded frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
-    /// When its first sample was taken, in microseconds of the shell's clock.
+    /// When the first sample that it decodes to was taken, in microseconds of the shell's clock; of a desktop's sound, when
+    /// this machine's own loudspeaker would be heard.
     pub captured: u64,
     /// The Opus packet.
     pub bytes: Vec<u8>,
@@ -47,6 +53,8 @@ struct Shared {
     heard: AtomicU64,
     takes: AtomicU64,
     rebuilt: AtomicU64,
+    /// How much later what is taken is heard on this machine, in microseconds.
+    heard_after: AtomicU64,
 }
 
 impl Recorder {
@@ -68,6 +76,7 @@ impl Recorder {
             heard: AtomicU64::new(0),
             takes: AtomicU64::new(0),
             rebuilt: AtomicU64::new(0),
+            heard_after: AtomicU64::new(0),
         });
         let work = Work {
             source,
@@ -162,9 +171,9 @@ impl<G: FnMut(Heard) + Send + 'static> Work<G> {
             Err(error) => return Ended::Failed(error.to_string()),
         };
         let (now, give, orders) = (self.now.clone(), self.give.clone(), self.orders.clone());
-        let take = Box::new(move |samples: &[i16]| {
+        let take = Box::new(move |samples: &[i16], ago: Span| {
             let mut give = give.lock().unwrap_or_else(PoisonError::into_inner);
-            cutter.take(samples, now(), &mut *give);
+            cutter.take(samples, now().saturating_sub(ago.as_micros()), &mut *give);
         });
         let failed = Box::new(move |why: String| {
             let _ = orders.send(Order::Failed(why));
@@ -177,6 +186,9 @@ impl<G: FnMut(Heard) + Send + 'static> Work<G> {
             self.shared.rebuilt.fetch_add(1, Ordering::Relaxed);
             tracing::info!(source = self.source.name(), "the sound source is back");
         }
+        // What a sink keeps before it is asked to be quick is of no interest: it is not asked now, but at the first look.
+        self.shared.heard_after.store(0, Ordering::Relaxed);
+        let mut after = VecDeque::new();
         let (mut heard, mut takes, mut quiet) = (self.shared.heard.load(Ordering::Relaxed), None, 0);
         let ended = loop {
             match list.recv_timeout(LOOK) {
@@ -186,6 +198,11 @@ impl<G: FnMut(Heard) + Send + 'static> Work<G> {
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break Ended::Asked,
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            after.push_back(stream.heard_after().as_micros());
+            if after.len() > LOOKS {
+                after.pop_front();
+            }
+            self.shared.heard_after.store(after.iter().copied().max().unwrap_or(0), Ordering::Relaxed);
             let count = self.shared.takes.load(Ordering::Relaxed);
             if takes == Some(count) {
                 break if self.source.is_audible() {
@@ -229,11 +246,14 @@ impl Cutter {
         Ok(Self { gate, coder: SoundEncoder::new(kind)?, coding: SoundCoding::OFF, left: Vec::new(), shared })
     }
 
-    fn take(&mut self, samples: &[i16], now: u64, give: &mut impl FnMut(Heard)) {
+    /// The newest sample was taken at `newest`.
+    // spec: S-1
+    fn take(&mut self, samples: &[i16], newest: u64, give: &mut impl FnMut(Heard)) {
         self.shared.takes.fetch_add(1, Ordering::Relaxed);
         self.left.extend_from_slice(samples);
         let frames = self.left.len() / BOTH;
         let rest = (self.left.len() % BOTH) as u64 / 2 * 1_000 / 48;
+        let newest = newest + self.shared.heard_after.load(Ordering::Relaxed);
         for (i, frame) in self.left.chunks_exact(BOTH).enumerate() {
             let hearing = self.gate.on_frame(peak(frame));
             if hearing == Hearing::Silence {
@@ -249,8 +269,8 @@ impl Cutter {
             match self.coder.encode(frame) {
                 Ok(bytes) => {
                     self.shared.heard.fetch_add(1, Ordering::Relaxed);
-                    // The newest sample was taken now.
-                    let captured = now.saturating_sub(rest + (frames - i) as u64 * FRAME);
+                    let ahead = self.coder.look_ahead().map_or(0, Span::as_micros);
+                    let captured = newest.saturating_sub(rest + (frames - i) as u64 * FRAME + ahead);
                     give(Heard { captured, bytes, last: hearing == Hearing::Last });
                 }
                 Err(error) => tracing::debug!(%error, "a frame of sound could not be coded"),

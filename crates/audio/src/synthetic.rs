@@ -66,9 +66,14 @@ impl Memory {
 
     /// Lets the device have heard this; whether anybody listens.
     pub fn push(&self, samples: &[i16]) -> bool {
+        self.push_late(samples, Span::ZERO)
+    }
+
+    /// The same, of which the last was taken so long ago.
+    pub fn push_late(&self, samples: &[i16], ago: Span) -> bool {
         match self.lock().take.as_mut() {
             Some(take) => {
-                take(samples);
+                take(samples, ago);
                 true
             }
             None => false,

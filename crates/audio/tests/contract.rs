@@ -94,6 +94,22 @@ fn best_lag(heard: &[i16]) -> (f64, usize) {
     (0..2_400).map(|lag| (at(lag), lag)).max_by(|a, b| a.0.total_cmp(&b.0)).expect("many")
 }
 
+// spec: S-1
+#[test]
+fn a_frame_says_when_it_was_taken_and_not_when_it_was_given() {
+    let now = Arc::new(AtomicU64::new(1_000_000));
+    let (source, recorder, heard) = recorder(&now);
+    recorder.set(CODING);
+    until("the source is open", || source.is_open());
+    // A frame and a half of which the last sample was taken 30 ms ago, and the other half.
+    source.push_late(&[900; 1_440], Span::millis(30));
+    now.fetch_add(5_000, Ordering::Relaxed);
+    source.push_late(&[900; 480], Span::millis(30));
+    let at: Vec<u64> = heard.try_iter().map(|f| f.captured).collect();
+    // 2.5 ms are what the coder looks ahead.
+    assert_eq!(at, [1_000_000 - 30_000 - 15_000 - 2_500, 1_000_000 - 30_000 - 5_000 - 2_500]);
+}
+
 // spec: S-8
 #[test]
 fn silence_is_not_coded_and_nobody_listening_closes_the_source() {

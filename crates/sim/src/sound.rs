@@ -10,6 +10,8 @@ const FRAME_NS: u64 = 10_000_000;
 const OPENING: u64 = 15_000;
 /// A loudspeaker is closed after so many turns of silence.
 const KEPT: u32 = 1_000;
+/// What a coder looks ahead, in microseconds: Opus with the least delay.
+const LOOK_AHEAD: u64 = 2_500;
 /// The first byte of an Opus packet: CELT, full band, 10 ms, two channels.
 const TOC: u8 = 0xf4;
 
@@ -26,6 +28,8 @@ pub struct Sounds {
     pub source_ppm: i64,
     /// How much faster the loudspeaker's does.
     pub device_ppm: i64,
+    /// What the loudspeaker takes from asking to sounding.
+    pub device: Span,
     /// The viewer's jitter buffer.
     pub playout: Playout<ViewerClock, HostClock>,
     turn_at: Option<u64>,
@@ -53,6 +57,7 @@ impl Default for Sounds {
             made: 0,
             source_ppm: 0,
             device_ppm: 0,
+            device: Span::ZERO,
             playout: Playout::new(),
             turn_at: None,
             left: 0,
@@ -100,7 +105,7 @@ impl Sounds {
                 bytes[1..5].copy_from_slice(&self.made.to_le_bytes());
                 self.made += 1;
                 let late = now.saturating_sub(at / 1_000);
-                let captured = Stamp::from_micros(host_now.as_micros() - late - FRAME_NS / 1_000);
+                let captured = Stamp::from_micros(host_now.as_micros() - late - FRAME_NS / 1_000 - LOOK_AHEAD);
                 return Some(SoundFrame { captured, bytes, last: hearing == Hearing::Last });
             }
         }
@@ -127,6 +132,7 @@ impl Sounds {
     fn fill(&mut self, now: Stamp<ViewerClock>) {
         const TURN: i64 = 480 * 1_000_000;
         self.left += TURN;
+        self.playout.on_device(now, self.device, Span::micros(FRAME_NS / 1_000));
         while self.left > 0 {
             let ahead = Span::micros(((TURN - self.left) / 48_000).max(0) as u64);
             let samples = match self.playout.next(now, ahead) {

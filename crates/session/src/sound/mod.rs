@@ -21,7 +21,7 @@ use telepane_model::{BitRate, Clock, Stamp};
 /// A coded frame that is to be sent; `C` is the sender's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoundFrame<C: Clock> {
-    /// When its first sample was taken.
+    /// When the first sample that it decodes to was taken.
     pub captured: Stamp<C>,
     /// The Opus packet.
     pub bytes: Vec<u8>,
@@ -34,7 +34,7 @@ pub struct SoundFrame<C: Clock> {
 pub struct SoundArrival<P: Clock> {
     /// The frame's number.
     pub number: u32,
-    /// When its first sample was taken.
+    /// When the first sample that the frame decodes to was taken.
     pub captured: Stamp<P>,
     /// Nothing is heard after it.
     pub last: bool,

@@ -108,11 +108,13 @@ pub struct Playout<C: Clock, P: Clock> {
     way: Windowed<C, i64>,
     lateness: Windowed<C, Events<C>>,
     ahead: Windowed<C, Span>,
+    /// What the device wants at once.
+    turn: Windowed<C, Span>,
     copies: Windowed<C, u32>,
     held: Option<i64>,
     offset: Option<i64>,
-    /// From the device's taking a sample to its sounding.
-    device: Span,
+    /// From the device's taking a sample to its sounding, smoothed, in microseconds.
+    device: Option<i64>,
     pictures: std::collections::VecDeque<(Stamp<C>, Span)>,
     figures: PlayoutFigures,
 }
@@ -138,10 +140,11 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             way: Windowed::default(),
             lateness: Windowed::default(),
             ahead: Windowed::default(),
+            turn: Windowed::default(),
             copies: Windowed::default(),
             held: None,
             offset: None,
-            device: Span::ZERO,
+            device: None,
             pictures: std::collections::VecDeque::new(),
             figures: PlayoutFigures::default(),
         }
@@ -198,9 +201,14 @@ impl<C: Clock, P: Clock> Playout<C, P> {
         }
     }
 
-    /// What the device takes from asking to sounding, besides what it says with each [`Playout::next`].
-    pub const fn on_device(&mut self, latency: Span) {
-        self.device = latency;
+    /// The device begins a turn in which it wants so much at once; the first of it sounds `latency` after now. What comes after
+    /// it is told with each [`Playout::next`].
+    pub fn on_device(&mut self, now: Stamp<C>, latency: Span, turn: Span) {
+        self.turn.put(now, turn, Span::max);
+        // A sound server tells what its queue held a moment ago: it is right on average.
+        let latency = latency.as_micros() as i64;
+        let smoothed = self.device.unwrap_or(latency);
+        self.device = Some(smoothed + (latency - smoothed) / 16);
     }
 
     /// What is to be heard `ahead` of now: that much was asked for already in this turn of the device.
@@ -324,7 +332,7 @@ impl<C: Clock, P: Clock> Playout<C, P> {
         let smoothed = self.held.unwrap_or(held);
         self.held = Some(smoothed + (held - smoothed) / 32);
         self.figures.age = self.offset.map(|offset| {
-            let sounds = (heard + self.device).as_micros() as i64;
+            let sounds = heard.as_micros() as i64 + self.device.unwrap_or(0);
             Span::micros((sounds - (captured.as_micros() as i64 - offset)).max(0) as u64)
         });
         let picture = self.picture_age(heard).map(|age| age.as_micros() as i64);
@@ -334,8 +342,10 @@ impl<C: Clock, P: Clock> Playout<C, P> {
     fn target(&self, now: Stamp<C>) -> Span {
         let jitter = self.lateness.extreme(Events::merge).map_or(Span::ZERO, |e| e.second);
         let copies = u64::from(self.copies.extreme(u32::max).unwrap_or(0));
-        // As the clocks part, a device's turns and the frames beat: sooner or later a whole frame is read ahead.
-        let ahead = self.ahead.extreme(Span::max).unwrap_or(Span::ZERO).max(SOUND_FRAME);
+        // As the clocks part, a device's turns and the frames beat: sooner or later almost a whole turn is read ahead, or a
+        // frame in turns that are longer.
+        let beat = self.turn.extreme(Span::max).unwrap_or(SOUND_FRAME).min(SOUND_FRAME);
+        let ahead = self.ahead.extreme(Span::max).unwrap_or(Span::ZERO).max(beat);
         let needed = jitter + SOUND_FRAME.scaled(copies, 1) + ahead + MARGIN;
         needed.max(self.for_picture(now)).min(MOST_TARGET)
     }
@@ -348,7 +358,7 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             return Span::ZERO;
         };
         // The shortest way in true time, and the device after it.
-        let beside = way + offset + self.device.as_micros() as i64;
+        let beside = way + offset + self.device.unwrap_or(0);
         Span::micros((picture.as_micros() as i64 - BEFORE_PICTURE.as_micros() as i64 - beside).max(0) as u64)
     }
 

@@ -39,6 +39,8 @@ struct Run {
     copies: usize,
     /// A film is shown whose pictures are so many milliseconds old.
     film: Option<u64>,
+    /// From the device's asking to its sounding, in milliseconds.
+    device: u64,
 }
 
 const CALM: Run = Run {
@@ -51,6 +53,7 @@ const CALM: Run = Run {
     burst: 1,
     copies: 0,
     film: None,
+    device: 0,
 };
 
 /// Plays a run; gives the figures, the smallest and greatest time held in its last three quarters, and the frames heard.
@@ -91,6 +94,7 @@ fn play(run: Run) -> (PlayoutFigures, (Span, Span), Vec<u32>) {
         if let Some(age) = run.film {
             player.on_picture(at(now), Span::millis(age));
         }
+        player.on_device(at(now), Span::millis(run.device), Span::micros(run.period as u64 * 1_000 / 48));
         left += run.period as i64 * 1_000_000;
         while left > 0 {
             // What was made too much last time sounds first.
@@ -136,6 +140,16 @@ fn clocks_that_part_for_an_hour_do_not_drift() {
         assert_eq!((figures.gaps, figures.passed, figures.concealed + figures.mended), (0, 0, 0), "{figures:?}");
         assert!(figures.worst <= CEILING);
     }
+}
+
+// spec: S-12
+#[test]
+fn a_device_that_wants_less_at_once_is_played_sooner() {
+    let run = |period| play(Run { seconds: 300, period, device_ppm: 130, ..CALM }).0;
+    let (whole, less) = (run(480), run(240));
+    println!("10 ms at once: {:?}, 5 ms: {:?}", whole.target, less.target);
+    assert!(less.target + Span::micros(4_500) <= whole.target, "{whole:?}, {less:?}");
+    assert_eq!((less.late, less.concealed + less.mended, less.gaps), (0, 0, 0), "{less:?}");
 }
 
 // spec: S-9, S-12
@@ -221,6 +235,10 @@ fn sound_waits_for_a_film_that_is_shown_later() {
     let behind = figures.behind_picture.expect("a film");
     println!("a film 120 ms old: sound {behind} us behind it; alone {alone:?}");
     assert!((-45_000..=45_000).contains(&behind), "{figures:?}");
+    // What the device takes is part of it.
+    let slow = play(Run { film: Some(120), device: 30, ..CALM }).0.age.expect("known");
+    let quick = figures.age.expect("known");
+    assert!(slow.saturating_sub(quick).max(quick.saturating_sub(slow)) < Span::millis(3), "{slow:?}, {quick:?}");
     // A film that is quick is not waited for, and sound never waits beyond its ceiling.
     assert!(run(Some(40)).age.expect("known") < Span::millis(50));
     assert!(run(Some(900)).worst <= CEILING);

@@ -54,6 +54,10 @@ impl World {
         if journey.host.sent != Stamp::ZERO {
             self.ages.push(Span::micros(self.now.saturating_sub(captured)));
             self.aged_at.push(self.now);
+            if let Some(map) = self.viewer.clock_map() {
+                let age = journey.shown.since(map.to_viewer(journey.host.captured));
+                self.sound.playout.on_picture(journey.shown, age);
+            }
         }
         if let Some(key) = key {
             let taken = self.viewer_now().since(key.taken);

@@ -1,6 +1,6 @@
 //! Sound: the ordinary day, losses, clocks that part, and silence.
 
-use crate::kit::{busy, link, play, press, until_exact, world};
+use crate::kit::{busy, film_frame, host_at, link, play, press, until_exact, world};
 use telepane_model::{Rng, Size, Span};
 use telepane_session::sound::CEILING;
 use telepane_sim::{Canvas, Direction};
@@ -58,6 +58,45 @@ fn ten_minutes_at_three_percent_in_bursts_have_no_gap() {
         assert!(f.worst <= CEILING, "{f:?}");
         assert!(w.sound.most_rate.as_bps() <= 128_000, "{:?}", w.sound.most_rate);
     });
+}
+
+/// Sound waits for a film that is later, and is not much later itself where packets are lost or overtake each other.
+// spec: S-12, S-15
+#[test]
+fn a_film_is_heard_when_it_is_seen_through_loss_and_jitter() {
+    for (what, path) in [
+        ("no loss", link(20, 40)),
+        ("3 % lost", link(20, 60).losing(3)),
+        ("jitter of 15 ms", link(20, 40).jittery(Span::millis(15))),
+        ("5 Mbit/s, 1 % lost", link(5, 100).losing(1)),
+    ] {
+        let mut t = 0;
+        let film = Canvas::new(Size::new(512, 320), 85, Span::micros(33_333), host_at(30_000), move |p, rng| {
+            t += 3;
+            film_frame(p, t, rng)
+        });
+        play("sound::a_film_is_heard_when_it_is_seen_through_loss_and_jitter", world(85, path, film), |w| {
+            // What a sound server keeps of a stream.
+            w.sound.device = Span::millis(8);
+            w.listen();
+            w.play_sound(true);
+            w.run(Span::secs(8));
+            let mut behind = Vec::new();
+            for _ in 0..120 {
+                w.run(Span::millis(100));
+                behind.extend(w.sound.playout.figures().behind_picture);
+            }
+            behind.sort_unstable();
+            let mut apart: Vec<i64> = behind.iter().map(|us| us.abs()).collect();
+            apart.sort_unstable();
+            let f = w.sound.playout.figures();
+            assert!(w.film_seen && behind.len() > 110, "{what}: {}", behind.len());
+            let (median, most) = (behind[behind.len() / 2], apart[apart.len() * 95 / 100]);
+            println!("{what}: heard {median:+} us after it is seen, {most} us apart at p95; {f:?}");
+            assert!(median.abs() <= 45_000 && most <= 45_000, "{what}: {median}, {most}");
+            assert!(f.worst <= CEILING && f.gaps == 0, "{what}: {f:?}");
+        });
+    }
 }
 
 // spec: S-12, S-13
