@@ -20,7 +20,8 @@ pub fn anchors(row: &[u8], below: &[u8], bits: u32, found: &mut Vec<u32>) {
     let bits = bits.clamp(1, 31);
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, which is all that the function requires.
+        // SAFETY: the processor has AVX2, and both rows have `n` pixels and REACH more, if `n` is not 0: that is what the
+        // function requires.
         return unsafe { anchors_avx2(row, below, n, bits, found) };
     }
     anchors_scalar(row, below, 1..n, bits, found);
@@ -47,17 +48,20 @@ fn anchors_scalar(row: &[u8], below: &[u8], range: core::ops::Range<usize>, bits
     }
 }
 
+/// # Safety
+/// Both rows have `n` pixels and [`REACH`] more, if `n` is not 0.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn anchors_avx2(row: &[u8], below: &[u8], n: usize, bits: u32, found: &mut Vec<u32>) {
+unsafe fn anchors_avx2(row: &[u8], below: &[u8], n: usize, bits: u32, found: &mut Vec<u32>) {
     use std::arch::x86_64::*;
     let mask = _mm256_set1_epi32(COLOUR as i32);
     let spread = _mm256_set1_epi32(SPREAD as i32);
     let shift = _mm_cvtsi32_si128((32 - bits) as i32);
     let load = |row: &[u8], i: usize| {
-        let bytes: &[u8] = &row[i * 4..i * 4 + 32];
-        // SAFETY: the slice holds 32 bytes, and the load needs no alignment.
-        _mm256_and_si256(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }, mask)
+        // SAFETY: eight pixels from the `i`th on are read where `i` is at most `n - 8 + REACH`, and the row has `n + REACH`;
+        // the load needs no alignment. Not checked for each: this loop is most of what a search costs.
+        let pixels = unsafe { _mm256_loadu_si256(row.as_ptr().wrapping_add(i * 4).cast()) };
+        _mm256_and_si256(pixels, mask)
     };
     let mut i = 1;
     while i + 8 <= n {
