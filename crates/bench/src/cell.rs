@@ -44,6 +44,8 @@ pub struct Setting<'a> {
     pub seed: u64,
     /// The link is written down every 5 ms.
     pub closely: bool,
+    /// The host gives out `given` in the cell's directory, where the stack can.
+    pub files: bool,
 }
 
 /// A running cell, whose viewer shows what the stimulus draws. Fields are dropped in this order.
@@ -102,6 +104,7 @@ impl Cell {
             size,
             programs: programs.into(),
             net,
+            files: setting.files,
         };
         let injector = Injector::open(&stage.client)?;
         injector.park_pointer()?;
@@ -181,6 +184,11 @@ impl Cell {
     /// The cell's own directory.
     pub fn dir(&self) -> &Path {
         &self.stage.dir
+    }
+
+    /// Where the server listens.
+    pub const fn port(&self) -> Option<u16> {
+        self.server.port
     }
 
     /// From here on the link's changes count.

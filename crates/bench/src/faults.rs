@@ -179,6 +179,7 @@ fn once(fault: Fault, programs: &Path, round: u32) -> Result<Value> {
         congestion: None,
         seed: u64::from(round),
         closely: false,
+        files: false,
     };
     let mut cell = Cell::start(setting)?;
     let (host, viewer, stimulus) = cell.processes();

@@ -133,8 +133,18 @@ impl Job<'_> {
     pub fn run(self) -> Result<Done> {
         let Self { name, kind, size, programs, keep, link, congestion, .. } = self;
         let seed = u64::from(self.round);
-        let mut cell =
-            Cell::start(Setting { name, kind, size, programs, keep, link, congestion, seed, closely: false })?;
+        let mut cell = Cell::start(Setting {
+            name,
+            kind,
+            size,
+            programs,
+            keep,
+            link,
+            congestion,
+            seed,
+            closely: false,
+            files: false,
+        })?;
         let measured = work::measure(&mut cell, kind, self.amount)?;
         let statistics = cell.finish()?;
         Ok(Done { measured, statistics, connected_us: cell.connected_us, notes: std::mem::take(&mut cell.notes) })

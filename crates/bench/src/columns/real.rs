@@ -47,6 +47,7 @@ pub fn run(row: &Row, programs: &Path, keep: bool) -> Result<Figures> {
             congestion: None,
             seed: 1,
             closely: true,
+            files: row.work == Work::Copies,
         })?;
         ensure!(cell.net().link().is_some(), "{}", cell.notes.join("; "));
         Ok(cell)
@@ -65,6 +66,7 @@ pub fn run(row: &Row, programs: &Path, keep: bool) -> Result<Figures> {
             let p = |p| age.percentile(p).context("no letter was seen");
             Figures::from([("age_p50_ms", p(50.0)?), ("age_p99_ms", p(99.0)?), ("unseen", unseen)])
         }
+        Work::Copies => copies(&mut start(Kind::Typing)?, row.seconds, programs)?,
         Work::Idle => {
             let mut cell = start(Kind::Idle)?;
             let amount = Amount { presses: 0, seconds: 0, after: REST_S, idle_seconds: row.seconds };
@@ -208,6 +210,47 @@ fn film(cell: &mut Cell, kind: Kind, row: &Row, leaves: Option<u64>) -> Result<F
     Ok(figures)
 }
 
+/// From key to pixels while somebody types for about so long: p50, p95, and how many letters were not seen.
+fn typed(cell: &mut Cell, seconds: u64) -> Result<(f64, f64, f64)> {
+    let amount = Amount { presses: seconds as usize * 4, seconds: 0, after: 0, idle_seconds: 0 };
+    let measured = work::measure(cell, Kind::Typing, amount)?;
+    let photon = measured.samples.get("photon").context("no letter was seen")?;
+    let p = |p| photon.percentile(p).context("no letter was seen");
+    Ok((p(50.0)?, p(95.0)?, measured.figures.get("unseen").copied().unwrap_or(0.0)))
+}
+
+/// Somebody types, alone and then beside 100 MB down and up.
+fn copies(cell: &mut Cell, seconds: u64, programs: &Path) -> Result<Figures> {
+    let alone = typed(cell, seconds / 3)?;
+    let (dir, port) = (cell.dir().to_owned(), cell.port().context("the host has no port")?);
+    let hole = |path: &Path| std::fs::File::create(path).and_then(|file| file.set_len(COPIED));
+    hole(&telepane::given(&dir).join("down"))?;
+    hole(&dir.join("up"))?;
+    let there = |name: &str| format!("{HOST}:{port}:{name}");
+    let here = |name: &str| dir.join(name).display().to_string();
+    let mut all = Vec::new();
+    for (name, from, to) in [("cp-down", there("down"), here("came")), ("cp-up", here("up"), there("up"))] {
+        let mut command = telepane::copy(programs, &dir, name);
+        all.push(cell.net().start(End::Client, command.args([from, to]), name, &dir)?);
+    }
+    rest(COPIES_WARM_US)?;
+    let (began, before) = (clock::now(), cell.traffic().context("the link counted nothing")?);
+    let beside = typed(cell, seconds - seconds / 3)?;
+    let (took, came) = (clock::now() - began, cell.traffic().context("the link counted nothing")?.since(&before));
+    all.iter_mut().try_for_each(Process::check).context("a copy ended before the typing did")?;
+    let mbps = |bytes: u64| bytes as f64 * 8.0 / took.max(1) as f64;
+    Ok(Figures::from([
+        ("alone_p50_ms", alone.0),
+        ("alone_p95_ms", alone.1),
+        ("beside_p50_ms", beside.0),
+        ("beside_p95_ms", beside.1),
+        ("beside_more_p95_ms", beside.1 - alone.1),
+        ("unseen", alone.2 + beside.2),
+        ("down_mbit_per_s", mbps(came.down.bytes)),
+        ("up_mbit_per_s", mbps(came.up.bytes)),
+    ]))
+}
+
 /// Two hosts of one display and two viewers without windows, over the same link.
 fn pair(link: &Profile, row: &Row, programs: &Path, keep: bool) -> Result<Figures> {
     let (net, note) = Net::make(Some(link), 1, None);
@@ -344,6 +387,10 @@ const BURST_REST_US: u64 = 5_000_000;
 /// A burst that takes longer has failed.
 const BURST_MOST_US: u64 = 8_000_000;
 const KEY_US: u64 = 2_000;
+/// What is copied each way: of zeros, which nothing on the way packs.
+const COPIED: u64 = 100_000_000;
+/// Copies have connected, and found what is left for them, by then.
+const COPIES_WARM_US: u64 = 4_000_000;
 /// Two viewers have found their rates by then.
 const PAIR_WARM_US: u64 = 3_000_000;
 /// How often the rival looks whether it is to leave.

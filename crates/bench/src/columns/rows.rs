@@ -22,6 +22,8 @@ pub enum Work {
     Pair,
     /// Somebody types.
     Typing,
+    /// Somebody types, for a third of the time alone, then beside `telepane cp` of 100 MB each way.
+    Copies,
     /// Nothing.
     Idle,
 }
@@ -123,7 +125,7 @@ const fn row(name: &'static str, link: Net, work: Work, seconds: u64, targets: &
 use Bound::{AtLeast, AtMost, Free, Within};
 use Net::{Path as Trace, Word};
 use Simulated::{Film as Steady, None as Nothing, OfPhysics, Study};
-use Work::{Burst, Film, Grain, Idle, Pair, Rival, Typing};
+use Work::{Burst, Copies, Film, Grain, Idle, Pair, Rival, Typing};
 
 /// All of them. The bounds are the study's, in its order; where it has none of its own the simulator's scenario's.
 pub const ROWS: &[Row] = &[
@@ -424,6 +426,24 @@ pub const ROWS: &[Row] = &[
             Study("S1 mixed thin", "typing p99 ms"),
             "age_p99_ms",
         )],
+    ),
+    row(
+        "copies",
+        Word("20m40", 250),
+        Copies,
+        36,
+        &[
+            target(
+                "bulk",
+                "typing beside 100 MB down and up: key to pixels p95, ms more than alone",
+                AtMost(5.0),
+                Nothing,
+                "beside_more_p95_ms",
+            ),
+            target("bulk", "the same alone: p95, ms", Free, Nothing, "alone_p95_ms"),
+            target("bulk", "down meanwhile, Mbit/s", Free, Nothing, "down_mbit_per_s"),
+            target("bulk", "up meanwhile, Mbit/s", Free, Nothing, "up_mbit_per_s"),
+        ],
     ),
     row(
         "wifi",

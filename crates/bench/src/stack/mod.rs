@@ -96,6 +96,8 @@ pub struct Stage {
     pub programs: PathBuf,
     /// What is between the two.
     pub net: Net,
+    /// The host gives out a directory.
+    pub files: bool,
 }
 
 impl Stage {

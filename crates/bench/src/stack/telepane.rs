@@ -76,6 +76,10 @@ impl Stack for Telepane {
         let mut command = host(&stage.programs, &stage.dir, &stage.address());
         command.args(["--display", &stage.host]);
         command.args(self.congestion.iter().flat_map(|name| ["--quic-congestion", name]));
+        if stage.files {
+            std::fs::create_dir_all(given(&stage.dir))?;
+            command.arg("--files").arg(given(&stage.dir));
+        }
         let mut process = stage.on_host(&mut command, "telepane-host")?;
         let port = ready(&mut process)?;
         Ok(Server { processes: vec![process], port: Some(port) })
@@ -110,6 +114,19 @@ pub fn client(programs: &Path, dir: &Path, address: &str, port: u16) -> Command 
     command.arg("--state-dir").arg(dir.join("client-state")).env("XDG_CONFIG_HOME", dir).env("HOME", dir);
     count_descriptors(&mut command);
     command
+}
+
+/// `telepane cp` without what is copied; `name` is who copies.
+pub fn copy(programs: &Path, dir: &Path, name: &str) -> Command {
+    let mut command = Command::new(programs.join("telepane"));
+    command.args(["cp", "--quiet", "--access-code-file"]).arg(dir.join("code"));
+    command.arg("--state-dir").arg(dir.join(name)).env("XDG_CONFIG_HOME", dir).env("HOME", dir);
+    command
+}
+
+/// The directory that a host of ours gives out, in its cell's.
+pub fn given(dir: &Path) -> PathBuf {
+    dir.join("given")
 }
 
 /// Lets [`crate::process::descriptors`] look into it, which the programs let nobody do otherwise.
