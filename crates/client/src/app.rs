@@ -29,6 +29,8 @@ pub struct App {
     way_out_shown: bool,
     /// When somebody typed, pointed or came last.
     used: u64,
+    /// Nobody is at the keyboard after this long, if ever.
+    rest: Option<u64>,
     /// What a key just did, and when.
     said: Option<(u64, String)>,
     micros: Box<dyn Fn() -> u64>,
@@ -58,7 +60,7 @@ struct Covers {
 const SCALES: [u16; 9] = [50, 75, 100, 125, 150, 175, 200, 250, 300];
 /// How the pointer is set free is shown over the picture for this long, and in the title all the time.
 const HINT_US: u64 = 4_000_000;
-/// Nobody is at the keyboard after this long: the least that screen lockers wait for.
+/// Nobody is at the keyboard after this long, where nothing else is set: the least that screen lockers wait for.
 const REST_US: u64 = 60_000_000;
 /// The overlay is made anew this often while something changes …
 const OVERLAY_US: u64 = 200_000;
@@ -87,6 +89,11 @@ impl App {
             refused: None,
             way_out_shown: false,
             used: micros(),
+            rest: match options.free_keys_after {
+                None => Some(REST_US),
+                Some(0) => None,
+                Some(secs) => Some(u64::from(secs) * 1_000_000),
+            },
             said: None,
             micros,
             terminal,
@@ -136,9 +143,9 @@ impl App {
         Some(Span::micros(left))
     }
 
-    /// When nobody will have used the keyboard or the pointer for [`REST_US`], if that is not so already.
+    /// When nobody will have used the keyboard or the pointer for long, if that is not so already and is to be noticed.
     fn rest_in(&self) -> Option<u64> {
-        (self.used + REST_US).checked_sub((self.micros)()).filter(|left| *left > 0)
+        (self.used + self.rest?).checked_sub((self.micros)()).filter(|left| *left > 0)
     }
 
     fn finish(&mut self) {
@@ -345,7 +352,7 @@ impl Model for App {
     }
 
     fn rests(&self) -> bool {
-        self.rest_in().is_none()
+        self.rest.is_some() && self.rest_in().is_none()
     }
 
     fn keep_awake(&self) -> bool {

@@ -163,6 +163,10 @@ pub struct Connect {
     /// Do not tell the host this machine's time zone and language.
     #[arg(long)]
     pub no_place: bool,
+    /// Where keys such as Alt+Tab go to the desktop, give them back to this machine when nobody has typed or pointed for so many
+    /// seconds, because a screen locker that cannot take the keyboard does not lock; 0: never. Default: 60. On X11.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=86_400), conflicts_with = "headless")]
+    pub free_keys_after: Option<u32>,
     /// Show statistics over the picture (Ctrl+Alt+O).
     #[arg(long)]
     pub overlay: bool,

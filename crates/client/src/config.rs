@@ -27,6 +27,7 @@ struct File {
     sound_device: Option<String>,
     microphone_device: Option<String>,
     place: Option<bool>,
+    free_keys_after: Option<u32>,
 }
 
 /// Why the configuration cannot be used.
@@ -96,6 +97,10 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
     connect.sound_level = connect.sound_level.or(file.sound_level);
     connect.sound_device = connect.sound_device.or(file.sound_device);
     connect.microphone_device = connect.microphone_device.or(file.microphone_device);
+    if file.free_keys_after.is_some_and(|secs| secs > 86_400) {
+        return Err(invalid("free-keys-after: give 0 to 86400 seconds".into()));
+    }
+    connect.free_keys_after = connect.free_keys_after.or(file.free_keys_after);
     connect.no_place |= file.place == Some(false);
     connect.overlay |= file.overlay.unwrap_or(false);
     connect.fullscreen |= file.fullscreen.unwrap_or(false) && !connect.headless && connect.size.is_none();

@@ -348,6 +348,41 @@ impl Screen {
         tree.children.iter().filter_map(title).filter(|title| !title.is_empty()).collect()
     }
 
+    /// The windows that a window manager looks after, each with its title.
+    pub fn managed(&self) -> Vec<(Window, String)> {
+        let (list, kind) = (self.atom("_NET_CLIENT_LIST"), AtomEnum::WINDOW);
+        let asked = self.conn.get_property(false, self.root, list, kind, 0, 1 << 10).expect("alive");
+        let list = asked.reply().expect("the root is there");
+        list.value32().into_iter().flatten().map(|window| (window, self.title(window).unwrap_or_default())).collect()
+    }
+
+    /// What a window calls itself; none while it is gone.
+    fn title(&self, window: Window) -> Option<String> {
+        let names = [self.atom("_NET_WM_NAME"), u32::from(AtomEnum::WM_NAME)];
+        let mut titles = names.into_iter().filter_map(|name| {
+            let asked = self.conn.get_property(false, window, name, AtomEnum::ANY, 0, 1 << 10).expect("alive");
+            Some(String::from_utf8_lossy(&asked.reply().ok()?.value).into_owned())
+        });
+        titles.find(|title| !title.is_empty())
+    }
+
+    /// Has the window manager bring a window to the front, as a list of windows does.
+    pub fn activate(&self, is_it: impl Fn(&str) -> bool) {
+        let (window, _) = self.managed().into_iter().find(|(_, title)| is_it(title)).expect("it is managed");
+        self.ask(window, "_NET_ACTIVE_WINDOW", [PAGER, 0, 0, 0, 0]);
+    }
+
+    /// Asks the window manager for something about a window.
+    fn ask(&self, window: Window, what: &str, data: [u32; 5]) {
+        let event = ClientMessageEvent::new(32, window, self.atom(what), data);
+        let mask = EventMask::SUBSTRUCTURE_REDIRECT | EventMask::SUBSTRUCTURE_NOTIFY;
+        self.conn.send_event(false, self.root, mask, event).expect("alive").check().expect("it can be asked");
+    }
+
+    fn atom(&self, name: &str) -> u32 {
+        self.conn.intern_atom(false, name.as_bytes()).expect("alive").reply().expect("an atom").atom
+    }
+
     /// Asks every window below the root that understands it to close, as the cross in a window's frame does.
     pub fn close_windows(&self) {
         let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
@@ -561,6 +596,8 @@ pub fn environment<'c>(command: &'c mut Command, home: &Path) -> &'c mut Command
     command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("LC_ALL", "C.UTF-8").env("NO_AT_BRIDGE", "1")
 }
 
+/// Who asks a window manager, as EWMH counts them: a person, by another program.
+const PAGER: u32 = 2;
 /// What [`Screen::held`] says when everything is up.
 pub const NO_KEY: [u8; 0] = [];
 /// The evdev codes used by name (`input-event-codes.h`).

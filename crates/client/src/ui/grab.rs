@@ -3,7 +3,7 @@
 //!
 //! They are taken where a window manager runs that would answer them. The way out is said when one is pressed for the first
 //! time, not before: nothing lies over a picture that covers the screen (DESIGN §5). When nobody has typed or pointed for a
-//! minute the keyboard is free, because a screen locker that cannot take it does not lock.
+//! while the keyboard is free, because a screen locker that cannot take it does not lock.
 
 use super::live::{FOCUS_TRIES, Live};
 use super::window::Shell;
