@@ -25,6 +25,7 @@ mod path;
 mod pointer;
 mod policy;
 mod process;
+mod rearranged;
 mod refusals;
 mod resize;
 mod rights;

@@ -29,7 +29,7 @@ fn a_virtual_desktop_follows_the_window() {
 }
 
 /// The desktop takes this size and the window shows it pixel for pixel.
-fn follows(here: &Screen, there: &Screen, size: (u16, u16)) {
+pub fn follows(here: &Screen, there: &Screen, size: (u16, u16)) {
     let took = until("the desktop has the window's size", PATIENCE, || here.picture().size == size);
     let start = now();
     loop {
