@@ -42,8 +42,9 @@ const SESSION: &str = "Settings of --session NAME=VALUE, and of the configuratio
   max-length              end a session after this long, in minutes; 0, the default: never
   max-length-warning      say so this long before, in seconds (350)
   disconnect-timeout      forget a session whose client has been away for this long, in minutes (960: 16 h); 0: never
-  silence-timeout         take a client that nothing was heard of for this long for gone, though its connection may still stand: 30
+  silence-timeout         take a client that nothing was heard of for this long for gone, though its connection may still stand: 5
                           or more seconds (45); it is noticed a quarter of that later at most. It goes on when it is heard again.
+                          Below 30 the agent asks clients at rest for a sign of life, three times within it.
                           0: only when the connection is over, after two minutes
   max-concurrent-clients  how many may be there at once, 1 to 8 (1; with --shared 8)
   client-eviction-policy  who gives way to one more: oldest-connection (the default), same-user-oldest-connection, or nobody:

@@ -3,6 +3,7 @@
 
 use crate::doctor::in_path;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use telepane_model::Span;
 use telepane_session::life::{Eviction, LifeOptions};
 use thiserror::Error;
@@ -92,8 +93,12 @@ pub const NAMES: [&str; 14] = [
 
 /// Two of an idle client's signs of life, which come every 22 s (L-7), and what a lost one takes to be sent again.
 const SILENCE: Span = Span::secs(45);
-/// One of them, and the same.
-const LEAST_SILENCE: Span = Span::secs(30);
+/// One of them, and the same: from here on their own signs of life do. Below, the agent asks for them.
+const UNASKED_SILENCE: Span = Span::secs(30);
+/// It asks three times within the silence, and that may be no oftener than a link of satellites answers.
+const LEAST_SILENCE: Span = Span::secs(5);
+/// A client that may vanish for a short silence only is asked so many times within it: one question may be lost.
+const ASKED: u64 = 3;
 /// Seats at once; each has pictures of the whole desktop.
 pub const MOST_CLIENTS: usize = 8;
 /// Of systemd, where the agent runs in the session that it shows.
@@ -185,7 +190,7 @@ impl Settings {
             "max-length-warning" => life.length_warning = seconds()?,
             "disconnect-timeout" => life.disconnect_timeout = some(minutes()?).unwrap_or(Span::MAX),
             "silence-timeout" => {
-                let write = "seconds from 30 on, or a time such as 2min; 0 for when the connection is over";
+                let write = "seconds from 5 on, or a time such as 2min; 0 for when the connection is over";
                 let silence = some(span(Span::secs(1), write)?);
                 if silence.is_some_and(|s| s < LEAST_SILENCE) {
                     return Err(no(write));
@@ -224,6 +229,13 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// After how much of a client's silence it is asked whether it is there; `None` where its own signs of life do.
+    // spec: L-7, H-65
+    pub fn asks(&self) -> Option<Duration> {
+        let silence = self.life.silence.filter(|silence| *silence < UNASKED_SILENCE)?;
+        Some(Duration::from_micros(silence.scaled(1, ASKED).as_micros()))
     }
 
     /// What decides, where `shared` says whether several viewers may be there at once.
@@ -283,9 +295,12 @@ mod tests {
         assert_eq!(none.life, LifeOptions { silence: Some(Span::secs(45)), ..LifeOptions::default() });
         let silence = |value: &str| of("", &[("silence-timeout", value)]).map(|all| all.life.silence).ok();
         assert_eq!(
-            ["30", "2min", "0"].map(silence),
-            [Some(Some(Span::secs(30))), Some(Some(Span::secs(120))), Some(None)]
+            ["5", "2min", "0"].map(silence),
+            [Some(Some(Span::secs(5))), Some(Some(Span::secs(120))), Some(None)]
         );
+        let asks = |value: &str| of("", &[("silence-timeout", value)]).expect("valid").asks();
+        assert_eq!(["6", "30", "0"].map(asks), [Some(Duration::from_secs(2)), None, None]);
+        assert_eq!(none.asks(), None, "what nobody set costs nobody's rest");
     }
 
     #[test]
@@ -296,7 +311,7 @@ mod tests {
             ("idle-timeout", "4000000000", "0 for never"),
             ("idle-timeout", "-1", "minutes"),
             ("idle-timeout-warning", "5 parsecs", "350"),
-            ("silence-timeout", "29", "from 30 on"),
+            ("silence-timeout", "4", "from 5 on"),
             ("max-concurrent-clients", "0", "1 to 8"),
             ("max-concurrent-clients", "9", "1 to 8"),
             ("client-eviction-policy", "random", "reject-new-connection"),

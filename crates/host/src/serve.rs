@@ -94,7 +94,10 @@ pub fn run(serve: Serve) -> Result<()> {
     let tls = identity.mint_leaf(unix_secs(), LEAF_LIFETIME)?;
     let listen = serve.listen.map_or(Listen::DualStack(PORT), Listen::Exact);
     let congestion = serve.quic_congestion.map_or(Congestion::Session, Into::into);
+    let settings = Settings::of(&serve.session_of_file, &serve.session)?;
+    settings.find_programs()?;
     let options = Options {
+        asks: settings.asks(),
         carriers: serve.transport.unwrap_or_default(),
         tcp_ports: serve.tcp_port.clone(),
         reset_secret: Some(identity.reset_secret()),
@@ -105,8 +108,6 @@ pub fn run(serve: Serve) -> Result<()> {
     let server = Arc::new(Server::bind(listen, &credentials(&tls), Arc::new(move || clock.micros()), sink, options)?);
 
     let files = serve.files.as_deref().map(|dir| give_out(dir, &poller)).transpose()?;
-    let settings = Settings::of(&serve.session_of_file, &serve.session)?;
-    settings.find_programs()?;
     let desktop = surface::open(&serve, &settings, paths.state.join(PLACE_FILE))?;
     let hooks = hooks(&settings, &desktop)?;
     let life_options = settings.options(serve.shared);

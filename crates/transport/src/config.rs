@@ -123,8 +123,11 @@ pub struct Options {
     pub named: Option<(String, u16)>,
     /// After this long without a packet the connection is over.
     pub idle_timeout: Duration,
-    /// The client sends a PING when nothing was heard for this long; the server never does.
+    /// The client sends a PING when nothing was heard for this long.
     pub keep_alive: Duration,
+    /// The server does when this is set, which costs every client that rests its rest: for an owner who wants to know soon that
+    /// one has vanished.
+    pub asks: Option<Duration>,
     /// A client's attempt fails with its reason after this long, unless the host has begun to answer.
     pub connect_within: Duration,
     /// Server: see [`Limits`]. The client uses the handshake's.
@@ -148,11 +151,23 @@ impl Default for Options {
             // spec: L-7
             idle_timeout: Duration::from_secs(120),
             keep_alive: Duration::from_secs(22),
+            asks: None,
             connect_within: Duration::from_millis(2_600),
             limits: Limits::default(),
             reset_secret: None,
             congestion: Congestion::Session,
             marks: Marks::default(),
+        }
+    }
+}
+
+impl Options {
+    /// After how much silence an end asks whether the other is there, if it does.
+    // spec: L-7
+    pub(crate) const fn asks_after(&self, side: LinkSide) -> Option<Duration> {
+        match side {
+            LinkSide::Host => self.asks,
+            LinkSide::Viewer => Some(self.keep_alive),
         }
     }
 }
@@ -199,10 +214,7 @@ pub(crate) fn transport(options: &Options, side: LinkSide, clock: ClockFn) -> (T
             LinkSide::Viewer => 0,
         }))
         .congestion_controller_factory(options.congestion.factory(&window));
-    // spec: L-7
-    if side == LinkSide::Viewer {
-        config.keep_alive_interval(Some(options.keep_alive));
-    }
+    config.keep_alive_interval(options.asks_after(side));
     (config, window)
 }
 

@@ -484,19 +484,19 @@ enum Quiet {
     Error(WsError),
 }
 
-/// The next message, `None` at the end. A client that hears nothing for a while asks; neither waits for ever.
+/// The next message, `None` at the end. An end that hears nothing for a while asks, if it is to; neither waits for ever.
 // spec: WS-9, L-7
 async fn listen(shared: &Shared, conn: &Conn, stream: &mut SplitStream<Socket>) -> Result<Option<Message>, Quiet> {
     let options = &shared.options;
     let mut left = options.idle_timeout;
-    if shared.side == LinkSide::Viewer {
-        while left > options.keep_alive {
-            if let Ok(message) = timeout(options.keep_alive, stream.next()).await {
+    if let Some(every) = options.asks_after(shared.side) {
+        while left > every {
+            if let Ok(message) = timeout(every, stream.next()).await {
                 return message.transpose().map_err(Quiet::Error);
             }
             lock(&conn.outbox).ping();
             conn.filled.notify_one();
-            left -= options.keep_alive;
+            left -= every;
         }
     }
     match timeout(left, stream.next()).await {

@@ -61,7 +61,7 @@ pub fn script(dir: &Scratch, name: &str, text: &str) -> PathBuf {
 }
 
 /// Whole lines so far, each of them JSON.
-fn events(file: &Path) -> Vec<serde_json::Value> {
+pub fn events(file: &Path) -> Vec<serde_json::Value> {
     lines(&std::fs::read_to_string(file).unwrap_or_default())
 }
 
@@ -71,7 +71,7 @@ fn lines(text: &str) -> Vec<serde_json::Value> {
 }
 
 /// Of each event the session, the kind and the reason, or whether it was resumed.
-fn in_words(events: &[serde_json::Value]) -> Vec<String> {
+pub fn in_words(events: &[serde_json::Value]) -> Vec<String> {
     let words = |e: &serde_json::Value| {
         let more = ["reason", "resumed"].into_iter().map(|name| &e[name]).find(|v| !v.is_null());
         let more = more.map(|m| format!(" {m}")).unwrap_or_default();

@@ -41,6 +41,7 @@ mod survival;
 mod text;
 mod told;
 mod toolkits;
+mod vanished;
 mod wayland;
 mod windows;
 mod wire;

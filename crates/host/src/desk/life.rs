@@ -89,6 +89,7 @@ impl Desk {
                 last_disconnection: self.life.away_since(seat.id).map(wall),
                 ending,
                 files_only: seat.files_only,
+                connected: seat.conn.is_some() && self.life.away_since(seat.id).is_none(),
                 ..seat.describe(&self.net)
             }
         };

@@ -168,6 +168,19 @@ fn pings_keep_an_idle_connection() {
     pair.up_until_heard(b"alive");
 }
 
+// spec: L-7
+#[test]
+fn a_host_that_asks_hears_from_a_client_at_rest() {
+    let options = Options {
+        idle_timeout: Duration::from_millis(900),
+        asks: Some(Duration::from_millis(200)),
+        ..Options::default()
+    };
+    let (pair, _relay) = through(LinkModel::default(), options);
+    pause(2_000);
+    pair.up_until_heard(b"alive");
+}
+
 #[test]
 fn a_restarted_host_resets_what_it_no_longer_knows() {
     let identity = Identity::new();

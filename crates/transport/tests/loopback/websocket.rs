@@ -318,6 +318,18 @@ fn a_client_that_hears_nothing_asks_and_a_silent_peer_is_over() {
     drop(stranger);
 }
 
+// spec: WS-9, L-7
+#[test]
+fn a_host_that_asks_hears_from_a_client_at_rest() {
+    let identity = Identity::new();
+    let (idle_timeout, asks) = (Duration::from_millis(1_500), Some(Duration::from_millis(300)));
+    let host = Host::start(&identity.leaf(), Options { idle_timeout, asks, ..Options::default() });
+    let addr = host.addr();
+    let pair = Pair::connect(host, &identity, addr, only_websocket());
+    pause(2_500);
+    assert!(pair.host.server.handle().stats(pair.host_conn).is_some());
+}
+
 /// A TLS server with these certificates, which accepts and says nothing.
 pub fn tls_server(shown: &telepane_transport::ServerCredentials) -> SocketAddr {
     serve_tls(acceptor(shown, &rustls::version::TLS13))
