@@ -9,6 +9,9 @@ use super::stage::{Agent, connect};
 use std::process::Command;
 use std::time::Duration;
 
+/// What is done, xrandr's arguments, and the monitors' places afterwards: x, y, width, height in pixels.
+type Step = (&'static str, &'static [&'static str], &'static [[i32; 4]]);
+
 /// The host's side.
 struct Host {
     dir: Scratch,
@@ -79,21 +82,21 @@ fn what_is_done_to_the_hosts_monitors_is_shown_as_it_is() {
     let mut client = connect(&host.dir, "client", Some(&there), &host.agent.addr.to_string(), &args);
     here.paint_root(1);
     exact_in_the_middle(here, &there);
-    let wide = [0, 0, 1152, 648];
-    let steps: [(&str, &[&str], &[[i32; 4]]); 7] = [
-        ("a new mode", &["--output", "DUMMY0", "--mode", "wide"], &[wide]),
+    const WIDE: [i32; 4] = [0, 0, 1152, 648];
+    let steps: [Step; 7] = [
+        ("a new mode", &["--output", "DUMMY0", "--mode", "wide"], &[WIDE]),
         (
             "a monitor more",
             &["--output", "DUMMY1", "--mode", "small", "--right-of", "DUMMY0"],
-            &[wide, [1152, 0, 400, 300]],
+            &[WIDE, [1152, 0, 400, 300]],
         ),
-        ("it goes below", &["--output", "DUMMY1", "--below", "DUMMY0"], &[wide, [0, 648, 400, 300]]),
+        ("it goes below", &["--output", "DUMMY1", "--below", "DUMMY0"], &[WIDE, [0, 648, 400, 300]]),
         (
             "it gets another mode",
             &["--output", "DUMMY1", "--mode", "high", "--pos", "1100x300"],
-            &[wide, [1100, 300, 480, 640]],
+            &[WIDE, [1100, 300, 480, 640]],
         ),
-        ("it is switched off", &["--output", "DUMMY1", "--off"], &[wide]),
+        ("it is switched off", &["--output", "DUMMY1", "--off"], &[WIDE]),
         ("the only one becomes small", &["--output", "DUMMY0", "--mode", "small"], &[[0, 0, 400, 300]]),
         ("and high", &["--output", "DUMMY0", "--mode", "high"], &[[0, 0, 480, 640]]),
     ];
