@@ -152,7 +152,9 @@ impl<C: Clock + Send + 'static, P: Clock + Send + 'static> Work<C, P> {
                 }
                 match list.recv_timeout(AGAIN) {
                     Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
-                    _ => while !matches!(list.try_recv(), Err(_) | Ok(Order::End)) {},
+                    // What came meanwhile asks for the device that is opened now anyway, unless it asks for the end.
+                    _ if list.try_iter().any(|order| matches!(order, Order::End)) => return,
+                    _ => {}
                 }
             }
         }

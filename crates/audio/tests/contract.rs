@@ -1,11 +1,11 @@
 //! From a source to a sink without a device: what is heard, what silence costs, and devices that vanish and return.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{self, Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use telepane_audio::synthetic::{Memory, Sweep, sweep};
-use telepane_audio::{Heard, Now, Recorder, Speaker};
+use telepane_audio::{DeviceError, Failed, Fill, Heard, Now, Recorder, Sink, Speaker, Stream};
 use telepane_codec::sound::Kind;
 use telepane_model::{BitRate, HostClock, Span, Stamp, ViewerClock};
 use telepane_session::sound::{Sender, SoundArrival, SoundCoding, SoundFrame, SoundPath};
@@ -167,4 +167,45 @@ fn devices_that_vanish_are_opened_again_when_they_are_back() {
         sink.is_open()
     });
     assert!(speaker.rebuilt() >= 1 && speaker.trouble().is_none());
+}
+
+/// A sink whose device fails, and then takes its time to say that it cannot be opened.
+struct Stubborn {
+    asked: mpsc::Sender<()>,
+    answer: Receiver<()>,
+}
+
+impl Sink for Stubborn {
+    fn name(&self) -> String {
+        "stubborn".into()
+    }
+
+    fn open(&mut self, _: Fill, mut failed: Failed) -> Result<Box<dyn Stream>, DeviceError> {
+        failed("pulled out".into());
+        self.asked.send(()).expect("the test waits for it");
+        self.answer.recv().expect("the test answers");
+        Err(DeviceError("it was pulled out".into()))
+    }
+}
+
+#[test]
+fn a_speaker_that_is_dropped_while_its_device_fails_ends() {
+    let (asked, is_asked) = channel();
+    let (refuse, answer) = channel();
+    let sink = Box::new(Stubborn { asked, answer });
+    let speaker = Speaker::<ViewerClock, HostClock>::start("test", sink, Arc::new(|| 1_000_000)).expect("a thread");
+    let captured = Stamp::from_micros(990_000);
+    speaker.play(SoundArrival {
+        number: 0,
+        captured,
+        last: false,
+        frame: vec![0; 8],
+        earlier: vec![],
+        offset: Some(0),
+    });
+    is_asked.recv().expect("the sink is opened");
+    // The device's word that it failed waits before this one.
+    drop(speaker);
+    refuse.send(()).expect("the sink waits for it");
+    assert!(is_asked.recv().is_err(), "the sink goes with its thread, and is opened no more");
 }
