@@ -5,7 +5,9 @@ use crate::open::OpenError;
 use crate::source::{Description, Event, Lost, ResizeRefused, Source, Wake};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use telepane_model::{CursorShape, Damage, FrameId, HostClock, Monitor, Pixels, Size, Span, Stamp, Surf, Trust};
+use telepane_model::{
+    AppWindow, CursorShape, Damage, FrameId, HostClock, Monitor, Pixels, Size, Span, Stamp, Surf, Trust,
+};
 
 /// How long between two attempts.
 const PAUSE: Span = Span::millis(500);
@@ -174,6 +176,16 @@ impl Source for Reconnect {
         match &mut self.inner {
             Some(inner) => inner.arrange(monitors),
             None => Err(ResizeRefused::Fixed("a display that is not there")),
+        }
+    }
+
+    fn windows(&mut self) -> Vec<AppWindow> {
+        self.inner.as_mut().map(|inner| inner.windows()).unwrap_or_default()
+    }
+
+    fn put_windows(&mut self, windows: &[AppWindow]) {
+        if let Some(inner) = &mut self.inner {
+            inner.put_windows(windows);
         }
     }
 

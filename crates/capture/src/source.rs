@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use telepane_model::monitor::surface_of;
 use telepane_model::{
-    CursorShape, CursorState, Desk, FrameFacts, HostClock, InputEvent, Monitor, Pixels, Point, Size, Stamp, Surf, Trust,
+    AppWindow, CursorShape, CursorState, Desk, FrameFacts, HostClock, InputEvent, Monitor, Pixels, Point, Size, Stamp,
+    Surf, Trust,
 };
 
 /// What a source is and can do.
@@ -90,6 +91,17 @@ pub trait Source: Send {
         self.resize(size)
     }
 
+    /// The applications' windows, where the source knows them: those that a layout of monitors may put out of sight, so none
+    /// that fills a monitor or belongs to the desktop itself.
+    fn windows(&mut self) -> Vec<AppWindow> {
+        Vec::new()
+    }
+
+    /// Puts these windows there; what came of it is for [`Source::windows`] to say. One that is gone by now is left out.
+    fn put_windows(&mut self, windows: &[AppWindow]) {
+        let _ = windows;
+    }
+
     /// What changes within the next 200 ms is probably the echo of input: read it at once, half drawn or not.
     fn expect_echo(&mut self, now: Stamp<HostClock>);
 
@@ -117,6 +129,12 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
     fn arrange(&mut self, monitors: &[Monitor]) -> Result<Size<Surf>, ResizeRefused> {
         (**self).arrange(monitors)
+    }
+    fn windows(&mut self) -> Vec<AppWindow> {
+        (**self).windows()
+    }
+    fn put_windows(&mut self, windows: &[AppWindow]) {
+        (**self).put_windows(windows);
     }
     fn expect_echo(&mut self, now: Stamp<HostClock>) {
         (**self).expect_echo(now);

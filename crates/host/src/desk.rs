@@ -33,6 +33,7 @@ use telepane_model::{
 };
 use telepane_protocol::{Capability, Control, FileWord, Goodbye, HostState, RefuseReason, VERSION};
 use telepane_session::life::{Caller as Newcomer, Left, Life, LifeOptions};
+use telepane_session::places::Places;
 use telepane_session::{HostOptions, Incoming};
 use telepane_transport::{ConnFacts, ConnId, Event as NetEvent, Handle, Lanes};
 
@@ -99,6 +100,7 @@ struct State {
     cursor: Option<CursorState>,
     shape: Option<CursorShape>,
     monitors: Vec<Monitor>,
+    places: Places,
     /// Descriptors the poller watches: capture, clipboard, the second selection.
     watched: [Option<i32>; 3],
     /// What the desktop's selections hold, and which viewer's offer that is, if it is one's.
@@ -150,6 +152,7 @@ impl Desk {
             while let Ok(ask) = self.asks.try_recv() {
                 self.answer(&mut state, ask);
             }
+            self.take_places(&mut state);
             if let Err(lost) = self.poll_capture(&mut state) {
                 tracing::warn!(%lost, "the desktop is gone");
                 end = (Goodbye::DesktopGone, "the desktop is gone");
@@ -168,7 +171,8 @@ impl Desk {
             self.take_machine(&mut state);
             self.desktop.begin_session(self.clock.now());
             let wake = self.drain_seats(&mut state);
-            let wake = [wake, self.take_life(&mut state), self.desktop.waits_until()].into_iter().flatten().min();
+            let wakes = [wake, self.take_life(&mut state), self.desktop.waits_until(), state.places.due()];
+            let wake = wakes.into_iter().flatten().min();
             self.notes.flush();
             self.wait(&mut state, wake, &mut happened)?;
         }
@@ -281,7 +285,7 @@ impl Desk {
                     if let Some(id) = seat.filter(|id| state.seats.get(id).is_some_and(Seat::may_shape)) {
                         self.rescale(state, id, scale);
                         if let Some(size) = want {
-                            self.resize(size);
+                            self.resize(state, size);
                         }
                     }
                 }
@@ -450,6 +454,7 @@ impl Desk {
                 CaptureEvent::PointerPut(at) => viewers(state).for_each(|s| s.on_pointer_put(now, at)),
                 CaptureEvent::Monitors(monitors) => {
                     viewers(state).for_each(|s| s.host.on_monitors(now, &monitors));
+                    state.places.on_layout(now, &monitors);
                     state.monitors = monitors;
                 }
                 CaptureEvent::Gone => {
@@ -548,7 +553,7 @@ impl Desk {
             Wish::ReleaseAll => self.desktop.injector.as_mut().and_then(|i| i.release_all().err()),
             Wish::Resize(size, scale) => {
                 self.rescale(state, seat, scale);
-                self.resize(size);
+                self.resize(state, size);
                 None
             }
             Wish::Monitors(monitors) => {

@@ -27,6 +27,7 @@ pub mod rng;
 pub mod tile;
 pub mod time;
 pub mod units;
+pub mod window;
 
 pub use budget::{Budget, BudgetWhy};
 pub use clipboard::{ClipFormat, ClipFormats, ClipOffer, Selection};
@@ -49,3 +50,4 @@ pub use rng::Rng;
 pub use tile::{Epoch, Grid, Quality, SurfaceId, TILE, TileAt, Version};
 pub use time::{Clock, ClockMap, HostClock, Span, Stamp, ViewerClock};
 pub use units::{BitRate, Bytes};
+pub use window::AppWindow;

@@ -1,6 +1,7 @@
 //! The two minds: [`Host`] decides for the agent, [`Viewer`] for the client.
 //!
-//! Beside them [`life`] decides for all of an agent's sessions together: who comes in, who rests, who is sent home.
+//! Beside them [`life`] decides for all of an agent's sessions together: who comes in, who rests, who is sent home; and
+//! [`places`] where the desktop's windows lie while they come and go.
 //!
 //! All are machines without a clock, a socket or a thread. Facts come in with their time (`on_*`), wishes go out
 //! (`poll_output`, until it is idle), so everything that goes wrong in the field can be played again in a box.
@@ -19,6 +20,7 @@ mod ledger;
 pub mod life;
 mod link;
 mod output;
+pub mod places;
 mod planner;
 pub mod sound;
 mod standby;

@@ -22,6 +22,7 @@ mod memory;
 mod monitors;
 mod namespace;
 mod path;
+mod places;
 mod pointer;
 mod policy;
 mod process;

@@ -366,6 +366,49 @@ impl Screen {
         titles.find(|title| !title.is_empty())
     }
 
+    /// Where the window of this title lies, with the frame around it if it has one.
+    pub fn place_of(&self, title: &str) -> Option<[i32; 4]> {
+        let (_, top) = self.top_of(title)?;
+        let g = self.conn.get_geometry(top).expect("alive").reply().ok()?;
+        let border = 2 * i32::from(g.border_width);
+        Some([g.x.into(), g.y.into(), i32::from(g.width) + border, i32::from(g.height) + border])
+    }
+
+    /// Puts the window of this title there, as an application or a script does, and waits until it is.
+    pub fn put(&self, title: &str, (x, y): (i32, i32)) {
+        use x11rb::protocol::xproto::ConfigureWindowAux;
+        let (window, _) = self.top_of(title).expect("it is there");
+        let place = ConfigureWindowAux::new().x(x).y(y);
+        self.conn.configure_window(window, &place).expect("alive").check().expect("it can be moved");
+        let is_there = || self.place_of(title).is_some_and(|[at_x, at_y, ..]| (at_x, at_y) == (x, y));
+        until("the window is where it was put", PATIENCE, is_there);
+    }
+
+    /// The shown window of this title, and the child of the root that it is or lies in.
+    fn top_of(&self, title: &str) -> Option<(Window, Window)> {
+        let children = |of: Window| {
+            let tree = self.conn.query_tree(of).expect("alive").reply();
+            tree.map(|tree| tree.children).unwrap_or_default()
+        };
+        let is_shown = |window: &Window| {
+            let attributes = self.conn.get_window_attributes(*window).expect("alive").reply();
+            attributes.is_ok_and(|a| a.map_state == MapState::VIEWABLE)
+        };
+        let has_it = |window: &Window| self.title(*window).is_some_and(|text| text == title);
+        let mut tops = children(self.root).into_iter().filter(is_shown);
+        // A frame holds the window at once, or in one more window.
+        tops.find_map(|top| {
+            let mut below = vec![top];
+            for _ in 0..3 {
+                if let Some(found) = below.iter().copied().find(has_it) {
+                    return Some((found, top));
+                }
+                below = below.into_iter().flat_map(children).collect();
+            }
+            None
+        })
+    }
+
     /// Has the window manager bring a window to the front, as a list of windows does.
     pub fn activate(&self, is_it: impl Fn(&str) -> bool) {
         let (window, _) = self.managed().into_iter().find(|(_, title)| is_it(title)).expect("it is managed");

@@ -17,6 +17,7 @@ pub mod cursor;
 pub mod heads;
 mod read;
 mod scales;
+mod windows;
 
 use crate::held::Held;
 use crate::open::OpenError;
@@ -30,9 +31,10 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use telepane_model::{
-    CursorShape, CursorState, Damage, FrameFacts, FrameId, HostClock, Monitor, Pixels, Point, Rect, Size, Span, Stamp,
-    Surf, SurfaceId, Trust,
+    AppWindow, CursorShape, CursorState, Damage, FrameFacts, FrameId, HostClock, Monitor, Pixels, Point, Rect, Size,
+    Span, Stamp, Surf, SurfaceId, Trust,
 };
+use windows::Windows;
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::errors::{ConnectionError, ReplyError};
 use x11rb::protocol::Event as XEvent;
@@ -90,6 +92,10 @@ pub struct X11 {
     reshaped: bool,
     can_resize: bool,
     has_randr: bool,
+    /// Asked for once a layout changes.
+    windows: Option<Windows>,
+    /// Answers that were waited for may have brought notices with them, which the descriptor will never announce.
+    unread: bool,
     out: VecDeque<Event>,
 }
 
@@ -147,6 +153,8 @@ impl X11 {
             reshaped: true,
             can_resize,
             has_randr,
+            windows: None,
+            unread: false,
             out: VecDeque::new(),
             conn,
             name,
@@ -383,6 +391,7 @@ impl Source for X11 {
         if let Some(event) = self.out.pop_front() {
             return Ok(Some(event));
         }
+        self.unread = false;
         self.notices()?;
         if self.look_at_geometry {
             self.geometry()?;
@@ -412,7 +421,7 @@ impl Source for X11 {
     }
 
     fn wake(&self) -> Wake {
-        if !self.out.is_empty() || self.look_at_geometry {
+        if !self.out.is_empty() || self.look_at_geometry || self.unread {
             return Wake { fd: Some(self.conn.stream().as_raw_fd()), at: Some(Stamp::ZERO) };
         }
         let pointer = self.pointer_due();
@@ -435,6 +444,28 @@ impl Source for X11 {
         let got = heads::place(&self.conn, self.root, monitors)?;
         self.look_at_geometry = true;
         Ok(got)
+    }
+
+    fn windows(&mut self) -> Vec<AppWindow> {
+        self.unread = true;
+        let listed = match &self.windows {
+            Some(windows) => windows.list(&self.conn, self.root),
+            None => Windows::new(&self.conn).and_then(|windows| {
+                let listed = windows.list(&self.conn, self.root);
+                self.windows = Some(windows);
+                listed
+            }),
+        };
+        // A connection that ended says so at the next poll.
+        listed.inspect_err(|error| tracing::debug!(%error, "the windows cannot be listed")).unwrap_or_default()
+    }
+
+    fn put_windows(&mut self, windows: &[AppWindow]) {
+        let Some(known) = self.windows.as_ref().filter(|_| !windows.is_empty()) else { return };
+        self.unread = true;
+        if let Err(error) = known.put(&self.conn, self.root, windows) {
+            tracing::debug!(%error, "windows cannot be moved");
+        }
     }
 
     fn expect_echo(&mut self, now: Stamp<HostClock>) {

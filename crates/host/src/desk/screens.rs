@@ -1,4 +1,5 @@
-//! What size, scale and monitors the desktop has: the wish that came last counts, whoever's it is.
+//! What size, scale and monitors the desktop has: the wish that came last counts, whoever's it is. And where its windows
+//! lie afterwards.
 
 use super::{Desk, State};
 use telepane_capture::virtual_desktop::Scaled;
@@ -26,10 +27,11 @@ impl Desk {
     }
 
     /// The desktop takes this size, if it can.
-    pub(super) fn resize(&mut self, size: Size<Surf>) {
+    pub(super) fn resize(&mut self, state: &mut State, size: Size<Surf>) {
         if !self.desktop.source.describe().can_resize {
             return;
         }
+        state.places.on_asked(self.clock.now(), || self.desktop.source.windows());
         match self.desktop.source.resize(size) {
             Ok(got) => tracing::info!(%size, %got, "desktop resized"),
             Err(error) => tracing::warn!(%error, %size, "the desktop keeps its size"),
@@ -43,9 +45,20 @@ impl Desk {
         if !self.desktop.source.describe().can_resize {
             return;
         }
+        state.places.on_asked(self.clock.now(), || self.desktop.source.windows());
         match self.desktop.source.arrange(monitors) {
             Ok(got) => tracing::info!(monitors = monitors.len(), %got, "desktop arranged"),
             Err(error) => tracing::warn!(%error, "the desktop keeps its monitors"),
+        }
+    }
+
+    /// Sees to the windows after the desktop's layout has changed.
+    pub(super) fn take_places(&mut self, state: &mut State) {
+        let now = self.clock.now();
+        if state.places.due().is_some_and(|at| at <= now) {
+            let windows = self.desktop.source.windows();
+            let moves = state.places.on_look(now, &windows);
+            self.desktop.source.put_windows(&moves);
         }
     }
 }
