@@ -611,6 +611,7 @@ impl Desk {
         let now = self.clock.now();
         if now >= state.renew_at {
             (self.renew)();
+            self.tidy();
             state.renew_at = now + HOUR;
         }
         if state.rest_at.is_some_and(|at| now >= at) {

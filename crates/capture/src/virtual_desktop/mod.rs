@@ -224,6 +224,14 @@ impl VirtualDesktop {
         })
     }
 
+    /// Reads what the display tells every program. To be called now and then.
+    pub fn tidy(&mut self) {
+        if self.scale.as_ref().is_some_and(|scale| scale.tidy().is_err()) {
+            // The server has ended; another one is asked anew.
+            self.scale = None;
+        }
+    }
+
     /// One monitor for each size, from left to right.
     ///
     /// # Errors

@@ -66,8 +66,7 @@ impl Scale {
     /// Sets it.
     pub(super) fn set(&mut self, percent: u16) -> Result<Scaled, ReplyError> {
         let percent = percent.clamp(RANGE.0, RANGE.1);
-        // Nothing here is waited for, so what came is only thrown away.
-        while self.conn.poll_for_event()?.is_some() {}
+        self.tidy()?;
         if percent == self.percent {
             return Ok(Scaled::Already);
         }
@@ -79,6 +78,13 @@ impl Scale {
         self.conn.sync()?;
         self.percent = percent;
         Ok(manager.map_or(Scaled::Followed, |manager| Scaled::NewPrograms { manager }))
+    }
+
+    /// Throws away what has come: nothing here is waited for, but every program is told when keys get other symbols, and what it
+    /// does not read fills its socket and then the server's memory.
+    pub(super) fn tidy(&self) -> Result<(), ReplyError> {
+        while self.conn.poll_for_event()?.is_some() {}
+        Ok(())
     }
 
     fn set_resources(&self, percent: u16) -> Result<(), ReplyError> {

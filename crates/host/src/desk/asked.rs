@@ -49,6 +49,7 @@ impl Desk {
             return;
         }
         state.rights_at = now + RIGHTS_EVERY;
+        self.tidy();
         let changes = self.door.refresh();
         if changes == state.rights_seen {
             return;

@@ -52,6 +52,13 @@ impl Desk {
         }
     }
 
+    /// What needs no more than to be done now and then.
+    pub(super) fn tidy(&mut self) {
+        if let Some(running) = &mut self.desktop.running {
+            running.tidy();
+        }
+    }
+
     /// Sees to the windows after the desktop's layout has changed.
     pub(super) fn take_places(&mut self, state: &mut State) {
         let now = self.clock.now();
