@@ -1,12 +1,16 @@
 //! The client's window with a synthetic picture and no host: prints every input event on standard output.
 //!
-//! `ui_demo [--fullscreen] [--size WxH] [--picture WxH] [--renderer pixels|softbuffer] [--scaling one|fit|integer]`
+//! `ui_demo [--fullscreen] [--follow] [--size WxH] [--picture WxH] [--renderer pixels|softbuffer] [--scaling one|fit|integer]`
+//!
+//! `--follow` gives the picture the window's size, some turns later, as a host does that is asked for it.
 //!
 //! Keys: F5 changes a small part of the picture, F6 asks for a secret, F7 shows a message, F8 dims, F9 clears, Esc ends.
 
 use std::io::Write;
 use telepane_client::ui::{self, Model, Overlay, RendererChoice, Scaling, Turn, UiOptions, Veil, Waker, WindowFact};
-use telepane_model::{CursorShape, CursorState, InputEvent, KeyCode, KeyMove, Pixels, Rect, Region, Size, Span, Surf};
+use telepane_model::{
+    CursorShape, CursorState, InputEvent, KeyCode, KeyMove, Pixels, Rect, Region, Size, Span, Surf, View,
+};
 
 /// The part of the picture that the `n`th press of F5 changes, and its colour.
 pub fn change(n: u32) -> (Rect<Surf>, [u8; 3]) {
@@ -23,6 +27,17 @@ pub fn picture(size: Size<Surf>) -> Pixels {
     pixels
 }
 
+/// The colour of a picture of this size that is of one colour, so that it stays one however it is scaled. None is black or pure red.
+pub fn plain(size: Size<Surf>) -> [u8; 3] {
+    [64 + (size.w * 37 % 191) as u8, 64 + (size.h * 53 % 191) as u8, (size.w * 11 + size.h * 29) as u8]
+}
+
+/// Called after a present with what was presented and the window's size.
+pub type Watch = Box<dyn FnMut(&Pixels, Size<View>)>;
+
+/// With `--follow`, a picture has the size asked for so many turns later.
+const TURNS_BEHIND: u32 = 3;
+
 fn say(line: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -35,6 +50,12 @@ struct Demo {
     veil: Veil,
     overlay: bool,
     changes: u32,
+    /// The window's size.
+    view: Size<View>,
+    /// The picture is to follow it, and in how many turns it does.
+    follow: bool,
+    behind: u32,
+    watch: Watch,
 }
 
 impl Model for Demo {
@@ -45,6 +66,17 @@ impl Model for Demo {
     }
 
     fn turn(&mut self) -> Turn {
+        self.behind = self.behind.saturating_sub(1);
+        let wanted = Size::new(self.view.w, self.view.h);
+        if self.follow && self.behind == 0 && wanted.is_valid() && self.pixels.size() != wanted {
+            self.pixels = Pixels::new(wanted);
+            self.pixels.fill(wanted.rect(), plain(wanted));
+            self.turn.redraw_all = true;
+        }
+        if self.follow && self.behind > 0 {
+            let turn = std::mem::take(&mut self.turn);
+            return Turn { wake_in: Some(Span::millis(2)), ..turn };
+        }
         Turn { wake_in: Some(Span::secs(60)), ..std::mem::take(&mut self.turn) }
     }
 
@@ -74,6 +106,7 @@ impl Model for Demo {
         say(format_args!("{fact:?}"));
         match fact {
             WindowFact::CloseRequested => self.turn.exit = Some(0),
+            WindowFact::Resized { physical, .. } => (self.view, self.behind) = (physical, TURNS_BEHIND),
             WindowFact::OverlayToggled => self.overlay = !self.overlay,
             _ => {}
         }
@@ -106,6 +139,7 @@ impl Model for Demo {
     }
 
     fn shown(&mut self) {
+        (self.watch)(&self.pixels, self.view);
         say(format_args!("shown"));
     }
 }
@@ -116,13 +150,18 @@ fn size(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Runs the demo with these arguments; returns the exit code.
-pub fn run(arguments: impl Iterator<Item = String>) -> Result<i32, String> {
+pub fn run(arguments: impl Iterator<Item = String>, watch: Watch) -> Result<i32, String> {
+    let mut follow = false;
     let mut options = UiOptions { title: "Telepane demo".to_owned(), ..Default::default() };
     let mut picture_size = Size::new(640, 480);
     let mut arguments = arguments;
     while let Some(flag) = arguments.next() {
         if flag == "--fullscreen" {
             options.fullscreen = true;
+            continue;
+        }
+        if flag == "--follow" {
+            follow = true;
             continue;
         }
         let value = arguments.next().ok_or_else(|| format!("{flag} wants a value"))?;
@@ -137,15 +176,23 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<i32, String> {
             _ => return Err(format!("unknown: {flag} {value}")),
         }
     }
+    let mut pixels = picture(picture_size);
+    if follow {
+        pixels.fill(picture_size.rect(), plain(picture_size));
+    }
     let make = |waker: Waker<u32>| {
         std::thread::spawn(move || waker.wake(42));
         Demo {
-            pixels: picture(picture_size),
+            pixels,
             cursor: CursorShape { id: 1, w: 16, h: 16, hot_x: 8, hot_y: 8, bgra: vec![200; 1024] },
             turn: Turn { damage: Region::new(), ..Turn::default() },
             veil: Veil::Clear,
             overlay: false,
             changes: 0,
+            view: Size::default(),
+            follow,
+            behind: 0,
+            watch,
         }
     };
     ui::run(|waker| Ok(make(waker)), options).map_err(|e| e.to_string())
@@ -153,7 +200,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<i32, String> {
 
 #[allow(dead_code, reason = "the window test includes this file as a module and calls `run`")]
 fn main() {
-    match run(std::env::args().skip(1)) {
+    match run(std::env::args().skip(1), Box::new(|_, _| {})) {
         Ok(code) => std::process::exit(code),
         Err(error) => {
             eprintln!("ui_demo: {error}");

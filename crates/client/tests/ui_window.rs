@@ -15,7 +15,7 @@ fn main() {
 fn main() {
     const CHILD: &str = "TELEPANE_UI_WINDOW_CHILD";
     if std::env::var_os(CHILD).is_some() {
-        let code = ui_demo::run(std::env::args().skip(1)).unwrap_or_else(|error| {
+        let code = ui_demo::run(std::env::args().skip(1), x11::watch()).unwrap_or_else(|error| {
             eprintln!("{error}");
             2
         });
@@ -35,11 +35,13 @@ mod x11 {
     use std::process::{Child, Command, Stdio};
     use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
     use std::time::Duration;
-    use telepane_model::{Pixels, Size, Surf};
+    use telepane_client::ui::{Layout, Scaling};
+    use telepane_model::{Pixels, Point, Size, Surf, View};
     use x11rb::connection::Connection;
     use x11rb::protocol::xproto::{
-        AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ClientMessageEvent, ConnectionExt as _, EventMask,
-        ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, Window,
+        AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ClientMessageEvent,
+        ConfigureWindowAux, ConnectionExt as _, EventMask, ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
+        MOTION_NOTIFY_EVENT, Window,
     };
     use x11rb::protocol::xtest::ConnectionExt as _;
     use x11rb::rust_connection::RustConnection;
@@ -57,6 +59,9 @@ mod x11 {
         println!("ui_window: fullscreen with softbuffer ... ok");
         fitted(child);
         println!("ui_window: fitted and integer scaling ... ok");
+        for scaling in ["fit", "one"] {
+            dragged(child, scaling);
+        }
         let vulkan = std::fs::read_dir("/usr/share/vulkan/icd.d").is_ok_and(|mut d| d.next().is_some());
         if vulkan {
             exact(child, "pixels");
@@ -210,6 +215,113 @@ mod x11 {
         s.expect_line("PointerTo((201,101))");
         s.close();
         assert_eq!(s.exit_code(), Some(0));
+    }
+
+    /// What is under the window.
+    const UNDER: [u8; 3] = [0, 0, 255];
+
+    /// An edge is dragged while the picture follows behind: on the screen there is never anything but pictures and black, and of
+    /// every frame that is presented each pixel is the picture's or black, whatever was there before.
+    fn dragged(child: &'static str, scaling: &str) {
+        let mut s =
+            Stage::start(child, &["--size", "320x240", "--picture", "320x240", "--scaling", scaling, "--follow"]);
+        let red = ChangeWindowAttributesAux::new().background_pixel(0x00ff_0000);
+        s.x.change_window_attributes(s.root, &red).unwrap();
+        s.x.clear_area(false, s.root, 0, 0, 0, 0).unwrap().check().unwrap();
+        s.expect(|l| l.starts_with("frame "), "a frame");
+        let window = s.x.query_tree(s.root).unwrap().reply().unwrap().children;
+        let size_of = |w: &Window| s.x.get_geometry(*w).unwrap().reply().map_or((0, 0), |g| (g.width, g.height));
+        let window = window.into_iter().max_by_key(size_of).expect("a window");
+        // There and back, by one edge, the other and both, a little and much.
+        let drag = |n: u32| {
+            let (far, near) = (n % 20, 20 - n % 20);
+            let (w, h) =
+                [(far, far), (near, far), (20, near), (near, 20), (far * n % 21, near * n % 21)][n as usize / 20];
+            (200 + w * 20, 150 + h * 15)
+        };
+        for (w, h) in (0..100).map(drag) {
+            s.x.configure_window(window, &ConfigureWindowAux::new().width(w).height(h)).unwrap();
+            // In the same breath, before anybody could paint.
+            for _ in 0..3 {
+                let image = s.x.get_image(ImageFormat::Z_PIXMAP, window, 0, 0, w as u16, h as u16, !0).unwrap();
+                let image = image.reply().expect("the window is there").data;
+                let bare = image.chunks_exact(4).filter(|px| px[..3] == UNDER).count();
+                assert_eq!(bare, 0, "{scaling}: {bare} pixels of what is under the window in {w}x{h}");
+            }
+        }
+        // A last one tells that all were seen.
+        s.x.configure_window(window, &ConfigureWindowAux::new().width(333).height(222)).unwrap().check().unwrap();
+        let (mut frames, mut beside) = (0, 0);
+        loop {
+            let line = s.line("the last size");
+            let Some(frame) = line.strip_prefix("frame ") else { continue };
+            assert!(frame.ends_with(" exact"), "{scaling}: {frame}");
+            frames += 1;
+            if frame == "333x222 in 333x222 exact" {
+                break;
+            }
+            beside += u32::from(frame.split(' ').next() != frame.split(' ').nth(2));
+        }
+        println!(
+            "ui_window: an edge is dragged, {scaling}: {frames} frames, {beside} of another size than the window ... ok"
+        );
+        assert!(beside > 3, "some frames were of a picture that had not followed yet");
+        s.close();
+        assert_eq!(s.exit_code(), Some(0));
+    }
+
+    /// Looks at each frame that the window presents: with `--follow`, says its size and that of the window, and what is wrong with it.
+    pub fn watch() -> ui_demo::Watch {
+        if !std::env::args().any(|a| a == "--follow") {
+            return Box::new(|_, _| {});
+        }
+        let (x, screen) = x11rb::connect(None).expect("a connection to Xvfb");
+        let root = x.setup().roots[screen].root;
+        let scaling = if std::env::args().any(|a| a == "one") { Scaling::OneToOne } else { Scaling::Fit };
+        Box::new(move |pixels, view| {
+            let desk = pixels.size();
+            let seen = looked_at(&x, root).and_then(|(size, image)| wrong(&image, size, pixels, view, scaling));
+            println!("frame {desk} in {view} {}", seen.unwrap_or_else(|| "exact".into()));
+        })
+    }
+
+    /// The window's size and contents now, taken together.
+    fn looked_at(x: &RustConnection, root: Window) -> Option<(Size<View>, Vec<u8>)> {
+        x.grab_server().ok()?;
+        let windows = x.query_tree(root).ok()?.reply().ok()?.children;
+        let of = |w: Window| Some((x.get_geometry(w).ok()?.reply().ok()?, w));
+        let (g, window) =
+            windows.into_iter().filter_map(of).max_by_key(|(g, _)| u32::from(g.width) * u32::from(g.height))?;
+        let image = x.get_image(ImageFormat::Z_PIXMAP, window, 0, 0, g.width, g.height, !0).ok()?.reply();
+        x.ungrab_server().ok()?;
+        x.flush().ok()?;
+        Some((Size::new(g.width.into(), g.height.into()), image.ok()?.data))
+    }
+
+    /// What is wrong with a picture of one colour in a window that was `view` large when it was painted and is `size` large now.
+    fn wrong(image: &[u8], size: Size<View>, pixels: &Pixels, view: Size<View>, scaling: Scaling) -> Option<String> {
+        let place = Layout::new(scaling, pixels.size(), view)?.picture();
+        let colour = pixels.get(0, 0)?;
+        let is = |x: i32, y: i32| {
+            let at = (y as usize * size.w as usize + x as usize) * 4;
+            image.get(at..at + 3)
+        };
+        let mut count = 0;
+        let mut first = None;
+        for (y, x) in (0..size.h as i32).flat_map(|y| (0..size.w as i32).map(move |x| (y, x))) {
+            let wanted = if place.holds(Point::new(x, y)) { colour } else { [0; 3] };
+            // The server has taken away what no longer had room since.
+            let cut = size != view && is(x, y) == Some(&[0; 3]);
+            if is(x, y) != Some(&wanted) && !cut {
+                count += 1;
+                first = first.or(Some((x, y)));
+            }
+        }
+        let (x, y) = first?;
+        Some(format!(
+            "now {size}: {count} pixels, the first at {x}, {y}: {:?} instead of {colour:?} in {place:?}",
+            is(x, y)
+        ))
     }
 
     /// An X server, the window on it, and what the window says.

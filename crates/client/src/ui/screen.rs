@@ -90,6 +90,17 @@ impl Screen {
         true
     }
 
+    /// Has the system keep what a window shows while its edge is dragged, and show black where nothing is painted yet.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn keep_while_resized(&self, window: &Window) {
+        if let Some(x11) = &self.x11 {
+            x11.keep_while_resized(window);
+        }
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn keep_while_resized(&self, _: &Window) {}
+
     /// Asks the window manager, where there is one, to let a window lie over several monitors.
     #[cfg(all(unix, not(target_os = "macos")))]
     pub(super) fn spread(&self, window: &Window, over: &[Monitor]) {

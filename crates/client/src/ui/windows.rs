@@ -89,6 +89,7 @@ impl<M: Model> Shell<M> {
         }
         let window = Arc::new(events.create_window(attributes).map_err(UiError::Window)?);
         window.set_ime_allowed(true);
+        screen.keep_while_resized(&window);
         let presenter = Presenter::new(&window, self.options.renderer).map_err(|e| UiError::Renderer(e.to_string()))?;
         let presenter = match self.gpu.then(|| Presenter::on_gpu(&window)) {
             Some(Ok(gpu)) => gpu,

@@ -15,7 +15,9 @@ use x11rb::errors::ReplyError;
 use x11rb::protocol::Event;
 use x11rb::protocol::randr::{self, ConnectionExt as _};
 use x11rb::protocol::screensaver::ConnectionExt as _;
-use x11rb::protocol::xproto::{self, ClientMessageEvent, ConnectionExt as _, EventMask, InputFocus, KeyButMask};
+use x11rb::protocol::xproto::{
+    self, ChangeWindowAttributesAux, ClientMessageEvent, ConnectionExt as _, EventMask, InputFocus, KeyButMask,
+};
 use x11rb::rust_connection::RustConnection;
 
 /// Our own connection.
@@ -119,6 +121,17 @@ impl X11 {
         let kind = xproto::AtomEnum::ATOM;
         let known = self.connection.get_property(false, self.root, list, kind, 0, 4096)?.reply()?;
         Ok(known.value32().is_some_and(|mut words| words.any(|w| w == word)))
+    }
+
+    /// A window of winit's has no background: where it grows the server leaves what lay under it, until something is painted, and
+    /// what it showed is anybody's guess. Black is what lies beside a picture, and the rest stays where it is.
+    pub(super) fn keep_while_resized(&self, window: &Window) {
+        let Some(window) = id_of(window) else { return };
+        let aux = ChangeWindowAttributesAux::new().background_pixel(0).bit_gravity(xproto::Gravity::NORTH_WEST);
+        let set = self.connection.change_window_attributes(window, &aux).map(|cookie| cookie.check());
+        if !matches!(set, Ok(Ok(()))) {
+            tracing::debug!(?set, "the window has no background");
+        }
     }
 
     /// Gives `window` the keyboard; `false` while it is not yet on the screen.
