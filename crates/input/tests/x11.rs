@@ -134,6 +134,39 @@ fn pointer_buttons_and_wheel() {
     assert_eq!(recorder.saw(), [Saw::Press(1), Saw::Lift(1)]);
 }
 
+/// A wheel that tells of parts of a notch, as a touchpad does: whatever its steps, a program has each notch as soon as it is whole,
+/// and no notch more; turned back, the part is forgotten.
+#[test]
+fn a_wheel_of_fine_steps_gives_the_notches_that_are_whole() {
+    const NOTCH: i32 = 120;
+    let Some(server) = Server::start() else { return };
+    let recorder = Recorder::open(&server);
+    let mut hands = hands(&server);
+    all(&mut hands, &[InputEvent::PointerTo(Point::new(10, 10))]);
+    recorder.saw();
+    let mut clicks = |x: i32, y: i32| -> Vec<u8> {
+        all(&mut hands, &[InputEvent::Wheel { x, y }]);
+        let saw = recorder.saw();
+        // A notch is a button that is pressed and let go at once.
+        assert!(saw.chunks(2).all(|pair| matches!(pair, [Saw::Press(a), Saw::Lift(b)] if a == b)), "{saw:?}");
+        saw.iter().filter_map(|saw| if let Saw::Press(n) = saw { Some(*n) } else { None }).collect()
+    };
+    for step in [1, 7, 15, 40, 119, 120, 121, 250] {
+        // Down and up, right and left, each button with its way.
+        for (sign, across, button) in [(1, false, 5), (-1, false, 4), (1, true, 7), (-1, true, 6)] {
+            let (mut turned, mut given) = (0, 0);
+            while turned < 5 * NOTCH {
+                let by = sign * step;
+                let now = if across { clicks(by, 0) } else { clicks(0, by) };
+                assert!(now.iter().all(|n| *n == button), "{now:?}");
+                (turned, given) = (turned + step, given + now.len() as i32);
+                // The part that the other way left is forgotten with the first step of this one.
+                assert_eq!(given, turned / NOTCH, "after {turned} of {NOTCH} in steps of {by}");
+            }
+        }
+    }
+}
+
 #[test]
 fn focus_makes_locks_agree_and_releases() {
     let Some(server) = Server::start() else { return };
