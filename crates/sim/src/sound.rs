@@ -37,6 +37,8 @@ pub struct Sounds {
     left: i64,
     quiet: u32,
     last: Option<u32>,
+    /// Frames of the viewer's microphone that the host's applications were given.
+    pub spoken: u64,
     /// Frames heard.
     pub heard: u64,
     /// Frames heard that were not the one after the one before.
@@ -63,6 +65,7 @@ impl Default for Sounds {
             left: 0,
             quiet: 0,
             last: None,
+            spoken: 0,
             heard: 0,
             broken: 0,
             extremes: None,

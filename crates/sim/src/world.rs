@@ -559,7 +559,10 @@ impl World {
                     self.sound.most_rate = self.sound.most_rate.max(coding.rate);
                     self.sound.coding = coding;
                 }
-                HostOutput::Sound(packet) => self.note("host", format_args!("microphone {}", packet.number)),
+                HostOutput::Sound(packet) => {
+                    self.sound.spoken += 1;
+                    self.note("host", format_args!("microphone {}", packet.number));
+                }
                 HostOutput::Spoilt => self.spoilt = true,
                 HostOutput::CacheOffer { first, hashes } => match &mut self.encoder {
                     Some((_, encoder)) => encoder.offer(first, &hashes),

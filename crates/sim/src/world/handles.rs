@@ -8,6 +8,7 @@ use telepane_codec::TileCache;
 use telepane_model::{HostClock, InputEvent, KeyCode, KeyMove, Pixels, SessionPolicy, Size, Span, Surf};
 use telepane_protocol::{Capabilities, Capability, Control};
 use telepane_session::Host;
+use telepane_session::sound::SoundFrame;
 
 impl World {
     /// Microseconds since the world began.
@@ -119,6 +120,25 @@ impl World {
         self.host.on_sound_rights(self.host_now(), true, true);
         self.viewer.on_sound_wish(self.viewer_now(), true, false);
         (self.host_wake, self.viewer_wake) = (Some(self.now), Some(self.now));
+    }
+
+    /// What of sound the host lets this viewer have: its desktop's, and its microphone heard.
+    pub fn allow_sound(&mut self, offers: bool, takes: bool) {
+        self.host.on_sound_rights(self.host_now(), offers, takes);
+        self.host_wake = Some(self.now);
+    }
+
+    /// What of sound the person has turned on: to hear, and to be heard.
+    pub fn switch_sound(&mut self, listens: bool, speaks: bool) {
+        self.viewer.on_sound_wish(self.viewer_now(), listens, speaks);
+        self.viewer_wake = Some(self.now);
+    }
+
+    /// The viewer's microphone has heard 10 ms.
+    pub fn speak(&mut self) {
+        let captured = self.viewer_now();
+        self.viewer.on_microphone(captured, SoundFrame { captured, bytes: vec![0xf4; 120], last: false });
+        self.viewer_wake = Some(self.now);
     }
 
     /// Applications on the host begin to play, or end.

@@ -17,20 +17,30 @@ fn text(n: usize, bytes: usize) -> Vec<u8> {
     format!("copy {n} ").into_bytes().into_iter().cycle().take(bytes).collect()
 }
 
+/// Nobody copies on two machines within this: what changes sooner after the other's offer is taken for a program that makes it its
+/// own (K-56).
+const APART: Span = Span::millis(550);
+
+/// Runs until it is so.
+fn wait_for(what: &str, w: &mut World, is_so: impl Fn(&mut World) -> bool) {
+    let until = w.now() + Span::secs(60).as_micros();
+    while !is_so(w) {
+        assert!(w.now() < until, "never: {what}");
+        w.run(Span::millis(5));
+    }
+}
+
 /// Copies, lets the offer arrive and pastes; how long from the paste until it is there.
 fn carried(w: &mut World, way: Direction, format: ClipFormat, data: &[u8]) -> Span {
     let host = way == Direction::Up;
+    w.run(APART);
+    w.board(host).offered = Default::default();
     w.copy(way, [(format, data.to_vec())], false);
-    w.run(Span::millis(600));
+    wait_for("the offer arrives", w, |w| w.board(host).offered.formats.has(format));
     w.board(host).pasted.clear();
     let began = w.now();
     w.paste(way, format);
-    for _ in 0..12_000 {
-        if !w.board(host).pasted.is_empty() {
-            break;
-        }
-        w.run(Span::millis(5));
-    }
+    wait_for("the paste is answered", w, |w| !w.board(host).pasted.is_empty());
     let (at, came) = w.board(host).pasted.pop().expect("the paste is answered");
     assert_eq!(came.as_deref(), Some(data), "{format:?} {way:?}");
     Span::micros(at - began)

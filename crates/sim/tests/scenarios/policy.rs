@@ -285,6 +285,38 @@ fn the_slider_moves_quality_against_frame_rate() {
     assert!(sharp.1 > smooth.1 + 1.0, "sharper");
 }
 
+/// Bounds beyond everything that happens are as good as none: every byte that is coded and sent is the same.
+// spec: H-40
+#[test]
+fn a_policy_without_an_effect_changes_no_byte() {
+    let wide = [
+        (Knob::Limit, 1_000_000_000_000),
+        (Knob::MinQuality, 0),
+        (Knob::InitialQuality, 100),
+        (Knob::MaxQuality, 100),
+        (Knob::MaxFps, 240),
+        (Knob::BuildToLossless, 1),
+    ];
+    let run = |all: &[(Knob, u64)]| {
+        let mut seen = (0, 0, 0);
+        play(
+            "policy::a_policy_without_an_effect",
+            with(82, link(20, 40), busy(82, (400, 300), 3_000), policy(all)),
+            |w| {
+                w.run(Span::secs(5));
+                assert!(w.is_exact() && w.faults.is_empty());
+                seen = (w.coded_bytes, w.bytes(Direction::Down), w.presents.len());
+            },
+        );
+        seen
+    };
+    let (free, wide, narrow) = (run(&[]), run(&wide), run(&[(Knob::InitialQuality, 40), (Knob::MaxFps, 10)]));
+    println!("coded bytes, sent bytes, pictures: {free:?}; within wide bounds {wide:?}, within narrow ones {narrow:?}");
+    assert_eq!(wide.0, free.0, "the same is coded");
+    assert_eq!(wide.2, free.2, "and shown as often");
+    assert_ne!(narrow.0, free.0, "which is not because nothing is looked at");
+}
+
 #[test]
 fn every_preset_carries_a_desktop_and_keeps_to_its_limit() {
     for preset in Preset::ALL {

@@ -145,3 +145,39 @@ fn silence_sends_nothing_and_wakes_nobody() {
         assert!(w.sound.heard > 500 + 20 + 80, "it is heard again: {}", w.sound.heard);
     });
 }
+
+/// Each direction has the host's right and the person's switch. Without either not a packet leaves, and nothing that was withheld is
+/// heard later.
+// spec: S-6, S-7, S-16
+#[test]
+fn each_direction_of_sound_has_its_right_and_its_switch() {
+    let w = world(86, link(20, 40), still());
+    play("sound::each_direction_of_sound_has_its_right_and_its_switch", w, |w| {
+        w.listen();
+        w.play_sound(true);
+        w.run(Span::secs(2));
+        // Every state after every other one, more or less: from all to nothing and back.
+        for state in (0..16).chain((0..16).rev()).chain([15, 3, 12, 9, 6, 15]) {
+            let [offers, takes, listens, speaks] = [0, 1, 2, 3].map(|bit| state >> bit & 1 == 1);
+            w.allow_sound(offers, takes);
+            w.switch_sound(listens, speaks);
+            // What was on its way arrives, and what was held back is played.
+            w.run(Span::millis(500));
+            let before = (w.sound.heard, w.sound.spoken, [Direction::Down, Direction::Up].map(|d| w.bytes(d)));
+            for _ in 0..100 {
+                w.speak();
+                w.run(Span::millis(10));
+            }
+            let (heard, spoken) = (w.sound.heard - before.0, w.sound.spoken - before.1);
+            let bytes =
+                [Direction::Down, Direction::Up].map(|d| w.bytes(d) - before.2[usize::from(d == Direction::Up)]);
+            let what = format!("{offers} {takes} {listens} {speaks}: heard {heard}, spoken {spoken}, bytes {bytes:?}");
+            for (on, frames, bytes) in [(offers && listens, heard, bytes[0]), (takes && speaks, spoken, bytes[1])] {
+                // A second of feedback about the other way is less than a second of sound.
+                assert!(if on { frames >= 90 && bytes > 12_000 } else { frames == 0 && bytes < 12_000 }, "{what}");
+            }
+        }
+        // What was on its way when the right went is refused by name, and is no reason to end anything.
+        assert!(w.faults.iter().all(|fault| *fault == "UnaskedSound") && w.over.is_none(), "{:?}", w.faults);
+    });
+}
