@@ -1,6 +1,7 @@
 //! What is copied on one side is pasted on the other, with the tools people script.
 
 use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
+use super::rights::{allow, permissions, permit};
 use super::screen::{Screen, exact};
 use super::stage::{SIZE, Stage, connect};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -177,10 +178,7 @@ fn each_direction_has_its_right() {
     }
     for (rights, down, up) in [("clipboard-copy", true, false), ("clipboard-paste", false, true)] {
         let dir = Scratch::new();
-        let permissions = dir.join(".config/telepane-host/default.perm");
-        std::fs::create_dir_all(permissions.parent().expect("a directory")).expect("a directory");
-        let text = format!("[permissions]\n%owner% allow display {rights}\n");
-        std::fs::write(&permissions, text).expect("a file");
+        allow(&permissions(&dir), &format!("display {rights}"));
         let stage = Stage::in_dir(dir, &[], &[], None);
         for (from, to, may) in [(&stage.here, &stage.there, down), (&stage.there, &stage.here, up)] {
             let _owner = copy(&stage, from, rights);
@@ -266,10 +264,7 @@ fn what_one_viewer_copies_the_others_paste_if_they_may() {
         return;
     }
     let dir = Scratch::new();
-    let permissions = dir.join(".config/telepane-host/default.perm");
-    std::fs::create_dir_all(permissions.parent().expect("a directory")).expect("a directory");
-    let text = "[permissions]\n%owner% allow builtin\ncarol allow builtin\ncarol disallow clipboard-copy\n";
-    std::fs::write(&permissions, text).expect("a file");
+    permit(&permissions(&dir), "%owner% allow builtin\ncarol allow builtin\ncarol disallow clipboard-copy");
     let stage = Stage::in_dir(dir, &["--shared"], &[], None);
     let (second, carols) = (Screen::start(SIZE.0, SIZE.1), Screen::start(SIZE.0, SIZE.1));
     let addr = stage.agent.addr.to_string();

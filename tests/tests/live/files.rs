@@ -2,6 +2,7 @@
 //! a right.
 
 use super::process::{PATIENCE, Running, Scratch, Signal, program, until};
+use super::rights::{allow, permissions};
 use super::screen::environment;
 use super::stage::{Agent, CODE, connect, relay};
 use std::path::Path;
@@ -129,9 +130,7 @@ fn without_a_directory_or_a_right_nothing_is_copied() {
     assert!(refused.all_err().contains("--files DIR"), "{}", refused.all_err());
     drop(none);
     // The agent's home is the directory.
-    let permissions = dir.join(".config/telepane-host/default.perm");
-    std::fs::create_dir_all(permissions.parent().expect("a directory")).expect("a directory");
-    std::fs::write(&permissions, "[permissions]\n%owner% allow display file-download\n").expect("a file");
+    allow(&permissions(&dir), "display file-download");
     let agent = agent(&dir, &[]);
     dir.write("given/readable", "readable");
     let mut up = cp(&dir, &[&mine, &format!("{}:", agent.addr)]);

@@ -21,6 +21,7 @@ mod marks;
 mod memory;
 mod monitors;
 mod namespace;
+mod pasting;
 mod path;
 mod places;
 mod pointer;

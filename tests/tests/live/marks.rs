@@ -1,9 +1,11 @@
 //! Marks on the packets of a session between the real programs, read by a relay on the way.
 
-use super::process::{PATIENCE, Scratch, Signal, now, until};
-use super::stage::{Agent, connect};
+use super::process::{PATIENCE, Scratch, Signal, have, now, until};
+use super::stage::{Agent, connect, connect_headless_in};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use telepane_bench::link::space::Space;
 use telepane_transport::relay::{Direction, LinkModel, Relay, Seen};
 
 /// Types over a relay at `ip` and gives what the relay saw, up and down.
@@ -53,4 +55,60 @@ fn a_sessions_packets_are_marked_over_both_families_and_not_when_that_is_off() {
     }
     let [up, down] = session(IpAddr::V4(Ipv4Addr::LOCALHOST), "off");
     assert!(up.iter().chain(&down).all(|p| p.class >> 2 == 0), "off is off");
+}
+
+/// A network of its own whose routes refuse what has one of our marks; `None` with the reason said where that cannot be had.
+fn refusing() -> Option<Space> {
+    let skipped = |why: &str| println!("marks: skipped: no system that refuses marks: {why}");
+    let space = Space::open(Ipv4Addr::new(10, 78, 0, 1), Ipv4Addr::new(10, 78, 0, 2), 1_500, None)
+        .inspect_err(|why| skipped(&format!("{why:#}")))
+        .ok()?;
+    // AF41 and EF: whole, and as kernels see them that choose a route by four bits of the byte.
+    for class in ["0x88", "0xb8", "0x08", "0x18"] {
+        // Which of them a kernel takes is seen below.
+        let _ = space.ip(&["route", "add", "prohibit", "127.0.0.1", "tos", class, "table", "local"]);
+    }
+    let refused = |class: libc::c_int| {
+        let sent = space.inside(|| {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let size = size_of::<libc::c_int>() as libc::socklen_t;
+            // SAFETY: the value and its length are ours and fit each other.
+            let set = unsafe {
+                let value = (&raw const class).cast();
+                libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_TOS, value, size)
+            };
+            assert_eq!(set, 0, "the class can be set");
+            Ok(socket.send_to(b"marked", (Ipv4Addr::LOCALHOST, 9))?)
+        });
+        sent.is_err()
+    };
+    let works = !refused(0) && refused(0x88) && refused(0xb8);
+    if !works {
+        skipped("this kernel chooses no route by what we mark");
+    }
+    works.then_some(space)
+}
+
+// spec: T-4, T-11
+#[test]
+fn where_the_system_refuses_marks_a_session_goes_without_and_says_so() {
+    if !have("marks refused", &["ip", "unshare"]) {
+        return;
+    }
+    let Some(space) = refusing() else { return };
+    let dir = Scratch::new();
+    let agent = Agent::in_namespace(&space, &dir, "127.0.0.1:0", &["--synthetic", "editor", "--size", "640x480"]);
+    let file = dir.join("stats.json");
+    let args = ["--seconds", "3", "--type", "marks", "--stats-json", &file.display().to_string()];
+    let mut client = connect_headless_in(&space, &dir, "client", &agent.addr.to_string(), &args);
+    assert_eq!(client.exit_code(PATIENCE), 0, "{}", client.err());
+    let stats: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).expect("it was written")).expect("it is JSON");
+    let (fate, keys) = (&stats["link"]["marks"], stats["key_to_shown"]["count"].as_u64());
+    println!("marks: refused: the client says {fate}, {keys:?} keys were shown, {}", stats["link"]["carrier"]);
+    assert_eq!((fate, &stats["link"]["carrier"]), (&"refused".into(), &"quic".into()), "{stats}");
+    assert!(keys >= Some(3), "{stats}");
+    assert_eq!(stats["exact"]["lossy_tiles"], 0, "and nothing is missing");
+    let warned = |log: &str| log.matches("takes no marks").count();
+    assert_eq!((warned(&agent.run.err()), warned(&client.err())), (1, 1), "each end says it once");
 }

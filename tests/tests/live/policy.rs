@@ -1,17 +1,9 @@
 //! What people allow a session: a preset that the client wishes for, a bound that the host sets, and a change while it
 //! runs, asked for at the agent's control socket.
 
-use super::process::{PATIENCE, Running, Scratch, program, until};
+use super::life::session;
+use super::process::{PATIENCE, Scratch, until};
 use super::stage::{Agent, connect, serve};
-use std::process::Command;
-
-/// `telepane-host session …` for the agent of `dir`: exit code, standard output and error.
-fn session(dir: &Scratch, args: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(program("telepane-host"));
-    command.arg("session").args(args).arg("--state-dir").arg(dir.join("host"));
-    let mut run = Running::start("telepane-host session", &mut command);
-    (run.exit_code(PATIENCE), run.all_out(), run.all_err())
-}
 
 #[test]
 fn a_preset_holds_with_the_hosts_bounds_and_changes_while_the_session_runs() {

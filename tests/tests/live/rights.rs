@@ -125,16 +125,23 @@ fn who_may_only_watch_gives_the_desktop_no_other_monitors() {
     assert_eq!((here.monitors(), client.err().contains("welcome")), (unchanged.to_vec(), true));
 }
 
-fn permissions(dir: &Scratch) -> PathBuf {
+/// Where the agent of `dir` reads who may do what.
+pub fn permissions(dir: &Scratch) -> PathBuf {
     let file = dir.join(".config/telepane-host/default.perm");
     std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
     file
 }
 
-fn allow(permissions: &Path, features: &str) {
+/// Gives these to whoever comes in, and nothing else.
+pub fn allow(permissions: &Path, features: &str) {
+    permit(permissions, &format!("%owner% allow {features}"));
+}
+
+/// These rules hold from now on.
+pub fn permit(permissions: &Path, rules: &str) {
     // Half a file would be another one.
     let next = permissions.with_extension("next");
-    std::fs::write(&next, format!("[permissions]\n%owner% allow {features}\n")).expect("a file");
+    std::fs::write(&next, format!("[permissions]\n{rules}\n")).expect("a file");
     std::fs::rename(&next, permissions).expect("it is ours");
 }
 

@@ -145,6 +145,13 @@ pub fn connect_in(space: &Space, dir: &Scratch, state: &str, screen: &Screen, ho
     start_client(enter(space, "telepane"), dir, state, Some(screen), host, &args)
 }
 
+/// The same without a window.
+pub fn connect_headless_in(space: &Space, dir: &Scratch, state: &str, host: &str, args: &[&str]) -> Running {
+    let code = dir.write("client-code", CODE).display().to_string();
+    let args = [&["--access-code-file", code.as_str()], args].concat();
+    start_client(enter(space, "telepane"), dir, state, None, host, &args)
+}
+
 /// One of the project's programs in a network namespace, with that namespace's interfaces in its /sys, as `ip netns exec` does it.
 pub fn enter(space: &Space, name: &str) -> Command {
     let mut command = Command::new("unshare");

@@ -123,3 +123,44 @@ fn running_programs_take_the_scale() {
     until("the window shows the desktop pixel for pixel", PATIENCE, || here.picture() == there.picture().part(window));
     keep(&here, "scale-200");
 }
+
+/// A quarter more than one: text of another size in GTK, which scales widgets by whole factors, and all of it in Qt.
+// spec: K-30
+#[test]
+fn programs_take_a_scale_of_125_percent_and_give_it_back() {
+    if !have("125 %", &["Xvfb"]) {
+        return;
+    }
+    let gtk_there = has_module("a GTK program at 125 %", "gi; gi.require_version(\"Gtk\", \"3.0\")");
+    let qt_there = has_module("a Qt program at 125 %", "PyQt6.QtWidgets");
+    let desktop = Desktop::start("1024x768");
+    let here = Screen::join(&desktop.name, &desktop.xauthority);
+    let there = Screen::start(1280, 1024);
+    let mut gtk = gtk_there.then(|| desktop.python("gtk", GTK));
+    if let Some(gtk) = &mut gtk {
+        gtk.line("factor 1 dpi 96");
+    }
+    let client = desktop.client(&there, &["--size", "1000x700", "--scale", "125"]);
+    until("the session is there", PATIENCE, || here.picture().size == (1000, 700));
+    if let Some(gtk) = &mut gtk {
+        println!("toolkits: gtk at 125 %: {}", gtk.line("factor 1 dpi 120 cursor 30"));
+    }
+    let mut qt = qt_there.then(|| desktop.python("qt", QT));
+    if let Some(qt) = &mut qt {
+        println!("toolkits: qt at 125 %: {}", qt.line("ratio 1.25 dpi 96"));
+    }
+    assert_eq!(here.dots_per_inch(), 120, "the screen's millimetres fit");
+    let window = there.windows().into_iter().max_by_key(|w| w[2] * w[3]).expect("the client's window");
+    until("the window shows the desktop pixel for pixel", PATIENCE, || here.picture() == there.picture().part(window));
+    keep(&here, "scale-125");
+    // Another day, at an ordinary screen.
+    drop(client);
+    let _client = desktop.client(&there, &["--size", "1000x700", "--scale", "100"]);
+    if let Some(gtk) = &gtk {
+        let last = || gtk.out().lines().last().unwrap_or_default().to_owned();
+        until("GTK has the ordinary size again", PATIENCE, || last() == "factor 1 dpi 96 cursor 24");
+    }
+    if let Some(qt) = &mut qt {
+        println!("toolkits: qt at 100 % again: {}", qt.line("ratio 1.0 dpi 96"));
+    }
+}
