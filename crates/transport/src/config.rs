@@ -195,6 +195,8 @@ pub(crate) fn transport(options: &Options, side: LinkSide, clock: ClockFn) -> (T
     config
         .max_idle_timeout(IdleTimeout::try_from(options.idle_timeout).ok())
         .ack_frequency_config(Some(acks))
+        // It begins at 1,200 bytes, and what carries fewer carries no handshake.
+        // spec: WS-16
         .mtu_discovery_config(Some(MtuDiscoveryConfig::default()))
         // A first packet lost on a LAN is sent again after 0.3 s instead of 1 s.
         .initial_rtt(Duration::from_millis(100))

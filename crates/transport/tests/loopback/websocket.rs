@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use telepane_protocol::carried::{Carried, MAX_DATAGRAM};
+use telepane_transport::relay::{Direction, LinkModel, Relay};
 use telepane_transport::{
     Carrier, Carriers, CloseReason, ConnectFailure, Event, Fault, HostExpectation, Lanes, Limits, MAX_CHUNK_BYTES,
     MAX_CONTROL, Options, SendError,
@@ -181,6 +182,34 @@ fn udp_silent_but_tcp_open_connects() {
     let addr = silent.local_addr().unwrap();
     let _tcp = TcpListener::bind(addr).unwrap();
     assert_eq!(Viewer::with(vec![addr], pinned, quic).events.failed(), ConnectFailure::SilentButTcpOpen);
+}
+
+// spec: WS-16
+#[test]
+fn a_path_that_carries_no_1200_bytes_counts_as_udp_blocked() {
+    let identity = Identity::new();
+    let pinned = HostExpectation::Pinned(identity.fingerprint());
+    let host = Host::start(&identity.leaf(), Options::default());
+    // Beside UDP's headers 1,172 bytes are left: QUIC's first packets are padded to 1,200 (RFC 9000 §14.1).
+    let narrow = LinkModel { mtu: Some(1_200), ..LinkModel::default() };
+    let relay = Relay::start(loopback(0), host.addr(), narrow, narrow, 1, host.clock.clone()).unwrap();
+    let quic = Options { carriers: Carriers::Quic, connect_within: Duration::from_secs(2), ..Options::default() };
+    let alone = Viewer::with(vec![relay.addr()], pinned, quic.clone());
+    assert!(matches!(alone.events.failed(), ConnectFailure::Silent { .. }));
+    assert!(relay.counters().up.too_large > 0, "QUIC tried: {:?}", relay.counters());
+    let beside = Options { tcp_ports: vec![host.addr().port()], ..Options::default() };
+    let viewer = Viewer::with(vec![relay.addr()], pinned, beside);
+    let (conn, facts) = viewer.events.connected();
+    assert_eq!((facts.carrier, facts.remote), (Carrier::WebSocket, host.addr()));
+    let (host_conn, _) = host.events.connected();
+    host.server.handle().send_control(host_conn, b"down").unwrap();
+    assert_eq!(viewer.events.control(), b"down");
+    viewer.handle().send_control(conn, b"up").unwrap();
+    assert_eq!(host.events.control(), b"up");
+    // Had the packets been let through, the same would have gone over QUIC.
+    relay.set(Direction::Up, LinkModel::default());
+    relay.set(Direction::Down, LinkModel::default());
+    assert_eq!(Viewer::with(vec![relay.addr()], pinned, quic).events.connected().1.carrier, Carrier::Quic);
 }
 
 // spec: WS-14

@@ -4,5 +4,6 @@
 //! One thing is not the seed's: what TLS signs with differs in length by a byte or two from run to run. So the network counts every
 //! datagram that begins a handshake's packet as one of [`world::LONG`] bytes.
 
+mod minds;
 mod scenes;
 mod world;

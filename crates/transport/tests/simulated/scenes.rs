@@ -45,9 +45,9 @@ fn path(mbps: u64, rtt: u64, loss_ppm: u32) -> LinkModel {
 
 /// Both ends' connections, as they come about.
 #[derive(Clone)]
-struct Play {
-    world: World,
-    agent: Arc<endpoints::Window>,
+pub struct Play {
+    pub world: World,
+    pub agent: Arc<endpoints::Window>,
     /// All that the agent has had: a handshake may be begun more than once.
     here: Arc<Mutex<Vec<quinn::Connection>>>,
     /// The viewer's connection, since when, and where it is from.
@@ -101,7 +101,7 @@ impl Play {
     }
 
     /// The same, once both ends are connected: the agent's end and the viewer's.
-    fn connected(model: LinkModel, seed: u64) -> (Self, quinn::Connection, quinn::Connection) {
+    pub fn connected(model: LinkModel, seed: u64) -> (Self, quinn::Connection, quinn::Connection) {
         let play = Self::start(model, seed);
         for _ in 0..100 {
             play.world.run(Duration::from_millis(100));
