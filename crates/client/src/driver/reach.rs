@@ -4,7 +4,7 @@
 use super::{Ask, Driver, Phase, code_prompt, exit};
 use crate::clock::unix_secs;
 use crate::entry::{Entry, Offer, Step, attach};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use telepane_auth::{KnownHosts, load_or_create_client_key};
@@ -119,8 +119,11 @@ impl Driver {
             }
             NetEvent::Control { conn, message, .. } => self.on_control(conn, &message),
             NetEvent::ConnectFailed { attempt, why } => self.on_connect_failed(attempt, &why),
-            NetEvent::PathChanged { conn, .. } if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) => {
-                self.viewer.on_path_changed(self.clock.now());
+            NetEvent::PathChanged { conn, remote, max_datagram } => {
+                let line = self.line.as_mut().filter(|l| l.client.conn() == conn);
+                if line.and_then(|l| l.facts.as_mut()).is_some_and(|f| has_moved(f, remote, max_datagram)) {
+                    self.viewer.on_path_changed(self.clock.now());
+                }
             }
             NetEvent::StandbyAnswered { conn, took_us }
                 if self.line.as_ref().is_some_and(|l| l.client.conn() == conn) =>
@@ -378,6 +381,13 @@ impl Line {
     }
 }
 
+/// Takes down what the path is now; whether it is another one. A step of MTU discovery is none: what was measured of the path
+/// holds. A move of this end is none either: who moves it says so itself.
+fn has_moved(facts: &mut ConnFacts, remote: SocketAddr, max_datagram: usize) -> bool {
+    facts.max_datagram = max_datagram;
+    std::mem::replace(&mut facts.remote, remote) != remote
+}
+
 /// Why there is no session, in a person's words.
 fn closed_by_host(reason: &CloseReason) -> String {
     let fault = match reason {
@@ -400,4 +410,31 @@ fn retire(line: Option<Line>) {
 
 fn local_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "telepane".into(), |n| n.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use telepane_model::LinkSide;
+
+    #[test]
+    fn a_step_of_mtu_discovery_moves_nothing_and_another_address_does() {
+        let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let mut facts = ConnFacts {
+            side: LinkSide::Viewer,
+            carrier: Carrier::Quic,
+            remote: at(8443),
+            exporter: [0; 32],
+            host_fingerprint: [0; 32],
+            max_datagram: 1_162,
+            recv_buffer: 0,
+            send_buffer: 0,
+        };
+        for step in [1_292, 1_414, 1_162] {
+            assert!(!has_moved(&mut facts, at(8443), step), "{step} bytes");
+            assert_eq!(facts.max_datagram, step);
+        }
+        assert!(has_moved(&mut facts, at(8444), 1_162));
+        assert!(!has_moved(&mut facts, at(8444), 1_292), "it is there now");
+    }
 }
