@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::coders::{Answer, Coders, Newest};
 use crate::files::May;
 use crate::guest::Guest;
+use crate::metrics::Counts;
 use crate::notes::Notes;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -176,7 +177,7 @@ impl Seat {
         loop {
             let output = self.host.poll_output();
             if !matches!(output, HostOutput::Datagram(_)) {
-                self.send_datagrams(net, &mut together);
+                self.send_datagrams(net, &mut together, &mut notes.counts);
             }
             if let HostOutput::Inject { seq, .. } = &output
                 && seq.0 != 0
@@ -188,11 +189,11 @@ impl Seat {
                     notes.counts.sent_kinds.count(&bytes);
                     together.push(Bytes::from(bytes));
                     if together.len() >= MOST_TOGETHER {
-                        self.send_datagrams(net, &mut together);
+                        self.send_datagrams(net, &mut together, &mut notes.counts);
                     }
                 }
-                HostOutput::Control(message) => self.send_control(net, &message),
-                HostOutput::Chunk(bytes) => self.send_chunk(net, bytes),
+                HostOutput::Control(message) => self.send_control(net, &message, &mut notes.counts),
+                HostOutput::Chunk(bytes) => self.send_chunk(net, bytes, &mut notes.counts),
                 HostOutput::Bulk(bulk) => wish(Wish::Bulk(bulk)),
                 HostOutput::File(word) => wish(Wish::File(word)),
                 HostOutput::Encode(job) => {
@@ -367,8 +368,9 @@ impl Seat {
         }
     }
 
-    fn send_datagrams(&mut self, net: &Handle, together: &mut Vec<Bytes>) {
+    fn send_datagrams(&mut self, net: &Handle, together: &mut Vec<Bytes>, counts: &mut Counts) {
         let datagrams = std::mem::take(together);
+        let many = datagrams.len() as u64;
         let Some(conn) = self.conn.filter(|_| !datagrams.is_empty()) else { return };
         let len = datagrams.iter().map(|d| d.len() as u64).sum::<u64>();
         let sent = match <[Bytes; 1]>::try_from(datagrams) {
@@ -379,7 +381,7 @@ impl Seat {
             Ok(()) => self.sent += len,
             Err(SendError::Gone) => {}
             // Counted as lost by the feedback, and sent again.
-            Err(SendError::Full) => tracing::debug!("the transport's queue is full"),
+            Err(SendError::Full) => counts.queue_full.datagrams += many,
             Err(SendError::TooLarge { max }) => {
                 tracing::warn!(max, "the path takes smaller datagrams now");
                 self.host.on_max_datagram(max);
@@ -387,22 +389,26 @@ impl Seat {
         }
     }
 
-    fn send_control(&mut self, net: &Handle, message: &Control) {
+    fn send_control(&mut self, net: &Handle, message: &Control, counts: &mut Counts) {
         let (Some(conn), bytes) = (self.conn, message.encode()) else { return };
         if bytes.len() > MAX_CONTROL {
             tracing::warn!(bytes = bytes.len(), "a control message is too long and is left out");
         } else if let Err(error) = net.send_control(conn, &bytes) {
+            counts.queue_full.control += u64::from(error == SendError::Full);
             tracing::debug!(%error, "control message not sent");
         } else {
             self.sent += bytes.len() as u64;
         }
     }
 
-    fn send_chunk(&mut self, net: &Handle, bytes: Vec<u8>) {
+    fn send_chunk(&mut self, net: &Handle, bytes: Vec<u8>, counts: &mut Counts) {
         let (Some(conn), len) = (self.conn, bytes.len() as u64) else { return };
         match net.send_chunk(conn, bytes) {
             Ok(()) => self.sent += len,
-            Err(error) => tracing::debug!(%error, "chunk not sent"),
+            Err(error) => {
+                counts.queue_full.chunks += u64::from(error == SendError::Full);
+                tracing::debug!(%error, "chunk not sent");
+            }
         }
     }
 

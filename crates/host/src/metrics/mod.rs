@@ -21,6 +21,8 @@ pub use text::render;
 pub struct Counts {
     /// Bytes handed to the transport.
     pub sent_bytes: u64,
+    /// What the transport's queues had no room for.
+    pub queue_full: QueueFull,
     /// Bytes that came from viewers.
     pub received_bytes: u64,
     /// Frames the source gave.
@@ -71,6 +73,18 @@ pub struct Counts {
 
 /// The stages of an update on the host, in order, as labels.
 pub const STAGES: [&str; 3] = ["capture_to_plan", "plan_to_coded", "coded_to_sent"];
+
+/// What a full queue of the transport's refused, by lane. Its queues are kept empty by the session's pacer, so any of it shows that
+/// something was sent which no budget had asked for, or that the network thread stood still.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueFull {
+    /// Datagrams; feedback shows them as lost, and what still matters of them is sent again.
+    pub datagrams: u64,
+    /// Control messages.
+    pub control: u64,
+    /// Chunks of bulk.
+    pub chunks: u64,
+}
 
 /// Datagrams and their bytes, by what they carry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -31,6 +31,12 @@ pub fn render(figures: &Figures) -> String {
     for (fault, n) in &counts.faults {
         let _ = writeln!(out, "telepane_faults_total{{fault=\"{}\"}} {n}", escaped(fault));
     }
+    const FULL: &str = "telepane_queue_full_total";
+    head(&mut out, FULL, "counter", "What a full queue of the transport's refused, by lane");
+    let full = counts.queue_full;
+    for (lane, n) in [("datagrams", full.datagrams), ("control", full.control), ("chunks", full.chunks)] {
+        let _ = writeln!(out, "{FULL}{{lane=\"{lane}\"}} {n}");
+    }
     for (name, help, kinds, bytes) in kinds(counts) {
         head(&mut out, name, "counter", help);
         for (kind, (datagrams, size)) in &kinds.0 {
@@ -196,6 +202,7 @@ mod tests {
         let mut figures = Figures::default();
         figures.counts.slices_sent = 3;
         figures.counts.faults.insert("BadPixels", 2);
+        figures.counts.queue_full.chunks = 5;
         figures.counts.encode.observe(Span::millis(3));
         figures.counts.sent_kinds.count(&[0x41, 0, 0, 7]);
         figures.counts.on_stages(&telepane_session::Stages { wait: vec![Span::millis(1)], ..Default::default() });
@@ -243,6 +250,8 @@ mod tests {
             "telepane_policy{session=\"1\",client=\"a \\\"quoted\\\\name\\\"\\n\",knob=\"max-fps\"} 24",
             "telepane_slices_sent_total 3",
             "telepane_faults_total{fault=\"BadPixels\"} 2",
+            "telepane_queue_full_total{lane=\"datagrams\"} 0",
+            "telepane_queue_full_total{lane=\"chunks\"} 5",
             "telepane_encode_seconds_bucket{le=\"0.002\"} 0",
             "telepane_encode_seconds_bucket{le=\"0.005\"} 1",
             "telepane_encode_seconds_bucket{le=\"+Inf\"} 1",
