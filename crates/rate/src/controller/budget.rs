@@ -72,15 +72,6 @@ impl<S: Clock, R: Clock> Controller<S, R> {
         Bytes((rate / f64::from(fps.max(1))) as u64)
     }
 
-    /// What the first pass of a full change may weigh so that its last byte leaves the path within 100 ms and a way
-    /// there; never under one packet.
-    pub fn first_pass(&self, now: Stamp<S>) -> Bytes {
-        let t = self.seconds(now);
-        let rate = self.capacity.rate().min(self.policy.limit.map_or(f64::MAX, bytes_per_second));
-        let room = rate * (0.1 - self.queue(t)) - self.backlog;
-        Bytes(if self.is_silent(t) { PACKET } else { room.max(PACKET) } as u64)
-    }
-
     /// The path's capacity as measured.
     pub fn capacity(&self) -> BitRate {
         rate_of(self.capacity.rate())
