@@ -43,9 +43,10 @@ pub fn run(options: &Options) -> Result<()> {
             let values: Vec<String> = all.iter().filter_map(|f| f.get(row)).map(text).collect();
             print!("{name:<20} {:<30} {:>12}", figure.name, figure.bound.to_string());
             values.iter().for_each(|v| print!(" {v:>9}"));
-            println!("{}", if kept { "" } else { "  NOT MET" });
+            let by = digits(figure.bound.missed_by(figure.value));
+            println!("{}", if kept { String::new() } else { format!("  NOT MET by {by}") });
             let (first, rest) = values.split_first().context("no figures")?;
-            let first = if kept { format!("**{first}**") } else { format!("**{first}** (not met)") };
+            let first = if kept { format!("**{first}**") } else { format!("**{first}** (not met by {by})") };
             let _ =
                 writeln!(markdown, "| {name} | {} | {} | {first} | {} |", figure.name, figure.bound, rest.join(" | "));
         }
@@ -73,7 +74,10 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// As many digits as say something.
 fn text(figure: &Figure) -> String {
-    let v = figure.value;
+    digits(figure.value)
+}
+
+fn digits(v: f64) -> String {
     if v.is_infinite() || v.is_nan() {
         "never".into()
     } else if v.abs() < 2.0 {

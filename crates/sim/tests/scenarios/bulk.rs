@@ -1,7 +1,7 @@
 //! Files and large pastes beside the work: they take what is left, and nobody notices.
 
-use crate::kit::{busy, link, play, press};
-use telepane_model::{ClipFormat, Size, Span};
+use crate::kit::{busy, fill_noise, host_at, link, play, press};
+use telepane_model::{ClipFormat, Pixels, Region, Rng, Size, Span};
 use telepane_sim::{Canvas, Direction, LinkModel, World, WorldOptions};
 
 const SIZE: Size<telepane_model::Surf> = Size::new(400, 300);
@@ -89,6 +89,60 @@ fn bulk_yields_to_the_screen_and_comes_back() {
             alone as f64 * 8.0 / 2e6
         );
         assert!(alone as f64 * 8.0 / 2e6 > 12.0);
+        assert!(w.faults.is_empty(), "{:?}", w.faults);
+    });
+}
+
+/// A whole screen of noise takes the path for most of a second: a round trip after it appeared bulk has only its twentieth, as long as
+/// anything of the screen waits, and a moment later it has everything again.
+// spec: B-8
+#[test]
+fn bulk_yields_within_a_round_trip() {
+    const SCREEN: Size<telepane_model::Surf> = Size::new(800, 600);
+    const APPEARS: u64 = 2_000_000;
+    let mut step = 0;
+    let noise = move |p: &mut Pixels, rng: &mut Rng| {
+        step += 1;
+        if step != 1 + APPEARS / 100_000 {
+            return Region::new();
+        }
+        fill_noise(p, SCREEN.rect(), rng);
+        SCREEN.rect().into()
+    };
+    let canvas = Canvas::new(SCREEN, 74, Span::millis(100), host_at(2_050), noise);
+    let w = World::new(WorldOptions { journal: false, ..WorldOptions::new(74, link(20, 40), Box::new(canvas)) });
+    play("bulk::bulk_yields_within_a_round_trip", w, |w| {
+        let came = |w: &World| w.bulk[0].came.get(&2).copied().unwrap_or(0);
+        let mbps = |bytes: u64, us: u64| bytes as f64 * 8.0 / us as f64;
+        w.load(Direction::Down, 2, 40_000_000);
+        w.run_to(1_000_000);
+        let before = came(w);
+        w.run_to(APPEARS);
+        let alone = mbps(came(w) - before, APPEARS - 1_000_000);
+        // The way there, and a round trip.
+        w.run_to(APPEARS + 60_000);
+        let begun = came(w);
+        assert!(!w.is_exact(), "the screen has appeared and is on its way");
+        while !w.is_exact() {
+            assert!(w.now() < APPEARS + 3_000_000, "the screen takes the path");
+            w.run(Span::millis(1));
+        }
+        let (took, yielded) = (w.now() - APPEARS, came(w) - begun);
+        let exact = w.now();
+        w.run(Span::millis(100));
+        let again = came(w);
+        w.run(Span::millis(500));
+        let after = mbps(came(w) - again, 500_000);
+        println!(
+            "{alone:.1} Mbit/s of bulk alone; the screen was exact after {:.0} ms, with {:.2} Mbit/s of bulk beside it from a \
+             round trip on; {after:.1} Mbit/s from 100 ms after it on",
+            took as f64 / 1e3,
+            mbps(yielded, exact - APPEARS - 60_000)
+        );
+        assert!(alone > 12.0 && took > 400_000, "both take the path");
+        // A twentieth, and the turn that may stand at either end: 5 ms of the path.
+        assert!(yielded <= (took - 60_000) / 8 + 25_000, "{yielded} bytes in {took} us");
+        assert!(after > 12.0, "{after}");
         assert!(w.faults.is_empty(), "{:?}", w.faults);
     });
 }
