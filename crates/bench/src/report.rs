@@ -51,7 +51,9 @@ impl CellReport {
         }
         let cell: &[&Self] = &[self];
         match self.kind {
-            Kind::Key | Kind::Typing | Kind::Menu => format!("photon p50 / p95 {}", pair(cell, "photon")),
+            Kind::Key | Kind::Typing | Kind::Menu | Kind::Beside => {
+                format!("photon p50 / p95 {}", pair(cell, "photon"))
+            }
             Kind::Switch | Kind::Burst => {
                 format!("first exact p50 / p95 {}, again {}", pair(cell, "first_exact"), pair(cell, "again_exact"))
             }
@@ -225,6 +227,7 @@ impl Report {
                 "key: a patch turns at each key press; milliseconds from the injected key to the pixels".to_owned()
             }
             Kind::Typing => "typing: a glyph appears at each key press".into(),
+            Kind::Beside => "beside: a glyph appears at each key press, beside the film with strong grain".into(),
             Kind::Scroll => "scroll: a full window of text, 30 steps a second of 54 pixels".into(),
             Kind::Drag => "drag: a window of 720x480 over a photo, 60 steps a second".into(),
             Kind::Switch => {
@@ -335,7 +338,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("viewer + X", |c| with_x(c, "viewer", "viewer_x")),
             ("first picture s", first_picture),
         ],
-        Kind::Typing | Kind::Menu => &[
+        Kind::Typing | Kind::Menu | Kind::Beside => &[
             ("photon p50", |c| percentile(c, "photon", 50.0)),
             ("p95", |c| percentile(c, "photon", 95.0)),
             ("p99", |c| percentile(c, "photon", 99.0)),

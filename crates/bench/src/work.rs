@@ -64,7 +64,7 @@ pub struct Measured {
 pub fn measure(cell: &mut Cell, kind: Kind, amount: Amount) -> Result<Measured> {
     clock::sharpen();
     match kind {
-        Kind::Key | Kind::Typing | Kind::Menu => press(cell, kind, amount.presses),
+        Kind::Key | Kind::Typing | Kind::Menu | Kind::Beside => press(cell, kind, amount.presses),
         Kind::Scroll | Kind::Drag | Kind::Film | Kind::Grain => moves(cell, kind, amount.seconds),
         Kind::Switch | Kind::Burst => switch(cell, kind, amount),
         Kind::Idle => idle(cell, amount),
@@ -80,6 +80,10 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
     let (mut unseen, mut never_exact) = (0_u32, 0_u32);
     // Presses in a row that no exact picture answered.
     let mut inexact = 0_u32;
+    if kind == Kind::Beside {
+        cell.shared.set(Word::Run, 1);
+        rest(WARM_UP_SCROLL_US)?;
+    }
     for _ in 0..WARM_UP {
         rest(100_000 + chance.below(100_000))?;
         let pressed = press_one(cell, kind, &font, letter(&mut chance), inexact >= HOPELESS)?;
@@ -109,6 +113,7 @@ fn press(cell: &mut Cell, kind: Kind, presses: usize) -> Result<Measured> {
     }
     let spent = cell.spent(&before);
     let drawn = cell.shared.word(Word::Steps) - drawn_before;
+    cell.shared.set(Word::Run, 0);
     settle(cell)?;
     let until = clock::now() + exact_us(cell);
     watch::wait_exact(&cell.shared, cell.screen()?, until)?;
@@ -197,7 +202,7 @@ struct Pressed {
 fn press_one(cell: &Cell, kind: Kind, font: &Font, letter: char, hopeless: bool) -> Result<Pressed> {
     let step = cell.shared.word(Word::Steps) as usize + 1;
     let target = match kind {
-        Kind::Typing => Target::Letter(font, letter, page::typed_cell(step - 1, cell.shared.height)),
+        Kind::Typing | Kind::Beside => Target::Letter(font, letter, page::typed_cell(step - 1, cell.shared.height)),
         Kind::Menu => Target::Menu { truth: &cell.shared, step, before: watch::sample(cell.screen()?, MENU) },
         _ => Target::patch(step),
     };

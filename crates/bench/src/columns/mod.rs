@@ -18,17 +18,18 @@ use crate::machine;
 use crate::process::interrupted;
 use crate::report::align;
 use crate::stack::{self, Name};
+use crate::summary::Samples;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use rows::{NOT_REAL, OVER_LOSSLESS, ROWS, Row, Simulated, Target};
+use rows::{NOT_REAL, OF_STEADY, OVER_LOSSLESS, ROWS, Row, Simulated, Target};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use telepane_sim::bottleneck::study::{ALL, Bound, Figure};
-use telepane_sim::bottleneck::{App, Kind, Path as Simulation, runs};
+use telepane_sim::bottleneck::{App, Kind, Path as Simulation, runs as films};
 
 /// `telepane-bench columns`.
 #[derive(Args, Clone, Debug)]
@@ -39,9 +40,13 @@ pub struct Options {
     /// Name the rows and their links, and end.
     #[arg(long)]
     pub list: bool,
-    /// Measure rows that are in the file already once more.
+    /// Measure rows that are in the file already from the beginning once more.
     #[arg(long)]
     pub again: bool,
+    /// Runs of each row: the table has the median of each figure, and the least and the greatest beside it. A file with fewer is gone
+    /// on with.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=25))]
+    pub rounds: u64,
     /// Measure nothing: make the table from the file that is there.
     #[arg(long)]
     pub report: bool,
@@ -110,9 +115,18 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(state: &mut Value, path: &Path, options: &Options, programs: &Path) -> Result<()> {
-    let asked = |r: &&Row| options.row.is_empty() || options.row.iter().any(|n| n == r.name);
-    let there = |r: &Row| state["rows"][r.name]["figures"].is_object();
-    let open: Vec<&Row> = ROWS.iter().filter(asked).filter(|r| options.again || !there(r)).collect();
+    let asked: Vec<&Row> =
+        ROWS.iter().filter(|r| options.row.is_empty() || options.row.iter().any(|n| n == r.name)).collect();
+    if options.again
+        && let Some(rows) = state["rows"].as_object_mut()
+    {
+        rows.retain(|name, _| asked.iter().all(|r| r.name != name));
+    }
+    let rounds = options.rounds as usize;
+    // Round by round, so that what a machine does for a while is not all one row's.
+    let open: Vec<&Row> = (1..=rounds)
+        .flat_map(|n| asked.iter().copied().filter(|r| runs(&state["rows"][r.name]).len() < n).collect::<Vec<_>>())
+        .collect();
     let bar = ProgressBar::new(open.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(500));
@@ -123,20 +137,13 @@ fn measure(state: &mut Value, path: &Path, options: &Options, programs: &Path) -
         if interrupted() {
             break;
         }
+        let said = match &result {
+            Ok(figures) => figures.iter().map(|(n, v)| format!("{n} {}", digits(*v))).collect::<Vec<_>>().join(", "),
+            Err(error) => format!("FAILED: {error:#}"),
+        };
         let mut value = json!({ "link": row.link()?.describe(), "load": load,
             "took_s": ((clock::now() - begun) as f64 / 1e5).round() / 10.0 });
-        let said = match result {
-            Ok(figures) => {
-                let said = figures.iter().map(|(n, v)| format!("{n} {}", digits(*v))).collect::<Vec<_>>().join(", ");
-                value["figures"] = json!(figures);
-                said
-            }
-            Err(error) => {
-                let said = format!("FAILED: {error:#}");
-                value["failed"] = format!("{error:#}").into();
-                said
-            }
-        };
+        add_round(&mut value, runs(&state["rows"][row.name]), result.map(|f| json!(f)));
         if bar.is_hidden() {
             eprintln!("{}: {said}", row.name);
         } else {
@@ -150,6 +157,34 @@ fn measure(state: &mut Value, path: &Path, options: &Options, programs: &Path) -
     // After the measuring, so that it takes nobody's processor.
     state["simulated"] = simulated();
     save(state, path)
+}
+
+/// The runs of a row that came about; a file from before there were rounds has one.
+fn runs(row: &Value) -> Vec<Value> {
+    match (&row["rounds"], &row["figures"]) {
+        (Value::Array(rounds), _) => rounds.clone(),
+        (_, figures @ Value::Object(_)) => vec![figures.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// A row's figures after another run: the median of each over the runs that have it. A run that failed leaves those before it.
+fn add_round(row: &mut Value, mut rounds: Vec<Value>, last: Result<Value>) {
+    match last {
+        Ok(figures) => rounds.push(figures),
+        Err(error) => row["failed"] = format!("{error:#}").into(),
+    }
+    if rounds.is_empty() {
+        return;
+    }
+    let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (name, value) in rounds.iter().filter_map(Value::as_object).flatten() {
+        all.entry(name.clone()).or_default().extend(value.as_f64());
+    }
+    let median = |values: Vec<f64>| Samples(values).percentile(50.0);
+    row["figures"] =
+        all.into_iter().map(|(name, values)| (name, json!(median(values)))).collect::<serde_json::Map<_, _>>().into();
+    row["rounds"] = rounds.into();
 }
 
 fn load(path: &Path) -> Result<Value> {
@@ -182,9 +217,13 @@ fn simulated() -> Value {
                 let rate = if scenario == "S5 burst tenth" { 2.0 } else { 20.0 };
                 study(scenario, figure).map(|ms| ms / (BURST_BITS / rate / 1e3 + 20.0))
             }
+            Simulated::OfSteady(scenario, figure) => study(scenario, figure).map(|used| {
+                let path = Simulation::steady(20.0, 0.04);
+                used / (films::film(path, App { kind: Kind::Ours, ..films::greedy() }, 30.0).rate / 20.0)
+            }),
             Simulated::Film(mbps, rtt, pick) => {
                 let path = Simulation::steady(mbps, rtt);
-                Some(pick(&runs::film(path, App { kind: Kind::Ours, ..runs::greedy() }, 30.0)))
+                Some(pick(&films::film(path, App { kind: Kind::Ours, ..films::greedy() }, 30.0)))
             }
         };
         if let Some(value) = value {
@@ -199,14 +238,25 @@ fn key(row: &Row, target: &Target) -> String {
     format!("{}: {}", row.name, target.what)
 }
 
-/// The real figure of a target.
-fn measured(state: &Value, row: &Row, target: &Target) -> Option<f64> {
-    let figure = |row: &str, name: &str| state["rows"][row]["figures"][name].as_f64();
-    if target.real == OVER_LOSSLESS {
-        let name = "beyond_slices_percent";
-        return Some(figure(row.name, name)? - figure("film-modest", name)?);
-    }
-    figure(row.name, target.real)
+/// The real figure of a target: the median of the runs, then the least and the greatest where there are several.
+fn measured(state: &Value, row: &Row, target: &Target) -> Option<(f64, Option<(f64, f64)>)> {
+    let own = |figures: &Value| -> Option<f64> {
+        // What is held against another row's is held against its median.
+        let other = |row: &str, name: &str| state["rows"][row]["figures"][name].as_f64();
+        match target.real {
+            OVER_LOSSLESS => {
+                let name = "beyond_slices_percent";
+                Some(figures[name].as_f64()? - other("film-modest", name)?)
+            }
+            OF_STEADY => Some(figures["used"].as_f64()? / other("film", "used")?),
+            name => figures[name].as_f64(),
+        }
+    };
+    let here = &state["rows"][row.name];
+    let each: Vec<f64> = runs(here).iter().filter_map(own).collect();
+    let spread = (each.len() > 1)
+        .then(|| each.iter().fold((f64::MAX, f64::MIN), |(least, most), v| (least.min(*v), most.max(*v))));
+    Some((own(&here["figures"])?, spread))
 }
 
 /// The table.
@@ -219,7 +269,8 @@ fn markdown(state: &Value) -> String {
             continue;
         }
         let key = key(row, target);
-        let real = measured(state, row, target);
+        let (real, spread) = measured(state, row, target).unzip();
+        let spread = spread.flatten().map_or_else(String::new, |(l, m)| format!(" ({} .. {})", digits(l), digits(m)));
         let simulated = state["simulated"][&key].as_f64();
         let show = |value: Option<f64>| match value {
             Some(v) if target.bound.is_kept(v) => digits(v),
@@ -255,7 +306,7 @@ fn markdown(state: &Value) -> String {
             target.what.to_owned(),
             target.bound.to_string(),
             show(simulated),
-            show(real),
+            show(real) + &spread,
             verdict,
         ]);
     }
@@ -266,7 +317,7 @@ fn markdown(state: &Value) -> String {
         out,
         "Bound: what the study demands. Simulated: the production controller over a modelled path, **virtual time**, the same on \
          every machine. Real: `telepane-host` and `telepane` on two X displays over a link of two network namespaces, **wall \
-         time** on this machine, one run each. The two never share a number: the simulator's frames are bytes that exist at once, \
+         time** on this machine; where a row was run several times, the median and behind it the least and the greatest. The two never share a number: the simulator's frames are bytes that exist at once, \
          the real ones are captured, coded, decoded and drawn, and headers take their part of the link. Bold is outside the bound.\n\n\
          {}; {}; {} cores of {}, {} MiB, Linux {}.\n",
         text(&state["date"]),
@@ -363,6 +414,36 @@ mod tests {
     }
 
     #[test]
+    fn rounds_give_a_median_and_a_spread_and_a_failed_one_leaves_the_others() {
+        let row = ROWS.iter().find(|r| r.name == "jitter-back").unwrap();
+        let mut value = json!({});
+        for used in [0.9, 0.6, 0.72] {
+            let before = runs(&value);
+            add_round(&mut value, before, Ok(json!({ "used": used, "age_p95_ms": 50.0 })));
+        }
+        let before = runs(&value);
+        add_round(&mut value, before, Err(anyhow::anyhow!("no display")));
+        assert_eq!((runs(&value).len(), value["figures"]["used"].as_f64()), (3, Some(0.72)));
+        let mut s = state(json!({ "film": { "figures": { "used": 0.75 } } }));
+        s["rows"]["jitter-back"] = value;
+        let of = |real: &str| measured(&s, row, row.targets.iter().find(|t| t.real == real).unwrap()).unwrap();
+        assert_eq!(of("used"), (0.72, Some((0.6, 0.9))));
+        let (relative, spread) = of(OF_STEADY);
+        assert!((relative - 0.96).abs() < 1e-9 && spread.is_some_and(|(l, m)| (l - 0.8).abs() < 1e-9 && m > 1.19));
+        let table = markdown(&s);
+        assert!(line(&table, "feedback late by 5 ms in the mean: used").contains("0.72 (0.60 .. 0.90)"), "{table}");
+        assert!(line(&table, "of row 5's").contains("**0.96** (0.80 .. 1.20)"), "{table}");
+    }
+
+    #[test]
+    fn a_row_of_one_run_from_before_is_gone_on_with() {
+        let old = json!({ "figures": { "used": 0.5 } });
+        let mut value = json!({});
+        add_round(&mut value, runs(&old), Ok(json!({ "used": 0.7 })));
+        assert_eq!((runs(&value).len(), value["figures"]["used"].as_f64()), (2, Some(0.5)));
+    }
+
+    #[test]
     fn overhead_under_loss_is_told_beside_the_overhead_without() {
         let s = state(json!({
             "film-modest": { "figures": { "beyond_slices_percent": 6.0 } },
@@ -370,6 +451,6 @@ mod tests {
         }));
         let row = ROWS.iter().find(|r| r.name == "loss").unwrap();
         let target = row.targets.iter().find(|t| t.real == OVER_LOSSLESS).unwrap();
-        assert_eq!(measured(&s, row, target), Some(9.5));
+        assert_eq!(measured(&s, row, target), Some((9.5, None)));
     }
 }

@@ -57,15 +57,8 @@ pub fn run(row: &Row, programs: &Path, keep: bool) -> Result<Figures> {
         Work::Film => film(&mut start(Kind::Film)?, Kind::Film, row, None)?,
         Work::Grain => film(&mut start(Kind::Grain)?, Kind::Grain, row, None)?,
         Work::Rival(leaves) => film(&mut start(Kind::Grain)?, Kind::Grain, row, Some(leaves))?,
-        Work::Typing => {
-            let mut cell = start(Kind::Typing)?;
-            let amount = Amount { presses: row.seconds as usize * 6, seconds: 0, after: 0, idle_seconds: 0 };
-            let measured = work::measure(&mut cell, Kind::Typing, amount)?;
-            let age = measured.samples.get("age").context("no letter was seen")?;
-            let unseen = measured.figures.get("unseen").copied().unwrap_or(0.0);
-            let p = |p| age.percentile(p).context("no letter was seen");
-            Figures::from([("age_p50_ms", p(50.0)?), ("age_p99_ms", p(99.0)?), ("unseen", unseen)])
-        }
+        Work::Typing => typing(&mut start(Kind::Typing)?, Kind::Typing, row.seconds)?,
+        Work::Beside => typing(&mut start(Kind::Beside)?, Kind::Beside, row.seconds)?,
         Work::Copies => copies(&mut start(Kind::Typing)?, row.seconds, programs)?,
         Work::Idle => {
             let mut cell = start(Kind::Idle)?;
@@ -210,13 +203,37 @@ fn film(cell: &mut Cell, kind: Kind, row: &Row, leaves: Option<u64>) -> Result<F
     Ok(figures)
 }
 
-/// From key to pixels while somebody types for about so long: p50, p95, and how many letters were not seen.
-fn typed(cell: &mut Cell, seconds: u64) -> Result<(f64, f64, f64)> {
+/// From the draw call to the pixels while somebody types, six letters a second.
+fn typing(cell: &mut Cell, kind: Kind, seconds: u64) -> Result<Figures> {
+    let amount = Amount { presses: seconds as usize * 6, seconds: 0, after: 0, idle_seconds: 0 };
+    let measured = work::measure(cell, kind, amount)?;
+    let age = measured.samples.get("age").context("no letter was seen")?;
+    let unseen = measured.figures.get("unseen").copied().unwrap_or(0.0);
+    let p = |p| age.percentile(p).context("no letter was seen");
+    let (seen, end) = (trace(cell, measured.begun), measured.spent.seconds);
+    let used = seen.mbps(0.0, end) / seen.capacity(0.0, end);
+    Ok(Figures::from([("age_p50_ms", p(50.0)?), ("age_p99_ms", p(99.0)?), ("unseen", unseen), ("used", used)]))
+}
+
+/// What somebody's typing for about so long came to.
+struct Typed {
+    /// From key to pixels, p50 and p95.
+    photon: (f64, f64),
+    /// From key to the application, p99.
+    to_application: f64,
+    /// Letters that were not seen.
+    unseen: f64,
+}
+
+fn typed(cell: &mut Cell, seconds: u64) -> Result<Typed> {
     let amount = Amount { presses: seconds as usize * 4, seconds: 0, after: 0, idle_seconds: 0 };
     let measured = work::measure(cell, Kind::Typing, amount)?;
-    let photon = measured.samples.get("photon").context("no letter was seen")?;
-    let p = |p| photon.percentile(p).context("no letter was seen");
-    Ok((p(50.0)?, p(95.0)?, measured.figures.get("unseen").copied().unwrap_or(0.0)))
+    let p = |name: &str, p| measured.samples.get(name).and_then(|s| s.percentile(p)).context("no letter was seen");
+    Ok(Typed {
+        photon: (p("photon", 50.0)?, p("photon", 95.0)?),
+        to_application: p("to_application", 99.0)?,
+        unseen: measured.figures.get("unseen").copied().unwrap_or(0.0),
+    })
 }
 
 /// Somebody types, alone and then beside 100 MB down and up.
@@ -240,12 +257,14 @@ fn copies(cell: &mut Cell, seconds: u64, programs: &Path) -> Result<Figures> {
     all.iter_mut().try_for_each(Process::check).context("a copy ended before the typing did")?;
     let mbps = |bytes: u64| bytes as f64 * 8.0 / took.max(1) as f64;
     Ok(Figures::from([
-        ("alone_p50_ms", alone.0),
-        ("alone_p95_ms", alone.1),
-        ("beside_p50_ms", beside.0),
-        ("beside_p95_ms", beside.1),
-        ("beside_more_p95_ms", beside.1 - alone.1),
-        ("unseen", alone.2 + beside.2),
+        ("alone_p50_ms", alone.photon.0),
+        ("alone_p95_ms", alone.photon.1),
+        ("beside_p50_ms", beside.photon.0),
+        ("beside_p95_ms", beside.photon.1),
+        ("beside_more_p95_ms", beside.photon.1 - alone.photon.1),
+        ("alone_to_application_p99_ms", alone.to_application),
+        ("beside_more_to_application_p99_ms", beside.to_application - alone.to_application),
+        ("unseen", alone.unseen + beside.unseen),
         ("down_mbit_per_s", mbps(came.down.bytes)),
         ("up_mbit_per_s", mbps(came.up.bytes)),
     ]))

@@ -26,19 +26,19 @@ const REAL: &[(&str, &str, &str)] = &[
     (
         "drop-far",
         "react_ms",
-        "at 15 pictures a second one of 125 kB, coded before the fall was heard of, still has to leave: half a second of the low rate",
+        "at twenty pictures a second one of 119 kB, coded before the fall was heard of, still has to leave: half a second of the low rate",
     ),
     ("drop-far", "low_age_p95_ms", LADDER),
     (
         "film",
         "used",
-        "the film's ladder, not the controller: no quantiser up to 38 fits this grain into the share, so 15 pictures a second are coded \
-         (decision 0013)",
+        "the ladder gives this grain twenty pictures a second of 119 kB (decision 0013), which take 50 ms to leave and 25 ms to be coded: \
+         what of that is not coded while the one before leaves (H-8), for want of a core, the line rests",
     ),
     (
         "film",
         "age_p95_ms",
-        "the film's ladder: a picture has twice the bytes at 15 a second and takes twice as long to leave (decision 0013)",
+        "50 ms to leave at twenty pictures a second (decision 0013) after 25 ms of coding, then 20 ms of way, decoding and drawing",
     ),
     ("film-thin", "age_p95_ms", LADDER),
     ("rival-deep", "share", COMPETING),
@@ -65,7 +65,6 @@ const REAL: &[(&str, &str, &str)] = &[
         "age_p99_ms",
         "as row 5, and each change of size begins a stream anew, with a key frame (decision 0013)",
     ),
-    ("jitter-back", "used", LADDER),
     ("policer-10", "age_p95_ms", "as row 5, and what the bucket drops is sent again"),
     ("policer-4", "age_p95_ms", "as row 5, and what the bucket drops is sent again"),
     (
@@ -80,7 +79,7 @@ const REAL: &[(&str, &str, &str)] = &[
 ];
 
 const LADDER: &str = "as row 5";
-const COMPETING: &str = "as row 5, twice over: a competing window grows only while it is filled, and this film leaves a fifth of what it may";
+const COMPETING: &str = "as row 5, twice over: a competing window grows only while it is filled, and the line rests between this film's pictures";
 
 /// The same of the simulator.
 const SIMULATED: &[(&str, &str, &str)] = &[

@@ -113,7 +113,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
         ("cores host / viewer", both_cores),
     ];
     match kind {
-        Kind::Key | Kind::Typing | Kind::Menu => &[
+        Kind::Key | Kind::Typing | Kind::Menu | Kind::Beside => &[
             ("photon p50", |c| ms(c, "photon", "p50")),
             ("p95", |c| ms(c, "photon", "p95")),
             ("max", |c| ms(c, "photon", "max")),

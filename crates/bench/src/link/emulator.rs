@@ -233,7 +233,7 @@ impl Carrier {
                         clock::now(),
                         Packet { flow: 0, bytes: buffer.get(..len).unwrap_or_default().to_vec(), class: 0 },
                     );
-                    *highest = link.wait().as_micros().max(*highest);
+                    *highest = self.profile.takes(after, link.count.queued).as_micros().max(*highest);
                 }
             }
             for (end, link) in [(client, down), (host, up)] {
@@ -244,11 +244,11 @@ impl Carrier {
             }
             if now >= next_tick {
                 next_tick += TICK_US;
-                self.tick(state, now, begun);
+                self.tick(state, now, begun, after);
             }
             if now >= next_moment {
                 next_moment = now - now.saturating_sub(begun) % MOMENT_US + MOMENT_US;
-                self.moment(state, now);
+                self.moment(state, now, after);
             }
             let due = [state.down.next(), state.up.next()].into_iter().flatten().min();
             // A change of the rate may come between two ticks: at most so late is it.
@@ -274,10 +274,11 @@ impl Carrier {
         unsafe { libc::ppoll(polls.as_mut_ptr(), 2, &raw const timeout, std::ptr::null()) };
     }
 
-    fn moment(&mut self, state: &mut State, at: u64) {
+    fn moment(&mut self, state: &mut State, at: u64, after: Span) {
         let Some(moments) = &mut state.moments else { return };
         let rate = state.down.model().rate.map_or(0, telepane_model::BitRate::as_bps);
-        let [mut down, mut up] = [way(&state.down, &self.before_moment[0]), way(&state.up, &self.before_moment[1])];
+        let [mut down, mut up] = [(&state.down, &self.before_moment[0]), (&state.up, &self.before_moment[1])]
+            .map(|(link, before)| self.way(link, before, after));
         // What waited since before is not in what was pushed.
         down.queue_us = down.queue_us.max(self.highest[0]);
         up.queue_us = up.queue_us.max(self.highest[1]);
@@ -292,10 +293,23 @@ impl Carrier {
         self.highest = [0; 2];
     }
 
-    fn tick(&mut self, state: &mut State, at: u64, begun: u64) {
+    /// What a direction did since `before`, and its queue now.
+    fn way(&self, link: &Link, before: &Count, after: Span) -> Way {
+        Way {
+            offered: link.count.bytes_in - before.bytes_in,
+            delivered: link.count.bytes_out - before.bytes_out,
+            queue_us: self.profile.takes(after, link.count.queued).as_micros(),
+            dropped: link.count.queue_dropped + link.count.too_large - before.queue_dropped - before.too_large,
+            lost: link.count.lost + link.count.blacked_out - before.lost - before.blacked_out,
+        }
+    }
+
+    fn tick(&mut self, state: &mut State, at: u64, begun: u64, after: Span) {
         let rate = state.down.model().rate.map_or(0, telepane_model::BitRate::as_bps);
         let idle = |link: &Link| link.model().rate.is_none();
-        let mut tick = Tick { at, rate, down: way(&state.down, &self.before[0]), up: way(&state.up, &self.before[1]) };
+        let [down, up] = [(&state.down, &self.before[0]), (&state.up, &self.before[1])]
+            .map(|(link, before)| self.way(link, before, after));
+        let mut tick = Tick { at, rate, down, up };
         if idle(&state.down) {
             (tick.down.queue_us, tick.up.queue_us) = (0, 0);
         }
@@ -305,17 +319,6 @@ impl Carrier {
         if let Some(csv) = &mut self.csv {
             let _ = csv.write_all(tick.csv(begun).as_bytes());
         }
-    }
-}
-
-/// What a direction did since `before`, and its queue now.
-fn way(link: &Link, before: &Count) -> Way {
-    Way {
-        offered: link.count.bytes_in - before.bytes_in,
-        delivered: link.count.bytes_out - before.bytes_out,
-        queue_us: link.wait().as_micros(),
-        dropped: link.count.queue_dropped + link.count.too_large - before.queue_dropped - before.too_large,
-        lost: link.count.lost + link.count.blacked_out - before.lost - before.blacked_out,
     }
 }
 

@@ -54,6 +54,22 @@ impl Profile {
         changed.map(|(_, rate)| *rate).or(self.model.rate)
     }
 
+    /// How long `bytes` take to leave from `after` on, through all that the rate will do meanwhile: what stands before a stall waits as
+    /// long as the stall does, and not for as long as it would at the stall's rate.
+    pub fn takes(&self, after: Span, bytes: u64) -> Span {
+        let (mut bits, mut at) = (bytes as f64 * 8.0, after);
+        loop {
+            let Some(rate) = self.rate_at(at) else { return at.saturating_sub(after) };
+            let rate = rate.as_bps().max(1) as f64;
+            let Some(next) = self.next_change(at).filter(|next| next.saturating_sub(at).as_secs_f64() * rate < bits)
+            else {
+                return at.saturating_sub(after) + Span::from_secs_f64(bits / rate);
+            };
+            bits -= next.saturating_sub(at).as_secs_f64() * rate;
+            at = next;
+        }
+    }
+
     /// In a sentence.
     pub fn describe(&self) -> String {
         let m = &self.model;
@@ -246,6 +262,27 @@ mod tests {
         assert_eq!((p.model.rate, p.model.policer), (Some(BitRate::mbps(100)), Some(policer)));
         assert_eq!((p.model.jitter, p.up().jitter), (Span::ZERO, Span::millis(5)));
         assert_eq!("lan".parse::<Profile>().unwrap().model.rate, Some(BitRate::mbps(1000)));
+    }
+
+    #[test]
+    fn what_stands_before_a_stall_waits_as_long_as_the_stall_and_no_longer() {
+        let mut p: Profile = "8m20".parse().unwrap();
+        let ms = |p: &Profile, at: u64, bytes: u64| p.takes(Span::millis(at), bytes).as_millis_f64();
+        assert!((ms(&p, 0, 10_000) - 10.0).abs() < 0.01);
+        // 30 ms of next to nothing from 100 ms on.
+        p.changes = vec![
+            (Span::millis(100), BitRate::bps(1_000)),
+            (Span::millis(130), BitRate::mbps(8)),
+            (Span::secs(1), BitRate::mbps(1)),
+        ];
+        for (at, bytes, wanted) in
+            [(0, 10_000, 10.0), (95, 10_000, 40.0), (110, 10_000, 30.0), (130, 10_000, 10.0), (110, 0, 0.0)]
+        {
+            let took = ms(&p, at, bytes);
+            assert!((took - wanted).abs() < 0.1, "{bytes} bytes from {at} ms on: {took} ms, not {wanted}");
+        }
+        assert!((ms(&p, 999, 2_000) - 9.0).abs() < 0.1, "a tenth of the rate after a millisecond");
+        assert_eq!(Profile::none().takes(Span::ZERO, 1 << 40), Span::ZERO);
     }
 
     #[test]

@@ -51,13 +51,15 @@ pub enum Kind {
     Grain,
     /// At each key press a part of the window fills with what hardly compresses and is no picture: some 300 kB.
     Burst,
+    /// A glyph appears at each key press, beside the film with grain.
+    Beside,
     /// Nothing changes.
     Idle,
 }
 
 impl Kind {
     /// Every kind, in the order of the reports.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Key,
         Self::Typing,
         Self::Scroll,
@@ -67,13 +69,14 @@ impl Kind {
         Self::Film,
         Self::Grain,
         Self::Burst,
+        Self::Beside,
         Self::Idle,
     ];
 
     /// Steps a second of what moves by itself.
     pub fn hz(self) -> Option<u64> {
         match self {
-            Self::Scroll | Self::Film | Self::Grain => Some(30),
+            Self::Scroll | Self::Film | Self::Grain | Self::Beside => Some(30),
             Self::Drag => Some(60),
             Self::Key | Self::Typing | Self::Switch | Self::Menu | Self::Burst | Self::Idle => None,
         }
@@ -91,6 +94,7 @@ impl Kind {
             Self::Film => "film",
             Self::Grain => "grain",
             Self::Burst => "burst",
+            Self::Beside => "beside",
             Self::Idle => "idle",
         }
     }
@@ -117,6 +121,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut app = App::open(options)?;
     app.start(options.kind)?;
     match options.kind.hz() {
+        Some(hz) if options.kind == Kind::Beside => app.answers_beside(hz),
         Some(hz) => app.moves(options.kind, hz),
         None => app.answer_keys(options.kind),
     }
@@ -217,11 +222,11 @@ impl App {
         page::barcodes(&self.frame, 0);
         let frame = &self.frame;
         match kind {
-            Kind::Film | Kind::Grain => {
+            Kind::Film | Kind::Grain | Kind::Beside => {
                 // Dark until it plays, so that the first picture is no test of how a photo is coded.
                 let (x, y) = Film::place(frame.width, frame.height);
                 frame.fill(x, y, film::WIDTH, film::HEIGHT, 0x10_1418);
-                self.scene = Scene::Film(if kind == Kind::Grain { Film::grainy() } else { Film::new() });
+                self.scene = Scene::Film(if kind == Kind::Film { Film::new() } else { Film::grainy() });
             }
             Kind::Switch => {
                 self.scene = Scene::Switch { home: frame.copy(0, 0, frame.width, frame.height), other: Vec::new() }
@@ -301,7 +306,7 @@ impl App {
                 self.frame.fill(x, y, w, h, colour);
                 self.step(x, y, w, h)
             }
-            Event::KeyPress(key) if kind == Kind::Typing => {
+            Event::KeyPress(key) if matches!(kind, Kind::Typing | Kind::Beside) => {
                 let c = self.letters.get(&key.detail).copied().unwrap_or('-');
                 let (x, y) = page::typed_cell(self.frame.word(Word::Steps) as usize, self.frame.height);
                 page::glyph(&self.frame, &self.font, c, x, y);
@@ -345,6 +350,33 @@ impl App {
             self.step(x, y, w, h)?;
             // The server reads the frame until then.
             self.conn.sync()?;
+        }
+    }
+
+    /// Answers keys, and lets the film beside them run while the harness wants it to. Only letters are steps.
+    fn answers_beside(&mut self, hz: u64) -> Result<()> {
+        clock::sharpen();
+        let (mut next, mut shown) = (clock::now(), 0);
+        loop {
+            self.wait(next.saturating_sub(clock::now()).min(SETTLE_US))?;
+            while let Some(event) = self.conn.poll_for_event()? {
+                self.on_event(event, Kind::Beside)?;
+            }
+            if interrupted() {
+                return Ok(());
+            }
+            let now = clock::now();
+            if self.frame.word(Word::Run) == 0 {
+                self.conn.sync()?;
+                self.frame.set(Word::Settled, 1);
+                next = now + 1_000_000 / hz;
+            } else if now >= next {
+                next = (next + 1_000_000 / hz).max(now);
+                shown += 1;
+                let (x, y, w, h) = self.draw_step(shown);
+                self.put(x, y, w, h)?;
+                self.conn.sync()?;
+            }
         }
     }
 
