@@ -336,7 +336,12 @@ mod tests {
         let stats = Stats::default();
         let mut tiles = Tiles::new(Size::new(800, 600));
         let at = Stamp::from_micros(8_900_000);
-        let seen = telepane_codec::Seen { op: 6, rect: telepane_model::Rect::new(0, 0, 800, 600), from: None };
+        let seen = telepane_codec::Seen {
+            op: telepane_codec::wire::kind::EXACT,
+            rect: telepane_model::Rect::new(0, 0, 800, 600),
+            lossy: false,
+            from: None,
+        };
         tiles.on_slice(at, &[seen]);
         let overlay = draw(&readings(&stats, Some(&tiles)));
         let text: Vec<String> = overlay.lines.iter().map(|l| l.iter().map(|(t, _)| t.as_str()).collect()).collect();

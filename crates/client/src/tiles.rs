@@ -1,8 +1,8 @@
 //! What coded each tile last, and whether that was without loss: for the overlay's marks over the picture, and for its
 //! sentence about exactness.
 //!
-//! Film writes with loss, and so may the picture coder; every other op writes what the host has. Moved pixels keep what they
-//! were. A tile that was written with loss counts as exact again once an exact op has written all of it. That is what the
+//! Film writes with loss, and so do all layers of a picture but the last; every other op writes what the host has. Moved
+//! pixels keep what they were. A tile that was written with loss counts as exact again once an exact op has written all of it. That is what the
 //! viewer can know by itself: what the host has not sent yet it cannot.
 
 use telepane_codec::Seen;
@@ -61,7 +61,7 @@ impl Tiles {
                 let Some(tile) = self.tiles.get_mut(index) else { continue };
                 let was = tile.lossy;
                 tile.lossy = match seen.op {
-                    kind::FILM | kind::PICTURE => true,
+                    _ if seen.lossy => true,
                     kind::MOVE => moved_lossy || (was && !whole),
                     _ => was && !whole,
                 };
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn seen(op: u8, rect: Rect<Surf>) -> Seen {
-        Seen { op, rect, from: None }
+        Seen { op, rect, lossy: op == kind::FILM, from: None }
     }
 
     #[test]
@@ -147,7 +147,8 @@ mod tests {
         assert_eq!(t.exactness(), (1, None));
         t.on_slice(at(3), &[seen(kind::EXACT, Rect::new(0, 0, 60, 64))]);
         assert_eq!(t.exactness(), (1, None), "a part of it may still be film");
-        let down = Seen { op: kind::MOVE, rect: Rect::new(0, 64, 64, 64), from: Some(Rect::new(0, 0, 64, 64)) };
+        let from = Some(Rect::new(0, 0, 64, 64));
+        let down = Seen { from, ..seen(kind::MOVE, Rect::new(0, 64, 64, 64)) };
         t.on_slice(at(4), &[down]);
         assert_eq!(t.exactness(), (2, None), "film that was moved is film");
         t.on_slice(at(5), &[seen(kind::FILL, Rect::new(0, 0, 64, 128))]);
@@ -157,6 +158,19 @@ mod tests {
         // The last column and row are smaller than a tile.
         t.on_slice(at(7), &[seen(kind::FILM, Rect::new(199, 129, 500, 500)), seen(9, Rect::new(192, 128, 8, 2))]);
         assert_eq!(t.exactness().0, 0);
+    }
+
+    #[test]
+    fn a_picture_counts_as_exact_from_its_last_layer_on() {
+        let whole = Rect::new(0, 0, 128, 64);
+        let mut t = Tiles::new(Size::new(128, 64));
+        t.on_slice(at(1), &[Seen { lossy: true, ..seen(kind::PICTURE, whole) }]);
+        assert_eq!(t.exactness(), (2, None));
+        t.on_slice(at(2), &[seen(kind::PICTURE, Rect::new(0, 0, 64, 64))]);
+        assert_eq!(t.exactness(), (1, None));
+        t.on_slice(at(3), &[seen(kind::PICTURE, Rect::new(64, 0, 64, 64))]);
+        assert_eq!(t.exactness(), (0, Some(at(3))));
+        assert_eq!(t.marks(at(4)), [(whole, kind::PICTURE)]);
     }
 
     #[test]

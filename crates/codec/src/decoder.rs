@@ -9,7 +9,7 @@ use crate::diff;
 use crate::exact::ExactDecoder;
 use crate::fault::CodecFault;
 use crate::film::FilmDecoder;
-use crate::picture::PictureDecoder;
+use crate::picture::{self, PictureDecoder};
 use crate::text::{Lane, MODELS, TextOp};
 use crate::wire::{Reader, kind, limits, next_op};
 use crate::{fill, shift};
@@ -25,6 +25,9 @@ pub struct Seen {
     pub op: u8,
     /// Where.
     pub rect: Rect<Surf>,
+    /// It may show something else than the host has: film, and every layer of a picture but the exact one. What was
+    /// moved is as it was.
+    pub lossy: bool,
     /// Where the pixels came from, when they were moved.
     pub from: Option<Rect<Surf>>,
 }
@@ -154,10 +157,12 @@ impl Decoder {
     fn see(&mut self, op: u8, payload: &[u8], from: usize) {
         let Some(seen) = &mut self.seen else { return };
         let by = (op == kind::MOVE).then(|| shift::distance(payload)).flatten();
+        let lossy = op == kind::FILM || op == kind::PICTURE && !picture::is_exact(payload);
         let rects = self.changed.get(from..).unwrap_or_default();
         seen.extend(rects.iter().map(|r| Seen {
             op,
             rect: *r,
+            lossy,
             from: by.and_then(|(dx, dy)| shift::source(*r, dx, dy)),
         }));
         let over = seen.len().saturating_sub(MOST_SEEN);
@@ -187,6 +192,7 @@ fn region(rects: &mut Vec<Rect<Surf>>) -> Region<Surf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::{Layer, PictureCoder, Planes, Step};
     use crate::wire::{put_op, put_rect};
 
     // spec: C-1
@@ -207,7 +213,7 @@ mod tests {
         assert_eq!(d.take_seen(), []);
         d.watch(true);
         d.apply(&slice).unwrap();
-        let seen = |op, rect, from| Seen { op, rect, from };
+        let seen = |op, rect, from| Seen { op, rect, lossy: false, from };
         let fills = [Rect::new(2, 2, 3, 3), Rect::new(7, 7, 1, 1)].map(|r| seen(kind::FILL, r, None));
         assert_eq!(d.take_seen(), fills);
         let mut moved = Vec::new();
@@ -219,6 +225,36 @@ mod tests {
             d.apply(&slice).unwrap();
         }
         assert_eq!(d.take_seen().len(), MOST_SEEN);
+    }
+
+    // spec: C-111
+    #[test]
+    fn only_the_exact_layer_of_a_picture_is_told_to_be_without_loss() {
+        let mut newest = Pixels::new(Size::new(64, 64));
+        let colours = newest.data_mut().chunks_exact_mut(4).enumerate();
+        colours.for_each(|(i, px)| px[..3].copy_from_slice(&[(i % 251) as u8, (i / 64) as u8, (i % 7 * 30) as u8]));
+        let rect = newest.size().rect();
+        let mut d = Decoder::new(newest.size());
+        d.watch(true);
+        let mut coder = PictureCoder::default();
+        let luma = Step { from: Some(Layer::First), to: Layer::Exact, planes: Planes::LUMA };
+        let steps = [
+            (Step::new(None, Layer::First), true),
+            (luma, true),
+            (Step::new(Some(Layer::First), Layer::Exact), false),
+            (Step::new(None, Layer::Fine), true),
+            (Step::new(None, Layer::Exact), false),
+        ];
+        for (step, lossy) in steps {
+            coder.begin(step);
+            assert!(coder.push(&newest, d.pixels(), rect));
+            let (mut payload, mut slice) = (Vec::new(), Vec::new());
+            coder.finish(&mut payload);
+            put_op(&mut slice, kind::PICTURE, &payload);
+            d.apply(&slice).unwrap();
+            assert_eq!(d.take_seen(), [Seen { op: kind::PICTURE, rect, lossy, from: None }], "{step:?}");
+            assert_eq!(d.pixels().same(&newest, rect), !lossy, "{step:?}");
+        }
     }
 
     // spec: C-7

@@ -122,6 +122,12 @@ impl Step {
     }
 }
 
+/// Whether a payload leads to every bit in all planes: what it wrote is exact.
+// spec: C-111
+pub fn is_exact(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|byte| Step::of(*byte).is_ok_and(|(step, _)| !step.seen()))
+}
+
 /// The planes of a cell, what is wanted and what is shown.
 struct Cell {
     planes: [Plane; 3],
