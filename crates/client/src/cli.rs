@@ -194,6 +194,10 @@ pub struct Connect {
     /// Write everything that happens to this file, one line each.
     #[arg(long, value_name = "FILE")]
     pub notes: Option<PathBuf>,
+    /// Decode films with Cisco's own binary of openh264 in this file, as downloaded from Cisco to this machine, instead of the one
+    /// that is built in. One that is not Cisco's is refused.
+    #[arg(long, value_name = "FILE")]
+    pub openh264: Option<PathBuf>,
     /// Read settings from this file instead of $XDG_CONFIG_HOME/telepane/config.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

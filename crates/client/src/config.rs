@@ -28,6 +28,7 @@ struct File {
     microphone_device: Option<String>,
     place: Option<bool>,
     free_keys_after: Option<u32>,
+    openh264: Option<PathBuf>,
 }
 
 /// Why the configuration cannot be used.
@@ -101,6 +102,7 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
         return Err(invalid("free-keys-after: give 0 to 86400 seconds".into()));
     }
     connect.free_keys_after = connect.free_keys_after.or(file.free_keys_after);
+    connect.openh264 = connect.openh264.or(file.openh264);
     connect.no_place |= file.place == Some(false);
     connect.overlay |= file.overlay.unwrap_or(false);
     connect.fullscreen |= file.fullscreen.unwrap_or(false) && !connect.headless && connect.size.is_none();

@@ -33,7 +33,14 @@ const NAMING: Duration = Duration::from_millis(2_600);
 /// Runs a session; the exit code.
 pub fn run(options: Connect) -> Result<i32> {
     let clock = Clock::new();
-    match target(options)? {
+    let found = target(options)?;
+    // Before anything is decoded: what the person wants is used or nothing is.
+    if let Ok((_, Connect { openh264: Some(file), .. })) = &found
+        && let Err(error) = telepane_codec::h264::load(file)
+    {
+        return Ok(usage(&error));
+    }
+    match found {
         Ok((target, options)) if options.headless => without_window(target, &options, clock),
         Ok((target, options)) => in_window(target, &options, clock),
         Err(code) => Ok(code),

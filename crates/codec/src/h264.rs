@@ -9,11 +9,16 @@
 //! Every few frames the encoder marks one as a long-term reference, which both ends keep. Who codes says when one has
 //! arrived ([`H264Encoder::arrived`]); after a loss the next frame is made from the last one that did
 //! ([`H264Encoder::lost`]), where others would need a key frame.
+//!
+//! It is built in from source, unless the person names Cisco's own binary ([`load`]).
 #![allow(unsafe_code)]
 
+mod library;
+
 use core::ffi::{c_int, c_uint, c_void};
+pub use library::{LoadError, load};
 use openh264_sys2 as sys;
-use sys::source::APILoader;
+use sys::{API, DynamicAPI};
 
 /// A picture in I420: full-size luma, half-size chroma.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +61,8 @@ pub struct Picture<'a> {
 
 /// An H.264 encoder for pictures of one size.
 pub struct H264Encoder {
+    /// What made `raw`, and destroys it.
+    by: &'static DynamicAPI,
     raw: *mut sys::ISVCEncoder,
     w: u32,
     h: u32,
@@ -87,15 +94,19 @@ impl H264Encoder {
     /// An encoder for `w` by `h` (even) at `bps` bits and `hz` frames a second, but never finer than the first of
     /// `quantisers`, whatever the rate allows, and never coarser than the second, whatever it does not. None if openh264 refuses.
     pub fn new(w: u32, h: u32, bps: u64, hz: f32, quantisers: (u8, u8)) -> Option<Self> {
+        Self::of(library::in_use(), (w, h), bps, hz, quantisers)
+    }
+
+    fn of(by: &'static DynamicAPI, (w, h): (u32, u32), bps: u64, hz: f32, quantisers: (u8, u8)) -> Option<Self> {
         let mut raw = core::ptr::null_mut();
         // SAFETY: `raw` is a valid place for the pointer that the call makes.
-        let made = unsafe { APILoader::WelsCreateSVCEncoder(&mut raw) };
+        let made = unsafe { by.WelsCreateSVCEncoder(&mut raw) };
         if made != 0 || raw.is_null() {
             return None;
         }
         let bps = bps.clamp(*RATES.start(), *RATES.end());
         // From here on drop destroys it.
-        let mut new = Self { raw, w, h, bps, frames: 0 };
+        let mut new = Self { by, raw, w, h, bps, frames: 0 };
         // Before it is initialised, or it writes to standard error meanwhile.
         new.option(sys::ENCODER_OPTION_TRACE_LEVEL, &mut { sys::WELS_LOG_QUIET });
         let mut p = sys::SEncParamExt::default();
@@ -266,12 +277,14 @@ impl Drop for H264Encoder {
             unsafe { uninitialize(self.raw) };
         }
         // SAFETY: `raw` was made by WelsCreateSVCEncoder and is not used after this.
-        unsafe { APILoader::WelsDestroySVCEncoder(self.raw) };
+        unsafe { self.by.WelsDestroySVCEncoder(self.raw) };
     }
 }
 
 /// An H.264 decoder.
 pub struct H264Decoder {
+    /// What made `raw`, and destroys it.
+    by: &'static DynamicAPI,
     raw: *mut sys::ISVCDecoder,
     /// Where the last picture stands in the decoder's memory, until it decodes again.
     shown: Option<Shown>,
@@ -292,13 +305,17 @@ unsafe impl Send for H264Decoder {}
 impl H264Decoder {
     /// A decoder that has seen nothing. None if openh264 refuses.
     pub fn new() -> Option<Self> {
+        Self::of(library::in_use())
+    }
+
+    fn of(by: &'static DynamicAPI) -> Option<Self> {
         let mut raw = core::ptr::null_mut();
         // SAFETY: `raw` is a valid place for the pointer that the call makes.
-        let made = unsafe { APILoader::WelsCreateDecoder(&mut raw) };
+        let made = unsafe { by.WelsCreateDecoder(&mut raw) };
         if made != 0 || raw.is_null() {
             return None;
         }
-        let new = Self { raw, shown: None };
+        let new = Self { by, raw, shown: None };
         let mut p = sys::SDecodingParam { eEcActiveIdc: sys::ERROR_CON_DISABLE, ..Default::default() };
         p.uiTargetDqLayer = u8::MAX;
         p.sVideoProperty.eVideoBsType = sys::VIDEO_BITSTREAM_AVC;
@@ -387,7 +404,7 @@ impl Drop for H264Decoder {
             unsafe { uninitialize(self.raw) };
         }
         // SAFETY: `raw` was made by WelsCreateDecoder and is not used after this.
-        unsafe { APILoader::WelsDestroyDecoder(self.raw) };
+        unsafe { self.by.WelsDestroyDecoder(self.raw) };
     }
 }
 
@@ -438,6 +455,28 @@ mod tests {
         assert!(dec.decode(&[1, 2, 3]).is_none());
         assert!(dec.decode(&[]).is_none());
         assert!(H264Decoder::new().unwrap().decode(&frames[0]).is_some());
+    }
+
+    /// Cisco's binary and what is built in understand one another, frame by frame.
+    #[test]
+    fn ciscos_binary_codes_and_decodes_like_what_is_built_in() {
+        let Some(path) = std::env::var_os("TELEPANE_OPENH264") else {
+            println!("skipped: no Cisco binary of openh264 (TELEPANE_OPENH264 names one)");
+            return;
+        };
+        let loaded: &'static DynamicAPI = Box::leak(Box::new(library::open(path.as_ref()).unwrap()));
+        let built: &'static DynamicAPI = Box::leak(Box::new(DynamicAPI::from_source()));
+        for (one, other) in [(loaded, built), (built, loaded), (loaded, loaded)] {
+            let mut enc = H264Encoder::of(one, (128, 64), 1_000_000, 30.0, (12, 51)).unwrap();
+            let mut decoders = [one, other].map(|by| H264Decoder::of(by).unwrap());
+            for n in 0..8 {
+                let mut frame = Vec::new();
+                enc.rate(1_000_000 + n * 400_000);
+                assert!(enc.encode(&mut picture(128, 64, n as usize), n == 0, &mut frame));
+                let [a, b] = decoders.each_mut().map(|dec| dec.decode(&frame).unwrap());
+                assert_eq!((a.w, a.h, a.planes), (b.w, b.h, b.planes));
+            }
+        }
     }
 
     #[test]

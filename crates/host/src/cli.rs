@@ -307,6 +307,10 @@ pub struct Serve {
     /// The most that the desktop's sound may take, e.g. 64k (bits per second). Default: 128k.
     #[arg(long, value_name = "BITRATE", value_parser = parse_rate)]
     pub sound_limit: Option<BitRate>,
+    /// Code films with Cisco's own binary of openh264 in this file, as downloaded from Cisco to this machine, instead of the one
+    /// that is built in. One that is not Cisco's is refused.
+    #[arg(long, value_name = "FILE")]
+    pub openh264: Option<PathBuf>,
     /// Let the QUIC stack's own congestion control rule instead of ours, to compare them. Not for work.
     #[arg(long, value_name = "NAME", hide = true)]
     pub quic_congestion: Option<QuicCongestion>,

@@ -25,6 +25,7 @@ struct File {
     sound_limit: Option<String>,
     files: Option<PathBuf>,
     session: Option<toml::Table>,
+    openh264: Option<PathBuf>,
 }
 
 /// Why the configuration cannot be used.
@@ -80,6 +81,7 @@ pub fn complete(mut serve: Serve, default_file: &Path) -> Result<Serve, ConfigEr
         serve.policy_of_file = policy::of_table(table).map_err(|e| invalid(format!("[policy]: {e}")))?;
     }
     serve.files = serve.files.or(file.files);
+    serve.openh264 = serve.openh264.or(file.openh264);
     if let Some(table) = file.session {
         life::Settings::of(&table, &[]).map_err(|e| invalid(format!("[session]: {e}")))?;
         serve.session_of_file = table;
@@ -117,6 +119,8 @@ mod tests {
         assert!(error.contains("1 to 240"), "{error}");
         let error = with("rest", "[session]\nidle-timeout = \"soon\"\n").expect_err("impossible").to_string();
         assert!(error.contains("[session]") && error.contains("90s"), "{error}");
+        let serve = with("film", "openh264 = \"/opt/libopenh264.so\"\n").expect("valid");
+        assert_eq!(serve.openh264, Some("/opt/libopenh264.so".into()));
         let table = with("day", "[session]\nidle-timeout = 60\n").expect("valid").session_of_file;
         assert_eq!(table.len(), 1);
         let error = with("bad", "shared = true\nlimt = \"2M\"\n").expect_err("misspelt").to_string();

@@ -14,6 +14,7 @@ use telepane_auth::enrolled::EnrolError;
 use telepane_auth::identity::IdentityError;
 use telepane_capture::OpenError;
 use telepane_capture::virtual_desktop::StartError;
+use telepane_codec::h264::LoadError;
 use telepane_model::policy::BadSetting;
 use telepane_transport::BindError;
 use thiserror::Error;
@@ -61,6 +62,9 @@ fn of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(e) = error.downcast_ref::<Unusable>() {
         return Some(denied(&e.why));
+    }
+    if let Some(e) = error.downcast_ref::<LoadError>() {
+        return Some(if let LoadError::Unreadable { why, .. } = e { denied(why) } else { USAGE });
     }
     if let Some(e) = error.downcast_ref::<FileError>() {
         return Some(match e {
@@ -121,6 +125,8 @@ mod tests {
         check(AloneError::Taken { state: "d".into() }, USAGE);
         check(Unusable { what: "cannot write".into(), why: ErrorKind::NotFound.into() }, USAGE);
         check(Unusable { what: "cannot write".into(), why: ErrorKind::PermissionDenied.into() }, NOT_ALLOWED);
+        check(LoadError::Unknown { path: "a.so".into(), sha256: String::new() }, USAGE);
+        check(LoadError::Unreadable { path: "a.so".into(), why: ErrorKind::PermissionDenied.into() }, NOT_ALLOWED);
         check(OpenError::NoDisplay { sockets: Vec::new() }, CANNOT_CONNECT);
         check(OpenError::Wayland { found: String::new() }, CANNOT_CONNECT);
         check(OpenError::Recording { path: "a.seq".into(), reason: String::new() }, USAGE);

@@ -49,6 +49,8 @@ const GOODBYE: Duration = Duration::from_millis(500);
 pub fn run(serve: Serve) -> Result<()> {
     let paths = Paths::find(Program::Host, serve.state.state_dir.as_deref())?;
     let serve = config::complete(serve, &paths.config_file())?;
+    // Before anything is coded, or even made: what the person wants is used or nothing is.
+    serve.openh264.as_deref().map(telepane_codec::h264::load).transpose()?;
     let clock = Clock::new();
     let permissions = PermissionsFile::open(&paths.permissions_file(), Owner::of_this_process())?;
     let identity = HostIdentity::load_or_create(&paths.state).context(NO_STATE)?;

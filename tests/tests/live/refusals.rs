@@ -89,6 +89,15 @@ fn a_command_line_or_a_file_that_is_wrong() {
     let ended = serve(&dir, "127.0.0.1:0", &["--config", &config, "--synthetic", "editor"]);
     expect(ended, 2, &["limt", "line 2", "correct it"]);
     expect(serve(&dir, "127.0.0.1:0", &["--limit", "fast"]), 2, &["20M"]);
+
+    // A library for H.264 that is not Cisco's runs at neither end, and nothing else takes its place.
+    let library = dir.write("libopenh264.so", "anything").display().to_string();
+    let words: [&str; 3] = [&library, "none of Cisco's binaries", "download the one for this system"];
+    expect(serve(&dir, "127.0.0.1:0", &["--synthetic", "film", "--openh264", &library]), 2, &words);
+    expect(connect(&dir, "a", None, "127.0.0.1", &["--openh264", &library]), 2, &words);
+    let config = dir.write("film.toml", &format!("openh264 = \"{library}\"\n")).display().to_string();
+    expect(serve(&dir, "127.0.0.1:0", &["--synthetic", "film", "--config", &config]), 2, &words);
+    expect(connect(&dir, "a", None, "127.0.0.1", &["--config", &config]), 2, &words);
 }
 
 #[test]
