@@ -5,9 +5,10 @@
 //! error. With `--rate` a virtual clock ticks every thirtieth of a second, each job may spend what the link carries in
 //! that time, and what is left goes on in the next job with the newest pixels. With `--rtt` confirmations come late.
 //! The first frame is coded without a limit and stands apart. With `--film` what moves becomes film by the host's own
-//! rules, and exact once it rests.
+//! rules, and exact once it rests; with `--baseline` too it is held against openh264 at the same quality ([`equal`]).
 
 mod baseline;
+mod equal;
 mod play;
 mod tables;
 
@@ -39,7 +40,8 @@ pub struct Options {
     /// Let what moves become film, where the host would.
     #[arg(long)]
     pub film: bool,
-    /// Beside it, in the same run: palette, zlib and JPEG tiles as in Tight, zstd tiles, and the whole frame as H.264.
+    /// Beside it, in the same run: palette, zlib and JPEG tiles as in Tight, zstd tiles, and the whole frame as H.264; with
+    /// --film also H.264 at the film's own quality.
     #[arg(long)]
     pub baseline: bool,
     /// Print JSON instead of tables.
@@ -93,7 +95,11 @@ fn replay(options: &Options, path: &std::path::Path, name: String) -> Result<Pla
         play.frame(ms, frame)?;
         count += 1;
     }
-    play.finish()
+    let mut played = play.finish()?;
+    if options.baseline {
+        played.equal = equal::compare(path, &played.filmed)?;
+    }
+    Ok(played)
 }
 
 fn parse_rate(text: &str) -> Result<Rate, String> {

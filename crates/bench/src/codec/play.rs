@@ -1,6 +1,7 @@
 //! One recording on its way through the coders, and what was measured.
 
 use super::baseline::{Baseline, Baselines};
+use super::equal::{Filmed, Side};
 use super::{Options, Rate};
 use crate::clock::cpu_ms;
 use crate::summary::Samples;
@@ -50,6 +51,9 @@ pub struct Played {
     pub scan: Samples,
     pub memcmp: Samples,
     pub(super) baselines: Vec<Baseline>,
+    /// The frames with film, and what openh264 makes of them at the same quality, ours first.
+    pub(super) filmed: Vec<Filmed>,
+    pub(super) equal: Vec<Side>,
     exact: u64,
     tiles: u64,
     squares: f64,
@@ -254,7 +258,7 @@ impl Play {
         }
         let version = Version(self.version);
         let changed = diff(self.encoder.sent(), &self.newest, &self.newest.size().rect().into());
-        let (now, mut items) = (self.now(), Vec::new());
+        let (now, mut items, mut film) = (self.now(), Vec::new(), None);
         let mut exact = changed;
         if let Some(watch) = &mut self.film {
             watch.film.on_time(now);
@@ -263,6 +267,7 @@ impl Play {
                 let is_stale = |at| watch.ledger.tile(at).is_some_and(Ledger::is_stale);
                 if watch.ledger.grid().touching(rect).any(is_stale) {
                     items.push(EncodeItem { rect, version, quality: Quality::FILM });
+                    film = Some(rect);
                 }
             }
         }
@@ -302,7 +307,11 @@ impl Play {
             watch.ledger.on_coded(&answer);
             answer.no_film.iter().for_each(|rect| watch.film.refuse(*rect));
         }
+        let films = self.played.films;
         let bytes = self.count(&answer)?;
+        if let Some(rect) = film.filter(|_| self.played.films > films) {
+            self.on_film(rect, bytes, end - start);
+        }
         let played = &mut self.played;
         played.encode.0.push(end - start);
         played.decode.0.push(decode);
@@ -320,6 +329,18 @@ impl Play {
             self.played.exact_ms.0.push(waited + sent + end - start + decode);
         }
         Ok(bytes)
+    }
+
+    /// A job put film in `rect`. One frame may take several jobs.
+    fn on_film(&mut self, rect: Rect<Surf>, bytes: u64, encode_ms: f64) {
+        let squares = squares(self.decoder.pixels(), &self.newest, rect);
+        let new = Filmed { version: self.version, rect, squares, bytes, encode_ms };
+        match self.played.filmed.last_mut().filter(|last| last.version == new.version) {
+            Some(last) => {
+                *last = Filmed { bytes: last.bytes + bytes, encode_ms: last.encode_ms + encode_ms, ..new };
+            }
+            None => self.played.filmed.push(new),
+        }
     }
 
     fn count(&mut self, answer: &EncodedSlices) -> Result<u64> {

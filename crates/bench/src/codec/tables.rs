@@ -1,6 +1,7 @@
 //! The figures as Markdown, JSON and a picture.
 
 use super::Options;
+use super::equal::Side;
 use super::play::{OPS, Played, STAGES};
 use crate::summary::Samples;
 use crate::{clock, machine};
@@ -109,6 +110,39 @@ pub fn markdown(all: &[Played], options: &Options, load: f64) -> String {
             }
         }
     }
+    out.push_str(&equal(all));
+    out
+}
+
+/// The films beside openh264 at the same quality.
+fn equal(all: &[Played]) -> String {
+    let mut out = String::new();
+    if all.iter().all(|s| s.equal.is_empty()) {
+        return out;
+    }
+    let _ = writeln!(
+        out,
+        "\n| sequence | film by | frames | mean B | total kB | times ours | encode mean ms | times ours | dB | kbit/s asked |\n|---|{}",
+        "---|".repeat(9)
+    );
+    for s in all {
+        let Some(ours) = s.equal.first() else { continue };
+        for side in &s.equal {
+            let times = |of: fn(&Side) -> &Samples| mean(of(side)) / mean(of(ours)).max(1e-9);
+            let rate = side.rate.map_or("-".into(), |r| (r / 1000).to_string());
+            let (m, frames, ms) = (mean(&side.bytes), side.bytes.0.len(), mean(&side.encode));
+            let _ = writeln!(
+                out,
+                "| {} | {} | {frames} | {m:.0} | {:.1} | {:.2} | {ms:.2} | {:.2} | {:.2} | {rate} |",
+                s.name,
+                side.name,
+                m * frames as f64 / 1e3,
+                times(|s| &s.bytes),
+                times(|s| &s.encode),
+                side.db
+            );
+        }
+    }
     out
 }
 
@@ -122,12 +156,16 @@ pub fn json(all: &[Played], options: &Options, load: f64) -> Value {
         let other = s.baselines().iter().map(
             |b| json!({ "way": b.name, "bytes": figures(&b.bytes), "encode_ms": figures(&b.encode), "luma_db": b.db }),
         );
+        let equal = s.equal.iter().map(|e| {
+            json!({ "by": e.name, "bytes": figures(&e.bytes), "encode_ms": figures(&e.encode), "luma_db": e.db, "bps": e.rate })
+        });
         json!({
             "sequence": s.name, "jobs": s.jobs(), "first_bytes": s.first_bytes, "total_bytes": s.total(),
             "moves": s.moves(), "film_jobs": s.films(), "bytes": figures(&s.bytes), "ops": ops, "encode_ms": figures(&s.encode),
             "stages_ms": stages, "decode_ms": figures(&s.decode), "scan_ms": figures(&s.scan),
             "memcmp_ms": figures(&s.memcmp), "exact_at_first_pass": s.first_pass_share(), "lossy_db": s.lossy_db(),
             "to_exact_ms": figures(s.exact_ms()), "baselines": other.collect::<Vec<_>>(),
+            "equal_film": equal.collect::<Vec<_>>(),
         })
     };
     json!({
