@@ -39,6 +39,7 @@ pub fn all() -> Vec<Workload> {
     for (coded, decoded, size, make) in [
         ("web text coded", "web text decoded", WEB, web as fn() -> Pixels),
         ("code coded", "code decoded", CODE, code),
+        ("sheet coded", "sheet decoded", SHEET, sheet),
         ("picture coded", "picture decoded", PICTURE, picture),
         ("noise coded", "noise decoded", NOISE, || noise(NOISE)),
     ] {
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Workload> {
 
 const WEB: Size<Surf> = Size::new(480, 256);
 const CODE: Size<Surf> = Size::new(512, 256);
+const SHEET: Size<Surf> = Size::new(512, 256);
 const PICTURE: Size<Surf> = Size::new(256, 256);
 const NOISE: Size<Surf> = Size::new(160, 128);
 const FRAME: Size<Surf> = Size::new(1024, 512);
@@ -61,6 +63,10 @@ fn web() -> Pixels {
 
 fn code() -> Pixels {
     recorded("editor_dark-crop.seq", 0, CODE)
+}
+
+fn sheet() -> Pixels {
+    recorded("sheet-crop.seq", 0, SHEET)
 }
 
 fn picture() -> Pixels {
@@ -255,6 +261,7 @@ fn noise(size: Size<Surf>) -> Pixels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use telepane_codec::wire::{Reader, kind, next_op};
 
     #[test]
     fn layers_become_exact() {
@@ -263,6 +270,23 @@ mod tests {
             decoder.apply(&op, u64::MAX, &mut shown).unwrap();
         }
         assert!(shown == picture());
+    }
+
+    /// Code and a sheet must be coded as text, or the counts of the text coder are another's. (Most of the page of the web is a
+    /// photograph.)
+    #[test]
+    fn text_is_coded_as_text() {
+        for (make, size) in [(code as fn() -> Pixels, CODE), (sheet, SHEET)] {
+            let mut bytes = [0_usize; 2];
+            for slice in encode(&mut Encoder::new(size, EncoderOptions::default()), &make(), UpdateId::BLANK, 1) {
+                let mut rest = Reader::new(&slice);
+                while !rest.is_empty() {
+                    let (kind, payload) = next_op(&mut rest).unwrap();
+                    bytes[usize::from(kind == kind::TEXT)] += payload.len();
+                }
+            }
+            assert!(bytes[1] > bytes[0], "{bytes:?} bytes of other ops and of TEXT");
+        }
     }
 
     /// A coder that refused its job would count as very quick.
