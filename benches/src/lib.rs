@@ -224,6 +224,7 @@ fn encode(encoder: &mut Encoder, pixels: &Pixels, base: UpdateId, version: u64) 
         film_scale: Default::default(),
         slice_bytes: Bytes(9_000),
         pictures: Default::default(),
+        anew: false,
     };
     let done = encoder.encode(&job, pixels, version);
     done.map_or_else(|_| Vec::new(), |done| done.slices.into_iter().map(|s| s.bytes).collect())

@@ -14,7 +14,7 @@ use telepane_protocol::bundle::Head;
 use telepane_protocol::control::Held;
 use telepane_protocol::{
     Capabilities, Capability, Carried, Chunk, Control, Datagram, Entry, EntryKind, Feedback, FileWord, Goodbye,
-    InputBatch, InputReport, Outcome, RefuseReason, Shard, SoundPacket, SurfaceReport,
+    InputBatch, InputReport, Outcome, Proofs, RefuseReason, Shard, SoundPacket, SurfaceReport,
 };
 use telepane_trust::pake::{Confirmation, PakeMessage};
 use telepane_trust::{AuthMessage, ClientKey, Exporter, Fingerprint, Label, Seed, ViewerAuth, ViewerOffer, ViewerStep};
@@ -220,6 +220,15 @@ fn controls() -> Vec<(&'static str, Vec<u8>)> {
         ("auth", Control::Auth(vec![1, 2, 3])),
         ("sound-wish", Control::SoundWish { listens: true, speaks: false }),
         ("sound-state", Control::SoundState { offers: true, takes: true }),
+        (
+            "proofs",
+            Control::Proofs(Proofs {
+                surface: SurfaceId(0),
+                epoch: Epoch(3),
+                applied: UpdateId(70_000),
+                tiles: vec![(5, 0x0102_0304_0506_0708), (6, u64::MAX), (510, 9)],
+            }),
+        ),
         ("bulk-more", Control::BulkMore { pipe: 6, upto: 1 << 24 }),
         ("file-attach", Control::File(FileWord::Attach)),
         ("file-get", Control::File(FileWord::Get { id: 1, path: "a/b".into(), held: 1, size: 2, modified: 3 })),
@@ -329,6 +338,7 @@ fn slices() -> Vec<(&'static str, Vec<u8>)> {
                 film_scale: Default::default(),
                 slice_bytes: Bytes(if screens.len() > 1 { 250 } else { 9_000 }),
                 pictures: Default::default(),
+                anew: false,
             };
             let Ok(answer) = encoder.encode(&job, screen, Version(u64::from(first))) else { continue };
             for slice in answer.slices {

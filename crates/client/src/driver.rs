@@ -31,10 +31,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use telepane_auth::KnownHosts;
+use telepane_codec::proof::proof;
 use telepane_codec::{Decoder, TileCache};
 use telepane_model::{
-    CursorShape, CursorState, Desk, Epoch, InputEvent, Journey, Monitor, Pixels, Point, Region, SessionPolicy, Size,
-    Span, Stamp, Surf, ViewerClock,
+    CursorShape, CursorState, Desk, Epoch, Grid, InputEvent, Journey, Monitor, Pixels, Point, Region, SessionPolicy,
+    Size, Span, Stamp, Surf, TileAt, ViewerClock,
 };
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
@@ -415,6 +416,7 @@ impl Driver {
                     self.move_files(now);
                 }
                 ViewerOutput::Decode(job) => self.decode(&job),
+                ViewerOutput::Prove { epoch, tiles, .. } => self.prove(epoch, &tiles),
                 ViewerOutput::Present { journey, .. } => {
                     if self.before.take().is_some() {
                         self.redraw_all = true;
@@ -699,21 +701,34 @@ impl Driver {
         let applied = decoder.apply(&job.ops);
         let now = self.clock.now();
         let seen = decoder.take_seen();
-        let fine = match applied {
+        let changed = match applied {
             Ok(applied) => {
                 self.damage.add_all(&applied.changed);
                 self.stats.on_decoded(job.ops.len(), now.since(began), applied.changed.area());
                 if let Some(tiles) = &mut self.tiles {
                     tiles.on_slice(now, &seen);
                 }
-                true
+                Some(applied.changed)
             }
             Err(fault) => {
                 tracing::warn!(fault = fault.name(), "a slice does not decode; asking for a fresh picture");
-                false
+                None
             }
         };
-        self.viewer.on_decoded(now, job.epoch, job.id, fine);
+        self.viewer.on_decoded(now, job.epoch, job.id, changed.as_ref());
+    }
+
+    /// Says what tiles show that rest.
+    fn prove(&mut self, epoch: Epoch, tiles: &[TileAt]) {
+        let hashes = match self.decoder.as_ref().filter(|(e, _)| *e == epoch) {
+            Some((_, decoder)) => {
+                let (pixels, mut scratch) = (decoder.pixels(), Vec::new());
+                let grid = Grid::new(pixels.size());
+                tiles.iter().map(|at| proof(pixels, grid.rect(*at), &mut scratch)).collect()
+            }
+            None => Vec::new(),
+        };
+        self.viewer.on_proven(self.clock.now(), epoch, &hashes);
     }
 
     /// Does what both ends' capabilities say, and tells a host that knows nothing of us which tiles are kept of its own.

@@ -124,7 +124,7 @@ pub fn draw(r: &Readings<'_>) -> Overlay {
     let classes: Vec<String> = classes.iter().map(|(name, (_, bytes))| format!("{name} {}", volume(*bytes))).collect();
     lines.push(row("bytes", classes.join(", ")));
     if let Some(tiles) = r.tiles {
-        lines.push(exactness(r.now, tiles));
+        lines.push(exactness(r.now, tiles, f.proven));
     }
     let mut legend = vec![name("coders")];
     legend.extend(CODERS.iter().map(|(name, colour)| (format!("{name} "), *colour)));
@@ -193,6 +193,8 @@ pub fn json(r: &Readings<'_>) -> Value {
         "exact": {
             "lossy_tiles": lossy,
             "for_us": since.map(|since| r.now.since(since).as_micros()),
+            // Tiles of which the host was told what they show.
+            "proof_tiles": f.proven,
         },
     })
 }
@@ -249,11 +251,12 @@ fn path(paths: &Paths) -> Option<String> {
     Some(format!("{carrying}{moved}; {standby}"))
 }
 
-fn exactness(now: Stamp<ViewerClock>, tiles: &Tiles) -> Line {
+fn exactness(now: Stamp<ViewerClock>, tiles: &Tiles, proven: u64) -> Line {
     match tiles.exactness() {
         (0, Some(since)) => {
             let seconds = now.since(since).as_micros() / 1_000_000;
-            vec![name("exact"), (format!("all that has come, for {seconds} s"), GOOD)]
+            let proven = if proven > 0 { format!("; {proven} tiles' hashes told") } else { String::new() };
+            vec![name("exact"), (format!("all that has come, for {seconds} s{proven}"), GOOD)]
         }
         (0, None) => vec![name("exact"), ("nothing has come yet".into(), PLAIN)],
         (n, _) => vec![name("exact"), (format!("not yet: {n} tiles were written with loss"), WARM)],
@@ -325,7 +328,13 @@ mod tests {
             dropped_input: 2,
             sound: SoundReadings::default(),
             moments: Moments { lost_permille: 7, ..Moments::default() },
-            figures: Figures { picture: (10, 12_345), expected: 1_000, received: 993, ..Figures::default() },
+            figures: Figures {
+                picture: (10, 12_345),
+                expected: 1_000,
+                received: 993,
+                proven: 510,
+                ..Figures::default()
+            },
             wish: SessionPolicy::NONE,
             holds: telepane_model::Preset::D.policy(),
         }
@@ -355,7 +364,7 @@ mod tests {
             "2 inputs too old",
             "picture 12 kB",
             "limit 2400k, min-quality 30",
-            "all that has come, for 0 s",
+            "all that has come, for 0 s; 510 tiles' hashes told",
             "film",
             "1.50 Mpx/s",
             "10000x16000+0+0, 10000x16000+10000+0 at 150 % and 1 more",
@@ -376,6 +385,7 @@ mod tests {
         assert_eq!(value["link"]["received_bits_per_second"]["peak"], 3_000_000.0);
         assert_eq!(value["received"]["picture"]["packets"], 10);
         assert_eq!(value["exact"]["for_us"], Value::Null);
+        assert_eq!(value["exact"]["proof_tiles"], 510);
         assert_eq!(value["policy"]["holds"]["max-fps"], 16);
         assert_eq!(value["pcoip"]["txBandwidthLimit"], 2_400.0);
         assert_eq!(value["pcoip"]["rxPacketLoss"], 0.7);

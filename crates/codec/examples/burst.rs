@@ -72,6 +72,7 @@ fn raise(before: &Pixels, now: &Pixels, most: u64) -> Result<Raised, Failure> {
                 film_scale: Default::default(),
                 slice_bytes: Bytes(9_600),
                 pictures: Default::default(),
+                anew: false,
             };
             let mut marks = Vec::new();
             let start = cpu_ms();

@@ -166,6 +166,7 @@ fn raise(files: &[String], options: EncoderOptions) -> Result<(), Failure> {
                     film_scale: Default::default(),
                     slice_bytes: Bytes(9_000),
                     pictures: Default::default(),
+                    anew: false,
                 };
                 let answer = timed(&mut codes, || encoder.encode(&job, screen, Version(version)))?;
                 timed(&mut decodes, || answer.slices.iter().try_for_each(|s| decoder.apply(&s.bytes).map(drop)))?;
@@ -257,6 +258,7 @@ fn play(file: &str, film: Option<Rect<Surf>>, share: u64) -> Result<(), Failure>
             film_scale: Default::default(),
             slice_bytes: Bytes(9600),
             pictures: Default::default(),
+            anew: false,
         };
         let answer = timed(&mut codes, || telepane_codes(&mut encoder, &job, now, version))?;
         timed(&mut decodes, || answer.slices.iter().try_for_each(|s| decoder.apply(&s.bytes).map(drop)))?;
@@ -356,6 +358,7 @@ fn replay(
             film_scale: Default::default(),
             slice_bytes: Bytes(slice_bytes),
             pictures: Default::default(),
+            anew: false,
         };
         if frame == 1 {
             // Codes are not kept beyond this: the median of several beginnings is.

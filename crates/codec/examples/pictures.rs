@@ -218,6 +218,7 @@ fn link(name: &str, newest: &Pixels, rate: u64) -> Result<(), Failure> {
             film_scale: Default::default(),
             slice_bytes: Bytes((rate / 8 / 100).max(1200)),
             pictures: Default::default(),
+            anew: false,
         };
         let start = cpu_ms();
         let answer = encoder.encode(&job, newest, Version(1))?;

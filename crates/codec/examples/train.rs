@@ -121,6 +121,7 @@ fn watch(path: &str, recorder: &mut Recorder) -> Result<(), Failure> {
             film_scale: Default::default(),
             slice_bytes: Bytes(9600),
             pictures: Default::default(),
+            anew: false,
         };
         let answer = encoder.encode(&job, &screen, version)?;
         if answer.slices.is_empty() {

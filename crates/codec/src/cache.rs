@@ -50,12 +50,18 @@ pub fn slots_in(bytes: Bytes) -> u32 {
 /// width and 65536 times the height as the seed. `rect` lies inside `pixels`; `scratch` is reused.
 // spec: C-151
 pub fn tile_hash(pixels: &Pixels, rect: Rect<Surf>, scratch: &mut Vec<u8>) -> u128 {
+    let seed = pack(pixels, rect, scratch);
+    xxh3_128_with_seed(scratch, seed)
+}
+
+/// Puts what [`tile_hash`] names into `scratch`; gives the seed.
+pub(crate) fn pack(pixels: &Pixels, rect: Rect<Surf>, scratch: &mut Vec<u8>) -> u64 {
     scratch.clear();
     pixels.rows(rect).for_each(|row| scratch.extend_from_slice(row));
     for px in scratch.as_chunks_mut::<4>().0 {
         *px = (u32::from_le_bytes(*px) & COLOUR).to_le_bytes();
     }
-    xxh3_128_with_seed(scratch, u64::from(rect.w) | u64::from(rect.h) << 16)
+    u64::from(rect.w) | u64::from(rect.h) << 16
 }
 
 /// Joins pairs of tile and slot, in the order of the tiles, to runs.

@@ -19,6 +19,7 @@ fn job(size: Size<Surf>, base: UpdateId, first: u32, (max, slice): (u64, u64)) -
         film_scale: Default::default(),
         slice_bytes: Bytes(slice),
         pictures: Default::default(),
+        anew: false,
         id: Default::default(),
         surface: Default::default(),
         epoch: Default::default(),

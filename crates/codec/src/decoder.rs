@@ -57,6 +57,11 @@ pub struct Applied {
 }
 
 impl Decoder {
+    /// What the surface shows, to be spoilt: for tests of what finds that.
+    pub const fn pixels_mut(&mut self) -> &mut Pixels {
+        &mut self.pixels
+    }
+
     /// A black framebuffer of this size, with a tile cache of the largest size, which is empty.
     // spec: C-1
     pub fn new(size: Size<Surf>) -> Self {

@@ -6,6 +6,7 @@
 //! said to be exact when all of its box was written, and is compared again where that is not so. Moves and film have
 //! their own files.
 
+mod anew;
 mod film;
 mod keep;
 mod moves;
@@ -187,6 +188,8 @@ struct Run<'a> {
     may_keep: bool,
     /// The job before was of the same pixels and left something.
     goes_on: bool,
+    /// Everything is coded from nothing.
+    anew: bool,
     pictures: PictureBounds,
     answer: EncodedSlices,
 }
@@ -275,8 +278,9 @@ impl Encoder {
             slice_bytes: usize::try_from(job.slice_bytes.0).unwrap_or(usize::MAX).min(limits::SLICE_BYTES),
             may_keep: true,
             goes_on,
+            anew: job.anew,
             pictures: job.pictures,
-            answer: EncodedSlices { job: job.id, version, ..EncodedSlices::default() },
+            answer: EncodedSlices { job: job.id, version, anew: job.anew, ..EncodedSlices::default() },
         };
         if newest.size() != self.grid.size() || run.slice_bytes < LEAST_SLICE {
             run.answer.left = job.items.iter().map(|i| i.rect).filter(|r| !r.is_empty()).collect();
@@ -284,6 +288,14 @@ impl Encoder {
         }
         self.film.bound(job.pictures.film);
         self.slots.begin();
+        if job.anew {
+            enter(Stage::Plan);
+            let queue = self.plan_anew(job, &run);
+            let answer = self.put(queue, None, run, enter);
+            // The next job finds nothing searched.
+            self.goes_on = None;
+            return Ok(answer);
+        }
         let (mut dirty, films) = self.survey(job, &mut run);
         self.answer_finished(&mut dirty, &mut run);
         let mut draft = None;
@@ -312,6 +324,17 @@ impl Encoder {
         }
         queue = self.layer(queue, &run);
         recalled.into_iter().for_each(|work| queue.push_front(work));
+        Ok(self.put(queue, draft, run, enter))
+    }
+
+    /// Puts what is in `queue` into slices, the first of which may be begun, until the job's bytes are spent.
+    fn put(
+        &mut self,
+        mut queue: VecDeque<Work>,
+        mut draft: Option<Draft>,
+        mut run: Run<'_>,
+        enter: &mut dyn FnMut(Stage),
+    ) -> EncodedSlices {
         self.pictures.begin_job();
         while let Some(work) = queue.pop_front() {
             if draft.is_none() && self.pictures.waits(&work, &run) {
@@ -331,7 +354,7 @@ impl Encoder {
             let full = match work {
                 Work::Cached(rects, slots) => self.put_cached(&mut open, &run, rects, slots, &mut queue),
                 Work::Fill(colour, rects) => self.put_fill(&mut open, &run, colour, rects, &mut queue),
-                Work::Area(rect, TileClass::Text) if self.options.ops & 1 << kind::TEXT != 0 => {
+                Work::Area(rect, TileClass::Text) if self.options.ops & 1 << kind::TEXT != 0 && !run.anew => {
                     self.put_text(&mut open, &run, rect, &mut queue)
                 }
                 work @ Work::Area(..) => self.put_area(&mut open, &run, work, &mut queue),
@@ -356,11 +379,11 @@ impl Encoder {
         if let Some(open) = draft {
             self.close(open, &mut run);
         }
-        self.goes_on = (!queue.is_empty()).then_some(version);
+        self.goes_on = (!queue.is_empty()).then_some(run.answer.version);
         // A picture that is only to be refined is shown: its quality says how.
         let left = queue.iter().filter(|w| !w.refines());
         run.answer.left.extend(left.flat_map(|w| w.rects().iter().copied()));
-        Ok(run.answer)
+        run.answer
     }
 
     /// The viewer has applied everything up to `applied`: older states are not returned to.
@@ -683,7 +706,8 @@ impl Encoder {
     fn state(&self, at: TileAt, run: &Run<'_>, stamp: u32) -> Option<TileState> {
         self.grid.index(at)?;
         // Exact is what compares equal, never what the bookkeeping believes.
-        let exact = self.same(run.newest, self.grid.rect(at));
+        let shown = !run.anew || self.tiles.is_exact(at);
+        let exact = shown && self.same(run.newest, self.grid.rect(at));
         debug_assert!(exact || !self.tiles.is_exact(at), "{at:?} is not exact");
         let now = run.answer.version;
         let (version, quality) = match self.tiles.filmed(at, stamp) {

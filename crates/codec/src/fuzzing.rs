@@ -89,6 +89,7 @@ pub fn roundtrip(bytes: &[u8]) {
             film_scale: [FilmScale::Full, FilmScale::ThreeQuarters, FilmScale::Half][seed as usize / 2 % 3],
             slice_bytes: Bytes(slice_bytes),
             pictures: Default::default(),
+            anew: false,
         };
         let answer = encoder.encode(&job, &screen, Version(1)).expect("nothing after the base was confirmed");
         if let Some(task) = encoder.take_film() {

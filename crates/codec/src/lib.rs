@@ -30,6 +30,7 @@ pub mod packer;
 pub mod palette;
 pub mod picture;
 mod plan;
+pub mod proof;
 pub mod scale;
 pub mod shared;
 pub mod shift;

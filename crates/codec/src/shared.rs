@@ -13,7 +13,7 @@ use crate::encoder::{BaseGone, Encoder, SlotMap};
 use crate::film::FilmTask;
 use std::collections::{BTreeMap, VecDeque};
 use telepane_model::{
-    EncodeJob, EncodedSlice, EncodedSlices, FilmScale, Move, Pixels, Rect, Size, Surf, UpdateId, Version,
+    EncodeJob, EncodedSlice, EncodedSlices, FilmScale, Move, Pixels, Proof, Rect, Size, Surf, TileAt, UpdateId, Version,
 };
 
 /// Slices kept for those behind, in bytes and in number; who is further behind leaves.
@@ -215,13 +215,19 @@ impl Shared {
                     version: answer.version,
                     moved: std::mem::take(&mut moved),
                     no_film: std::mem::take(&mut no_film),
-                    ends: answer.left.is_empty() && i + 1 == count,
+                    ends: answer.left.is_empty() && !answer.anew && i + 1 == count,
                 });
             }
             self.trim();
         }
         self.give(member, job, &mut answer.slices);
         Ok(answer)
+    }
+
+    /// See [`Encoder::wrong`]; nothing while the others were given slices that `member` was not.
+    pub fn wrong(&mut self, member: Member, proofs: &[Proof]) -> Option<Vec<TileAt>> {
+        let behind = self.members.get(&member).is_none_or(|c| c.tip() != self.tip);
+        (!behind).then(|| self.encoder.wrong(proofs))
     }
 
     /// The viewer of `member` has applied everything up to `applied`.
@@ -420,6 +426,7 @@ mod tests {
                 film_scale: Default::default(),
                 slice_bytes: Bytes(max.min(1100)),
                 pictures: Default::default(),
+                anew: false,
                 id: Default::default(),
                 surface: Default::default(),
                 epoch: Default::default(),
@@ -717,6 +724,7 @@ mod tests {
                 film_scale: FilmScale::Full,
                 slice_bytes: Bytes(60_000),
                 pictures: Default::default(),
+                anew: false,
             };
             let answer = shared.encode(1, &job, &newest, Version(n as u64 + 1)).unwrap();
             scales.extend(answer.filmed.map(|f| f.scale));

@@ -41,6 +41,7 @@ impl Bench {
             film_scale: Default::default(),
             slice_bytes: Bytes(slice),
             pictures: Default::default(),
+            anew: false,
             id: Default::default(),
             surface: Default::default(),
             epoch: Default::default(),

@@ -72,6 +72,9 @@ pub struct SessionInfo {
     pub size: Option<[u32; 2]>,
     /// Whether it has confirmed every pixel exact.
     pub exact: bool,
+    /// Since when, in seconds since 1970.
+    #[serde(default)]
+    pub exact_since: Option<u64>,
     /// It is sent the desktop's sound.
     #[serde(default)]
     pub hears: bool,

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use telepane_codec::shared::NotServed;
 use telepane_codec::{BaseGone, Encoder, EncoderOptions, Shared, SlotMap};
 use telepane_model::{
-    Bytes, EncodeItem, EncodeJob, EncodedSlices, Epoch, HostClock, JobId, Pixels, Quality, Size, Span, Stamp, Surf,
-    UpdateId, Version,
+    Bytes, EncodeItem, EncodeJob, EncodedSlices, Epoch, HostClock, JobId, Pixels, Proof, Quality, Size, Span, Stamp,
+    Surf, TileAt, UpdateId, Version,
 };
 use telepane_protocol::{Capabilities, Capability};
 
@@ -244,6 +244,17 @@ impl Coders {
         }
     }
 
+    /// Which tiles of `seat` do not show what they should when everything up to `coded` is applied, by what its viewer says of
+    /// them; nothing, if its coder is away or at another state.
+    pub fn wrong(&mut self, seat: SeatId, epoch: Epoch, coded: UpdateId, proofs: &[Proof]) -> Option<Vec<TileAt>> {
+        let part = self.parts.get(&seat).filter(|p| p.epoch == epoch)?;
+        let Coder::Here(shared) = &mut self.groups.get_mut(&part.group)?.coder else { return None };
+        if !shared.is_at(seat, coded) {
+            return None;
+        }
+        shared.wrong(seat, proofs)
+    }
+
     /// `seat` needs no coder any more.
     fn left(&mut self, seat: SeatId) {
         self.stay(seat);
@@ -392,6 +403,8 @@ impl Coders {
                 return None;
             }
             target = (there.clone(), Version(0));
+            // All of it is coded against what the others hold; what is to be coded from nothing waits.
+            job.anew = false;
             job.items = vec![EncodeItem { rect: job.size.rect(), version: Version(0), quality: Quality::EXACT }];
         }
         let (pixels, version) = target;

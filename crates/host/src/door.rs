@@ -10,7 +10,7 @@ use telepane_auth::{Enrolled, code_file, random};
 use telepane_model::{HostClock, Stamp};
 use telepane_protocol::clip::taken;
 use telepane_protocol::control::Control;
-use telepane_protocol::{Capabilities, Capability, OLDEST_VERSION, RefuseReason, VERSION, agree_version};
+use telepane_protocol::{Capabilities, Capability, OLDEST_VERSION, Proofs, RefuseReason, VERSION, agree_version};
 use telepane_trust::{
     AccessCode, Admission, Authenticated, ClientId, ClientPublic, Door as TrustDoor, Exporter, Feature, FeatureSet,
     Fingerprint, HostAuth, HostStep, Throttle,
@@ -219,6 +219,7 @@ fn hello(recv_buffer: usize, files: bool) -> Control {
         .with(Capability::Sound, 1)
         .with(Capability::Files, if files { 3 } else { 0 })
         .with(Capability::Life, 1)
+        .with(Capability::Proofs, Proofs::MOST as u64)
         .with(Capability::Keys, 1)
         .with(Capability::ReceiveBuffer, recv_buffer as u64);
     Control::Hello {

@@ -114,6 +114,15 @@ impl Notes {
         self.counts.on_note(note);
         match note {
             Note::Rejected { .. } | Note::InputExpired { .. } | Note::LeaseExpired => tracing::warn!(?note),
+            // spec: H-73
+            Note::ProofFailed { surface, at } => {
+                tracing::error!(
+                    surface = surface.0,
+                    col = at.col,
+                    row = at.row,
+                    "a viewer does not show what it was sent"
+                )
+            }
             _ => tracing::debug!(?note),
         }
         if let Some(file) = &mut self.file

@@ -1,7 +1,7 @@
 //! One viewer's seat at the desktop: its mind and its connection. The seat outlives the connection.
 
 use crate::ask::{LinkInfo, SessionInfo};
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_secs};
 use crate::coders::{Answer, Coders, Newest};
 use crate::files::May;
 use crate::guest::Guest;
@@ -10,7 +10,7 @@ use crate::notes::Notes;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use telepane_model::policy::BadSetting;
-use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Span, Stamp, ViewerClock};
+use telepane_model::{BitRate, CursorShape, CursorState, HostClock, Knob, Note, Span, Stamp, ViewerClock};
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Control, FileWord, MAX_CONTROL, Place};
 use telepane_rate::Followed;
@@ -52,6 +52,8 @@ pub struct Seat {
     pub host: Host,
     /// When the mind wants to be woken.
     pub wake: Option<Stamp<HostClock>>,
+    /// When its viewer last confirmed every pixel, in seconds since 1970.
+    exact_since: Option<u64>,
     window_told: Stamp<HostClock>,
     heard: Heard,
     /// How it wants the desktop's sound coded.
@@ -111,6 +113,7 @@ impl Seat {
             input_at: None,
             host: Host::new(now, options),
             wake: None,
+            exact_since: None,
             coding: SoundCoding::OFF,
             window_told: Stamp::ZERO,
             heard: Heard { conn: None, packets: 0, bytes: 0, at: now },
@@ -210,6 +213,11 @@ impl Seat {
                         self.on_answer(clock.now(), answer, notes);
                     }
                 }
+                HostOutput::Check { epoch, coded, proofs } => {
+                    if let Some(wrong) = coders.wrong(self.id, epoch, coded, &proofs) {
+                        self.host.on_checked(clock.now(), epoch, proofs.len(), &wrong);
+                    }
+                }
                 // Files alone: nobody's hands, and no desktop.
                 HostOutput::Inject { .. }
                 | HostOutput::ReleaseAll
@@ -246,7 +254,12 @@ impl Seat {
                 HostOutput::Sound(packet) => wish(Wish::Microphone(packet)),
                 HostOutput::Spoilt => coders.spoilt(self.id),
                 HostOutput::CacheOffer { first, hashes } => coders.offered(self.id, first, hashes),
-                HostOutput::Note(note) => notes.write(now, &note),
+                HostOutput::Note(note) => {
+                    if matches!(note, Note::Exact { .. }) {
+                        self.exact_since = Some(unix_secs());
+                    }
+                    notes.write(now, &note);
+                }
                 HostOutput::Closed(reason) => {
                     tracing::info!(?reason, "the viewer left");
                     wish(Wish::Left);
@@ -325,6 +338,7 @@ impl Seat {
             features: guest.rights.features().iter().map(|f| f.name().to_owned()).collect(),
             size: self.host.size().map(|s| [s.w, s.h]),
             exact: self.host.is_exact(),
+            exact_since: self.exact_since.filter(|_| self.host.is_exact()),
             hears: self.host.sends_sound(),
             speaks: self.host.takes_microphone(),
             sent_bytes: self.sent,

@@ -128,7 +128,14 @@ fn page(s: &SessionInfo, now: u64) -> String {
         ("last input", s.last_input.map_or_else(|| "none yet".into(), |at| format!("{} ago", self::lasted(at, now)))),
         ("ends", s.ending.clone().unwrap_or_else(|| "not soon".into())),
         ("picture", s.size.map_or_else(|| "none".into(), |[w, h]| format!("{w}x{h}"))),
-        ("exact", if s.exact { "yes".into() } else { "no".into() }),
+        (
+            "exact",
+            match s.exact_since.filter(|_| s.exact) {
+                Some(since) => format!("yes, for {}", self::lasted(since, now)),
+                None if s.exact => "yes".into(),
+                None => "no".into(),
+            },
+        ),
         ("sound", if s.hears { "hears the desktop".into() } else { "does not hear the desktop".into() }),
         ("microphone", if s.speaks { "ON".into() } else { "off".into() }),
         ("allowed", s.features.join(" ")),
@@ -195,7 +202,11 @@ mod tests {
         assert_eq!(text, "4  laptop  0123456789abcdef  192.0.2.7:50000  for 1 h 2 min  rtt 12.3 ms  1920x1080 exact");
         let away = SessionInfo { link: None, client: None, size: None, ..here.clone() };
         assert!(line(&away, 1_061).contains("no key  192.0.2.7:50000  for 1 min 1 s  away  no picture"));
-        assert!(page(&here, 1_000).contains("round trip  12.3 ms\n"));
+        assert!(
+            page(&here, 1_000).contains("round trip  12.3 ms\n") && page(&here, 1_000).contains("exact       yes\n")
+        );
+        let since = SessionInfo { exact_since: Some(940), ..here.clone() };
+        assert!(page(&since, 1_000).contains("exact       yes, for 1 min 0 s\n"));
         let rests = SessionInfo {
             last_input: Some(1_000),
             connected: false,

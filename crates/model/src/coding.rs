@@ -70,6 +70,9 @@ pub struct EncodeJob {
     pub slice_bytes: Bytes,
     /// Between which steps pictures are shown.
     pub pictures: PictureBounds,
+    /// The viewer is known not to show what it was sent there: every tile that an item touches is coded whole, exactly and
+    /// from nothing. What else it keeps (its tile cache, its coders' states) is not relied on either.
+    pub anew: bool,
 }
 
 /// The size in which a film is coded against that in which it is shown; the smallest first.
@@ -176,4 +179,15 @@ pub struct EncodedSlices {
     pub no_film: Vec<Rect<Surf>>,
     /// Moves that were found and used; a tile's exactness travels with its pixels.
     pub moved: Vec<Move>,
+    /// What the slices changed they hold whole and from nothing ([`EncodeJob::anew`]).
+    pub anew: bool,
+}
+
+/// What a viewer says one of its tiles shows, to be held against what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Proof {
+    /// Which tile.
+    pub at: TileAt,
+    /// Of its pixels (`protocol-spec/codec.md` C-190).
+    pub hash: u64,
 }

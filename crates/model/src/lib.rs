@@ -32,7 +32,8 @@ pub mod window;
 pub use budget::{Budget, BudgetWhy};
 pub use clipboard::{ClipFormat, ClipFormats, ClipOffer, Selection};
 pub use coding::{
-    Base, EncodeItem, EncodeJob, EncodedSlice, EncodedSlices, FilmScale, Filmed, JobId, TileClass, TileState, UpdateId,
+    Base, EncodeItem, EncodeJob, EncodedSlice, EncodedSlices, FilmScale, Filmed, JobId, Proof, TileClass, TileState,
+    UpdateId,
 };
 pub use cursor::{CursorShape, CursorState};
 pub use frame::{Damage, Frame, FrameFacts, FrameId, Move, Trust};

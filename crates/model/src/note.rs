@@ -4,7 +4,7 @@ use crate::budget::BudgetWhy;
 use crate::coding::{FilmScale, UpdateId};
 use crate::geometry::{Size, Surf};
 use crate::input::InputSeq;
-use crate::tile::{Epoch, SurfaceId};
+use crate::tile::{Epoch, SurfaceId, TileAt};
 use crate::time::{HostClock, Span, Stamp};
 use crate::units::{BitRate, Bytes};
 
@@ -70,6 +70,20 @@ pub enum Note {
     Exact {
         /// Which surface.
         surface: SurfaceId,
+    },
+    /// What the viewer says of these tiles was held against what they should show.
+    Proven {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// How many.
+        tiles: u32,
+    },
+    /// A tile that was confirmed exact is not, by what the viewer says of it: a mistake of ours, or a lie. It is sent again.
+    ProofFailed {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// Which.
+        at: TileAt,
     },
     /// An input event was handed to the host's desktop.
     Injected {

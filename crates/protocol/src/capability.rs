@@ -34,6 +34,9 @@ pub enum Capability {
     TextModels = 11,
     /// What may be done with the directory of files that is given out: bit 0 reading, bit 1 writing. Default 0.
     Files = 20,
+    /// Said by a host: the most tiles' hashes that it takes in one message ([`crate::Proofs`]); 0 is no such message.
+    /// Default 0.
+    Proofs = 45,
     /// Bit set of what film is understood besides that of [`Capability::Chroma`]: bit 0 frames that are coded smaller than
     /// they are shown. Default 0.
     Film = 85,
@@ -54,6 +57,7 @@ impl Capability {
             | Self::Sound
             | Self::TextModels
             | Self::Files
+            | Self::Proofs
             | Self::Film
             | Self::Life
             | Self::Keys => 0,

@@ -10,6 +10,7 @@ use crate::files::{self, FileWord};
 use crate::life::{self, LifeWord};
 use crate::monitors;
 use crate::policy;
+use crate::proof::{self, Proofs};
 use crate::wire::{Put, Reader};
 use telepane_model::cursor::MAX_CURSOR;
 use telepane_model::{
@@ -157,6 +158,8 @@ pub enum Control {
     Clip(ClipWord),
     /// A message about the life of the session.
     Life(LifeWord),
+    /// Viewer to host: what tiles show, to be held against what they should.
+    Proofs(Proofs),
     /// Both ways: the end, said aloud.
     Bye {
         /// Why.
@@ -253,6 +256,7 @@ impl Control {
                 | Self::PolicyWish(_)
                 | Self::MonitorsWish(_)
                 | Self::SoundWish { .. }
+                | Self::Proofs(_)
         )
     }
 
@@ -375,6 +379,7 @@ impl Control {
             Self::File(word) => word.encode(&mut out),
             Self::Clip(word) => word.encode(&mut out),
             Self::Life(word) => word.encode(&mut out),
+            Self::Proofs(proofs) => proofs.encode(&mut out),
             Self::CacheOffer { first, hashes } => {
                 out.varint(15);
                 out.varint(u64::from(*first));
@@ -492,6 +497,7 @@ impl Control {
             62 => Self::PointerPut(Point::new(r.signed()?, r.signed()?)),
             61 => Self::MonitorsTold(monitors::take(&mut r)?),
             20 => Self::BulkMore { pipe: r.var()?, upto: r.varint()? },
+            proof::KIND => Self::Proofs(Proofs::decode(&mut r)?),
             kind if ClipWord::KINDS.contains(&kind) => Self::Clip(ClipWord::decode(kind, &mut r)?),
             kind if files::KINDS.contains(&kind) => Self::File(FileWord::decode(kind, &mut r)?),
             kind if life::KINDS.contains(&kind) => Self::Life(LifeWord::decode(kind, &mut r)?),
@@ -687,6 +693,12 @@ mod tests {
                 16
             ]),
             Control::PointerPut(Point::new(-3, 70_000)),
+            Control::Proofs(Proofs {
+                surface: SurfaceId(0),
+                epoch: Epoch(3),
+                applied: UpdateId(70_000),
+                tiles: (0..Proofs::MOST as u32).map(|i| (i * 7, u64::from(i) << 50)).collect(),
+            }),
             Control::BulkMore { pipe: 6, upto: 1 << 40 },
             Control::File(FileWord::Attach),
             Control::File(FileWord::Get { id: 1, path: "a/b".into(), held: 7, size: 9, modified: 1 << 50 }),

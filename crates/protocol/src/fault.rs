@@ -95,6 +95,8 @@ faults! {
     BadFormat = "an unknown kind of clipboard contents",
     /// Clipboard contents that are not what their kind says, or that may act on their own.
     BadContents = "clipboard contents are not what their kind says",
+    /// A hash of a tile that the surface does not have.
+    BadProof = "a tile that does not exist is said to show something",
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod life;
 mod monitors;
 pub mod path;
 mod policy;
+mod proof;
 pub mod slice;
 pub mod sound;
 pub mod wire;
@@ -36,6 +37,7 @@ pub use fault::Fault;
 pub use files::{Entry, EntryKind, FileWord, Outcome};
 pub use life::{Ending, HostState, LifeWord, Person, Place};
 pub use policy::MOST_KNOBS;
+pub use proof::Proofs;
 pub use slice::SliceBody;
 pub use sound::SoundPacket;
 

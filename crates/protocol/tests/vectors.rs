@@ -15,8 +15,8 @@ use telepane_model::{
 use telepane_protocol::control::Held;
 use telepane_protocol::{
     Capabilities, Capability, Carried, Chunk, ClipWord, Control, Datagram, Ending, Entry, EntryKind, Fault, Feedback,
-    FileWord, Goodbye, HostState, InputBatch, InputReport, LifeWord, Outcome, Person, Place, RefuseReason, Shard,
-    SliceBody, SoundPacket, SurfaceReport, fec,
+    FileWord, Goodbye, HostState, InputBatch, InputReport, LifeWord, Outcome, Person, Place, Proofs, RefuseReason,
+    Shard, SliceBody, SoundPacket, SurfaceReport, fec,
 };
 
 fn spec() -> PathBuf {
@@ -407,6 +407,16 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
             "118-cache-offer",
             "Slot 1024 holds a tile, slot 1025 none.",
             Control::CacheOffer { first: 1024, hashes: vec![0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10, 0] },
+        ),
+        (
+            "180-proofs",
+            "With slice 70,000 of epoch 3 applied, tiles 5, 6 and 510 show pixels of these hashes.",
+            Control::Proofs(Proofs {
+                surface: SurfaceId(0),
+                epoch: Epoch(3),
+                applied: UpdateId(70_000),
+                tiles: vec![(5, 0x0102_0304_0506_0708), (6, u64::MAX), (510, 9)],
+            }),
         ),
         (
             "160-monitors-wish",

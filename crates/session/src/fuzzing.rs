@@ -18,7 +18,7 @@ use telepane_model::{
 use telepane_protocol::clip::taken;
 use telepane_protocol::control::Held;
 use telepane_protocol::{
-    Capabilities, Capability, Control, Datagram, Feedback, InputBatch, InputReport, Person, Shard, SoundPacket,
+    Capabilities, Capability, Control, Datagram, Feedback, InputBatch, InputReport, Person, Proofs, Shard, SoundPacket,
     SurfaceReport,
 };
 use telepane_rate::Policy;
@@ -69,7 +69,7 @@ fn code(job: &EncodeJob, newest: Version, tile_bytes: usize) -> EncodedSlices {
     let in_slice = (job.slice_bytes.0 as usize / tile_bytes).max(1);
     let in_job = (job.max_bytes.0 as usize / tile_bytes).max(1);
     let left = tiles.split_off(in_job.min(tiles.len()));
-    let mut done = EncodedSlices { job: job.id, version: newest, ..EncodedSlices::default() };
+    let mut done = EncodedSlices { job: job.id, version: newest, anew: job.anew, ..EncodedSlices::default() };
     let (mut base, mut id) = (job.base, job.first);
     for some in tiles.chunks(in_slice) {
         let state = |at| TileState { at, version: newest, quality: Quality::EXACT, class: TileClass::Text };
@@ -237,6 +237,16 @@ pub fn host(bytes: &[u8]) {
                 seq += 1 + s.any() % 40_000;
                 mind.on_datagram(&Incoming { bytes: Datagram::Input(batch).encode(seq), arrived: now });
             }
+            _ if op > 200 => {
+                let tile = |s: &mut Source<'_>, i: u64| (i as u32 * 3 + s.small() as u32 % 3, s.any());
+                let proofs = Proofs {
+                    surface: SurfaceId(0),
+                    epoch: Epoch(s.small() as u32 % 4),
+                    applied: UpdateId(s.small() as u32),
+                    tiles: (0..s.small() % 8).map(|i| tile(&mut s, i)).collect(),
+                };
+                mind.on_control(now, Control::Proofs(proofs));
+            }
             _ => {
                 let state =
                     CursorState { at: Point::new(s.small() as i32, s.small() as i32), ..CursorState::default() };
@@ -252,6 +262,10 @@ pub fn host(bytes: &[u8]) {
                     break;
                 }
                 HostOutput::Encode(job) => jobs.push(job),
+                HostOutput::Check { epoch, proofs, .. } => {
+                    let wrong: Vec<_> = proofs.iter().filter(|p| p.hash % 3 > 0).map(|p| p.at).collect();
+                    mind.on_checked(now, epoch, proofs.len(), &wrong);
+                }
                 HostOutput::Clip(ClipWish::Fetch { id, format, .. }) => match format {
                     ClipFormat::Files => {
                         mind.on_clip_stream(now, id, 7);
@@ -314,7 +328,8 @@ pub fn viewer(bytes: &[u8]) {
             }
             7 => {
                 if let Some((epoch, id)) = decoding.take() {
-                    mind.on_decoded(now, epoch, id, op < 200);
+                    let changed = Rect::new(s.small() as i32, 0, 90, 70).into();
+                    mind.on_decoded(now, epoch, id, (op < 200).then_some(&changed));
                 }
             }
             8 => {
@@ -343,7 +358,8 @@ pub fn viewer(bytes: &[u8]) {
                 8..=11 => mind.on_reconnect_failed(now),
                 12..=13 => drop(mind.held()),
                 14 => {
-                    mind.on_capabilities(&Capabilities::default().with(Capability::Sound, 1).with(Capability::Keys, 1))
+                    let both = Capabilities::default().with(Capability::Sound, 1).with(Capability::Keys, 1);
+                    mind.on_capabilities(&both.with(Capability::Proofs, 40));
                 }
                 15 => mind.on_sound_wish(now, s.small() % 2 == 0, s.small() % 3 > 0),
                 16 => {
@@ -383,6 +399,10 @@ pub fn viewer(bytes: &[u8]) {
                     decoding = Some((job.epoch, job.id));
                 }
                 ViewerOutput::Sound(packet) => playout.on_packet(now, packet),
+                ViewerOutput::Prove { epoch, tiles, .. } => {
+                    assert!(decoding.is_none() && tiles.len() <= 40, "at rest, and no more than the host takes");
+                    mind.on_proven(now, epoch, &vec![7; tiles.len()]);
+                }
                 ViewerOutput::Clip(ClipWish::Fetch { id, .. }) => mind.on_clip_data(now, id, Some(vec![7; 70_000])),
                 _ => {}
             }
@@ -510,7 +530,7 @@ mod tests {
                 self.after_fact();
             }
             for (epoch, id) in std::mem::take(&mut self.decoded) {
-                self.viewer.on_decoded(self.viewer_now(), epoch, id, true);
+                self.viewer.on_decoded(self.viewer_now(), epoch, id, Some(&Region::new()));
                 self.after_fact();
             }
             for fact in facts {

@@ -25,6 +25,8 @@ pub struct Ledger {
     undo: VecDeque<Undo>,
     /// Changes closer together than this belong to one motion.
     motion_gap: Span,
+    /// A tile was doubted: hardly ever, so that nobody looks for others.
+    doubts: bool,
 }
 
 /// A tile's entry.
@@ -55,6 +57,8 @@ pub struct Held {
     pub quality: Quality,
     /// The slice that brought it.
     pub by: UpdateId,
+    /// The viewer does not show it, by what it says: nothing is known of what it does show.
+    pub doubted: bool,
 }
 
 #[derive(Debug)]
@@ -92,6 +96,7 @@ impl Ledger {
             confirmed: UpdateId::BLANK,
             undo: VecDeque::new(),
             motion_gap: MOTION_GAP,
+            doubts: false,
         }
     }
 
@@ -143,9 +148,14 @@ impl Ledger {
         self.tiles.iter().enumerate().filter(move |(_, t)| keep(t)).map(|(i, t)| (self.grid.at(i), t))
     }
 
+    /// The tiles that the viewer does not show as it was sent them, with their places.
+    pub fn doubted(&self) -> impl Iterator<Item = (TileAt, &Tile)> {
+        self.tiles_that(|t| t.held.doubted).take(if self.doubts { usize::MAX } else { 0 })
+    }
+
     /// Whether nothing is left to do for a tile.
     pub fn is_settled(tile: &Tile) -> bool {
-        !Self::is_stale(tile) && tile.held.quality == Quality::EXACT
+        !Self::is_stale(tile) && tile.held.quality == Quality::EXACT && !tile.held.doubted
     }
 
     /// One tile.
@@ -182,11 +192,11 @@ impl Ledger {
             self.highest = slice.id;
             self.undo.push_back(Undo { id: slice.id, before: Vec::new() });
             for state in &slice.tiles {
-                self.settle(*state);
+                self.settle(*state, done.anew);
             }
         }
         for state in &done.same {
-            self.settle(*state);
+            self.settle(*state, false);
         }
         for moved in &done.moved {
             for at in self.grid.touching(moved.to) {
@@ -203,7 +213,7 @@ impl Ledger {
         }
     }
 
-    fn settle(&mut self, state: TileState) {
+    fn settle(&mut self, state: TileState, anew: bool) {
         let tip = self.tip;
         let Some(i) = self.grid.index(state.at) else { return };
         let rect = self.grid.rect(state.at);
@@ -212,15 +222,41 @@ impl Ledger {
             undo.before.push((i, tile.held));
         }
         (tile.class, tile.unseen) = (state.class, 0);
+        let doubted = tile.held.doubted && !(anew && state.quality == Quality::EXACT);
         if state.quality == Quality::NONE {
-            tile.held = Held { version: Version(0), quality: Quality::NONE, by: tip };
+            tile.held = Held { version: Version(0), quality: Quality::NONE, by: tip, doubted };
             tile.dirty = rect;
         } else {
-            tile.held = Held { version: state.version, quality: state.quality, by: tip };
+            tile.held = Held { version: state.version, quality: state.quality, by: tip, doubted };
             if state.version >= tile.wanted && state.quality == Quality::EXACT {
                 tile.dirty = Rect::default();
             }
         }
+    }
+
+    /// What a viewer shows at tile number `index` while it holds what slice `applied` left, if that is exact and the same at the
+    /// tip. Film never is.
+    pub fn exact_at(&self, index: u32, applied: UpdateId) -> Option<TileAt> {
+        let on_chain = applied <= self.confirmed || self.leads_to_tip(applied);
+        let tile = self.tiles.get(index as usize).filter(|_| on_chain)?;
+        let held = tile.held;
+        (held.quality == Quality::EXACT && held.by <= applied && !held.doubted).then(|| self.grid.at(index as usize))
+    }
+
+    /// The viewer does not show what it was sent of this tile. False if that was known, or it is not said to be exact.
+    pub fn doubt(&mut self, at: TileAt) -> bool {
+        let Some(index) = self.grid.index(at) else { return false };
+        let Some(tile) = self.tiles.get_mut(index) else { return false };
+        if tile.held.doubted || tile.held.quality != Quality::EXACT {
+            return false;
+        }
+        tile.held.doubted = true;
+        self.doubts = true;
+        // Whatever the viewer gives up, it is at a state that had the tile as it is.
+        for (i, before) in self.undo.iter_mut().flat_map(|u| &mut u.before) {
+            before.doubted |= *i == index;
+        }
+        true
     }
 
     /// The viewer has applied everything up to `id`.
@@ -308,6 +344,30 @@ mod tests {
         let stale: Vec<_> = l.tiles_that(Ledger::is_stale).map(|(at, t)| (at.col, t.dirty)).collect();
         assert_eq!(stale, vec![(1, Rect::new(70, 5, 3, 3))]);
         l.verify();
+    }
+
+    // spec: H-70, H-71
+    #[test]
+    fn a_doubted_tile_is_settled_only_by_what_relies_on_nothing() {
+        let at = TileAt { col: 0, row: 0 };
+        let mut l = ledger();
+        l.on_coded(&slice(1, 0, 0, 1));
+        l.on_coded(&slice(2, 1, 1, 1));
+        assert_eq!((l.exact_at(0, UpdateId(1)), l.exact_at(1, UpdateId(1))), (Some(at), None));
+        assert_eq!((l.exact_at(0, UpdateId(3)), l.exact_at(9, UpdateId(2))), (None, None));
+        l.confirm(UpdateId(1));
+        assert!(l.doubt(at) && !l.doubt(at) && !l.all_sent_exact());
+        assert_eq!(l.exact_at(0, UpdateId(2)), None);
+        l.on_coded(&slice(3, 2, 0, 1));
+        assert!(!l.all_sent_exact(), "an ordinary slice is coded against what the viewer does not show");
+        l.on_coded(&EncodedSlices { anew: true, ..slice(4, 3, 0, 1) });
+        assert!(l.all_sent_exact());
+        // The viewer gives up before it: the doubt is back.
+        l.revert(UpdateId(2), UpdateId(4));
+        l.verify();
+        assert!(l.tile(at).is_some_and(|t| t.held.doubted));
+        l.on_coded(&EncodedSlices { anew: true, ..slice(5, 2, 0, 1) });
+        assert!(l.all_sent_exact());
     }
 
     // spec: H-3, H-11

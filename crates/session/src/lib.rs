@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod arrivals;
+mod bucket;
 mod bulk;
 mod clip;
 mod clock_map;

@@ -4,7 +4,7 @@ use crate::bulk::BulkWish;
 use crate::sound::{SoundArrival, SoundCoding};
 use telepane_model::{
     ClipFormat, ClipOffer, Clock, CursorShape, CursorState, Desk, EncodeJob, Epoch, HostClock, InputEvent, InputSeq,
-    Journey, Monitor, Note, Point, Selection, Size, Span, Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
+    Journey, Monitor, Note, Point, Proof, Selection, Size, Span, Stamp, Surf, SurfaceId, TileAt, UpdateId, ViewerClock,
 };
 use telepane_protocol::{Control, Ending, FileWord, Goodbye, HostState, Person, Place};
 
@@ -32,6 +32,8 @@ pub enum Wake {
     Feedback,
     /// Something may be lost.
     Repair,
+    /// What tiles show can be said of them.
+    Proof,
     /// A region has been quiet long enough to be refined.
     Refine,
     /// A held key's lease ends, or has to be refreshed.
@@ -72,6 +74,16 @@ pub enum HostOutput {
         epoch: Epoch,
         /// This slice.
         applied: UpdateId,
+    },
+    /// Hold what the viewer says of tiles against what it should show when everything coded up to `coded` is applied; answered by
+    /// [`crate::Host::on_checked`], or not at all when the coder is at another state.
+    Check {
+        /// In this epoch.
+        epoch: Epoch,
+        /// The state.
+        coded: UpdateId,
+        /// What it says.
+        proofs: Vec<Proof>,
     },
     /// Hand this to the desktop.
     Inject {
@@ -136,6 +148,15 @@ pub enum ViewerOutput {
     File(FileWord),
     /// Apply a slice to the framebuffer; answered by [`crate::Viewer::on_decoded`]. They come one at a time.
     Decode(DecodeJob),
+    /// Hash these tiles of the framebuffer, which holds all that came; answered by [`crate::Viewer::on_proven`].
+    Prove {
+        /// Which surface.
+        surface: SurfaceId,
+        /// In this epoch.
+        epoch: Epoch,
+        /// Which, in row order.
+        tiles: Vec<TileAt>,
+    },
     /// Show what the framebuffer holds; answered by [`crate::Viewer::on_shown`].
     Present {
         /// Which surface.

@@ -91,6 +91,15 @@ pub fn plan(ledger: &Ledger, film: &Film, pictures: PictureBounds, focus: Point<
     plan
 }
 
+/// Tiles that the viewer does not show as it was sent them, at most `most`. In a film they wait for its end.
+// spec: H-71
+pub fn anew(ledger: &Ledger, film: &Film, most: usize) -> Vec<EncodeItem> {
+    let filmed = |rect| film.region().is_some_and(|r| r.contains(rect));
+    let doubted = ledger.doubted().map(|(at, t)| (ledger.grid().rect(at), t.wanted));
+    let items = doubted.filter(|(rect, _)| !filmed(*rect));
+    items.take(most).map(|(rect, version)| EncodeItem { rect, version, quality: Quality::EXACT }).collect()
+}
+
 fn exact_wanted(
     tile: &Tile,
     rect: Rect<Surf>,

@@ -25,4 +25,4 @@ pub use oracle::Oracle;
 pub use plan::Plan;
 pub use screen::{Canvas, Screen};
 pub use sound::Sounds;
-pub use world::{Direction, Loads, Sample, World, WorldOptions};
+pub use world::{Direction, Loads, ProofTally, Sample, World, WorldOptions};

@@ -360,6 +360,8 @@ pub fn play(plan: &Plan, world: &mut World) {
     assert!(world.is_exact(), "{} s after the last change the picture is exact", SETTLES / 1_000);
     assert!(world.is_confirmed(), "and the host knows it");
     assert_eq!(world.faults, Vec::<&str>::new(), "two honest sides find no fault");
+    let wrong = &world.proofs.failed;
+    assert!(wrong.is_empty(), "every tile shows what it should: {wrong:?}");
     // Whatever is still held, is held on both sides.
     world.run(Span::secs(3));
     let lost = if plan.restarts.is_empty() { world.dropped_input() } else { u32::MAX };

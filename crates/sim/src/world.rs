@@ -7,6 +7,7 @@ mod clip;
 mod coding;
 mod handles;
 mod life;
+mod proof;
 mod showing;
 mod ways;
 
@@ -18,6 +19,7 @@ use crate::screen::Screen;
 use crate::sound::Sounds;
 use crate::streams::Streams;
 use clip::Board;
+pub use proof::ProofTally;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -25,8 +27,8 @@ use telepane_codec::film::FilmTask;
 use telepane_codec::{Decoder, Encoder};
 use telepane_model::monitor::surface_of;
 use telepane_model::{
-    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Rect, Span, Stamp,
-    Surf, UpdateId, Version, ViewerClock,
+    EncodeJob, EncodedSlices, Epoch, FrameFacts, HostClock, InputEvent, JobId, Journey, Pixels, Rect, Region, Span,
+    Stamp, Surf, UpdateId, Version, ViewerClock,
 };
 use telepane_protocol::control::{Held, MAX_OFFER};
 use telepane_protocol::{Capabilities, Capability, Control};
@@ -150,8 +152,8 @@ pub struct World {
     offers: Vec<(u32, Vec<u128>)>,
     /// The viewer could not decode: nothing is known of its slots.
     spoilt: bool,
-    /// What was applied, to be told at the end of its time.
-    decoding: Option<(u64, DecodeJob, bool)>,
+    /// What was applied, to be told at the end of its time, and what it changed.
+    decoding: Option<(u64, DecodeJob, Option<Region<Surf>>)>,
     kept: BTreeMap<u64, (Arc<Pixels>, Rect<Surf>)>,
     journal_on: bool,
     judged: bool,
@@ -217,6 +219,8 @@ pub struct World {
     why: [telepane_session::Wake; 2],
     /// What is played and heard.
     pub sound: Sounds,
+    /// What viewers' tiles were said to show.
+    pub proofs: ProofTally,
     /// Faults either side noted.
     pub faults: Vec<&'static str>,
     /// When the viewer last held exactly the host's newest pixels.
@@ -320,6 +324,7 @@ impl World {
             film_seen: false,
             why: [telepane_session::Wake::Nothing; 2],
             sound: Sounds::default(),
+            proofs: ProofTally::default(),
             faults: Vec::new(),
             exact_at: None,
             dimmed: false,
@@ -376,6 +381,7 @@ impl World {
             .with(Capability::Life, 1)
             .with(Capability::ReceiveBuffer, 4 << 20);
         self.host.on_capabilities(&viewer);
+        self.viewer.on_capabilities(&Self::host_capabilities());
         self.host.on_attached(self.host_now(), 1_200, held);
         self.viewer.on_attached(self.viewer_now(), self.host_now());
         self.life_came();
@@ -524,6 +530,7 @@ impl World {
                         encoder.confirm(applied);
                     }
                 }
+                HostOutput::Check { epoch, coded, proofs } => self.check(epoch, coded, &proofs),
                 HostOutput::Inject { seq, event } => {
                     if let Some(life) = self.life.as_mut().filter(|_| seq.0 != 0) {
                         life.on_input(now, SESSION);
@@ -650,11 +657,11 @@ impl World {
             self.oracle.on_pressed(&event, self.now);
             self.viewer.on_input(now, event);
         }
-        if let Some((_, job, fine)) = self.decoding.take_if(|(at, ..)| *at <= self.now) {
+        if let Some((_, job, changed)) = self.decoding.take_if(|(at, ..)| *at <= self.now) {
             if self.exact_at.is_none() && self.is_exact() {
                 self.exact_at = Some(self.now);
             }
-            self.viewer.on_decoded(now, job.epoch, job.id, fine);
+            self.viewer.on_decoded(now, job.epoch, job.id, changed.as_ref());
         }
         if let Some((_, journey)) = self.presenting.take_if(|(at, _)| *at <= self.now) {
             self.show(journey);
@@ -673,9 +680,10 @@ impl World {
                 ViewerOutput::Bulk(wish) => self.on_bulk(Direction::Up, wish),
                 ViewerOutput::File(word) => self.note("viewer", format_args!("{word:?}")),
                 ViewerOutput::Decode(job) => {
-                    let (cost, fine) = self.decode(&job);
-                    self.decoding = Some((self.now + cost.as_micros(), job, fine));
+                    let (cost, changed) = self.decode(&job);
+                    self.decoding = Some((self.now + cost.as_micros(), job, changed));
                 }
+                ViewerOutput::Prove { epoch, tiles, .. } => self.prove(epoch, &tiles),
                 ViewerOutput::Present { upto, journey, .. } => {
                     self.note("viewer", format_args!("present {}", upto.0));
                     self.compare(&journey);
@@ -740,6 +748,8 @@ impl World {
         match note {
             telepane_model::Note::Rejected { fault } => self.faults.push(fault),
             telepane_model::Note::Rebased { .. } => self.rebases += 1,
+            telepane_model::Note::Proven { tiles, .. } => self.proofs.checked += u64::from(*tiles),
+            telepane_model::Note::ProofFailed { at, .. } => self.proofs.failed.push((self.now, *at)),
             telepane_model::Note::LeaseExpired => self.lease_ends.push(self.now),
             _ => {}
         }

@@ -37,6 +37,29 @@ fn the_clients_figures_tell_of_the_session() {
     println!("figures: {}", stats["slow"]);
 }
 
+/// What the client's tiles show is told to the agent, which finds that it is what was sent.
+// spec: Y-40, H-70
+#[test]
+fn what_a_real_client_shows_is_held_against_what_it_was_sent() {
+    let dir = Scratch::new();
+    let (notes, file) = (dir.join("host.notes"), dir.join("stats.json"));
+    let scene = ["--synthetic", "editor", "--size", "640x480", "--notes", &notes.display().to_string()];
+    let mut agent = Agent::start(&dir, &scene);
+    let args = ["--seconds", "15", "--stats-json", &file.display().to_string()];
+    let mut client = connect(&dir, "client", None, &agent.addr.to_string(), &args);
+    assert_eq!(client.exit_code(PATIENCE), 0, "{}", client.err());
+    let stats: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).expect("it was written")).expect("it is JSON");
+    agent.run.signal(Signal::Terminate);
+    assert_eq!(agent.run.exit_code(PATIENCE), 0, "{}", agent.run.err());
+    let journal = std::fs::read_to_string(&notes).expect("it was written");
+    let told = stats["exact"]["proof_tiles"].as_u64();
+    // The editor types in a part of its 80 tiles; the others rest.
+    assert!(told >= Some(40) && journal.contains(" Proven {"), "{told:?} in {stats}");
+    assert!(!journal.contains("ProofFailed"), "{journal}");
+    println!("{told:?} tiles' hashes told");
+}
+
 /// The invented editor answers keys, so that what is measured from key to picture is its answer and no chance.
 #[test]
 fn a_synthetic_editor_answers_keys() {

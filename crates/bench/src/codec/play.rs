@@ -285,6 +285,7 @@ impl Play {
             film_scale: Default::default(),
             slice_bytes: Bytes(self.slice),
             pictures: Default::default(),
+            anew: false,
         };
         if job.items.is_empty() {
             return Ok(0);

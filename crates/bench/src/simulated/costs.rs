@@ -311,6 +311,7 @@ fn wish(id: JobId, base: UpdateId, rects: Vec<Rect<Surf>>, version: Version, kin
         film_scale: Default::default(),
         slice_bytes: Bytes(9_000),
         pictures: Default::default(),
+        anew: false,
     }
 }
 

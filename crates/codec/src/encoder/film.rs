@@ -289,6 +289,7 @@ mod tests {
                 film_scale: Default::default(),
                 slice_bytes: Bytes(600),
                 pictures: Default::default(),
+                anew: false,
             };
             let answer = self.encoder.encode(&job, &self.screen, version).unwrap();
             for slice in &answer.slices {

@@ -381,6 +381,7 @@ mod tests {
                 film_scale: Default::default(),
                 slice_bytes: Bytes(4_000),
                 pictures,
+                anew: false,
             };
             let answer = self.encoder.encode(&job, newest, Version(version)).unwrap();
             for slice in &answer.slices {

@@ -137,6 +137,14 @@ impl SlotMap {
         }
     }
 
+    /// The slot that should hold this may hold something else.
+    pub fn distrust(&mut self, hash: u128) {
+        if let Some(slot) = self.index.get(&hash).copied() {
+            self.hold(slot, Held::default());
+            self.slots.get_mut(usize::from(slot)).into_iter().for_each(|s| s.touched = true);
+        }
+    }
+
     /// The viewer says that it holds these from slot `first` on (0 is nothing). It is believed where nothing was put.
     // spec: C-154
     pub fn offer(&mut self, first: u32, hashes: &[u128]) {
@@ -261,6 +269,21 @@ mod tests {
         m.next_epoch(UpdateId::BLANK);
         m.offer(0, &[7]);
         assert_eq!(held(&mut m, 7), None, "a slot once put to is not what it was");
+        m.verify();
+    }
+
+    // spec: C-191
+    #[test]
+    fn a_slot_that_is_not_trusted_is_not_found_nor_offered_again() {
+        let mut m = map(2);
+        m.begin();
+        put(&mut m, 1, 1);
+        put(&mut m, 2, 1);
+        m.distrust(1);
+        m.distrust(7);
+        assert_eq!((held(&mut m, 1), held(&mut m, 2)), (None, Some(1)));
+        m.offer(0, &[1]);
+        assert_eq!(held(&mut m, 1), None);
         m.verify();
     }
 

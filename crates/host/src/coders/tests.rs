@@ -69,6 +69,7 @@ impl Desk {
                 film_scale: Default::default(),
                 slice_bytes: Bytes(9000),
                 pictures: Default::default(),
+                anew: false,
                 surface: Default::default(),
                 epoch: Default::default(),
             };
@@ -199,6 +200,7 @@ fn a_seat_that_went_back_codes_for_itself_and_joins_again() {
         film_scale: Default::default(),
         slice_bytes: Bytes(9000),
         pictures: Default::default(),
+        anew: false,
         surface: Default::default(),
         epoch: Default::default(),
     };
@@ -229,6 +231,7 @@ fn wish(desk: &Desk, viewer: &mut Viewer, rect: Rect<Surf>, quality: Quality) ->
         film_scale: Default::default(),
         slice_bytes: Bytes(9_000),
         pictures: Default::default(),
+        anew: false,
         surface: Default::default(),
         epoch: Default::default(),
     }

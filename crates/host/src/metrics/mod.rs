@@ -55,6 +55,10 @@ pub struct Counts {
     pub revoked: u64,
     /// Times a surface became exact at a viewer.
     pub became_exact: u64,
+    /// Tiles that viewers said what they show of, and that were held against what they should.
+    pub proof_tiles: u64,
+    /// Tiles that showed something else.
+    pub proof_mismatches: u64,
     /// What peers sent that they must not, by the fault's name.
     pub faults: BTreeMap<&'static str, u64>,
     /// Time spent coding, one observation per job.
@@ -119,6 +123,8 @@ impl Counts {
             Note::Rebased { .. } => self.rebases += 1,
             Note::Refreshed => self.refreshes += 1,
             Note::Exact { .. } => self.became_exact += 1,
+            Note::Proven { tiles, .. } => self.proof_tiles += u64::from(*tiles),
+            Note::ProofFailed { .. } => self.proof_mismatches += 1,
             Note::Injected { .. } => self.input_events += 1,
             Note::InputExpired { count } => self.input_expired += u64::from(*count),
             Note::LeaseExpired => self.leases_expired += 1,
@@ -179,8 +185,9 @@ pub struct Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use telepane_model::{Bytes, UpdateId};
+    use telepane_model::{Bytes, SurfaceId, TileAt, UpdateId};
 
+    // spec: H-73
     #[test]
     fn notes_are_counted_by_what_they_say() {
         let mut counts = Counts::default();
@@ -192,10 +199,13 @@ mod tests {
             Note::InputExpired { count: 5 },
             Note::Rejected { fault: "BadPixels" },
             Note::Rejected { fault: "BadPixels" },
+            Note::Proven { surface: SurfaceId(0), tiles: 30 },
+            Note::ProofFailed { surface: SurfaceId(0), at: TileAt { col: 3, row: 0 } },
         ] {
             counts.on_note(&note);
         }
         assert_eq!((counts.slices_sent, counts.slice_bytes, counts.shards_resent), (2, 42, 3));
+        assert_eq!((counts.proof_tiles, counts.proof_mismatches), (30, 1));
         assert_eq!((counts.input_expired, counts.faults.get("BadPixels")), (5, Some(&2)));
     }
 

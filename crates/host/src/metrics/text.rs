@@ -47,7 +47,7 @@ pub fn render(figures: &Figures) -> String {
     out
 }
 
-fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 19] {
+fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 21] {
     [
         ("telepane_sent_bytes_total", "Datagram and control bytes handed to QUIC", c.sent_bytes),
         ("telepane_copied_jobs_total", "Coding jobs answered with what another viewer had coded", c.copied),
@@ -61,6 +61,8 @@ fn counters(c: &Counts) -> [(&'static str, &'static str, u64); 19] {
         ("telepane_rebases_total", "Times the newest pixels were coded against an older state", c.rebases),
         ("telepane_refreshes_total", "Times a whole surface was sent anew", c.refreshes),
         ("telepane_became_exact_total", "Times every tile was confirmed exact after a change", c.became_exact),
+        ("telepane_proof_tiles_total", "Tiles whose hash at a viewer was held against what was sent", c.proof_tiles),
+        ("telepane_proof_mismatches_total", "Of these, tiles that showed something else", c.proof_mismatches),
         (
             "telepane_input_events_total",
             "Input events that came in time and in order, forbidden ones among them",
@@ -201,6 +203,7 @@ mod tests {
     fn figures() -> Figures {
         let mut figures = Figures::default();
         figures.counts.slices_sent = 3;
+        (figures.counts.proof_tiles, figures.counts.proof_mismatches) = (510, 1);
         figures.counts.faults.insert("BadPixels", 2);
         figures.counts.queue_full.chunks = 5;
         figures.counts.encode.observe(Span::millis(3));
@@ -249,6 +252,8 @@ mod tests {
             "telepane_round_trip_seconds{session=\"1\",client=\"a \\\"quoted\\\\name\\\"\\n\"} 0.04",
             "telepane_policy{session=\"1\",client=\"a \\\"quoted\\\\name\\\"\\n\",knob=\"max-fps\"} 24",
             "telepane_slices_sent_total 3",
+            "telepane_proof_tiles_total 510",
+            "telepane_proof_mismatches_total 1",
             "telepane_faults_total{fault=\"BadPixels\"} 2",
             "telepane_queue_full_total{lane=\"datagrams\"} 0",
             "telepane_queue_full_total{lane=\"chunks\"} 5",

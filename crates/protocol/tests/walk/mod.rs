@@ -322,6 +322,15 @@ pub fn control(bytes: &[u8]) -> String {
         }
         21 => {}
         kind @ 22..=30 => file(&mut w, kind),
+        45 => {
+            w.varint("surface");
+            w.varint("epoch");
+            w.varint("applied");
+            for _ in 0..w.varint("tiles") {
+                w.varint("  tiles passed over");
+                w.blob("  hash", 8);
+            }
+        }
         15 => {
             w.varint("first");
             for _ in 0..w.varint("names") {

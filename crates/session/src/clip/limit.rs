@@ -1,35 +1,16 @@
 //! How often the clipboard may change or be asked for, and when changes that follow each other are one going round.
 
+pub(super) use crate::bucket::Bucket;
 use telepane_model::{Clock, Span, Stamp};
-
-/// So many at once, and so many over time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket<C: Clock> {
-    most: u32,
-    every: Span,
-    /// All of them are there again at this time.
-    full_at: Stamp<C>,
-}
 
 impl<C: Clock> Bucket<C> {
     /// Sixteen offers at once and twenty a second: a person copies once a second at most, a script may be quicker; above
     /// that only the newest matters.
     // spec: K-55
-    pub(super) const OFFERS: Self = Self { most: 16, every: Span::millis(50), full_at: Stamp::ZERO };
+    pub(super) const OFFERS: Self = Self::new(16, Span::millis(50));
     /// A clipboard's history asks for every kind of every offer.
     // spec: K-55
-    pub(super) const REQUESTS: Self = Self { most: 64, every: Span::millis(20), full_at: Stamp::ZERO };
-
-    /// Takes one, or says when there is one.
-    pub(super) fn take(&mut self, now: Stamp<C>) -> Result<(), Stamp<C>> {
-        let full_at = self.full_at.max(now) + self.every;
-        let room = now + self.every.scaled(u64::from(self.most), 1);
-        if full_at > room {
-            return Err(now + full_at.since(room));
-        }
-        self.full_at = full_at;
-        Ok(())
-    }
+    pub(super) const REQUESTS: Self = Self::new(64, Span::millis(20));
 }
 
 /// Whether local changes only repeat what the peer offered: programs on both ends that take over every clipboard they see

@@ -34,6 +34,7 @@ impl Host {
             done.slices.push(EncodedSlice { id, base: tip, tiles: Vec::new(), bytes: Vec::new() });
         }
         surface.ledger.on_coded(&done);
+        self.checks.on_coded(now, &done);
         done.no_film.iter().for_each(|rect| surface.film.refuse(*rect));
         let film = job.film.filter(|(rect, _)| !done.no_film.contains(rect));
         if done.awaits {
@@ -44,7 +45,9 @@ impl Host {
             }
         }
         // spec: H-5
-        let ends_frame = done.left.is_empty();
+        let complete = done.left.is_empty();
+        // What is mended was captured long ago: its journey would tell of no update.
+        let ends_frame = complete && !done.anew;
         let whole = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality != Quality::NONE);
         let count = done.slices.len();
         let coded: u64 = done.slices.iter().map(|s| s.bytes.len() as u64).sum();
@@ -69,7 +72,7 @@ impl Host {
         let read = surface.captures.iter().find(|(version, _)| *version == done.version).map(|(_, at)| *at);
         let captured = read.map_or(captured, |at| at.min(captured));
         let answers = answers.filter(|(_, at)| *at <= captured);
-        let settled = ends_frame || films || !done.same.is_empty() || done.slices.iter().any(whole);
+        let settled = complete || films || !done.same.is_empty() || done.slices.iter().any(whole);
         surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
         let echo = job.injected.is_some_and(|(_, at)| job.captured.since(at) < ECHO && coded < ECHO_BYTES);
         let worth = self.link.as_ref().map_or(WORTH_TILES, |link| match surface.film.region() {
@@ -94,7 +97,7 @@ impl Host {
             Some((frame, share)) if done.left.iter().all(|r| film.is_some_and(|(film, _)| film == *r)) => {
                 frame.saturating_mul(10) >= share.saturating_mul(9)
             }
-            _ => !ends_frame || coded.saturating_mul(10) >= job.room.saturating_mul(9),
+            _ => !complete || coded.saturating_mul(10) >= job.room.saturating_mul(9),
         };
         for (i, slice) in done.slices.into_iter().enumerate() {
             let last = ends_frame && i + 1 == count;

@@ -20,6 +20,7 @@ mod input;
 mod life;
 mod outbox;
 mod policy;
+mod proof;
 mod pump;
 mod receive;
 mod sound;
@@ -114,6 +115,7 @@ pub struct Host {
     told: Option<(Stamp<HostClock>, BudgetTold)>,
     sound: sound::Sound,
     life: life::Told,
+    checks: proof::Checks,
 }
 
 /// What a note says of a budget; a note is made when it differs from the last.
@@ -261,6 +263,11 @@ const LAST_EPOCH: u32 = u32::MAX / 2;
 const MOST_PENDING: u64 = 4 << 20;
 
 impl Surface {
+    /// What the coder has coded when it has done all that the ledger knows of.
+    fn coded(&self) -> UpdateId {
+        Some(self.ledger.tip()).filter(|tip| self.announced != Some(*tip)).unwrap_or(UpdateId::BLANK)
+    }
+
     /// Whether the viewer's framebuffer is a state that can be coded against.
     // spec: H-15
     fn resumes_at(&self, held: HeldSurface) -> bool {
@@ -317,6 +324,7 @@ impl Host {
             told: None,
             sound: sound::Sound::default(),
             life: life::Told::default(),
+            checks: proof::Checks::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{Again, Carried, ECHO, Host, LEAST_DATAGRAM, Ordered, SURFACE};
 use crate::link::LONE_AGAIN;
 use crate::output::{Alarm, HostOutput, Wake};
 use crate::planner::plan;
-use telepane_model::{BudgetWhy, Bytes, EncodeJob, HostClock, InputSeq, JobId, Note, Span, UpdateId};
+use telepane_model::{BudgetWhy, Bytes, EncodeJob, HostClock, InputSeq, JobId, Note, Span};
 use telepane_protocol::{Control, Datagram, Shard, SliceBody};
 use telepane_rate::SendClass;
 
@@ -44,6 +44,7 @@ impl Host {
         self.repair(lost);
         self.send_cursor();
         self.send_again(alarm);
+        self.check();
         self.send_shards(alarm);
         self.send_bulk(alarm);
         self.send_feedback(alarm);
@@ -227,12 +228,23 @@ impl Host {
                 plan.refine_at = Some(plan.refine_at.map_or(due, |at| at.min(due)));
             }
         }
+        // What is known to be wrong goes before everything but a frame that is half sent.
+        let wrong = match self.checks.due(&surface.ledger, &surface.film, now) {
+            Ok(items) if !film_ahead && !surface.pace.is_filming() => items,
+            Ok(_) => Vec::new(),
+            Err(later) => {
+                plan.refine_at = plan.refine_at.into_iter().chain(later).min();
+                Vec::new()
+            }
+        };
+        let anew = !wrong.is_empty();
         let active = self.injected.is_some_and(|(_, at)| surface.captured.since(at) < ECHO);
         let echo = plan.echo().filter(|_| active);
         if film_ahead && (echo.is_some() || plan.film.is_none()) {
             return;
         }
         let (items, film) = match (echo, plan.film) {
+            _ if anew => (wrong, None),
             (Some(echo), _) => (echo.to_vec(), None),
             // A frame is begun by itself, so that nothing else waits until it is coded.
             (None, Some(film)) if !surface.pace.is_filming() => (vec![film], Some(film.rect)),
@@ -283,7 +295,7 @@ impl Host {
             surface: SURFACE,
             epoch: surface.ledger.epoch(),
             size: surface.size,
-            base: Some(surface.ledger.tip()).filter(|tip| surface.announced != Some(*tip)).unwrap_or(UpdateId::BLANK),
+            base: surface.coded(),
             first: surface.ledger.next_id(),
             items,
             max_bytes: Bytes(room),
@@ -291,6 +303,7 @@ impl Host {
             film_scale: self.ladder.film_scale(),
             slice_bytes: Bytes(slice_bytes),
             pictures,
+            anew,
         }));
     }
 

@@ -262,6 +262,7 @@ impl Host {
             Control::File(word) => self.out.push_back(HostOutput::File(word)),
             Control::CacheOffer { first, hashes } => self.out.push_back(HostOutput::CacheOffer { first, hashes }),
             Control::PolicyWish(wish) => self.on_wish(wish),
+            Control::Proofs(proofs) => self.on_proofs(proofs)?,
             Control::SoundWish { listens, speaks } => self.on_sound_wish(listens, speaks),
             // spec: K-84
             Control::Life(LifeWord::Place(place)) => self.out.push_back(HostOutput::Place(place)),

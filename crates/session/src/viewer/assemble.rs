@@ -216,6 +216,11 @@ impl Assembler {
         self.blocked_since = None;
     }
 
+    /// Whether nothing waits for its turn, nor for a rebase.
+    pub fn rests(&self) -> bool {
+        self.pending.is_empty() && self.taken.is_none() && !self.waiting_for_rebase
+    }
+
     /// Whether a rebase is awaited.
     pub const fn waits_for_rebase(&self) -> bool {
         self.waiting_for_rebase

@@ -7,6 +7,7 @@ mod clip;
 mod input;
 mod life;
 mod policy;
+mod proof;
 mod shape;
 mod silence;
 mod sound;
@@ -23,8 +24,8 @@ use input::Outgoing;
 use std::collections::VecDeque;
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, KeyMove, Note, SessionPolicy, Span, Stamp,
-    SurfaceId, UpdateId, ViewerClock,
+    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, KeyMove, Note, Region, SessionPolicy, Span,
+    Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Capability, Control, Datagram, Fault, Feedback, InputBatch};
@@ -73,6 +74,8 @@ pub struct Viewer {
     whole: Option<Epoch>,
     /// What the desktop should be.
     shape: shape::Shape,
+    /// Tiles of which it is to be said what they show.
+    rested: proof::Rested,
 }
 
 /// What came since the viewer began, by kind; for people and scripts, never for decisions.
@@ -94,6 +97,8 @@ pub struct Figures {
     pub received: u64,
     /// Times the viewer gave up waiting.
     pub gave_up: u64,
+    /// Tiles of which the host was told what they show.
+    pub proven: u64,
     /// The round trip's variation.
     pub rtt_variation: Span,
     /// What the uplink's controller takes the path upwards to carry, in bits per second.
@@ -183,6 +188,7 @@ impl Viewer {
             meanings: false,
             whole: None,
             shape: shape::Shape::default(),
+            rested: proof::Rested::default(),
         }
     }
 
@@ -208,6 +214,7 @@ impl Viewer {
         self.sound.understood = capabilities.value(Capability::Sound) & 1 != 0;
         self.life.understood = capabilities.value(Capability::Life) & 1 != 0;
         self.meanings = capabilities.value(Capability::Keys) & 1 != 0;
+        self.agree_proofs(capabilities);
     }
 
     /// A connection stands and the host let us in. `host_now` is its clock when it said so.
@@ -317,19 +324,20 @@ impl Viewer {
         }
     }
 
-    /// A [`DecodeJob`] was carried out, or its bytes were refused.
+    /// A [`DecodeJob`] was carried out and changed these pixels, or its bytes were refused.
     // spec: F-4, Y-9, Y-10, Y-11, Y-12
-    pub fn on_decoded(&mut self, now: Stamp<ViewerClock>, epoch: Epoch, id: UpdateId, fine: bool) {
+    pub fn on_decoded(&mut self, now: Stamp<ViewerClock>, epoch: Epoch, id: UpdateId, changed: Option<&Region<Surf>>) {
         self.advance(now);
         let Some((_, ready)) = self.decoding.take_if(|(e, r)| *e == epoch && r.id == id) else { return };
         if epoch != self.assembler.epoch() {
             return;
         }
-        if !fine {
+        let Some(changed) = changed else {
             self.reject(Fault::BadPixels);
             self.spoil();
             return;
-        }
+        };
+        self.rest(epoch, ready.size, changed);
         let awaited = self.assembler.waits_for_rebase();
         self.assembler.on_applied(id, now);
         self.out.push_back(ViewerOutput::Note(Note::Applied { id }));
@@ -549,6 +557,7 @@ impl Viewer {
         self.send_clip(alarm);
         self.send_bulk(alarm);
         self.send_feedback(alarm);
+        self.prove(alarm);
     }
 
     /// Shows what there is of a frame whose rest takes too long, or never comes because nothing of it differs any more.

@@ -5,6 +5,7 @@ mod capabilities;
 mod host;
 mod life;
 mod policy;
+mod proof;
 mod sound;
 mod viewer;
 

@@ -12,17 +12,17 @@ use telepane_rate::Policy;
 use telepane_session::{DecodeJob, Incoming, Viewer, ViewerOutput};
 
 /// A viewer and what it has wished for.
-struct ViewerBench {
-    viewer: Viewer,
-    now: Stamp<ViewerClock>,
+pub struct ViewerBench {
+    pub viewer: Viewer,
+    pub now: Stamp<ViewerClock>,
     peer_seq: u64,
     sent: Vec<(Stamp<ViewerClock>, u16, Datagram)>,
     decode: Vec<DecodeJob>,
-    rest: Vec<(Stamp<ViewerClock>, ViewerOutput)>,
+    pub rest: Vec<(Stamp<ViewerClock>, ViewerOutput)>,
 }
 
 impl ViewerBench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut b = Self {
             viewer: Viewer::new(viewer_at(0), Policy::default()),
             now: viewer_at(0),
@@ -35,13 +35,13 @@ impl ViewerBench {
         b
     }
 
-    fn attach(&mut self) {
+    pub fn attach(&mut self) {
         self.peer_seq = 0;
         self.viewer.on_attached(self.now, host_at(0));
         self.drain();
     }
 
-    fn drain(&mut self) -> Option<Stamp<ViewerClock>> {
+    pub fn drain(&mut self) -> Option<Stamp<ViewerClock>> {
         loop {
             match self.viewer.poll_output() {
                 ViewerOutput::Idle { until, .. } => return until,
@@ -55,7 +55,7 @@ impl ViewerBench {
         }
     }
 
-    fn pass(&mut self, ms: u64) {
+    pub fn pass(&mut self, ms: u64) {
         let end = self.now + Span::millis(ms);
         while let Some(at) = self.drain().filter(|at| *at <= end && self.now < end) {
             // Never twice at one instant, as with a shell's timer.
@@ -67,7 +67,7 @@ impl ViewerBench {
         self.drain();
     }
 
-    fn shard(&mut self, shard: Shard) {
+    pub fn shard(&mut self, shard: Shard) {
         self.receive(&Datagram::Shard(shard));
     }
 
@@ -78,9 +78,9 @@ impl ViewerBench {
         self.drain();
     }
 
-    fn decoded(&mut self, fine: bool) -> UpdateId {
+    pub fn decoded(&mut self, fine: bool) -> UpdateId {
         let job = self.decode.pop().expect("a slice's turn has come");
-        self.viewer.on_decoded(self.now, job.epoch, job.id, fine);
+        self.viewer.on_decoded(self.now, job.epoch, job.id, fine.then(|| job.size.rect().into()).as_ref());
         self.drain();
         job.id
     }
@@ -106,7 +106,7 @@ impl ViewerBench {
     }
 }
 
-fn slice(id: u32, base: u32, last: bool) -> Shard {
+pub fn slice(id: u32, base: u32, last: bool) -> Shard {
     let body = SliceBody { size: Some(SIZE), journey: None, ops: vec![id as u8; 10] };
     Shard {
         epoch: Epoch(1),

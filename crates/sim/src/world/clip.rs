@@ -3,7 +3,7 @@
 use super::{Direction, World};
 use std::collections::BTreeMap;
 use telepane_model::{ClipFormat, ClipOffer, Selection};
-use telepane_protocol::{Capabilities, Capability};
+use telepane_protocol::Capability;
 use telepane_session::ClipWish;
 
 /// One machine's clipboard.
@@ -25,9 +25,7 @@ pub struct Board {
 impl World {
     /// Both ends know the whole clipboard.
     pub fn share_clipboard(&mut self) {
-        let host = Capabilities::default()
-            .with(Capability::Clipboard, telepane_protocol::clip::taken(true))
-            .with(Capability::ReceiveBuffer, 4 << 20);
+        let host = Self::host_capabilities().with(Capability::Clipboard, telepane_protocol::clip::taken(true));
         self.viewer.on_capabilities(&host);
     }
 

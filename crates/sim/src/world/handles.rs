@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use telepane_codec::TileCache;
 use telepane_model::{HostClock, InputEvent, KeyCode, KeyMove, Pixels, SessionPolicy, Size, Span, Surf};
-use telepane_protocol::{Capabilities, Capability, Control};
+use telepane_protocol::{Capability, Control};
 use telepane_session::Host;
 use telepane_session::sound::SoundFrame;
 
@@ -112,10 +112,9 @@ impl World {
 
     /// The person wants to hear the desktop, which can be heard, with ends that understand sound.
     pub fn listen(&mut self) {
-        let host = Capabilities::default()
+        let host = Self::host_capabilities()
             .with(Capability::Clipboard, telepane_protocol::clip::taken(false))
-            .with(Capability::Sound, 1)
-            .with(Capability::ReceiveBuffer, 4 << 20);
+            .with(Capability::Sound, 1);
         self.viewer.on_capabilities(&host);
         self.host.on_sound_rights(self.host_now(), true, true);
         self.viewer.on_sound_wish(self.viewer_now(), true, false);

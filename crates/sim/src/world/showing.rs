@@ -3,18 +3,18 @@
 use super::{HOST_EPOCH, Sample, World};
 use crate::cost::Work;
 use telepane_codec::Decoder;
-use telepane_model::{Journey, Span, Stamp};
+use telepane_model::{Journey, Region, Span, Stamp, Surf};
 use telepane_session::DecodeJob;
 
 impl World {
-    /// Applies a slice; gives what that costs, and whether it went well.
-    pub(super) fn decode(&mut self, job: &DecodeJob) -> (Span, bool) {
+    /// Applies a slice; gives what that costs, and what it changed if it went well.
+    pub(super) fn decode(&mut self, job: &DecodeJob) -> (Span, Option<Region<Surf>>) {
         let fits = matches!(&self.decoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
             let cache = self.decoder.as_mut().map(|(_, d)| d.take_cache()).unwrap_or_default();
             self.decoder = Some((job.epoch, Decoder::with_cache(job.size, cache)));
         }
-        let Some((_, decoder)) = &mut self.decoder else { return (Span::ZERO, false) };
+        let Some((_, decoder)) = &mut self.decoder else { return (Span::ZERO, None) };
         let applied = decoder.apply(&job.ops);
         let film = self.films.remove(&(job.epoch, job.id));
         let pixels = applied.as_ref().map_or(0, |a| a.changed.area());
@@ -22,7 +22,7 @@ impl World {
             self.oracle.on_applied(job.epoch, job.id, decoder.pixels());
         }
         let work = Work::of_slice(&job.ops, job.size, pixels, film);
-        (self.cost.decode.of(&work), applied.is_ok())
+        (self.cost.decode.of(&work), applied.ok().map(|a| a.changed))
     }
 
     /// Compares the picture that is about to be shown with the frame it shows, if that was kept.

@@ -24,6 +24,14 @@ pub fn world(seed: u64, link: LinkModel, screen: Canvas) -> World {
 /// Runs a scenario; a failure says how to see it again.
 pub fn play(name: &str, mut world: World, body: impl FnOnce(&mut World)) {
     let how = || format!("replay: cargo test -p telepane-sim --test scenarios {name} -- --nocapture");
+    let body = |w: &mut World| {
+        body(w);
+        assert!(
+            w.proofs.expected || w.proofs.failed.is_empty(),
+            "every tile shows what it should: {:?}",
+            w.proofs.failed
+        );
+    };
     plan::report(&mut world, 0, body, how);
 }
 

@@ -15,6 +15,7 @@ mod load;
 mod loss;
 mod plans;
 mod policy;
+mod proof;
 mod silence;
 mod sound;
 mod wire;

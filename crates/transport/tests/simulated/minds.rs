@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use telepane_model::{
     BitRate, Bytes, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts, FrameId, Grid, HostClock,
-    InputEvent, KeyCode, KeyMove, Note, Quality, Size, Span, Stamp, Surf, SurfaceId, TileClass, TileState, Version,
-    ViewerClock,
+    InputEvent, KeyCode, KeyMove, Note, Quality, Region, Size, Span, Stamp, Surf, SurfaceId, TileClass, TileState,
+    Version, ViewerClock,
 };
 use telepane_protocol::{Capabilities, Capability};
 use telepane_rate::Policy;
@@ -151,7 +151,7 @@ async fn person(world: World, conn: quinn::Connection, seen: Arc<Mutex<Seen>>) {
                     if seen.epochs.last() != Some(&job.epoch) {
                         seen.epochs.push(job.epoch);
                     }
-                    mind.on_decoded(now, job.epoch, job.id, true);
+                    mind.on_decoded(now, job.epoch, job.id, Some(&Region::new()));
                 }
                 ViewerOutput::Present { journey, .. } => {
                     mind.on_shown(now, journey);
