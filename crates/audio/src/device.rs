@@ -1,5 +1,5 @@
 //! This machine's devices, through cpal: a sound server where there is one (PulseAudio, PipeWire's), else what the system
-//! has (ALSA, WASAPI, CoreAudio).
+//! has (ALSA, WASAPI, CoreAudio). A sound server's microphone is listened to by [`crate::pulse`].
 
 use crate::contract::{DeviceError, Failed, Fill, Sink, Source, Stream, Take};
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
@@ -154,6 +154,10 @@ impl Source for Device {
 
     fn open(&mut self, take: Take, failed: Failed) -> Result<Box<dyn Stream>, DeviceError> {
         let device = self.find(true)?;
+        #[cfg(target_os = "linux")]
+        if let Some(id) = device.id().ok().filter(|id| id.host() == cpal::HostId::PulseAudio) {
+            return crate::pulse::listen(id.id(), take);
+        }
         let (config, format) = config(&device, true)?;
         let mono = config.channels == 1;
         let channels = usize::from(config.channels).max(1);

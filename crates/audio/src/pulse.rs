@@ -1,5 +1,5 @@
-//! A sound server's sinks, spoken to directly: what applications play is read from a sink's monitor, and what the
-//! viewer's microphone hears is played into a sink whose monitor they record.
+//! A sound server, spoken to directly: what applications play is read from a sink's monitor, what the viewer's microphone
+//! hears is played into a sink whose monitor they record, and a microphone of this machine's is listened to.
 
 use crate::contract::{DeviceError, Failed, Fill, Sink, Source, Stream, Take};
 use crate::pulse_server::SoundServer;
@@ -30,11 +30,16 @@ pub struct Microphone(pub Arc<SoundServer>);
 
 struct Recording {
     stream: pulseaudio::RecordStream,
+    /// It is a sink's monitor.
+    monitor: bool,
     _client: Client,
 }
 
 impl Stream for Recording {
     fn heard_after(&self) -> Span {
+        if !self.monitor {
+            return Span::ZERO;
+        }
         // A stream that the server ended is noticed by what does not come.
         let after = block_on(self.stream.timing_info()).map_or(Span::ZERO, |told| Span::micros(told.sink_usec));
         if after > FURTHEST { Span::ZERO } else { after }
@@ -65,32 +70,9 @@ impl Source for Monitor {
         format!("the monitor of {}", self.0.sink())
     }
 
-    fn open(&mut self, mut take: Take, _: Failed) -> Result<Box<dyn Stream>, DeviceError> {
+    fn open(&mut self, take: Take, _: Failed) -> Result<Box<dyn Stream>, DeviceError> {
         self.0.ensure()?;
-        let client = self.0.client()?;
-        let params = RecordStreamParams {
-            sample_spec: spec(),
-            channel_map: map(),
-            source_name: Some(CString::new(format!("{}.monitor", self.0.sink())).map_err(said)?),
-            buffer_attr: BufferAttr { fragment_size: FRAGMENT, ..BufferAttr::default() },
-            flags: StreamFlags {
-                adjust_latency: true,
-                // Were the sink to vanish, another source (the person's own microphone) must not be recorded in its place.
-                no_move: true,
-                no_inhibit_auto_suspend: true,
-                ..StreamFlags::default()
-            },
-            ..RecordStreamParams::default()
-        };
-        let mut samples = Vec::new();
-        let heard = move |bytes: &[u8]| {
-            samples.clear();
-            samples.extend(bytes.as_chunks::<2>().0.iter().map(|b| i16::from_le_bytes(*b)));
-            take(&samples, Span::ZERO);
-        };
-        // That a stream was ended by the server is not told; the recorder notices that nothing comes.
-        let stream = block_on(client.create_record_stream(params, heard)).map_err(said)?;
-        Ok(Box::new(Recording { stream, _client: client }))
+        record(self.0.client()?, &format!("{}.monitor", self.0.sink()), true, take)
     }
 
     fn wait_until_audible(&mut self) -> bool {
@@ -100,6 +82,41 @@ impl Source for Monitor {
     fn is_audible(&mut self) -> bool {
         self.0.is_running()
     }
+}
+
+/// Listens to a source of this machine's server, which has this name.
+///
+/// cpal allows a stream no more than one fragment of room: what a source hands over in larger pieces, as it does whenever its
+/// thread wakes a little late, the server throws away. Here it has the server's room, and the fragment is only what is wanted.
+#[cfg(target_os = "linux")]
+pub(crate) fn listen(source: &str, take: Take) -> Result<Box<dyn Stream>, DeviceError> {
+    record(Client::from_env(c"telepane").map_err(said)?, source, false, take)
+}
+
+fn record(client: Client, source: &str, monitor: bool, mut take: Take) -> Result<Box<dyn Stream>, DeviceError> {
+    let params = RecordStreamParams {
+        sample_spec: spec(),
+        channel_map: map(),
+        source_name: Some(CString::new(source).map_err(said)?),
+        buffer_attr: BufferAttr { fragment_size: FRAGMENT, ..BufferAttr::default() },
+        flags: StreamFlags {
+            adjust_latency: true,
+            // Were the sink to vanish, another source (the person's own microphone) must not be recorded in its place.
+            no_move: monitor,
+            no_inhibit_auto_suspend: monitor,
+            ..StreamFlags::default()
+        },
+        ..RecordStreamParams::default()
+    };
+    let mut samples = Vec::new();
+    let heard = move |bytes: &[u8]| {
+        samples.clear();
+        samples.extend(bytes.as_chunks::<2>().0.iter().map(|b| i16::from_le_bytes(*b)));
+        take(&samples, Span::ZERO);
+    };
+    // That a stream was ended by the server is not told; the recorder notices that nothing comes.
+    let stream = block_on(client.create_record_stream(params, heard)).map_err(said)?;
+    Ok(Box::new(Recording { stream, monitor, _client: client }))
 }
 
 impl Sink for Microphone {

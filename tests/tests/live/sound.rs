@@ -4,6 +4,7 @@
 use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
 use super::rights::{allow, permissions};
 use super::screen::Screen;
+use super::sharing::{counter, free_port};
 use super::stage::{Agent, connect, relay};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -209,7 +210,8 @@ fn a_sweep_is_heard_both_ways_over_a_line_with_a_delay() {
 
 fn heard_both_ways(line: &str, model: Option<LinkModel>) {
     let dir = Scratch::new();
-    let agent = Agent::start(&dir, &["--virtual", "640x480"]);
+    let metrics = free_port();
+    let agent = Agent::start(&dir, &["--virtual", "640x480", "--metrics", &metrics]);
     let (host, sink, voice) = host_server(&dir);
     let (_pulse, here) = client_server(&dir);
     let stats = dir.join("stats.json");
@@ -251,9 +253,19 @@ fn heard_both_ways(line: &str, model: Option<LinkModel>) {
     until("the microphone is heard on the host", PATIENCE, || recorded.loud());
     until("it was heard for a while", PATIENCE, || recorded.samples() > 5 * RATE);
     drop(spoken);
-    let found = compare(&said.end(), &recorded.end());
-    let (ms, _) = medians("client microphone to host source", &found);
+    let (said, recorded) = (said.end(), recorded.end());
+    keep("said", &said.0);
+    keep("recorded", &recorded.0);
+    let found = compare(&said, &recorded);
+    for name in ["frames", "restored", "made_up"] {
+        println!(
+            "sound: {line}: microphone: {name} {}",
+            counter(&metrics, &format!("telepane_microphone_{name}_total"))
+        );
+    }
+    let (ms, correlation) = medians("client microphone to host source", &found);
     println!("sound: {line}: the microphone {:.1} ms later than half the round trip", ms - way);
+    assert!(found.len() >= 10 && correlation > ALIKE, "{found:?}");
 
     client.signal(super::process::Signal::Terminate);
     client.exit_code(PATIENCE);
@@ -263,6 +275,13 @@ fn heard_both_ways(line: &str, model: Option<LinkModel>) {
     let number = |name: &str| stats["sound"][name].as_u64().unwrap_or_else(|| panic!("no {name}"));
     assert!(number("played") > 300 && number("worst_held_us") <= 120_000);
     assert_eq!(number("undecodable"), 0);
+}
+
+/// Where `TELEPANE_KEEP` names a directory, a recording is kept there for people to listen to: 12 kHz, one channel of 16 bits.
+fn keep(name: &str, samples: &[i16]) {
+    let Some(dir) = std::env::var_os("TELEPANE_KEEP") else { return };
+    let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    std::fs::write(Path::new(&dir).join(name).with_extension("s16"), bytes).expect("it can be written");
 }
 
 /// So long after the beginning the client knows how old film is, and the sound's buffer has settled.
