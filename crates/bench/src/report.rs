@@ -54,7 +54,7 @@ impl CellReport {
             Kind::Key | Kind::Typing | Kind::Menu | Kind::Beside => {
                 format!("photon p50 / p95 {}", pair(cell, "photon"))
             }
-            Kind::Switch | Kind::Burst => {
+            Kind::Switch | Kind::Burst | Kind::Photo => {
                 format!("first exact p50 / p95 {}, again {}", pair(cell, "first_exact"), pair(cell, "again_exact"))
             }
             Kind::Scroll | Kind::Drag | Kind::Film | Kind::Grain => {
@@ -237,6 +237,9 @@ impl Report {
             Kind::Film => "film: 1280x720 in a window, 30 frames a second".into(),
             Kind::Grain => "grain: the film with strong grain, which takes what the link carries".into(),
             Kind::Burst => "burst: 600x400 of noise in sixteen colours; milliseconds from the draw call".into(),
+            Kind::Photo => {
+                "photo: a new photograph over the whole window; milliseconds from the draw call; seen at 35 dB".into()
+            }
             Kind::Idle => "idle: nothing happens".into(),
         };
         let _ = writeln!(out, "\n### {about}\n\n{}", align(&titles, &rows));
@@ -364,7 +367,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("cores host + X", |c| with_x(c, "host", "host_x")),
             ("viewer + X", |c| with_x(c, "viewer", "viewer_x")),
         ],
-        Kind::Switch | Kind::Burst => &[
+        Kind::Switch | Kind::Burst | Kind::Photo => &[
             ("first exact p50", |c| percentile(c, "first_exact", 50.0)),
             ("max", |c| percentile(c, "first_exact", 100.0)),
             ("first seen p50", |c| percentile(c, "first_seen", 50.0)),

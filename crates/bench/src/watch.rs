@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::framebuffer::{Framebuffer, RGB, luma};
 use crate::process::stop_if_interrupted;
+use crate::quality::{Luma, psnr};
 use crate::shared::{Shared, Word};
 use crate::stimulus::drag::Drag;
 use crate::stimulus::font::{CELL_H, CELL_W, Font};
@@ -29,6 +30,13 @@ pub enum Target<'a> {
     },
     /// The whole window shows this step.
     Window {
+        /// What the application draws.
+        truth: &'a Shared,
+        /// The step.
+        step: usize,
+    },
+    /// The photograph of this step: seen when it is so near as to be a first view ([`FIRST_VIEW_DB`]).
+    Photo {
         /// What the application draws.
         truth: &'a Shared,
         /// The step.
@@ -62,6 +70,9 @@ impl Target<'_> {
                 other * 3 > now.len()
             }
             Self::Window { truth, step } => step_shown(screen, page::corners(truth.height)) == Some(*step & 0xffff),
+            Self::Photo { truth, step } => {
+                truth.word(Word::Steps) as usize >= *step && sampled_psnr(truth, screen) >= FIRST_VIEW_DB
+            }
         }
     }
 
@@ -78,7 +89,7 @@ impl Target<'_> {
             Self::Menu { truth, step, .. } => {
                 truth.word(Word::Steps) as usize >= *step && rect_is_exact(truth, screen, MENU)
             }
-            Self::Window { truth, step } => {
+            Self::Window { truth, step } | Self::Photo { truth, step } => {
                 truth.word(Word::Steps) as usize >= *step && (0..truth.height).all(|y| row_is_exact(truth, screen, y))
             }
         }
@@ -115,6 +126,20 @@ pub fn dragged_step(screen: &Framebuffer, size: (usize, usize), from: usize, to:
 pub fn sample(screen: &Framebuffer, (x, y, w, h): (usize, usize, usize, usize)) -> Vec<u32> {
     let points = (y..y + h).step_by(8).flat_map(|y| (x..x + w).step_by(8).map(move |x| (x, y)));
     points.map(|(x, y)| luma(screen.pixel(x, y))).collect()
+}
+
+/// PSNR of luma in dB, from points 8 pixels apart.
+fn sampled_psnr(truth: &Shared, screen: &Framebuffer) -> f64 {
+    let mut of =
+        [Luma::with_size(truth.width / 8, truth.height / 8), Luma::with_size(truth.width / 8, truth.height / 8)];
+    for y in (0..truth.height).step_by(8) {
+        for (luma, row) in of.iter_mut().zip([truth.row(y), screen.row(y)]) {
+            let points = row.into_iter().flatten().take(truth.width).step_by(8);
+            luma.extend(points.map(|p| p.load(Ordering::Relaxed) & RGB));
+        }
+    }
+    let [drawn, shown] = &of;
+    psnr(drawn, shown)
 }
 
 /// Whether a rectangle of the screen is what the application drew.
@@ -204,5 +229,7 @@ fn compared(truth: &Shared, y: usize) -> usize {
     if y + CORNER >= truth.height { truth.width - CORNER } else { truth.width }
 }
 
+/// What a first view of a picture is to have: DESIGN 2, a photograph that is new.
+const FIRST_VIEW_DB: f64 = 35.0;
 /// The lower right corner that belongs to the pointer.
 const CORNER: usize = 64;

@@ -125,7 +125,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Show)] {
             ("never exact", |c| fig(c, "never_exact", 0)),
             ("cores host / viewer", both_cores),
         ],
-        Kind::Switch | Kind::Burst => &[
+        Kind::Switch | Kind::Burst | Kind::Photo => &[
             ("first seen p50", |c| ms(c, "first_seen", "p50")),
             ("first exact p50", |c| ms(c, "first_exact", "p50")),
             ("max", |c| ms(c, "first_exact", "max")),

@@ -21,6 +21,8 @@ use page::{Chance, MENU, PATCH, PATCH_COLOURS};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
+use telepane_capture::synthetic::photo;
+use telepane_model::Size;
 use x11rb::connection::Connection;
 use x11rb::protocol::Event;
 use x11rb::protocol::shm::ConnectionExt as _;
@@ -53,13 +55,15 @@ pub enum Kind {
     Burst,
     /// A glyph appears at each key press, beside the film with grain.
     Beside,
+    /// At each key press a new photograph covers the whole window.
+    Photo,
     /// Nothing changes.
     Idle,
 }
 
 impl Kind {
     /// Every kind, in the order of the reports.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Key,
         Self::Typing,
         Self::Scroll,
@@ -70,6 +74,7 @@ impl Kind {
         Self::Grain,
         Self::Burst,
         Self::Beside,
+        Self::Photo,
         Self::Idle,
     ];
 
@@ -78,7 +83,7 @@ impl Kind {
         match self {
             Self::Scroll | Self::Film | Self::Grain | Self::Beside => Some(30),
             Self::Drag => Some(60),
-            Self::Key | Self::Typing | Self::Switch | Self::Menu | Self::Burst | Self::Idle => None,
+            Self::Key | Self::Typing | Self::Switch | Self::Menu | Self::Burst | Self::Photo | Self::Idle => None,
         }
     }
 
@@ -95,6 +100,7 @@ impl Kind {
             Self::Grain => "grain",
             Self::Burst => "burst",
             Self::Beside => "beside",
+            Self::Photo => "photo",
             Self::Idle => "idle",
         }
     }
@@ -282,6 +288,17 @@ impl App {
         self.step(0, 0, self.frame.width, self.frame.height)
     }
 
+    /// A photograph that was not there before.
+    fn photo(&mut self) -> Result<()> {
+        let step = self.frame.word(Word::Steps) as usize + 1;
+        let (w, h) = (self.frame.width, self.frame.height);
+        let photo = photo(Size::new(w as u32, h as u32), SEED ^ step as u64);
+        let pixels = photo.data().chunks_exact(4).map(|p| u32::from_le_bytes([p[0], p[1], p[2], 0]));
+        self.frame.paste(0, 0, w, &pixels.collect::<Vec<_>>());
+        page::barcodes(&self.frame, step);
+        self.step(0, 0, w, h)
+    }
+
     fn answer_keys(&mut self, kind: Kind) -> Result<()> {
         loop {
             self.wait(SETTLE_US)?;
@@ -315,6 +332,7 @@ impl App {
             Event::KeyPress(_) if kind == Kind::Switch => self.switch(),
             Event::KeyPress(_) if kind == Kind::Menu => self.menu(),
             Event::KeyPress(_) if kind == Kind::Burst => self.burst(),
+            Event::KeyPress(_) if kind == Kind::Photo => self.photo(),
             Event::Expose(e) => {
                 self.put(e.x.into(), e.y.into(), e.width.into(), e.height.into())?;
                 Ok(self.conn.flush()?)
