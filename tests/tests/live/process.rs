@@ -192,9 +192,11 @@ impl Scratch {
 
     /// Writes a file that only this user can read.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.join(name);
-        std::fs::write(&path, text).expect("the directory is ours");
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("the file is ours");
+        let (path, new) = (self.join(name), self.join(&format!(".{name}-new")));
+        std::fs::write(&new, text).expect("the directory is ours");
+        std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("the file is ours");
+        // In one step, so that a program that reads it meanwhile never finds it empty.
+        std::fs::rename(&new, &path).expect("the file is ours");
         path
     }
 }
