@@ -15,6 +15,7 @@ mod socket;
 mod trial;
 
 pub use seal::{Sealed, Watch, shaken};
+#[cfg(target_os = "linux")]
 pub(crate) use socket::Control;
 pub use socket::wrap;
 pub(crate) use trial::Class;

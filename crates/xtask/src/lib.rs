@@ -16,6 +16,7 @@ pub mod clock;
 pub mod counts;
 pub mod demo;
 pub mod doctor;
+pub mod elsewhere;
 pub mod fuzz;
 pub mod journey;
 pub mod layers;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{Exit, bench, counts, demo, doctor, fuzz, layers, plot, proc, spec, test};
+use xtask::{Exit, bench, counts, demo, doctor, elsewhere, fuzz, layers, plot, proc, spec, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Telepane's chores", disable_help_subcommand = true)]
@@ -54,6 +54,8 @@ enum Chore {
     },
     /// Hold the numbered sentences of protocol-spec against code and tests
     Spec,
+    /// Type-check what there is for Windows and macOS
+    Elsewhere,
     /// Print the crates by floors and what climbs
     Layers,
     /// Say what is missing on this machine and what to do about it
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Chore::Replay { what, screen } => bench::replay(&what, screen.as_deref()),
         Chore::Counts { bless } => counts::run(bless),
         Chore::Spec => spec::run(),
+        Chore::Elsewhere => elsewhere::run(),
         Chore::Layers => layers::run(),
         Chore::Doctor => doctor::run(),
     };

@@ -17,7 +17,7 @@ use crate::packages::{self, Purpose, on_path};
 use crate::proc::{self, Line};
 use crate::progress::Progress;
 use crate::steps::{Outcome, Report};
-use crate::{bench, counts, layers, licences, spec, tree};
+use crate::{bench, counts, elsewhere, layers, licences, spec, tree};
 
 /// How much is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,9 @@ pub fn run(args: &Args, extent: Extent) -> Result<()> {
     report_of("spec", &mut || spec::check(root).map(Outcome::Passed))?;
     report_of("layers", &mut || layers::check(root).map(Outcome::Passed))?;
     report_of("licences", &mut || licences::check(root).map(Outcome::Passed))?;
+    if extent == Extent::Ci {
+        report_of("elsewhere", &mut || elsewhere::check(root))?;
+    }
     if built {
         report_of("virtual", &mut || bench::check_virtual(root))?;
         report_of("counts", &mut || counts::check(root))?;

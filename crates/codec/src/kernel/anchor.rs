@@ -4,7 +4,9 @@
 //! below, begins with a given number of zero bits. Seven pixels in two rows, because two-coloured text has too few
 //! kinds of edges in fewer. More bits give a subset of the anchors.
 
-use super::{COLOUR, pixel};
+#[cfg(target_arch = "x86_64")]
+use super::COLOUR;
+use super::pixel;
 
 /// The fewest bits of an anchor that are asked for: one edge in 16.
 pub const LEAST_BITS: u32 = 4;

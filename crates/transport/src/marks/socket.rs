@@ -12,7 +12,9 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use socket2::{MsgHdr, SockAddr, SockRef};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+#[cfg(target_os = "linux")]
+use std::net::IpAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -251,9 +253,6 @@ impl Control {
             None => {}
         }
     }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn class(&mut self, _to: IpAddr, _class: u8) {}
 
     #[cfg(not(target_os = "linux"))]
     fn describe(&mut self, _part: &Transmit<'_>, _class: Option<u8>) {}

@@ -1,12 +1,21 @@
 //! UDP with its traffic class: the relay carries the byte on, as a router does, and can say what it saw.
 
+#[cfg(target_os = "linux")]
 use crate::marks::Control;
-use socket2::{MaybeUninitSlice, MsgHdr, MsgHdrMut, SockAddr, SockRef};
-use std::io::{self, ErrorKind, IoSlice};
+use socket2::SockRef;
+#[cfg(target_os = "linux")]
+use socket2::{MaybeUninitSlice, MsgHdr, MsgHdrMut, SockAddr};
+use std::io;
+#[cfg(target_os = "linux")]
+use std::io::{ErrorKind, IoSlice};
+#[cfg(target_os = "linux")]
 use std::mem::MaybeUninit;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+#[cfg(target_os = "linux")]
+use std::net::Ipv6Addr;
+use std::net::{SocketAddr, UdpSocket};
 
 /// Room for the control messages of one packet.
+#[cfg(target_os = "linux")]
 const CONTROL: usize = 128;
 
 /// Asks the system to tell the class of what comes. Where it does not, every class is 0.
@@ -22,6 +31,7 @@ pub fn ask(socket: &UdpSocket) {
 }
 
 /// Takes one datagram: its length, from where, and its class.
+#[cfg(target_os = "linux")]
 pub fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, u8)> {
     // Long enough for either family.
     let mut from = SockAddr::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)));
@@ -40,7 +50,15 @@ pub fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Sock
     Ok((len, from, class_of(control.get(..told).unwrap_or_default())))
 }
 
+/// Takes one datagram. Other systems tell classes in ways of their own, which the relay of a bench does without.
+#[cfg(not(target_os = "linux"))]
+pub fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, u8)> {
+    let (len, from) = socket.recv_from(buffer)?;
+    Ok((len, from, 0))
+}
+
 /// Sends one datagram with this class.
+#[cfg(target_os = "linux")]
 pub fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, class: u8) -> io::Result<()> {
     if class == 0 {
         return socket.send_to(bytes, to).map(|_| ());
@@ -50,6 +68,12 @@ pub fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, class: u8) -> io::
     let (to, bytes) = (SockAddr::from(to), [IoSlice::new(bytes)]);
     let message = MsgHdr::new().with_addr(&to).with_buffers(&bytes).with_control(control.bytes());
     SockRef::from(socket).sendmsg(&message, 0).map(|_| ())
+}
+
+/// Sends one datagram, without its class.
+#[cfg(not(target_os = "linux"))]
+pub fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, _class: u8) -> io::Result<()> {
+    socket.send_to(bytes, to).map(|_| ())
 }
 
 /// The traffic class among control messages (`cmsg(3)`): a byte over IPv4, a number over IPv6.
@@ -70,10 +94,5 @@ fn class_of(mut control: &[u8]) -> u8 {
         let Some(next) = control.get(len.max(HEADER).next_multiple_of(WORD)..) else { break };
         control = next;
     }
-    0
-}
-
-#[cfg(not(target_os = "linux"))]
-fn class_of(_control: &[u8]) -> u8 {
     0
 }
