@@ -192,7 +192,8 @@ impl Scratch {
 
     /// Writes a file that only this user can read.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let (path, new) = (self.join(name), self.join(&format!(".{name}-new")));
+        let path = self.join(name);
+        let new = path.with_extension("new");
         std::fs::write(&new, text).expect("the directory is ours");
         std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("the file is ours");
         // In one step, so that a program that reads it meanwhile never finds it empty.
