@@ -112,10 +112,8 @@ pub struct FilmPace {
     last: Span,
     /// The frame that is being coded beside everything else.
     coding: Option<Coding>,
-    /// Bytes in slices of the frame of which not everything is.
+    /// Bytes of the frame of which not everything is in slices.
     partly: Option<u64>,
-    /// What that frame has in all; zero before its first slice.
-    whole: u64,
     /// When a frame last was a train that measures the path.
     measured: Stamp<HostClock>,
 }
@@ -156,7 +154,7 @@ impl FilmPace {
         let Some(coding) = self.coding.take_if(|c| c.job == job) else { return false };
         if !coding.void {
             self.smooth(now.since(coding.since));
-            (self.partly, self.whole) = (Some(0), 0);
+            self.partly = Some(0);
         }
         true
     }
@@ -169,20 +167,6 @@ impl FilmPace {
     fn smooth(&mut self, took: Span) {
         self.last = took;
         self.took = if self.took == Span::ZERO { took } else { self.took.scaled(3, 4) + took.scaled(1, 4) };
-    }
-
-    /// How many of the frame's bytes the next job puts into slices. A slice at a time (`slice` bytes), so that what answers a person
-    /// may go between; but what takes no longer to leave than a frame takes to be coded, in which `coding` bytes leave, is put into
-    /// slices at once unless somebody is `typing`: then the next frame is coded meanwhile, and the path does not rest until it is.
-    // spec: H-8
-    pub fn cut(&self, slice: u64, coding: u64, typing: bool) -> u64 {
-        let left = self.partly.map_or(0, |so_far| self.whole.saturating_sub(so_far));
-        if typing || left > coding { slice } else { slice.max(left) }
-    }
-
-    /// How long coding a frame takes, smoothed.
-    pub const fn takes(&self) -> Span {
-        self.took
     }
 
     /// Whether a frame may be coded now although what takes `unsent` to leave waits: it is gone when the frame is coded, so
@@ -212,11 +196,6 @@ impl FilmPace {
         let all = before.unwrap_or(0) + bytes;
         self.partly = rest.then_some(all);
         all
-    }
-
-    /// The frame that is being put into slices has so many bytes in all.
-    pub const fn on_whole(&mut self, bytes: u64) {
-        self.whole = bytes;
     }
 
     /// The rest of the frame is not wanted any more.
@@ -363,23 +342,6 @@ mod tests {
         pace.dropped();
         assert_eq!(pace.on_coded(Span::millis(7), 100, false), 100);
         assert!(pace.codes_ahead(Span::millis(6)));
-    }
-
-    // spec: H-8
-    #[test]
-    fn the_end_of_a_frame_is_cut_at_once_unless_somebody_types() {
-        let mut pace = FilmPace::default();
-        assert_eq!(pace.cut(20, 50, false), 20, "nothing is known of the frame");
-        pace.on_begun(JobId(1), Stamp::ZERO);
-        assert!(pace.on_filmed(Stamp::ZERO + Span::millis(25), JobId(1)));
-        assert_eq!(pace.cut(20, 50, false), 20);
-        pace.on_coded(Span::micros(90), 20, true);
-        pace.on_whole(100);
-        assert_eq!(pace.cut(20, 50, false), 20, "80 are left, and the next frame is not to be begun yet");
-        pace.on_coded(Span::micros(90), 35, true);
-        assert_eq!((pace.cut(20, 50, false), pace.cut(20, 50, true)), (45, 20));
-        assert_eq!(pace.cut(60, 50, false), 60);
-        assert_eq!(pace.takes(), Span::millis(25));
     }
 
     // spec: H-8

@@ -60,7 +60,6 @@ impl Host {
         });
         if let (Some(frame), Some(link)) = (done.filmed, &self.link) {
             let before = self.ladder.rung();
-            surface.pace.on_whole(frame.bytes.0);
             self.ladder.on_coded(now, frame, surface.pace.last_took(), link.rate.budget(now).share);
             self.out.extend(step_from(before, self.ladder.rung()));
         }

@@ -11,10 +11,6 @@ use telepane_rate::SendClass;
 
 /// A slice takes at most this long at the present pace (DESIGN §3.4).
 pub(super) const SLICE_TIME: Span = Span::millis(10);
-/// Who pressed a key so lately may press another one.
-const TYPING: Span = Span::secs(2);
-/// Bytes of a slice that are not its part of a frame of film (C-60: 16 at most), and some to spare.
-const FILM_HEAD: u64 = 64;
 /// A job asks for about this much at the present pace, so that the newest pixels are read often.
 const JOB_TIME: Span = Span::millis(20);
 /// A job's bytes on the fastest link.
@@ -271,14 +267,9 @@ impl Host {
         }
         let pending = self.peer.pending.saturating_sub(waiting).max(slice_bytes);
         let frame = link.rate.frame_budget(now, self.ladder.frames_per_second());
+        // A film's frame leaves slice by slice, so that what answers the person may go between.
         let room = match (film, surface.film.region()) {
-            (Some(_), _) => {
-                let typing = self.injected.is_some_and(|(_, at)| now.since(at) < TYPING);
-                let (slice, coding) = [SLICE_TIME, surface.pace.takes()].map(|t| budget.pace.bytes_in(t).0).into();
-                let cut = surface.pace.cut(slice, coding, typing);
-                // Each slice has a head of its own.
-                cut + cut.div_ceil(slice_bytes.max(1)) * FILM_HEAD
-            }
+            (Some(_), _) => budget.pace.bytes_in(SLICE_TIME).0,
             (None, Some(_)) => frame.0,
             (None, None) => budget.pace.bytes_in(JOB_TIME).0,
         };

@@ -85,39 +85,6 @@ fn keys_do_not_wait_for_a_film() {
     });
 }
 
-/// A film with more grain than the link carries: while one frame leaves the next is coded, and the link does not rest.
-// spec: H-8
-#[test]
-fn a_film_that_fills_the_link_lets_it_not_rest() {
-    let mut t = 0;
-    let grain = move |p: &mut Pixels, rng: &mut Rng| {
-        t += 3;
-        let r = Rect::new(64, 64, 640, 384);
-        for y in r.y..r.bottom() {
-            for (x, px) in p.row_mut(r.x as u32, y as u32, r.w).chunks_exact_mut(4).enumerate() {
-                let (x, y) = (x as u32 + t, y as u32 + t / 2);
-                let grain = (rng.next_u64() & 63) as u8;
-                px[..3].copy_from_slice(&[x * y / 512, x / 2 + y / 4, y / 2 + x / 6].map(|v| (v as u8) / 2 + grain));
-            }
-        }
-        Region::from(r)
-    };
-    let canvas = Canvas::new(Size::new(768, 512), 99, Span::micros(33_333), host_at(9_000), grain);
-    let mut options = WorldOptions::new(99, link(8, 40), Box::new(canvas));
-    // 44 ms a frame, about what one takes to leave. Were only the last 10 ms of leaving used for that, it were 0.66 and 55 frames.
-    options.cost.encode.film_per_mpx = Span::micros(180_000);
-    play("film::a_film_that_fills_the_link_lets_it_not_rest", World::new(options), |w| {
-        w.run(Span::secs(4));
-        let before = w.path(Direction::Down).offered;
-        w.run(Span::secs(4));
-        let used = (w.path(Direction::Down).offered - before) as f64 * 8.0 / 4e6 / 8.0;
-        let (frames, gap) = shown(w, 4_000, 8_000);
-        println!("{used:.2} of the link, {frames} frames in 4 s, at most {gap} us apart; {:?}", steps(w, 0));
-        assert!(w.film_seen && w.faults.is_empty());
-        assert!(used >= 0.78 && frames >= 66, "{used}, {frames} frames");
-    });
-}
-
 /// The viewer gave up in mid-film: the film goes on at once.
 #[test]
 fn a_film_goes_on_after_a_give_up() {
