@@ -87,8 +87,9 @@ impl Standby {
     pub(crate) fn probe(&self, now_us: u64) -> io::Result<()> {
         let mut ids = [0; 2 * ID];
         SystemRandom::new().fill(&mut ids).map_err(|_| io::Error::other("no random bytes"))?;
-        self.bound.socket.send_to(&packet(&ids), self.to)?;
+        // Held while it leaves: a near host's answer may be there before this goes on.
         let mut pending = lock(&self.pending);
+        self.bound.socket.send_to(&packet(&ids), self.to)?;
         if pending.len() == MOST_PENDING {
             pending.pop_front();
         }
