@@ -275,12 +275,18 @@ impl Clipboard {
     /// [`Gone`] when the display went away.
     pub fn poll(&mut self, now: Stamp<HostClock>) -> Result<Option<ClipEvent>, Gone> {
         self.now = now;
-        while let Some(event) = self.conn.poll_for_event()? {
-            self.handle(event)?;
+        loop {
+            while let Some(event) = self.conn.poll_for_event()? {
+                self.handle(event)?;
+            }
+            self.expire(now)?;
+            self.conn.flush()?;
+            // What came in while a full pipe was written to is in our memory, where no poller sees it.
+            match self.conn.poll_for_event()? {
+                Some(event) => self.handle(event)?,
+                None => return Ok(self.events.pop_front()),
+            }
         }
-        self.expire(now)?;
-        self.conn.flush()?;
-        Ok(self.events.pop_front())
     }
 
     /// When to poll again even if nothing comes.
@@ -371,8 +377,9 @@ impl Clipboard {
     /// Somebody else owns the selection, or nobody: finds out what there is before telling.
     fn owner_changed(&mut self, owner: Window) -> Result<(), Gone> {
         self.theirs.clear();
-        // An older question about what is offered is void.
+        // An older question about what is offered is void, and who was asked may be gone.
         self.asks.retain(|ask| ask.question != Question::Offers);
+        self.active.take_if(|active| active.is_about_offers());
         if owner == x11rb::NONE {
             self.emptied();
             return Ok(());
@@ -411,7 +418,7 @@ impl Clipboard {
         }
         self.outgoing.retain_mut(|outgoing| !outgoing.patience.over(now));
         if self.active.as_mut().is_some_and(|active| active.patience.over(now) | active.life.over(now)) {
-            self.finish(Err(ClipError::TimedOut))?;
+            self.late(now)?;
         }
         Ok(())
     }
@@ -438,6 +445,11 @@ impl Patience {
     /// Begins anew.
     fn renew(&mut self) {
         self.until = None;
+    }
+
+    /// Whether it had an end and that has passed.
+    fn is_over(&self, now: Stamp<HostClock>) -> bool {
+        self.until.is_some_and(|until| now >= until)
     }
 
     fn over(&mut self, now: Stamp<HostClock>) -> bool {

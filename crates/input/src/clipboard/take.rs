@@ -1,7 +1,7 @@
 //! Taking: what somebody here copied, when the other side pastes.
 
 use telepane_model::clipboard::{ClipFormat, ClipOffer};
-use telepane_model::time::Span;
+use telepane_model::time::{HostClock, Span, Stamp};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{Atom, ConnectionExt as _, GetPropertyReply, GetPropertyType, SelectionNotifyEvent};
 
@@ -12,6 +12,9 @@ use crate::Gone;
 const MAX_ASKS: usize = 8;
 /// How long the owner may take for an answer or a piece.
 const OWNER: Span = Span::millis(5_000);
+/// How long it may take to say what it has. It is asked again after that, with twice the time each time: some owners (xclip)
+/// do not hear a question while they hand out something large, and a busy program answers late.
+const FIRST: Span = Span::millis(1_000);
 /// How long a fetch may take altogether, however steadily pieces come.
 const LIFE: Span = Span::millis(60_000);
 /// Names of kinds that are read of an owner: what the best-equipped office program has is a few dozen.
@@ -46,6 +49,12 @@ pub(super) struct Conversion {
     pieces: Option<(Vec<u8>, Atom)>,
 }
 
+impl Conversion {
+    pub(super) fn is_about_offers(&self) -> bool {
+        self.question == Question::Offers
+    }
+}
+
 impl Clipboard {
     /// Fetches what is here in one kind: later a [`ClipEvent::Fetched`] with the same `id` follows, in any case.
     ///
@@ -72,7 +81,19 @@ impl Clipboard {
             Question::Offers => vec![self.atoms.targets],
             Question::Contents(_, format) => self.candidates(format),
         };
-        self.convert(question, targets, Patience::new(LIFE))
+        let first = if question == Question::Offers { FIRST } else { OWNER };
+        self.convert(question, targets, Patience::new(first), Patience::new(LIFE))
+    }
+
+    /// The owner has not answered in time: asked what it has, it is asked again until its life is over.
+    pub(super) fn late(&mut self, now: Stamp<HostClock>) -> Result<(), Gone> {
+        match &self.active {
+            Some(Conversion { question: Question::Offers, patience, life, .. }) if !life.is_over(now) => {
+                let (patience, life) = (Patience::new(patience.span + patience.span), *life);
+                self.convert(Question::Offers, vec![self.atoms.targets], patience, life)
+            }
+            _ => self.finish(Err(ClipError::TimedOut)),
+        }
     }
 
     /// The owner's names for this kind, the best first. Owners of text need not say so (ICCCM asks only for TARGETS).
@@ -85,10 +106,15 @@ impl Clipboard {
         }
     }
 
-    fn convert(&mut self, question: Question, targets: Vec<Atom>, life: Patience) -> Result<(), Gone> {
+    fn convert(
+        &mut self,
+        question: Question,
+        targets: Vec<Atom>,
+        patience: Patience,
+        life: Patience,
+    ) -> Result<(), Gone> {
         let mut others = targets.into_iter();
         let Some(target) = others.next() else {
-            let patience = Patience::new(OWNER);
             let others = Vec::new();
             let (property, target) = (x11rb::NONE, x11rb::NONE);
             self.active = Some(Conversion { patience, life, question, property, target, others, pieces: None });
@@ -100,7 +126,6 @@ impl Clipboard {
         self.conn.delete_property(self.window, property)?;
         let selection = self.atoms.selection;
         self.conn.convert_selection(self.window, selection, target, property, x11rb::CURRENT_TIME)?;
-        let patience = Patience::new(OWNER);
         self.active = Some(Conversion { patience, life, question, property, target, others, pieces: None });
         Ok(())
     }
@@ -113,7 +138,7 @@ impl Clipboard {
         };
         if e.property == x11rb::NONE {
             let (question, others, life) = (active.question, std::mem::take(&mut active.others), active.life);
-            return self.convert(question, others, life);
+            return self.convert(question, others, Patience::new(OWNER), life);
         }
         if e.property != active.property {
             return self.pass_over(e.property);
