@@ -26,7 +26,12 @@ impl Stack for Xrdp {
     }
 
     fn needs(&self) -> &'static [(&'static str, &'static str)] {
-        &[("xrdp", "xrdp"), ("Xorg", "xorgxrdp"), ("xfreerdp", "freerdp2-x11")]
+        &[("xrdp", "xrdp"), ("Xorg", "xserver-xorg-core"), ("xfreerdp", "freerdp2-x11")]
+    }
+
+    fn needs_packages(&self) -> &'static [&'static str] {
+        // A driver of that server's, which comes with no program of its own.
+        &["xorgxrdp"]
     }
 
     fn settings(&self) -> &'static str {
