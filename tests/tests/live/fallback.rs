@@ -2,13 +2,14 @@
 
 use super::files::{self, cp};
 use super::path::in_a_terminal;
-use super::process::{PATIENCE, Running, Scratch, Signal, have, now, program, until};
+use super::process::{PATIENCE, Running, Scratch, Signal, have, now, pause, program, until};
 use super::screen::{Screen, environment};
 use super::stage::{Agent, SIZE, Stage, connect, connect_without_code, relay, types};
 use std::io::copy;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use telepane_transport::relay::LinkModel;
+use std::time::Duration;
+use telepane_transport::relay::{Direction, LinkModel};
 
 /// An agent that needs no display.
 const SCENE: [&str; 2] = ["--synthetic", "editor"];
@@ -75,6 +76,38 @@ fn the_session_moves_back_to_quic_when_udp_works_again() {
     until("the client is back on quic", PATIENCE * 3, || stage.client.err().contains("quic"));
     println!("fallback: back on quic {:?} after udp", start.elapsed());
     types(&stage, &file, "and when it is back\n");
+    assert_eq!(stage.client.ended(), None, "the client lives");
+}
+
+// spec: Y-42, WS-16
+#[test]
+fn a_path_that_becomes_too_narrow_is_left_for_a_websocket() {
+    if !have("fallback", &["Xvfb", "xterm"]) {
+        return;
+    }
+    let mut stage = Stage::with(&[], &[], Some(LinkModel::default()));
+    let relay = stage.relay.as_ref().expect("there is one");
+    forward(relay.addr(), stage.agent.addr);
+    assert!(!stage.client.err().contains("websocket"), "{}", stage.client.err());
+    let file = stage.dir.join("typed");
+    let _xterm = stage.terminal(&format!("exec cat > {}", file.display()));
+    types(&stage, &file, "while the path is wide\n");
+    // A tunnel within a tunnel: reports and the pointer's shape pass, pictures do not.
+    let narrow = LinkModel { mtu: Some(900), ..LinkModel::default() };
+    relay.set(Direction::Up, narrow);
+    relay.set(Direction::Down, narrow);
+    stage.here.paint_root(2);
+    let start = now();
+    until("the client is on a websocket", PATIENCE * 2, || {
+        for x in [300, 310] {
+            stage.there.point(x, 200);
+            pause(Duration::from_millis(50));
+        }
+        stage.client.err().contains("websocket")
+    });
+    println!("fallback: on a websocket {:?} after the path became narrow", start.elapsed());
+    stage.exact();
+    types(&stage, &file, "and when it is narrow\n");
     assert_eq!(stage.client.ended(), None, "the client lives");
 }
 

@@ -6,6 +6,7 @@ mod bulk;
 mod clip;
 mod input;
 mod life;
+mod narrow;
 mod policy;
 mod proof;
 mod shape;
@@ -76,6 +77,8 @@ pub struct Viewer {
     shape: shape::Shape,
     /// Tiles of which it is to be said what they show.
     rested: proof::Rested,
+    /// Whether the path still carries long datagrams.
+    widths: narrow::Widths,
 }
 
 /// What came since the viewer began, by kind; for people and scripts, never for decisions.
@@ -189,6 +192,7 @@ impl Viewer {
             whole: None,
             shape: shape::Shape::default(),
             rested: proof::Rested::default(),
+            widths: narrow::Widths::default(),
         }
     }
 
@@ -229,6 +233,7 @@ impl Viewer {
         let link = Link::new(now, self.begin_policy());
         self.link.insert(link).clock.hear(host_now, now);
         self.woke = false;
+        self.widths.on_attached(now);
         self.cursor_number = 0;
         self.host_near = host_now;
         self.input.on_new_link();
@@ -477,6 +482,7 @@ impl Viewer {
             _ => Answer::Within(DELAY),
         };
         let number = link.arrivals.on_datagram(low, at, answer);
+        self.widths.on_datagram(at, bytes.len(), link.arrivals.counts());
         link.on_heard(at);
         let Some(number) = number else { return Ok(()) };
         self.figures.count(&datagram, bytes.len());

@@ -74,8 +74,10 @@ impl Viewer {
             alarm.set_if(since.map(|at| at + patience), Wake::Silence);
             if self.link.is_some() {
                 self.be_silent(None);
+                // spec: Y-42
+                let narrow = self.widths.is_narrow();
                 // A wish made on waking stands until the host has answered on the old connection.
-                self.reconnect_at = self.reconnect_at.filter(|_| self.woke);
+                self.reconnect_at = self.reconnect_at.or(narrow.then_some(now)).filter(|_| self.woke || narrow);
             }
         }
         if let Some(at) = self.ask_at {
