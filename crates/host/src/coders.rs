@@ -245,7 +245,7 @@ impl Coders {
     }
 
     /// Which tiles of `seat` do not show what they should when everything up to `coded` is applied, by what its viewer says of
-    /// them; nothing, if its coder is away or at another state.
+    /// them; nothing, if its coder is away or at another state: what was said is to be kept until it is back.
     pub fn wrong(&mut self, seat: SeatId, epoch: Epoch, coded: UpdateId, proofs: &[Proof]) -> Option<Vec<TileAt>> {
         let part = self.parts.get(&seat).filter(|p| p.epoch == epoch)?;
         let Coder::Here(shared) = &mut self.groups.get_mut(&part.group)?.coder else { return None };

@@ -213,11 +213,10 @@ impl Seat {
                         self.on_answer(clock.now(), answer, notes);
                     }
                 }
-                HostOutput::Check { epoch, coded, proofs } => {
-                    if let Some(wrong) = coders.wrong(self.id, epoch, coded, &proofs) {
-                        self.host.on_checked(clock.now(), epoch, proofs.len(), &wrong);
-                    }
-                }
+                HostOutput::Check { epoch, coded, proofs } => match coders.wrong(self.id, epoch, coded, &proofs) {
+                    Some(wrong) => self.host.on_checked(clock.now(), epoch, proofs.len(), &wrong),
+                    None => self.host.on_unchecked(clock.now(), epoch),
+                },
                 // Files alone: nobody's hands, and no desktop.
                 HostOutput::Inject { .. }
                 | HostOutput::ReleaseAll

@@ -262,6 +262,7 @@ pub fn host(bytes: &[u8]) {
                     break;
                 }
                 HostOutput::Encode(job) => jobs.push(job),
+                HostOutput::Check { epoch, proofs, .. } if proofs.len() % 3 == 2 => mind.on_unchecked(now, epoch),
                 HostOutput::Check { epoch, proofs, .. } => {
                     let wrong: Vec<_> = proofs.iter().filter(|p| p.hash % 3 > 0).map(|p| p.at).collect();
                     mind.on_checked(now, epoch, proofs.len(), &wrong);

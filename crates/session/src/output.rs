@@ -76,7 +76,7 @@ pub enum HostOutput {
         applied: UpdateId,
     },
     /// Hold what the viewer says of tiles against what it should show when everything coded up to `coded` is applied; answered by
-    /// [`crate::Host::on_checked`], or not at all when the coder is at another state.
+    /// [`crate::Host::on_checked`], or by [`crate::Host::on_unchecked`] when the coder is busy or at another state.
     Check {
         /// In this epoch.
         epoch: Epoch,

@@ -129,6 +129,39 @@ fn seats_in_step_share_a_coder() {
     assert_eq!(desk.coders.count(), 0);
 }
 
+/// While another seat's job is with the worker nothing can be held against what the coder has, nor before the seat has got what the
+/// other was given; then it can.
+#[test]
+fn what_a_viewer_shows_is_looked_at_when_the_coder_is_back() {
+    let mut desk = Desk::new();
+    let (mut a, mut b) = (viewer(1), viewer(2));
+    desk.draw(Rect::new(3, 5, 600, 400), [1, 2, 3]);
+    for v in [&mut a, &mut b] {
+        desk.serve(v, SIZE.rect());
+    }
+    desk.coders.join(desk.clock.now(), 2);
+    assert_eq!(desk.coders.count(), 1);
+    let tiles = [TileAt { col: 0, row: 0 }, TileAt { col: 1, row: 0 }];
+    let said = tiles.map(|at| {
+        let rect = telepane_model::Grid::new(SIZE).rect(at);
+        let hash = telepane_codec::proof::proof(b.decoder.pixels(), rect, &mut Vec::new());
+        Proof { at, hash: hash ^ u64::from(at.col) }
+    });
+    let looked = |desk: &mut Desk, b: &Viewer| desk.coders.wrong(2, Epoch::default(), b.tip, &said);
+    assert_eq!(looked(&mut desk, &b), Some(vec![tiles[1]]));
+    desk.draw(Rect::new(200, 200, 400, 270), [9, 2, 3]);
+    let job = wish(&desk, &mut a, SIZE.rect(), Quality::EXACT);
+    let newest = (&desk.newest.clone(), Version(desk.version));
+    assert!(desk.coders.encode(&desk.clock, 1, job, newest).is_none());
+    assert_eq!(looked(&mut desk, &b), None);
+    desk.heard.recv().unwrap();
+    let done = desk.coders.done(&desk.clock, newest).pop().unwrap().result.unwrap();
+    assert!(!done.slices.is_empty() && done.left.is_empty());
+    assert_eq!(looked(&mut desk, &b), None);
+    assert_eq!(desk.serve(&mut b, SIZE.rect()), 1);
+    assert_eq!(looked(&mut desk, &b), Some(vec![tiles[1]]));
+}
+
 #[test]
 fn a_seat_is_brought_to_others_where_something_always_moves() {
     let mut desk = Desk::new();

@@ -7,7 +7,7 @@ use super::{Host, SURFACE};
 use crate::bucket::Bucket;
 use crate::film::Film;
 use crate::ledger::Ledger;
-use crate::output::HostOutput;
+use crate::output::{Alarm, HostOutput, Wake};
 use crate::planner::anew;
 use std::collections::BTreeMap;
 use telepane_model::{EncodeItem, EncodedSlices, Epoch, HostClock, Note, Proof, Span, Stamp, TileAt, UpdateId};
@@ -22,6 +22,11 @@ const LOOKS: Bucket<HostClock> = Bucket::new(4 * Proofs::MOST as u32, Span::micr
 const MENDS: Bucket<HostClock> = Bucket::new(64, Span::millis(250));
 /// Tiles of one job: what answers the person waits for no more than these.
 const AT_ONCE: usize = 8;
+/// A coder that is busy is asked again after this: it is with a large job of another viewer, which takes some tens of
+/// milliseconds.
+const ASK_AGAIN: Span = Span::millis(50);
+/// So often, after which it is not there for another reason, and what was said is let go.
+const MOST_ASKED: u32 = 40;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,13 +35,27 @@ pub(super) struct Checks {
     mends: Bucket<HostClock>,
     /// What was said and is not looked at yet, by the tile's number: with which slice applied, and the hash.
     said: BTreeMap<u32, (UpdateId, u64)>,
+    /// What the coder was asked to look at last, until it did.
+    asked: BTreeMap<u32, (UpdateId, u64)>,
     /// In which epoch.
     epoch: Epoch,
+    /// The coder was busy and is asked again then, unless a job of this viewer is answered before.
+    again: Option<Stamp<HostClock>>,
+    /// How often it was busy since it looked last.
+    busy: u32,
 }
 
 impl Default for Checks {
     fn default() -> Self {
-        Self { looks: LOOKS, mends: MENDS, said: BTreeMap::new(), epoch: Epoch(0) }
+        Self {
+            looks: LOOKS,
+            mends: MENDS,
+            said: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            epoch: Epoch(0),
+            again: None,
+            busy: 0,
+        }
     }
 }
 
@@ -57,8 +76,9 @@ impl Checks {
         }
     }
 
-    /// A job was answered: what it sent anew counts.
+    /// A job was answered: what it sent anew counts, and the coder is here.
     pub(super) fn on_coded(&mut self, now: Stamp<HostClock>, done: &EncodedSlices) {
+        self.again = None;
         let tiles = done.slices.iter().map(|s| s.tiles.len()).sum::<usize>();
         for _ in 0..if done.anew { tiles } else { 0 } {
             let _ = self.mends.take(now);
@@ -88,7 +108,8 @@ impl Host {
         }
         let checks = &mut self.checks;
         if checks.epoch != proofs.epoch {
-            (checks.epoch, checks.said) = (proofs.epoch, BTreeMap::new());
+            (checks.epoch, checks.said, checks.asked) = (proofs.epoch, BTreeMap::new(), BTreeMap::new());
+            (checks.again, checks.busy) = (None, 0);
         }
         for (tile, hash) in proofs.tiles {
             // What comes faster than anything honest is not looked at.
@@ -101,17 +122,25 @@ impl Host {
     }
 
     /// Has the coder look at what was said, once it holds what the ledger says: no job is out.
-    pub(super) fn check(&mut self) {
+    pub(super) fn check(&mut self, alarm: &mut Alarm<HostClock>) {
         let Some(surface) = self.surface.as_ref().filter(|s| s.job.is_none()) else { return };
-        let said = std::mem::take(&mut self.checks.said);
-        if said.is_empty() || self.checks.epoch != surface.ledger.epoch() {
+        if let Some(at) = self.checks.again.filter(|at| *at > self.now) {
+            alarm.set(at, Wake::Repair);
             return;
         }
-        let exact = said
-            .into_iter()
-            .filter_map(|(tile, (applied, hash))| surface.ledger.exact_at(tile, applied).map(|at| Proof { at, hash }));
-        let proofs: Vec<_> = exact.collect();
+        self.checks.again = None;
+        let mut said = std::mem::take(&mut self.checks.said);
+        if self.checks.epoch != surface.ledger.epoch() {
+            return;
+        }
+        let mut proofs = Vec::new();
+        said.retain(|tile, (applied, hash)| {
+            let at = surface.ledger.exact_at(*tile, *applied);
+            proofs.extend(at.map(|at| Proof { at, hash: *hash }));
+            at.is_some()
+        });
         if !proofs.is_empty() {
+            self.checks.asked = said;
             let (epoch, coded) = (surface.ledger.epoch(), surface.coded());
             self.out.push_back(HostOutput::Check { epoch, coded, proofs });
         }
@@ -121,6 +150,7 @@ impl Host {
     // spec: H-70
     pub fn on_checked(&mut self, now: Stamp<HostClock>, epoch: Epoch, tiles: usize, wrong: &[TileAt]) {
         self.advance(now);
+        (self.checks.asked, self.checks.busy) = (BTreeMap::new(), 0);
         let Some(surface) = self.surface.as_mut().filter(|s| s.ledger.epoch() == epoch) else { return };
         self.out.push_back(HostOutput::Note(Note::Proven { surface: SURFACE, tiles: tiles as u32 }));
         for at in wrong {
@@ -130,5 +160,23 @@ impl Host {
                 self.out.push_back(HostOutput::Note(Note::ProofFailed { surface: SURFACE, at: *at }));
             }
         }
+    }
+
+    /// The coder is busy with what another viewer wants, or at another state than was asked about: what was said is kept, but for
+    /// tiles of which something newer was said, and looked at later.
+    // spec: H-70
+    pub fn on_unchecked(&mut self, now: Stamp<HostClock>, epoch: Epoch) {
+        self.advance(now);
+        let checks = &mut self.checks;
+        let asked = std::mem::take(&mut checks.asked);
+        checks.busy += 1;
+        if checks.epoch != epoch || checks.busy > MOST_ASKED {
+            checks.busy = 0;
+            return;
+        }
+        for (tile, said) in asked {
+            checks.said.entry(tile).or_insert(said);
+        }
+        checks.again = Some(self.now + ASK_AGAIN);
     }
 }

@@ -44,7 +44,7 @@ impl Host {
         self.repair(lost);
         self.send_cursor();
         self.send_again(alarm);
-        self.check();
+        self.check(alarm);
         self.send_shards(alarm);
         self.send_bulk(alarm);
         self.send_feedback(alarm);

@@ -206,6 +206,45 @@ fn only_what_is_exact_and_the_same_since_is_looked_at() {
     assert_eq!((b.faults(), failed(&b)), (vec![], vec![]));
 }
 
+// spec: H-70
+#[test]
+fn what_the_coder_is_too_busy_for_is_looked_at_later() {
+    let (mut b, epoch) = host();
+    say(&mut b, epoch.0, 1, &[(0, 5), (1, 6)]);
+    assert_eq!(checks(&b).len(), 1);
+    b.host.on_unchecked(b.now, epoch);
+    b.drain();
+    // What is said meanwhile takes the place of what was said before.
+    say(&mut b, epoch.0, 1, &[(1, 7)]);
+    b.pass(30);
+    assert_eq!(checks(&b).len(), 1);
+    b.pass(30);
+    let proofs = vec![Proof { at: LEFT, hash: 5 }, Proof { at: RIGHT, hash: 7 }];
+    assert_eq!(checks(&b)[1..], [(UpdateId(1), proofs.clone())]);
+    // When a job of its own is answered, the coder is there.
+    b.host.on_unchecked(b.now, epoch);
+    b.frame(crate::SIZE);
+    b.drain();
+    assert_eq!((checks(&b).len(), b.jobs.len()), (2, 1));
+    b.code(&[], true);
+    b.drain();
+    assert_eq!(checks(&b)[2..], [(UpdateId(1), proofs)]);
+    b.host.on_checked(b.now, epoch, 2, &[RIGHT]);
+    b.pass(500);
+    assert_eq!((failed(&b), checks(&b).len()), (vec![RIGHT], 3));
+
+    // A coder that is never there is not asked for ever.
+    let (mut b, epoch) = host();
+    say(&mut b, epoch.0, 1, &[(0, 5)]);
+    for _ in 0..100 {
+        b.host.on_unchecked(b.now, epoch);
+        b.pass(60);
+    }
+    assert_eq!(checks(&b).len(), 41);
+    say(&mut b, epoch.0, 1, &[(0, 5)]);
+    assert_eq!(checks(&b).len(), 42);
+}
+
 // spec: K-91
 #[test]
 fn what_cannot_be_so_is_a_fault_and_nothing_else() {

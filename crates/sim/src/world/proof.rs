@@ -42,9 +42,12 @@ impl World {
 
     pub(super) fn check(&mut self, epoch: Epoch, coded: UpdateId, proofs: &[Proof]) {
         let now = self.host_now();
-        if let Some((_, encoder)) = self.encoder.as_mut().filter(|(e, c)| *e == epoch && c.coded() == coded) {
-            let wrong = encoder.wrong(proofs);
-            self.host.on_checked(now, epoch, proofs.len(), &wrong);
+        match self.encoder.as_mut().filter(|(e, c)| *e == epoch && c.coded() == coded) {
+            Some((_, encoder)) => {
+                let wrong = encoder.wrong(proofs);
+                self.host.on_checked(now, epoch, proofs.len(), &wrong);
+            }
+            None => self.host.on_unchecked(now, epoch),
         }
     }
 
