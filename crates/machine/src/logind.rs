@@ -15,6 +15,9 @@ const NAME: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+/// How logind refuses a lock: to one who may not have it, to one for whom a person would have to be asked, and while what it is against
+/// is under way already.
+const REFUSALS: [&str; 3] = ["AccessDenied", "InteractiveAuthorizationRequired", "OperationInProgress"];
 /// What is held back so that the viewers hear of it: a turn of the agent's loop and a packet's way out of the machine.
 const TELLING: Duration = Duration::from_millis(500);
 
@@ -75,13 +78,13 @@ fn watch(tell: &Tell, asked: &Asked) -> zbus::Result<()> {
     Ok(())
 }
 
-/// Has logind wait for us before it lets the machine sleep or go down; without the right to, it does not wait.
+/// Has logind wait for us before it lets the machine sleep or go down; where it refuses, it does not wait, and tells us all the same.
 fn hold(manager: &Proxy<'_>) -> zbus::Result<Option<OwnedFd>> {
     let why = ("sleep:shutdown", US, "tells the viewers", "delay");
     match manager.call::<_, _, OwnedFd>("Inhibit", &why) {
         Ok(lock) => Ok(Some(lock)),
-        Err(zbus::Error::MethodError(name, why, _)) if name.as_str().ends_with("AccessDenied") => {
-            tracing::info!(?why, "logind does not wait for us");
+        Err(zbus::Error::MethodError(name, why, _)) if REFUSALS.iter().any(|end| name.as_str().ends_with(end)) => {
+            tracing::info!(name = name.as_str(), ?why, "logind does not wait for us");
             Ok(None)
         }
         Err(error) => Err(error),

@@ -36,12 +36,18 @@ type Locks = Arc<Mutex<Vec<(String, String, UnixStream)>>>;
 struct Logind {
     locks: Locks,
     blocks: Arc<Mutex<String>>,
+    /// A person would have to be asked before it waits for anybody.
+    asks: bool,
 }
 
 #[zbus::interface(name = "org.freedesktop.login1.Manager")]
 impl Logind {
     fn inhibit(&self, what: &str, who: &str, why: &str, mode: &str) -> zbus::fdo::Result<OwnedFd> {
         assert!(who == "Telepane" && !why.is_empty(), "{who} {why}");
+        if self.asks && mode == "delay" {
+            let why = "Interactive authentication required.";
+            return Err(zbus::fdo::Error::InteractiveAuthorizationRequired(why.to_owned()));
+        }
         let (ours, theirs) = UnixStream::pair().map_err(|e| zbus::fdo::Error::Failed(e.to_string()))?;
         ours.set_nonblocking(true).map_err(|e| zbus::fdo::Error::Failed(e.to_string()))?;
         self.locks.lock().expect("no panic").push((what.into(), mode.into(), ours));
@@ -69,8 +75,12 @@ struct Machine {
 
 impl Machine {
     fn on(address: &str) -> Self {
+        Self::that(address, false)
+    }
+
+    fn that(address: &str, asks: bool) -> Self {
         let (locks, blocks) = (Locks::default(), Arc::<Mutex<String>>::default());
-        let logind = Logind { locks: locks.clone(), blocks: blocks.clone() };
+        let logind = Logind { locks: locks.clone(), blocks: blocks.clone(), asks };
         let bus = Builder::address(address)
             .and_then(|b| b.name("org.freedesktop.login1"))
             .and_then(|b| b.serve_at(PATH, logind))
@@ -160,6 +170,26 @@ fn a_host_that_goes_to_sleep_says_so_before_it_does_and_that_it_is_back() {
     assert_eq!(client.ended(), None, "{}", client.err());
     drop((client, agent));
     until("nobody holds anything", PATIENCE, || machine.held("sleep:shutdown", "delay") == 0);
+}
+
+// spec: H-57, K-81
+#[test]
+fn a_host_for_which_its_system_does_not_wait_says_that_it_sleeps_all_the_same() {
+    if !have("sleep without a lock", &["dbus-daemon", "Xvfb"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let (_daemon, address) = bus(&dir);
+    let machine = Machine::that(&address, true);
+    let screen = Screen::start(400, 300);
+    let (agent, client) = pair(&dir, &address, &screen);
+    until("the agent listens", PATIENCE, || agent.err().contains("logind says when this machine sleeps"));
+    assert!(agent.err().contains("logind does not wait for us"), "{}", agent.err());
+    machine.tell("PrepareForSleep", true);
+    until("the client is told", PATIENCE, || client.err().contains("Sleeps"));
+    machine.tell("PrepareForSleep", false);
+    until("it is there again", PATIENCE, || client.err().contains("There"));
+    assert_eq!(machine.held("sleep:shutdown", "delay"), 0);
 }
 
 // spec: K-82, Y-30
