@@ -31,6 +31,10 @@ pub const ROOM: Size<Surf> = Size::new(3840, 2160);
 
 /// How long a server may take until it says its number, ms. Xorg on a busy small machine has taken 4 s.
 const START_MS: i32 = 30_000;
+/// A server chooses a number by its free socket, and refuses to start with this complaint where the server that had it is just ending
+/// and has not taken its lock away. So often it may choose again.
+const ALREADY_ACTIVE: &str = "already active for display";
+const TRIES: u32 = 5;
 
 /// What the largest dummy screen may hold: 16384 by 4320 pixels, in KiB. Only touched pages take memory.
 const VIDEO_RAM_KIB: u32 = 16_384 * 4_320 * 4 / 1024;
@@ -334,15 +338,20 @@ fn launch(server_name: &'static str, mut command: Command, dir: PrivateDir) -> R
         .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-s", "0", "-dpms"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(std::fs::File::create(&errors)?)
         .process_group(0);
-    let mut child = command.spawn()?;
-    let out = child.stdout.take();
-    // 2 s: a server that must be killed leaves its socket and lock file behind.
-    let server = Process::new(child, 2_000);
-    let number = out.and_then(|mut out| process::display_number(&mut out, START_MS));
-    let Some(number) = number else {
-        return Err(StartError::Server { server: server_name, reason: last_words(&errors) });
+    let mut tries = 0..TRIES;
+    let (server, number) = loop {
+        let mut child = command.stderr(std::fs::File::create(&errors)?).spawn()?;
+        let out = child.stdout.take();
+        // 2 s: a server that must be killed leaves its socket and lock file behind.
+        let server = Process::new(child, 2_000);
+        if let Some(number) = out.and_then(|mut out| process::display_number(&mut out, START_MS)) {
+            break (server, number);
+        }
+        let active = std::fs::read_to_string(&errors).is_ok_and(|said| said.contains(ALREADY_ACTIVE));
+        if !active || tries.next().is_none() {
+            return Err(StartError::Server { server: server_name, reason: last_words(&errors) });
+        }
     };
     Ok(VirtualDesktop {
         session: None,
