@@ -204,7 +204,7 @@ pub struct Connect {
     /// Keep keys and pins here instead of $XDG_STATE_HOME/telepane.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Without a window: end after this long.
+    /// Without a window: end when the session has been there for this long.
     #[arg(long, value_name = "N", requires = "headless")]
     pub seconds: Option<u64>,
     /// Without a window: click into the upper left of the desktop, type this (letters, digits, spaces), and measure how

@@ -26,7 +26,7 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
     let mut last_change: Option<Stamp<ViewerClock>> = None;
     let mut first_change = None::<Stamp<ViewerClock>>;
     let mut typist = options.typed.as_deref().map(Typist::new);
-    let end = options.seconds.map(|s| clock.now() + Span::secs(s));
+    let mut end: Option<Stamp<ViewerClock>> = None;
     let typing_from = clock.now() + Span::secs(options.type_after);
     loop {
         let now = clock.now();
@@ -47,6 +47,10 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
             }
             return Ok(*code);
         }
+        if driver.phase == Phase::Live && end.is_none() {
+            // From when the session is there: how long that takes says nothing of what it is to show.
+            end = options.seconds.map(|s| now + Span::secs(s));
+        }
         let quiet = last_change.is_some_and(|at| now.since(at) >= QUIET);
         let settled = first_change.is_some_and(|at| now.since(at) >= SETTLE);
         let may_type = settled && now >= typing_from;
@@ -54,8 +58,8 @@ pub fn run(mut driver: Driver, options: &Connect, clock: Clock, wakes: &Receiver
             wake_in = [wake_in, typist.turn(now, &mut driver)].into_iter().flatten().min();
         }
         let typed = typist.as_ref().is_none_or(|t| t.done(now));
-        let done = match end {
-            Some(end) => now >= end,
+        let done = match options.seconds {
+            Some(_) => end.is_some_and(|end| now >= end),
             // A blinking caret never rests: after a while the picture is good enough.
             None => {
                 let long = first_change.is_some_and(|at| now.since(at) >= LONG_ENOUGH);
