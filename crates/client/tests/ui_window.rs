@@ -239,28 +239,36 @@ mod x11 {
                 [(far, far), (near, far), (20, near), (near, 20), (far * n % 21, near * n % 21)][n as usize / 20];
             (200 + w * 20, 150 + h * 15)
         };
-        for (w, h) in (0..100).map(drag) {
-            s.x.configure_window(window, &ConfigureWindowAux::new().width(w).height(h)).unwrap();
-            // In the same breath, before anybody could paint.
-            for _ in 0..3 {
-                let image = s.x.get_image(ImageFormat::Z_PIXMAP, window, 0, 0, w as u16, h as u16, !0).unwrap();
-                let image = image.reply().expect("the window is there").data;
-                let bare = image.chunks_exact(4).filter(|px| px[..3] == UNDER).count();
-                assert_eq!(bare, 0, "{scaling}: {bare} pixels of what is under the window in {w}x{h}");
-            }
-        }
-        // A last one tells that all were seen.
-        s.x.configure_window(window, &ConfigureWindowAux::new().width(333).height(222)).unwrap().check().unwrap();
         let (mut frames, mut beside) = (0, 0);
-        loop {
-            let line = s.line("the last size");
-            let Some(frame) = line.strip_prefix("frame ") else { continue };
-            assert!(frame.ends_with(" exact"), "{scaling}: {frame}");
-            frames += 1;
-            if frame == "333x222 in 333x222 exact" {
+        // A loaded machine may see many sizes at once, and then the next drag.
+        for round in 0..20 {
+            for (w, h) in (0..100).map(drag) {
+                s.x.configure_window(window, &ConfigureWindowAux::new().width(w).height(h)).unwrap();
+                // In the same breath, before anybody could paint.
+                for _ in 0..3 {
+                    let image = s.x.get_image(ImageFormat::Z_PIXMAP, window, 0, 0, w as u16, h as u16, !0).unwrap();
+                    let image = image.reply().expect("the window is there").data;
+                    let bare = image.chunks_exact(4).filter(|px| px[..3] == UNDER).count();
+                    assert_eq!(bare, 0, "{scaling}: {bare} pixels of what is under the window in {w}x{h}");
+                }
+            }
+            // A last one tells that all were seen.
+            let (w, h) = (333 + round, 222);
+            s.x.configure_window(window, &ConfigureWindowAux::new().width(w).height(h)).unwrap().check().unwrap();
+            let last = format!("{w}x{h} in {w}x{h} exact");
+            loop {
+                let line = s.line("the last size");
+                let Some(frame) = line.strip_prefix("frame ") else { continue };
+                assert!(frame.ends_with(" exact"), "{scaling}: {frame}");
+                frames += 1;
+                if frame == last {
+                    break;
+                }
+                beside += u32::from(frame.split(' ').next() != frame.split(' ').nth(2));
+            }
+            if beside > 3 {
                 break;
             }
-            beside += u32::from(frame.split(' ').next() != frame.split(' ').nth(2));
         }
         println!(
             "ui_window: an edge is dragged, {scaling}: {frames} frames, {beside} of another size than the window ... ok"

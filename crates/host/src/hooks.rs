@@ -319,6 +319,11 @@ mod tests {
         for _ in 0..2 {
             hooks.event(event(&lost(), Stamp::from_micros(8_000_000), Value::Null));
         }
+        // The end waits for them, but not for ever.
+        let have_run = || std::fs::read_to_string(&seen).is_ok_and(|seen| seen.lines().count() == 4);
+        for _ in (0..2_000).take_while(|_| !have_run()) {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
         drop(hooks);
         let written = std::fs::read_to_string(&file).unwrap();
         assert_eq!(written.lines().filter(|l| l.contains("\"disconnected\"")).count(), 2);

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::{Facts, Recorder, Running, Saw, Server, scratch, until};
+use support::{Facts, PATIENCE, Recorder, Running, Saw, Server, scratch, until};
 use telepane_input::{Injector, open_x11};
 use telepane_model::geometry::Point;
 use telepane_model::input::{Button, InputEvent, KeyCode, KeyMove, Meaning};
@@ -16,6 +16,7 @@ use x11rb::protocol::xproto::ConnectionExt as _;
 
 /// input-event-codes.h
 const A: u16 = 30;
+const S: u16 = 31;
 const LEFT_SHIFT: u16 = 42;
 const LEFT_CTRL: u16 = 29;
 const CAPS: u16 = 58;
@@ -86,8 +87,11 @@ fn the_server_would_repeat_if_it_were_not_stopped() {
     use x11rb::protocol::xtest::ConnectionExt as _;
     recorder.conn.xtest_fake_input(2, (A + 8) as u8, 0, 0, 0, 0, 0).unwrap();
     recorder.saw();
-    let presses = recorder.watch(Duration::from_millis(1200)).len();
-    assert!(presses > 2, "{presses} events");
+    let mut presses = 0;
+    until("the server repeats", || {
+        presses += recorder.saw().len();
+        (presses > 2).then_some(())
+    });
 }
 
 #[test]
@@ -222,7 +226,7 @@ impl Typist {
 
     fn expect(&self, wanted: &str) {
         let mut last = String::new();
-        let end = std::time::Instant::now() + Duration::from_secs(10);
+        let end = std::time::Instant::now() + PATIENCE;
         while std::time::Instant::now() < end {
             last = self.typed();
             if last.len() >= wanted.len() {
@@ -399,6 +403,7 @@ fn holding_a_key_types_one_character() {
     let mut hands = hands(&server);
     let typist = Typist::start(&server, &mut hands, "hold");
     all(&mut hands, &[key(A, KeyMove::Down)]);
+    typist.expect("a");
     std::thread::sleep(Duration::from_millis(1200));
     assert_eq!(typist.typed(), "a");
     all(&mut hands, &[key(A, KeyMove::Repeat), key(A, KeyMove::Repeat), key(A, KeyMove::Up)]);
@@ -484,16 +489,27 @@ fn borrowed_text_reaches_a_toolkit_editor() {
     let (conn, root) = server.connect();
     hands.inject(&InputEvent::PointerTo(Point::new(200, 200))).unwrap();
     until("the editor", || (conn.query_pointer(root).unwrap().reply().unwrap().child != 0).then_some(()));
-    // Shown is not ready: GTK answers the pointer's entering some turns of its loop later.
-    std::thread::sleep(Duration::from_millis(1500));
-    hands.inject(&InputEvent::Button { button: Button::Left, down: true }).unwrap();
-    hands.inject(&InputEvent::Button { button: Button::Left, down: false }).unwrap();
+    let control =
+        |code| [key(LEFT_CTRL, KeyMove::Down), key(code, KeyMove::Down), key(code, KeyMove::Up), InputEvent::Blur];
+    // Shown is not ready: GTK answers the pointer's entering some turns of its loop later. It is when it has taken a letter.
+    until("the editor takes keys", || {
+        let click = [true, false].map(|down| InputEvent::Button { button: Button::Left, down });
+        all(&mut hands, &click);
+        all(&mut hands, &[InputEvent::Text("x".into())]);
+        all(&mut hands, &control(S));
+        std::thread::sleep(Duration::from_millis(200));
+        std::fs::read_to_string(&file).ok().filter(|text| !text.is_empty())
+    });
     let wanted = "abc ä€λ😀 日本語 Äxyz";
+    all(&mut hands, &control(A));
     all(&mut hands, &[InputEvent::Text(wanted.into())]);
-    std::thread::sleep(Duration::from_millis(300));
-    // Ctrl+S: KEY_S is 31.
-    all(&mut hands, &[key(LEFT_CTRL, KeyMove::Down), key(31, KeyMove::Down), key(31, KeyMove::Up), InputEvent::Blur]);
-    let saved = until("the file", || std::fs::read_to_string(&file).ok().filter(|text| !text.is_empty()));
+    // Saved again and again, because nobody is told when the editor has got so far.
+    let saved = until("the file", || {
+        all(&mut hands, &control(S));
+        std::thread::sleep(Duration::from_millis(200));
+        let text = std::fs::read_to_string(&file).ok()?;
+        (text.trim_end().chars().count() >= wanted.chars().count()).then_some(text)
+    });
     drop(editor);
     assert_eq!(saved.trim_end(), wanted);
 }

@@ -25,6 +25,7 @@ fn blackouts_of_half_a_minute_and_a_minute() {
 
 fn blackout(length: Duration) {
     let mut stage = Stage::with(&[], &[], Some(LinkModel { delay: Span::millis(10), ..LinkModel::default() }));
+    stage.there.repeat_no_key();
     let file = stage.dir.join("typed");
     let _xterm = stage.terminal(&format!("exec cat > {}", file.display()));
     types(&stage, &file, "before\n");

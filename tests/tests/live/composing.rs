@@ -52,9 +52,11 @@ fn japanese_is_composed_at_the_caret_and_arrives_when_it_is_finished() {
     // Somebody types at the host itself: the caret is somewhere in its second line, and the client sees that alone.
     here.type_text("\n");
     editor.line("the first line");
+    editor.painted(1);
     exact(&here, &there, PATIENCE);
     let before = here.picture();
     here.type_text("abc");
+    editor.painted(4);
     exact(&here, &there, PATIENCE);
     let (_, [start, caret]) = here.picture().changed(&before).expect("it was written");
     println!("composing: the line was written between {start:?} and {caret:?}");
@@ -92,7 +94,12 @@ fn japanese_is_composed_at_the_caret_and_arrives_when_it_is_finished() {
         pause(Duration::from_millis(200));
         list().is_some()
     });
-    let (_, [low, _]) = composed().expect("it is shown");
+    let mut seen = None;
+    until("it is shown", PATIENCE, || {
+        seen = composed();
+        seen.is_some()
+    });
+    let (_, [low, _]) = seen.expect("it is shown");
     println!("composing: to choose from at {:?}, composed from {low:?}", list());
     keep(&there, "choosing");
     until("nothing is composed any more", PATIENCE, || {

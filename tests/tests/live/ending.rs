@@ -4,7 +4,6 @@ use super::process::{PATIENCE, Scratch, Signal, have, now, until};
 use super::screen::Screen;
 use super::stage::{Agent, Stage, connect, connect_without_code};
 use std::net::UdpSocket;
-use std::time::Duration;
 
 #[test]
 fn an_agent_that_is_asked_to_stop_stops_and_says_so() {
@@ -14,7 +13,7 @@ fn an_agent_that_is_asked_to_stop_stops_and_says_so() {
     let mut stage = Stage::start();
     let start = now();
     stage.agent.run.signal(Signal::Terminate);
-    assert_eq!(stage.agent.run.exit_code(Duration::from_secs(3)), 0, "{}", stage.agent.run.err());
+    assert_eq!(stage.agent.run.exit_code(PATIENCE), 0, "{}", stage.agent.run.err());
     println!("clean stop: the agent ended after {:?}", start.elapsed());
     // A client that was not told would notice nothing for as long as nobody types.
     let told =

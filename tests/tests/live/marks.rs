@@ -23,8 +23,13 @@ fn session(ip: IpAddr, dscp: &str) -> [Vec<Seen>; 2] {
     until("keys were typed and shown", PATIENCE, || {
         up.extend(relay.seen(Direction::Up));
         down.extend(relay.seen(Direction::Down));
-        let urgent = up.iter().filter(|p| p.class >> 2 == 46).count();
-        down.len() > 20 && if dscp == "off" { up.len() > 40 } else { urgent >= 5 }
+        if dscp == "off" {
+            return down.len() > 20 && up.len() > 40;
+        }
+        // A machine that stands still for a moment casts a doubt on the marks, and packets go without until it is over: then what is
+        // marked outnumbers them again.
+        let bare = count(&up, 0) + count(&down, 0);
+        count(&down, 34) > 20 && count(&up, 46) >= 5 && 10 * bare < up.len() + down.len()
     });
     client.signal(Signal::Interrupt);
     assert_eq!(client.exit_code(PATIENCE), 0, "{}", client.all_err());
@@ -46,9 +51,6 @@ fn a_sessions_packets_are_marked_over_both_families_and_not_when_that_is_off() {
         let [up, down] = session(ip, "on");
         println!("marks: {ip}: up {} EF, {} AF41; down {} AF41", count(&up, 46), count(&up, 34), count(&down, 34));
         assert!(up.iter().chain(&down).all(|p| [0, 34, 46].contains(&(p.class >> 2))), "{ip}");
-        // A machine that stands still for a moment casts a doubt on the marks, and packets go without until it is over.
-        let bare = count(&up, 0) + count(&down, 0);
-        assert!(10 * bare < up.len() + down.len(), "{ip}: {bare} of {} and {}", up.len(), down.len());
         assert!(count(&up, 34) > 0, "{ip}: {up:?}");
         // A scene that is invented is not heard.
         assert!(count(&down, 34) > 20 && count(&down, 46) == 0, "{ip}: {down:?}");
@@ -99,7 +101,7 @@ fn where_the_system_refuses_marks_a_session_goes_without_and_says_so() {
     let dir = Scratch::new();
     let agent = Agent::in_namespace(&space, &dir, "127.0.0.1:0", &["--synthetic", "editor", "--size", "640x480"]);
     let file = dir.join("stats.json");
-    let args = ["--seconds", "3", "--type", "marks", "--stats-json", &file.display().to_string()];
+    let args = ["--type", "marks", "--stats-json", &file.display().to_string()];
     let mut client = connect_headless_in(&space, &dir, "client", &agent.addr.to_string(), &args);
     assert_eq!(client.exit_code(PATIENCE), 0, "{}", client.err());
     let stats: serde_json::Value =
@@ -110,5 +112,6 @@ fn where_the_system_refuses_marks_a_session_goes_without_and_says_so() {
     assert!(keys >= Some(3), "{stats}");
     assert_eq!(stats["exact"]["lossy_tiles"], 0, "and nothing is missing");
     let warned = |log: &str| log.matches("takes no marks").count();
-    assert_eq!((warned(&agent.run.err()), warned(&client.err())), (1, 1), "each end says it once");
+    let said = client.all_err();
+    assert_eq!((warned(&agent.run.err()), warned(&said)), (1, 1), "each end says it once");
 }

@@ -1,6 +1,6 @@
 //! Sessions without a display at 1920x1080: every invented scene is shown and ends well, and memory is bounded.
 
-use super::process::{PATIENCE, Scratch, pause};
+use super::process::{PATIENCE, Scratch, pause, until};
 use super::screen::Picture;
 use super::stage::{Agent, connect};
 use std::time::Duration;
@@ -27,7 +27,9 @@ fn session(scene: &str, seconds: u64) {
     let (shot_arg, stats_arg) = (shot.display().to_string(), stats.display().to_string());
     let args = ["--seconds", &seconds.to_string(), "--screenshot", &shot_arg, "--stats-json", &stats_arg];
     let mut client = connect(&dir, "client", None, &agent.addr.to_string(), &args);
-    pause(Duration::from_millis(seconds * 1000 - 500));
+    until("the session stands", PATIENCE, || client.err().contains("welcome"));
+    // It ends so long after that at the earliest.
+    pause(Duration::from_millis(seconds * 1000 - 1_500));
     for (name, run) in [("host", &agent.run), ("client", &client)] {
         let (now, peak) = (run.memory_kb("VmRSS"), run.memory_kb("VmHWM"));
         println!("{scene}: {name} has {} MB, at most {} MB", now / 1000, peak / 1000);

@@ -1,7 +1,7 @@
 //! Where the desktop's windows lie while a small client comes and goes: those that do not fit go where they can be reached, and
 //! back when the large client returns; those that fit stay.
 
-use super::process::{PATIENCE, Running, Scratch, have, pause, until};
+use super::process::{PATIENCE, Running, Scratch, Signal, have, pause, until};
 use super::screen::{Screen, environment};
 use super::stage::{Agent, connect};
 use std::process::Command;
@@ -97,6 +97,30 @@ fn windows_go_back(manager: bool) {
     assert_eq!((desk.place("near"), desk.place("far")), (near, put), "a person's word is the last");
 }
 
+/// A window that fills its monitor is the window manager's to size: it fills the small one and the large one again, and is where it was
+/// when it no longer does.
+fn a_maximised_window_stays_so(desk: &Desk) {
+    let fills = |size: (u16, u16)| {
+        let [x, y, w, h] = desk.place("far");
+        // Less than a whole character may be left.
+        let all = |at: i32, side: i32, of: u16| (0..20).contains(&at) && (0..40).contains(&(i32::from(of) - side));
+        all(x, w, size.0) && all(y, h, size.1) && desk.here.is_maximised("far")
+    };
+    let before = desk.place("far");
+    desk.here.maximise("far", true);
+    until("it fills the large one", PATIENCE, || fills(LARGE));
+    for _ in 0..2 {
+        for size in [SMALL, LARGE] {
+            let _client = desk.client(size);
+            until("it fills the client's monitor", PATIENCE, || fills(size));
+            rest();
+            assert!(fills(size), "and nothing moves afterwards: {:?}", desk.place("far"));
+        }
+    }
+    desk.here.maximise("far", false);
+    until("it is where it was", PATIENCE, || desk.place("far") == before);
+}
+
 /// Longer than windows are looked after following a change, so that what they do is all over.
 fn rest() {
     pause(Duration::from_millis(2_500));
@@ -114,4 +138,41 @@ fn windows_that_a_small_client_displaced_go_back_under_openbox() {
     if have("places under openbox", &["Xvfb", "xterm", "openbox"]) {
         windows_go_back(true);
     }
+}
+
+#[test]
+fn a_window_that_is_maximised_under_openbox_stays_so() {
+    if have("places of maximised windows", &["Xvfb", "xterm", "openbox"]) {
+        a_maximised_window_stays_so(&Desk::start(true));
+    }
+}
+
+/// What an agent knew of the windows ends with it: the next one leaves them where they are, and looks after them from then on.
+#[test]
+fn an_agent_that_is_started_anew_moves_no_window_that_it_has_not_displaced() {
+    if !have("places after a restart", &["Xvfb", "xterm"]) {
+        return;
+    }
+    let mut desk = Desk::start(false);
+    let (near, far) = (desk.place("near"), desk.place("far"));
+    let small = desk.client(SMALL);
+    until("the window can be reached", PATIENCE, || is_inside(desk.place("far"), SMALL));
+    rest();
+    let pulled = desk.place("far");
+    drop(small);
+    desk.agent.run.signal(Signal::Terminate);
+    assert_eq!(desk.agent.run.exit_code(PATIENCE), 0, "{}", desk.agent.run.err());
+    desk.agent = Agent::start(&desk.dir, &["--display", &desk.here.name]);
+    let large = desk.client(LARGE);
+    rest();
+    assert_eq!((desk.place("near"), desk.place("far")), (near, pulled), "whose they are is not known any more");
+    desk.here.put("far", (far[0], far[1]));
+    drop(large);
+    let small = desk.client(SMALL);
+    until("the window can be reached", PATIENCE, || is_inside(desk.place("far"), SMALL));
+    rest();
+    drop(small);
+    let _large = desk.client(LARGE);
+    until("its window is there", PATIENCE, || desk.place("far") == far);
+    assert_eq!(desk.place("near"), near);
 }

@@ -2,8 +2,9 @@
 //! runs, asked for at the agent's control socket.
 
 use super::life::session;
-use super::process::{PATIENCE, Scratch, until};
+use super::process::{PATIENCE, Scratch, Signal, now, pause, until};
 use super::stage::{Agent, connect, serve};
+use std::time::Duration;
 
 #[test]
 fn a_preset_holds_with_the_hosts_bounds_and_changes_while_the_session_runs() {
@@ -11,11 +12,12 @@ fn a_preset_holds_with_the_hosts_bounds_and_changes_while_the_session_runs() {
     let bounds = ["--synthetic", "film", "--size", "640x480", "--policy", "max-fps=12", "--limit", "1500k"];
     let agent = Agent::start(&dir, &bounds);
     let file = dir.join("stats.json");
-    let args = ["--preset", "D", "--seconds", "6", "--stats-json", &file.display().to_string()];
+    let args = ["--preset", "D", "--stats-json", &file.display().to_string()];
     let mut client = connect(&dir, "client", None, &agent.addr.to_string(), &args);
     until("the client is there and its wish is heard", PATIENCE, || {
         session(&dir, &["list", "--json"]).1.contains("\"build-to-lossless\": 0")
     });
+    let since = now();
     let told: serde_json::Value =
         serde_json::from_str(&session(&dir, &["describe", "1", "--json"]).1).expect("it is JSON");
     assert_eq!(told["policy"]["limit"], 1_500_000, "the host's is the stricter");
@@ -29,6 +31,12 @@ fn a_preset_holds_with_the_hosts_bounds_and_changes_while_the_session_runs() {
     let (code, _, err) = session(&dir, &["set-policy", "1", "max-fps=900"]);
     assert!(code == 2 && err.contains("1 to 240"), "{code} {err}");
 
+    // What is said later comes later.
+    assert_eq!(session(&dir, &["message", "1", "that is all"]).0, 0);
+    until("the client was told", PATIENCE, || client.err().contains("the host says: that is all"));
+    // An average is one of some seconds.
+    pause(Duration::from_secs(5).saturating_sub(since.elapsed()));
+    client.signal(Signal::Interrupt);
     assert_eq!(client.exit_code(PATIENCE), 0, "{}", client.err());
     let text = std::fs::read_to_string(&file).expect("it was written");
     let stats: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");

@@ -1,7 +1,8 @@
 //! Programs a test starts: their output is collected, they are waited for with a limit, and they and their children
 //! end with the test, also when it panics; then the ends of their logs are printed.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -83,15 +84,23 @@ impl Running {
 
     /// The first line of its standard output that begins with `prefix`, waited for.
     pub fn line(&mut self, prefix: &str) -> String {
+        let said = self.line_or_end(prefix);
+        said.unwrap_or_else(|code| panic!("{} ended with {code} and never said {prefix:?}:\n{}", self.name, self.err()))
+    }
+
+    /// The same, or its exit code if it ends without.
+    pub fn line_or_end(&mut self, prefix: &str) -> Result<String, i32> {
         let deadline = now() + PATIENCE;
         loop {
+            // Asked before what it wrote is read: what has ended and closed its pipe writes no more.
+            let ended = self.ended().filter(|_| self.out.lock().1);
             let out = self.out();
             let whole = out.rfind('\n').map_or("", |end| &out[..end]);
             if let Some(line) = whole.lines().find(|l| l.starts_with(prefix)) {
-                return line.to_owned();
+                return Ok(line.to_owned());
             }
-            if let Some(code) = self.ended() {
-                panic!("{} ended with {code} and never said {prefix:?}:\n{}", self.name, self.err());
+            if let Some(code) = ended {
+                return Err(code);
             }
             assert!(now() < deadline, "{} did not say {prefix:?} in {PATIENCE:?}:\n{}", self.name, self.err());
             pause(TICK);
@@ -178,11 +187,17 @@ impl Scratch {
     /// A fresh one that only this user can enter.
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("telepane-live-{}-{n}", std::process::id()));
         let mut builder = std::fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700).create(&path).expect("a fresh directory");
-        Self(path)
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        loop {
+            let n = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("telepane-live-{}-{n}", std::process::id()));
+            match builder.create(&path) {
+                Ok(()) => return Self(path),
+                // Tests that were killed left one, and their number is a process's again.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "a fresh directory: {error}"),
+            }
+        }
     }
 
     /// A path in it.
@@ -228,6 +243,23 @@ pub fn now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "real programs run in real time")]
 pub fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// An address whose port nobody takes by chance: systems give out others (Linux from 32768 on, unless told otherwise).
+/// It stays free while an agent that had it ends and another one comes.
+pub fn own_address() -> SocketAddr {
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in PORTS {
+        // Two processes at once begin far from each other.
+        let n = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + n % (PORTS.end - PORTS.start);
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
+        if TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok() {
+            return addr;
+        }
+    }
+    panic!("all ports are taken");
 }
 
 /// Whether all these programs are installed; says on standard output what is missing and so what was skipped.

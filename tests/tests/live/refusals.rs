@@ -1,6 +1,6 @@
 //! What bad input gets: an exit code, and a message that says what to do next.
 
-use super::process::{PATIENCE, Running, Scratch, Signal, now};
+use super::process::{PATIENCE, Running, Scratch, Signal, now, own_address};
 use super::stage::{Agent, connect, connect_without_code, serve, serve_with_own_code};
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn the_second_time_nothing_is_asked() {
 #[test]
 fn a_host_that_is_not_who_it_was() {
     let dir = Scratch::new();
-    let mut agent = Agent::start(&dir, &SCENE);
+    let mut agent = Agent::at(&dir, &own_address().to_string(), &SCENE);
     let addr = agent.addr.to_string();
     let was = agent.fingerprint.clone();
     expect(connect(&dir, "client", None, &addr, &["--seconds", "1", "--fingerprint", &was]), 0, &[]);
@@ -59,14 +59,15 @@ fn a_host_that_is_not_who_it_was() {
 fn a_host_that_cannot_be_reached() {
     let dir = Scratch::new();
     let start = now();
-    let closed = UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a port").to_string();
+    let closed = own_address().to_string();
     expect(connect(&dir, "a", None, &closed, &[]), 3, &["127.0.0.1", "start the agent", "check the port"]);
     println!("a closed port was told after {:?}", start.elapsed());
 
     let start = now();
-    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let silent = UdpSocket::bind(tcp.local_addr().expect("bound")).expect("the same port over UDP");
-    let addr = silent.local_addr().expect("bound").to_string();
+    let addr = own_address();
+    let _tcp = TcpListener::bind(addr).expect("a port");
+    let _silent = UdpSocket::bind(addr).expect("the same port over UDP");
+    let addr = addr.to_string();
     expect(connect(&dir, "b", None, &addr, &[]), 3, &["127.0.0.1", "UDP"]);
     println!("a port silent on UDP and open on TCP was told after {:?}", start.elapsed());
 

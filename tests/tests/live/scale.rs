@@ -48,11 +48,12 @@ fn a_virtual_desktop_takes_the_clients_scale() {
         // Its settings come from no daemon, so nothing of an earlier run is in them.
         command.env("GSETTINGS_BACKEND", "memory").arg("--disable-server");
         let run = Running::start("mousepad", &mut command);
-        let mut size = [0, 0];
-        until("the editor's window is there", PATIENCE, || {
+        let (mut size, mut steady) = ([0, 0], 0);
+        until("the editor's window is there, and has stopped growing", PATIENCE, || {
             let new = here.windows().into_iter().filter(|w| !before.contains(w)).max_by_key(|w| w[2] * w[3]);
-            size = new.map_or([0, 0], |w| [w[2], w[3]]);
-            size[0] > 200
+            let last = std::mem::replace(&mut size, new.map_or([0, 0], |w| [w[2], w[3]]));
+            steady = if size == last { steady + 1 } else { 0 };
+            size[0] > 200 && steady > 20
         });
         (run, size)
     };

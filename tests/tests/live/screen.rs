@@ -4,6 +4,7 @@
 use super::process::{PATIENCE, Running, Signal, now, pause, until};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use x11rb::connection::Connection;
@@ -11,13 +12,16 @@ use x11rb::protocol::randr::{ConnectionExt as _, MonitorInfo};
 use x11rb::protocol::render::{Animcursorelt, ConnectionExt as _, PictType};
 use x11rb::protocol::xfixes::ConnectionExt as _;
 use x11rb::protocol::xproto::{
-    AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ClientMessageEvent,
-    ConnectionExt as _, CreateWindowAux, EventMask, GrabMode, GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT,
-    KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, Window, WindowClass,
+    AtomEnum, AutoRepeatMode, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeKeyboardControlAux,
+    ChangeWindowAttributesAux, ClientMessageEvent, ConnectionExt as _, CreateWindowAux, EventMask, GrabMode,
+    GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, Window,
+    WindowClass,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::reexports::x11rb_protocol::parse_display::parse_display;
 use x11rb::rust_connection::{DefaultStream, RustConnection};
+
+mod managed;
 
 /// A display with a connection to it.
 pub struct Screen {
@@ -48,30 +52,69 @@ pub struct PointerImage {
     pub argb: Vec<u32>,
 }
 
+impl Drop for Screen {
+    /// Asked first, because a server that is killed leaves its lock, which is another process's as soon as that has its number.
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server
+            && server.ended().is_none()
+        {
+            server.signal(Signal::Terminate);
+            let start = now();
+            while server.ended().is_none() && start.elapsed() < Duration::from_secs(3) {
+                pause(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
 /// Servers are started one at a time, so that a number that is free for a moment is not given to another test.
 static STARTING: Mutex<()> = Mutex::new(());
 
 impl Screen {
     /// A fresh Xvfb of this size on a number of its own.
     pub fn start(width: u16, height: u16) -> Self {
-        let _one = starting();
-        let mut command = xvfb(width, height);
-        let mut server = Running::start("Xvfb", command.args(["-displayfd", "1"]));
-        let number = server.line("");
-        let name = format!(":{}", number.trim());
-        let (conn, root) = connect(&name, None);
+        Self::choosing("Xvfb", &mut xvfb(width, height))
+    }
+
+    /// A fresh Xvfb on a number that no server chooses by itself, for those count from 0: it stays free while this one is away.
+    pub fn start_apart(width: u16, height: u16) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let free = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
+            .map(|n| 1_000 + std::process::id().wrapping_mul(31).wrapping_add(n) % 20_000)
+            .find(|n| !Path::new(&format!("/tmp/.X{n}-lock")).exists());
+        let name = format!(":{}", free.expect("there are many"));
+        let server = Running::start("Xvfb", xvfb(width, height).arg(&name));
+        let (conn, root) = reach(&name);
         Self { name, xauthority: None, server: Some(server), conn, root }
     }
 
     /// A screen in a window on another one, which can be turned.
     pub fn nested(below: &Self, width: u16, height: u16) -> Self {
-        let _one = starting();
         let mut command = Command::new("Xephyr");
         command.env("DISPLAY", &below.name).args(["-screen", &format!("{width}x{height}x24"), "-ac", "-noreset"]);
-        let mut server = Running::start("Xephyr", command.args(["-nolisten", "tcp", "-displayfd", "1"]));
-        let name = format!(":{}", server.line("").trim());
-        let (conn, root) = connect(&name, None);
-        Self { name, xauthority: None, server: Some(server), conn, root }
+        Self::choosing("Xephyr", command.args(["-nolisten", "tcp"]))
+    }
+
+    /// A server that chooses its number.
+    fn choosing(server: &str, command: &mut Command) -> Self {
+        let _one = starting();
+        command.args(["-displayfd", "1"]);
+        let deadline = now() + PATIENCE;
+        loop {
+            let mut run = Running::start(server, command);
+            match run.line_or_end("") {
+                Ok(number) => {
+                    let name = format!(":{}", number.trim());
+                    let (conn, root) = connect(&name, None);
+                    return Self { name, xauthority: None, server: Some(run), conn, root };
+                }
+                // It has chosen that of a server that is just ending, whose socket is gone and whose lock is not.
+                Err(code) => {
+                    let said = run.all_err();
+                    assert!(now() < deadline && said.contains("already active"), "{server} ended with {code}: {said}");
+                }
+            }
+        }
     }
 
     /// Paints the root with a pattern that no empty screen has, so that equal pictures mean something.
@@ -101,26 +144,14 @@ impl Screen {
         Self { name: name.to_owned(), xauthority: Some(xauthority.to_owned()), server: None, conn, root }
     }
 
-    /// Kills the server and starts another under the same name after `away`.
+    /// Kills a server that was started apart, and starts another under the same name after `away`.
     pub fn kill_and_restart(&mut self, width: u16, height: u16, away: Duration) {
-        let _one = starting();
         let mut server = self.server.take().expect("the server is ours");
         server.signal(Signal::Kill);
         server.exit_code(PATIENCE);
         pause(away);
-        let server = Running::start("Xvfb again", xvfb(width, height).arg(&self.name));
-        self.server = Some(server);
-        let deadline = now() + PATIENCE;
-        (self.conn, self.root) = loop {
-            match RustConnection::connect(Some(&self.name)) {
-                Ok((conn, screen)) => {
-                    let root = conn.setup().roots[screen].root;
-                    break (conn, root);
-                }
-                Err(e) => assert!(now() < deadline, "Xvfb does not come back: {e}"),
-            }
-            pause(Duration::from_millis(20));
-        };
+        self.server = Some(Running::start("Xvfb again", xvfb(width, height).arg(&self.name)));
+        (self.conn, self.root) = reach(&self.name);
     }
 
     /// An application on this screen.
@@ -231,32 +262,45 @@ impl Screen {
 
     /// Whether some client holds the pointer: then nobody else may.
     pub fn pointer_is_grabbed(&self) -> bool {
-        let grab = self.conn.grab_pointer(
-            false,
-            self.root,
-            EventMask::NO_EVENT,
-            GrabMode::ASYNC,
-            GrabMode::ASYNC,
-            x11rb::NONE,
-            x11rb::NONE,
-            x11rb::CURRENT_TIME,
-        );
-        let status = grab.expect("alive").reply().expect("an answer").status;
-        if status == GrabStatus::SUCCESS {
-            self.conn.ungrab_pointer(x11rb::CURRENT_TIME).expect("alive").check().expect("it was ours");
-        }
-        status == GrabStatus::ALREADY_GRABBED
+        self.alone(|| {
+            let grab = self.conn.grab_pointer(
+                false,
+                self.root,
+                EventMask::NO_EVENT,
+                GrabMode::ASYNC,
+                GrabMode::ASYNC,
+                x11rb::NONE,
+                x11rb::NONE,
+                x11rb::CURRENT_TIME,
+            );
+            let status = grab.expect("alive").reply().expect("an answer").status;
+            if status == GrabStatus::SUCCESS {
+                self.conn.ungrab_pointer(x11rb::CURRENT_TIME).expect("alive").check().expect("it was ours");
+            }
+            status == GrabStatus::ALREADY_GRABBED
+        })
     }
 
     /// Whether some client holds the keyboard.
     pub fn keyboard_is_grabbed(&self) -> bool {
-        let mode = GrabMode::ASYNC;
-        let grab = self.conn.grab_keyboard(false, self.root, x11rb::CURRENT_TIME, mode, mode);
-        let status = grab.expect("alive").reply().expect("an answer").status;
-        if status == GrabStatus::SUCCESS {
-            self.conn.ungrab_keyboard(x11rb::CURRENT_TIME).expect("alive").check().expect("it was ours");
-        }
-        status == GrabStatus::ALREADY_GRABBED
+        self.alone(|| {
+            let mode = GrabMode::ASYNC;
+            let grab = self.conn.grab_keyboard(false, self.root, x11rb::CURRENT_TIME, mode, mode);
+            let status = grab.expect("alive").reply().expect("an answer").status;
+            if status == GrabStatus::SUCCESS {
+                self.conn.ungrab_keyboard(x11rb::CURRENT_TIME).expect("alive").check().expect("it was ours");
+            }
+            status == GrabStatus::ALREADY_GRABBED
+        })
+    }
+
+    /// What `ask` finds while the server serves nobody else: whoever wants the same just then would be refused because it was
+    /// asked for.
+    fn alone<T>(&self, ask: impl FnOnce() -> T) -> T {
+        self.conn.grab_server().expect("alive");
+        let found = ask();
+        self.conn.ungrab_server().expect("alive").check().expect("it was ours");
+        found
     }
 
     /// A text property of the root, such as its resources.
@@ -348,80 +392,6 @@ impl Screen {
         tree.children.iter().filter_map(title).filter(|title| !title.is_empty()).collect()
     }
 
-    /// The windows that a window manager looks after, each with its title.
-    pub fn managed(&self) -> Vec<(Window, String)> {
-        let (list, kind) = (self.atom("_NET_CLIENT_LIST"), AtomEnum::WINDOW);
-        let asked = self.conn.get_property(false, self.root, list, kind, 0, 1 << 10).expect("alive");
-        let list = asked.reply().expect("the root is there");
-        list.value32().into_iter().flatten().map(|window| (window, self.title(window).unwrap_or_default())).collect()
-    }
-
-    /// What a window calls itself; none while it is gone.
-    fn title(&self, window: Window) -> Option<String> {
-        let names = [self.atom("_NET_WM_NAME"), u32::from(AtomEnum::WM_NAME)];
-        let mut titles = names.into_iter().filter_map(|name| {
-            let asked = self.conn.get_property(false, window, name, AtomEnum::ANY, 0, 1 << 10).expect("alive");
-            Some(String::from_utf8_lossy(&asked.reply().ok()?.value).into_owned())
-        });
-        titles.find(|title| !title.is_empty())
-    }
-
-    /// Where the window of this title lies, with the frame around it if it has one.
-    pub fn place_of(&self, title: &str) -> Option<[i32; 4]> {
-        let (_, top) = self.top_of(title)?;
-        let g = self.conn.get_geometry(top).expect("alive").reply().ok()?;
-        let border = 2 * i32::from(g.border_width);
-        Some([g.x.into(), g.y.into(), i32::from(g.width) + border, i32::from(g.height) + border])
-    }
-
-    /// Puts the window of this title there, as an application or a script does, and waits until it is.
-    pub fn put(&self, title: &str, (x, y): (i32, i32)) {
-        use x11rb::protocol::xproto::ConfigureWindowAux;
-        let (window, _) = self.top_of(title).expect("it is there");
-        let place = ConfigureWindowAux::new().x(x).y(y);
-        self.conn.configure_window(window, &place).expect("alive").check().expect("it can be moved");
-        let is_there = || self.place_of(title).is_some_and(|[at_x, at_y, ..]| (at_x, at_y) == (x, y));
-        until("the window is where it was put", PATIENCE, is_there);
-    }
-
-    /// The shown window of this title, and the child of the root that it is or lies in.
-    fn top_of(&self, title: &str) -> Option<(Window, Window)> {
-        let children = |of: Window| {
-            let tree = self.conn.query_tree(of).expect("alive").reply();
-            tree.map(|tree| tree.children).unwrap_or_default()
-        };
-        let is_shown = |window: &Window| {
-            let attributes = self.conn.get_window_attributes(*window).expect("alive").reply();
-            attributes.is_ok_and(|a| a.map_state == MapState::VIEWABLE)
-        };
-        let has_it = |window: &Window| self.title(*window).is_some_and(|text| text == title);
-        let mut tops = children(self.root).into_iter().filter(is_shown);
-        // A frame holds the window at once, or in one more window.
-        tops.find_map(|top| {
-            let mut below = vec![top];
-            for _ in 0..3 {
-                if let Some(found) = below.iter().copied().find(has_it) {
-                    return Some((found, top));
-                }
-                below = below.into_iter().flat_map(children).collect();
-            }
-            None
-        })
-    }
-
-    /// Has the window manager bring a window to the front, as a list of windows does.
-    pub fn activate(&self, is_it: impl Fn(&str) -> bool) {
-        let (window, _) = self.managed().into_iter().find(|(_, title)| is_it(title)).expect("it is managed");
-        self.ask(window, "_NET_ACTIVE_WINDOW", [PAGER, 0, 0, 0, 0]);
-    }
-
-    /// Asks the window manager for something about a window.
-    fn ask(&self, window: Window, what: &str, data: [u32; 5]) {
-        let event = ClientMessageEvent::new(32, window, self.atom(what), data);
-        let mask = EventMask::SUBSTRUCTURE_REDIRECT | EventMask::SUBSTRUCTURE_NOTIFY;
-        self.conn.send_event(false, self.root, mask, event).expect("alive").check().expect("it can be asked");
-    }
-
     fn atom(&self, name: &str) -> u32 {
         self.conn.intern_atom(false, name.as_bytes()).expect("alive").reply().expect("an atom").atom
     }
@@ -490,6 +460,14 @@ impl Screen {
         self.conn.get_input_focus().expect("alive").reply().expect("an answer").focus
     }
 
+    /// Where the window that has the keyboard lies: place and size, without its frame.
+    pub fn focus_place(&self) -> Option<[i32; 4]> {
+        let window = self.focus();
+        let g = self.conn.get_geometry(window).expect("alive").reply().ok()?;
+        let at = self.conn.translate_coordinates(window, self.root, 0, 0).expect("alive").reply().ok()?;
+        Some([at.dst_x.into(), at.dst_y.into(), g.width.into(), g.height.into()])
+    }
+
     /// Whether a window has the keyboard.
     pub fn has_focus(&self) -> bool {
         let focus = self.focus();
@@ -530,6 +508,26 @@ impl Screen {
     pub fn keysyms(&self, key: u8) -> Vec<u32> {
         let asked = self.conn.get_keyboard_mapping(key + 8, 1).expect("alive");
         asked.reply().expect("it has a keyboard").keysyms
+    }
+
+    /// Has the server repeat no key from now on, so that how long one is held is no matter.
+    pub fn repeat_no_key(&self) {
+        let off = ChangeKeyboardControlAux::new().auto_repeat_mode(AutoRepeatMode::OFF);
+        self.conn.change_keyboard_control(&off).expect("alive").check().expect("it can be told");
+    }
+
+    /// A key on which nothing is, by its evdev code.
+    pub fn spare_key(&self) -> u8 {
+        let is_spare = |key: &u8| self.keysyms(*key).iter().all(|sym| *sym == x11rb::NONE);
+        (0..=247).find(is_spare).expect("keymaps have room")
+    }
+
+    /// Puts a character on a key, by its evdev code, or nothing.
+    pub fn put_on_key(&self, key: u8, c: Option<char>) {
+        // `X11/keysymdef.h`: Latin-1 as it is, and all of Unicode from here on.
+        let sym = c.map_or(x11rb::NONE, |c| if u32::from(c) < 0x100 { c.into() } else { 0x0100_0000 | u32::from(c) });
+        let put = self.conn.change_keyboard_mapping(1, key + 8, 2, &[sym, sym]);
+        put.expect("alive").check().expect("it takes another character");
     }
 
     /// Takes the keyboard from every window.
@@ -639,8 +637,6 @@ pub fn environment<'c>(command: &'c mut Command, home: &Path) -> &'c mut Command
     command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("LC_ALL", "C.UTF-8").env("NO_AT_BRIDGE", "1")
 }
 
-/// Who asks a window manager, as EWMH counts them: a person, by another program.
-const PAGER: u32 = 2;
 /// What [`Screen::held`] says when everything is up.
 pub const NO_KEY: [u8; 0] = [];
 /// The evdev codes used by name (`input-event-codes.h`).
@@ -677,6 +673,21 @@ fn connect(name: &str, xauthority: Option<&Path>) -> (RustConnection, Window) {
     };
     let root = conn.setup().roots[screen].root;
     (conn, root)
+}
+
+/// A connection to a server that is about to come.
+fn reach(name: &str) -> (RustConnection, Window) {
+    let deadline = now() + PATIENCE;
+    loop {
+        match RustConnection::connect(Some(name)) {
+            Ok((conn, screen)) => {
+                let root = conn.setup().roots[screen].root;
+                return (conn, root);
+            }
+            Err(e) => assert!(now() < deadline, "no Xvfb came at {name}: {e}"),
+        }
+        pause(Duration::from_millis(20));
+    }
 }
 
 fn key_of(c: char) -> (u8, bool) {

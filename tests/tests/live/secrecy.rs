@@ -1,12 +1,11 @@
 //! What people type, copy and prove themselves with stands in no log, however much is logged, and in no core.
 
-use super::process::{PATIENCE, Scratch, have, pause, program, until};
+use super::process::{PATIENCE, Scratch, have, program, until};
 use super::screen::{Screen, environment, exact};
 use super::stage::{Agent, CODE, SIZE, connect_talkative};
 use std::net::UdpSocket;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use telepane_transport::relay::LinkModel;
 
 #[test]
@@ -83,7 +82,15 @@ fn dumps(dir: &Scratch, program_name: &str, variables: &[(&str, &str)]) -> bool 
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("there is a shell");
     let name = || std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap_or_default();
     until("the shell has become the program", PATIENCE, || name().starts_with("telepane"));
-    pause(Duration::from_millis(300));
+    // What it does first of all is done when it has a socket; or its descriptors are nobody's to see, who is not root.
+    let is_socket = |fd: std::fs::DirEntry| {
+        let inherited = ["0", "1", "2"].iter().any(|n| fd.file_name() == *n);
+        !inherited && std::fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
+    };
+    until("it is at work", PATIENCE, || {
+        std::fs::read_dir(format!("/proc/{}/fd", child.id()))
+            .map_or(true, |mut all| all.any(|fd| fd.is_ok_and(is_socket)))
+    });
     let crash = Command::new("kill").args(["-ABRT", &child.id().to_string()]).status();
     assert!(crash.expect("there is kill").success(), "it lives");
     child.wait().expect("our own child can be waited for").core_dumped()

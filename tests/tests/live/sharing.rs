@@ -1,10 +1,10 @@
 //! Two clients of one agent: by default the second takes over; with `--shared` both work.
 
-use super::process::{PATIENCE, Scratch, have, until};
+use super::process::{PATIENCE, Scratch, Signal, have, until};
 use super::screen::{Screen, exact};
 use super::stage::{Agent, SIZE, Stage, connect, types};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 #[test]
 fn the_second_client_takes_over() {
@@ -29,8 +29,8 @@ fn shared_clients_both_live() {
     if !have("shared", &["Xvfb", "xterm"]) {
         return;
     }
-    let metrics = free_port();
-    let mut stage = Stage::with(&["--shared", "--metrics", &metrics], &[], None);
+    let mut stage = Stage::with(&["--shared", METRICS[0], METRICS[1]], &[], None);
+    let metrics = metrics_of(&stage.agent);
     let screen = Screen::start(SIZE.0, SIZE.1);
     let addr = stage.agent.addr.to_string();
     let mut second = connect(&stage.dir, "second", Some(&screen), &addr, &["--fullscreen"]);
@@ -46,9 +46,15 @@ fn shared_clients_both_live() {
     println!("shared: the first is exact after {:?}", exact(&stage.here, &first, PATIENCE));
     assert_eq!((stage.client.ended(), second.ended()), (None, None), "both live");
     // Both hold the same pixels, so what one is sent is coded once.
-    let copied = counter(&metrics, "telepane_copied_jobs_total");
-    println!("shared: {copied} jobs were answered with copies");
-    assert!(copied > 0);
+    let mut seed = 2;
+    until("jobs are answered with copies", PATIENCE, || {
+        stage.here.paint_root(seed);
+        seed += 1;
+        exact(&stage.here, &first, PATIENCE);
+        stage.exact();
+        counter(&metrics, "telepane_copied_jobs_total") > 0
+    });
+    println!("shared: {} jobs were answered with copies", counter(&metrics, "telepane_copied_jobs_total"));
     drop(second);
 }
 
@@ -56,18 +62,18 @@ fn shared_clients_both_live() {
 #[test]
 fn a_viewer_in_step_is_shown_whole_frames() {
     let dir = Scratch::new();
-    let metrics = free_port();
-    let scene = ["--synthetic", "scroll", "--size", "640x480", "--shared", "--metrics", &metrics];
+    let scene = ["--synthetic", "scroll", "--size", "640x480", "--shared", METRICS[0], METRICS[1]];
     let agent = Agent::start(&dir, &scene);
-    let addr = agent.addr.to_string();
+    let (addr, metrics) = (agent.addr.to_string(), metrics_of(&agent));
     let files = ["first", "second"].map(|name| dir.join(format!("{name}.json")));
     // Nothing of it is ever at rest, so the second is brought to what the first holds: after two seconds.
     let mut clients = ["first", "second"].map(|name| {
         let file = dir.join(format!("{name}.json")).display().to_string();
-        connect(&dir, name, None, &addr, &["--seconds", "8", "--stats-json", &file])
+        connect(&dir, name, None, &addr, &["--stats-json", &file])
     });
-    until("copies", PATIENCE, || counter(&metrics, "telepane_copied_jobs_total") > 20);
+    until("copies", PATIENCE, || counter(&metrics, "telepane_copied_jobs_total") > 100);
     for (client, file) in clients.iter_mut().zip(&files) {
+        client.signal(Signal::Interrupt);
         assert_eq!(client.exit_code(PATIENCE), 0, "{}", client.err());
         let text = std::fs::read_to_string(file).expect("it was written");
         let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -78,10 +84,19 @@ fn a_viewer_in_step_is_shown_whole_frames() {
     }
 }
 
-/// An address on this machine that nobody listens on.
-pub fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").to_string()
+/// What an agent is given so that it serves metrics wherever there is room.
+pub const METRICS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
+
+/// Where it serves them, as it says.
+pub fn metrics_of(agent: &Agent) -> String {
+    let said = || {
+        let log = agent.run.err();
+        let line = log.lines().find(|line| line.contains("metrics at /metrics"))?.to_owned();
+        let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+        Some(line["fields"]["at"].as_str().expect("an address").to_owned())
+    };
+    until("the agent says where", PATIENCE, || said().is_some());
+    said().expect("it has said it")
 }
 
 /// A counter of the agent's metrics.

@@ -1,7 +1,7 @@
 //! Shortcuts of the client's own system: with a window manager that would answer them, they go to the desktop from the full
 //! screen, and back by the keys that are told. And the lock keys, which are one state for both ends.
 
-use super::keyboards::{Editor, GTK};
+use super::keyboards::{Editor, GTK, give_keyboard, hears};
 use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
 use super::screen::{LEFT_ALT, LEFT_SHIFT, NO_KEY, Screen, environment, exact, keep, no_key_held};
 use super::stage::{Agent, Stage, connect};
@@ -87,8 +87,8 @@ fn shortcuts_go_to_the_desktop_from_the_full_screen_and_back_by_request() {
         }
     });
     no_key_held(here, PATIENCE);
-    until("the window has the keyboard again", PATIENCE, || there.has_focus());
-    pause(Duration::from_millis(100));
+    until("the window has the keyboard again", PATIENCE, || there.has_focus() && !there.keyboard_is_grabbed());
+    hears(there, here);
     there.chord('g');
     until("the keyboard is taken", PATIENCE, || there.keyboard_is_grabbed());
     alt_tab_goes(here, there);
@@ -142,6 +142,13 @@ fn the_keyboard_is_free_when_nobody_has_used_it_for_a_while() {
     const REST: Duration = Duration::from_secs(2);
     let mut stage = covered(&["--free-keys-after", "2"]);
     let (here, there) = (&stage.here, &stage.there);
+    // Whoever begins after a rest has it a moment later.
+    until("the keyboard is taken", PATIENCE, || {
+        there.press(LEFT_SHIFT);
+        there.lift(LEFT_SHIFT);
+        pause(REST / 20);
+        there.keyboard_is_grabbed()
+    });
     // As long as somebody types it is not.
     let start = now();
     let mut tapped = start;
@@ -190,8 +197,7 @@ fn lock_keys_are_one_state_for_both_ends() {
         there.focus_nobody();
         no_key_held(here, PATIENCE);
         tap(at, key);
-        there.give_focus(&client);
-        pause(Duration::from_millis(50));
+        give_keyboard(there, here, &client);
         there.type_text("a");
         tap(there, PAD_1);
         there.type_text("\n");

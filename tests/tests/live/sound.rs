@@ -4,7 +4,7 @@
 use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
 use super::rights::{allow, permissions};
 use super::screen::Screen;
-use super::sharing::{counter, free_port};
+use super::sharing::{METRICS, counter, metrics_of};
 use super::stage::{Agent, connect, relay};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -185,9 +185,12 @@ fn host_server(dir: &Scratch) -> (Server, String, String) {
     let entries = std::fs::read_dir(dir.join("")).expect("the directory is ours");
     let own = entries.flatten().find(|e| e.file_name().to_string_lossy().starts_with("telepane-sound-"));
     let server = Server(own.expect("the agent has a sound server of its own").path().join("native"));
-    let sinks = server.sinks();
-    let (voice, desktop) = sinks.into_iter().partition::<Vec<_>, _>(|s| s.contains("microphone"));
-    (server, desktop[0].clone(), voice[0].clone())
+    let (mut desktop, mut voice) = (Vec::new(), Vec::new());
+    until("both sinks are there", PATIENCE, || {
+        (voice, desktop) = server.sinks().into_iter().partition(|s| s.contains("microphone"));
+        !voice.is_empty() && !desktop.is_empty()
+    });
+    (server, desktop.remove(0), voice.remove(0))
 }
 
 /// The least median correlation of what was heard with what was said. With nothing of it, the best of so many delays has less.
@@ -210,8 +213,8 @@ fn a_sweep_is_heard_both_ways_over_a_line_with_a_delay() {
 
 fn heard_both_ways(line: &str, model: Option<LinkModel>) {
     let dir = Scratch::new();
-    let metrics = free_port();
-    let agent = Agent::start(&dir, &["--virtual", "640x480", "--metrics", &metrics]);
+    let agent = Agent::start(&dir, &["--virtual", "640x480", METRICS[0], METRICS[1]]);
+    let metrics = metrics_of(&agent);
     let (host, sink, voice) = host_server(&dir);
     let (_pulse, here) = client_server(&dir);
     let stats = dir.join("stats.json");
@@ -231,13 +234,15 @@ fn heard_both_ways(line: &str, model: Option<LinkModel>) {
         "sink=beside",
         "latency_msec=20",
     ]);
-    let sweep = sweep(&dir, 7);
+    let sweep = sweep(&dir, 60);
     let playing = host.play(&sink, &sweep);
+    // What is compared begins when all of it is on its way, however long that took.
+    all_loud("the sweep is heard at the client", [(&here, "speaker.monitor"), (&host, "beside.monitor")]);
     let sent = Recording::start(&host, &format!("{sink}.monitor"));
     let beside = Recording::start(&host, "beside.monitor");
     let heard = Recording::start(&here, "speaker.monitor");
-    until("the sweep is heard at the client", PATIENCE, || heard.loud());
-    until("it was heard for a while", PATIENCE, || heard.samples() > 6 * RATE);
+    let all = [&sent, &beside, &heard];
+    until("it was heard for a while", PATIENCE, || all.iter().all(|r| r.samples() > 6 * RATE));
     drop(playing);
     let (sent, beside, heard) = (sent.end(), beside.end(), heard.end());
     let (own, _) = medians("the sound server's own loopback", &compare(&sent, &beside));
@@ -248,10 +253,11 @@ fn heard_both_ways(line: &str, model: Option<LinkModel>) {
 
     // The other way: what the client's microphone hears is recorded on the host.
     let spoken = here.play("voice", &sweep);
+    let source = format!("{voice}_source");
+    all_loud("the microphone is heard on the host", [(&host, source.as_str())]);
     let said = Recording::start(&here, "voice.monitor");
-    let recorded = Recording::start(&host, &format!("{voice}_source"));
-    until("the microphone is heard on the host", PATIENCE, || recorded.loud());
-    until("it was heard for a while", PATIENCE, || recorded.samples() > 5 * RATE);
+    let recorded = Recording::start(&host, &source);
+    until("it was heard for a while", PATIENCE, || [&said, &recorded].iter().all(|r| r.samples() > 5 * RATE));
     drop(spoken);
     let (said, recorded) = (said.end(), recorded.end());
     keep("said", &said.0);
@@ -275,6 +281,12 @@ fn heard_both_ways(line: &str, model: Option<LinkModel>) {
     let number = |name: &str| stats["sound"][name].as_u64().unwrap_or_else(|| panic!("no {name}"));
     assert!(number("played") > 300 && number("worst_held_us") <= 120_000);
     assert_eq!(number("undecodable"), 0);
+}
+
+/// Waits until something is heard at each of these.
+fn all_loud<const N: usize>(what: &str, at: [(&Server, &str); N]) {
+    let ears = at.map(|(server, source)| Recording::start(server, source));
+    until(what, PATIENCE, || ears.iter().all(Recording::loud));
 }
 
 /// Where `TELEPANE_KEEP` names a directory, a recording is kept there for people to listen to: 12 kHz, one channel of 16 bits.

@@ -1,6 +1,6 @@
 //! An agent, a client and the link between them, started as a person would start them.
 
-use super::process::{PATIENCE, Running, Scratch, Signal, now, pause, program, until};
+use super::process::{PATIENCE, Running, Scratch, Signal, now, own_address, pause, program, until};
 use super::screen::{Screen, environment};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ impl Drop for Agent {
         if self.run.ended().is_none() {
             self.run.signal(Signal::Terminate);
             let start = now();
-            while self.run.ended().is_none() && start.elapsed() < Duration::from_secs(3) {
+            while self.run.ended().is_none() && start.elapsed() < PATIENCE {
                 pause(Duration::from_millis(10));
             }
         }
@@ -215,15 +215,35 @@ impl Stage {
 
     /// The same with what lies in `dir` already.
     pub fn in_dir(dir: Scratch, agent_args: &[&str], client_args: &[&str], link: Option<LinkModel>) -> Self {
-        let (here, there) = (Screen::start(SIZE.0, SIZE.1), Screen::start(SIZE.0, SIZE.1));
+        Self::on(Screen::start(SIZE.0, SIZE.1), "127.0.0.1:0", dir, agent_args, client_args, link)
+    }
+
+    /// The same with a host's screen that is there already, and an agent that listens there.
+    pub fn on(
+        here: Screen,
+        listen: &str,
+        dir: Scratch,
+        agent_args: &[&str],
+        client_args: &[&str],
+        link: Option<LinkModel>,
+    ) -> Self {
+        let there = Screen::start(SIZE.0, SIZE.1);
         here.paint_root(1);
-        let agent = Agent::start(&dir, &[&["--display", &here.name], agent_args].concat());
+        let agent = Agent::at(&dir, listen, &[&["--display", &here.name], agent_args].concat());
         let relay = link.map(|link| relay(&agent, link));
         let addr = relay.as_ref().map_or(agent.addr, Relay::addr).to_string();
         let client = connect(&dir, "client", Some(&there), &addr, &[&["--fullscreen"], client_args].concat());
         let stage = Self { client, relay, agent, there, here, dir };
         println!("the first picture: exact {:?} after the start of the client", stage.exact());
+        // What is typed before that is for nobody.
+        until("the client has the keyboard", PATIENCE, || stage.there.has_focus());
         stage
+    }
+
+    /// One whose agent has an address that stays free while there is none.
+    pub fn that_may_restart() -> Self {
+        let listen = own_address().to_string();
+        Self::on(Screen::start(SIZE.0, SIZE.1), &listen, Scratch::new(), &[], &[], None)
     }
 
     /// Waits until the client shows what the host shows; returns how long it took.

@@ -2,7 +2,7 @@
 //! it is not.
 
 use super::process::{PATIENCE, Running, Scratch, have, now, pause, until};
-use super::screen::{NO_KEY, Screen, environment, exact};
+use super::screen::{Screen, environment, exact, no_key_held};
 use super::stage::{Agent, CODE, SIZE, Stage, connect_in, enter, types};
 use super::survival::read;
 use std::time::Duration;
@@ -103,7 +103,7 @@ fn a_path_that_dies_in_silence_gives_way_to_the_one_that_stands_by() {
         stage.exact()
     );
     assert_eq!(read(&file), format!("before\n{text}\n"), "no letter is lost, doubled or out of its place");
-    assert_eq!(stage.here.held(), NO_KEY, "no key stays down");
+    no_key_held(&stage.here, PATIENCE);
     until("the agent sees the other address", PATIENCE, || stage.agent.run.err().contains(address(CABLES[1][0])));
 
     // A picture that moves by itself while nobody types; then the first cable is there again.

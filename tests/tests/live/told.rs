@@ -45,7 +45,7 @@ fn an_idle_person_sees_the_session_s_end_coming_and_a_key_keeps_it() {
     if !have("idle warning", &["Xvfb"]) {
         return;
     }
-    let settings = ["--session", "idle-timeout=30s", "--session", "idle-timeout-warning=24"];
+    let settings = ["--session", "idle-timeout=60s", "--session", "idle-timeout-warning=48"];
     let mut stage = Stage::with(&settings, &[], None);
     says_something(&stage, "idle-warning");
     assert!(list(&stage.dir)[0]["ending"].is_string());
@@ -61,7 +61,7 @@ fn an_agent_that_is_stopped_says_so_and_its_client_is_back_by_itself() {
     if !have("stopped agent", &["Xvfb", "xterm"]) {
         return;
     }
-    let mut stage = Stage::start();
+    let mut stage = Stage::that_may_restart();
     let file = stage.dir.join("typed");
     let _xterm = stage.terminal(&format!("exec cat > {}", file.display()));
     types(&stage, &file, "before\n");

@@ -3,7 +3,7 @@
 
 use super::life::{agent, asked, client, connected, events, in_words, list, script};
 use super::process::{PATIENCE, Scratch, Signal, have, pause, until};
-use super::screen::{LEFT_SHIFT, NO_KEY, no_key_held};
+use super::screen::{LEFT_SHIFT, no_key_held};
 use super::stage::{Stage, types};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn a_client_that_stands_still_is_away_and_goes_on_where_it_was() {
     assert_eq!(told()[3], "1 connected true");
     assert_eq!(list(&stage.dir)[0]["connected"], true);
     types(&stage, &typed, "after\n");
-    assert_eq!(stage.here.held(), NO_KEY);
+    no_key_held(&stage.here, PATIENCE);
     assert_eq!(stage.client.ended(), None, "{}", stage.client.err());
     let written = || std::fs::read_to_string(&file).expect("events were written");
     until("the hook got the same lines", PATIENCE, || std::fs::read_to_string(&seen).is_ok_and(|s| s == written()));
@@ -84,6 +84,7 @@ fn a_client_that_was_killed_gives_way_and_the_desktop_is_locked_behind_it() {
     // Nobody gives way here, but whoever is away has no place to keep.
     let mut second = comes("second");
     connected(&dir, 1);
+    until("both are told", PATIENCE, || told().len() == 4);
     assert_eq!(told()[2..], ["1 ended taken-over", "2 connected false"]);
     // It is back, as somebody who starts it again: now it is the one that finds the desk full.
     let mut again = comes("first");

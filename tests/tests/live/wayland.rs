@@ -1,6 +1,6 @@
 //! A Wayland session with a real Xwayland: recognised and said, never shown as the black root window it has.
 
-use super::process::{PATIENCE, Running, Scratch, have};
+use super::process::{PATIENCE, Running, Scratch, Signal, have, until};
 use super::screen::environment;
 use super::stage::serve_in;
 use std::process::Command;
@@ -19,9 +19,10 @@ fn a_wayland_session_is_said_and_never_shown_black() {
     // It writes to its standard error unless told otherwise.
     let weston = Running::start("weston", &mut command);
     let said = "xserver listening on display ";
-    super::process::until("weston offers Xwayland", PATIENCE, || weston.err().contains(said));
-    let err = weston.err();
-    let display = err.split(said).nth(1).and_then(|rest| rest.lines().next()).expect("a name").trim().to_owned();
+    // The whole line: half of it may be another display.
+    let named = || Some(weston.err().split_once(said)?.1.split_once('\n')?.0.trim().to_owned());
+    until("weston offers Xwayland", PATIENCE, || named().is_some());
+    let display = named().expect("it has been said");
     println!("Wayland: weston runs with Xwayland at {display}");
 
     let socket = ("WAYLAND_DISPLAY", "telepane-way");
@@ -34,6 +35,9 @@ fn a_wayland_session_is_said_and_never_shown_black() {
     // And what is offered works there.
     let mut agent = serve_in(&dir, &[socket, x], &["--virtual", "640x480"]);
     agent.line("ready ");
+    // What it started for itself ends with it only when it is asked to.
+    agent.signal(Signal::Terminate);
+    assert_eq!(agent.exit_code(PATIENCE), 0, "{}", agent.err());
 }
 
 /// The agent says `words` and is not ready.

@@ -35,23 +35,28 @@ pub struct Server {
 impl Server {
     /// `None`, with the reason printed, when there is no Xvfb here.
     pub fn start() -> Option<Self> {
-        let spawned = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", "1000x700x24", "-nolisten", "tcp", "-noreset"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut process = match spawned {
-            Ok(child) => Running(child),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                println!("skipped: no Xvfb here (install xvfb)");
-                return None;
+        // One that chooses the number of a server that is just ending does not start.
+        for _ in 0..5 {
+            let spawned = Command::new("Xvfb")
+                .args(["-displayfd", "1", "-screen", "0", "1000x700x24", "-nolisten", "tcp", "-noreset"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn();
+            let mut process = match spawned {
+                Ok(child) => Running(child),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    println!("skipped: no Xvfb here (install xvfb)");
+                    return None;
+                }
+                Err(e) => panic!("cannot start Xvfb: {e}"),
+            };
+            let mut number = String::new();
+            BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut number).unwrap();
+            if !number.trim().is_empty() {
+                return Some(Self { display: format!(":{}", number.trim()), process });
             }
-            Err(e) => panic!("cannot start Xvfb: {e}"),
-        };
-        let mut number = String::new();
-        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut number).unwrap();
-        assert!(!number.trim().is_empty(), "Xvfb did not start");
-        Some(Self { display: format!(":{}", number.trim()), process })
+        }
+        panic!("Xvfb did not start");
     }
 
     pub fn connect(&self) -> (RustConnection, Window) {

@@ -1,6 +1,6 @@
 //! Why a client cannot connect; some of it against a QUIC server that is not ours.
 
-use crate::world::{Host, Identity, Viewer, loopback, sink};
+use crate::world::{Host, Identity, Viewer, both_free, loopback, sink};
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -160,8 +160,9 @@ fn another_version_and_another_protocol_are_told_apart() {
 
 #[test]
 fn a_closed_port_is_refused_and_a_silent_one_says_what_tcp_does() {
-    let silent = UdpSocket::bind(loopback(0)).unwrap();
+    let (silent, tcp) = both_free();
     let addr = silent.local_addr().unwrap();
+    drop(tcp);
     assert_eq!(why(addr, HostExpectation::Any), ConnectFailure::Silent { host_up: true });
     let _tcp = TcpListener::bind(addr).unwrap();
     assert_eq!(why(addr, HostExpectation::Any), ConnectFailure::SilentButTcpOpen);
@@ -212,10 +213,10 @@ fn a_host_that_answers_late_is_waited_for() {
     use telepane_transport::relay::{LinkModel, Relay};
     let identity = Identity::new();
     let host = Host::start(&identity.leaf(), Options::default());
-    // A round trip of 700 ms against a limit of 1 s: the handshake takes two.
-    let slow = LinkModel { delay: Span::millis(350), ..LinkModel::default() };
+    // A round trip of 1.4 s against a limit of 2.5 s: the handshake takes two.
+    let slow = LinkModel { delay: Span::millis(700), ..LinkModel::default() };
     let relay = Relay::start(loopback(0), host.addr(), slow, slow, 1, host.clock.clone()).unwrap();
-    let options = Options { connect_within: Duration::from_millis(1_000), ..Options::default() };
+    let options = Options { connect_within: Duration::from_millis(2_500), ..Options::default() };
     let viewer = Viewer::with(vec![relay.addr()], HostExpectation::Pinned(identity.fingerprint()), options);
     viewer.events.connected();
 }

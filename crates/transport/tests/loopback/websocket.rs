@@ -1,6 +1,6 @@
 //! The lanes over a WebSocket, the race between it and QUIC, and who is not let in.
 
-use crate::world::{Host, Identity, Pair, Viewer, loopback, pause};
+use crate::world::{Host, Identity, Pair, Viewer, both_free, loopback, pause};
 use bytes::Bytes;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -178,9 +178,8 @@ fn udp_silent_but_tcp_open_connects() {
     let quic = Options { carriers: Carriers::Quic, ..Options::default() };
     let host = Host::start(&identity.leaf(), quic.clone());
     assert!(TcpStream::connect(host.addr()).is_err());
-    let silent = UdpSocket::bind(loopback(0)).unwrap();
+    let (silent, _tcp) = both_free();
     let addr = silent.local_addr().unwrap();
-    let _tcp = TcpListener::bind(addr).unwrap();
     assert_eq!(Viewer::with(vec![addr], pinned, quic).events.failed(), ConnectFailure::SilentButTcpOpen);
 }
 
