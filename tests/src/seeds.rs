@@ -8,7 +8,7 @@ use telepane_codec::picture::{Layer, PictureCoder, Step};
 use telepane_codec::{Encoder, EncoderOptions};
 use telepane_model::{
     Button, Bytes, CursorShape, CursorState, EncodeItem, EncodeJob, Epoch, InputEvent, InputSeq, KeyCode, KeyMove,
-    Monitor, Pixels, Point, Quality, Rect, Rng, Size, Span, Stamp, Surf, SurfaceId, UpdateId, Version,
+    Monitor, Pen, Pixels, Point, Quality, Rect, Rng, Size, Span, Stamp, Surf, SurfaceId, TouchPhase, UpdateId, Version,
 };
 use telepane_protocol::bundle::Head;
 use telepane_protocol::control::Held;
@@ -184,6 +184,30 @@ fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ],
         held: vec![KeyCode(30), KeyCode(KeyCode::MAX)],
         buttons: vec![Button::Left],
+        ..InputBatch::default()
+    };
+    let touch = |finger, phase| InputEvent::Touch { finger, phase, at: Point::new(640, -2), pressure: 50_000 };
+    let pen = Pen {
+        at: Point::new(8, 9),
+        pressure: 700,
+        tilt: (-12, 80),
+        touching: true,
+        eraser: false,
+        buttons: 1,
+        near: true,
+    };
+    let hands = InputBatch {
+        events: vec![
+            aged(9, touch(0, TouchPhase::Down)),
+            aged(8, touch(9, TouchPhase::Move)),
+            aged(7, touch(0, TouchPhase::Up)),
+            aged(6, touch(9, TouchPhase::Cancel)),
+            aged(5, InputEvent::Pen(pen)),
+            aged(0, InputEvent::Pen(pen.away())),
+        ],
+        fingers: vec![0, 9],
+        pen: true,
+        ..InputBatch::default()
     };
     let key = |code, action| InputBatch {
         events: vec![aged(5, InputEvent::Key { code: KeyCode(code), action }), aged(0, InputEvent::Text("é".into()))],
@@ -198,6 +222,7 @@ fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("input", Datagram::Input(input)),
         ("input-key-down", Datagram::Input(key(30, KeyMove::Down))),
         ("input-key-repeat", Datagram::Input(key(28, KeyMove::Repeat))),
+        ("input-touch-and-pen", Datagram::Input(hands)),
         ("cursor", Datagram::Cursor(cursor)),
         ("padding", Datagram::Padding(40)),
         ("sound", Datagram::Sound(sound.clone())),

@@ -473,6 +473,7 @@ impl Desk {
         if let Err(error) = self.desktop.open_hands() {
             tracing::warn!(%error, "input cannot be opened yet");
         }
+        self.door.hands = self.desktop.hands();
     }
 
     fn take_coded(&mut self, state: &mut State) {

@@ -53,7 +53,7 @@ pub fn examine(paths: &Paths, port: u16) -> Vec<Finding> {
         program(
             "Xorg with dummy",
             dummy,
-            "virtual desktops with any size and up to 16 monitors",
+            "virtual desktops with any size, up to 16 monitors, and fingers and pens",
             "xserver-xorg-core xserver-xorg-video-dummy",
             xvfb,
         ),

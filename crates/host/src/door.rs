@@ -31,6 +31,8 @@ pub struct Doorkeeper {
     complained: bool,
     /// A directory of files is given out.
     pub files: bool,
+    /// What the desktop takes of hands: the value of [`Capability::Hands`].
+    pub hands: u64,
 }
 
 /// A connection at the door.
@@ -80,6 +82,7 @@ impl Doorkeeper {
             changes: 0,
             complained: false,
             files: false,
+            hands: 0,
         })
     }
 
@@ -137,7 +140,7 @@ impl Doorkeeper {
                         format!("this agent speaks versions {OLDEST_VERSION} to {VERSION}; update the older side");
                     return Answer::Out(vec![Control::Refuse { reason: RefuseReason::Version, text }]);
                 }
-                Answer::Go(vec![hello(caller.recv_buffer, self.files)])
+                Answer::Go(vec![self.hello(caller.recv_buffer)])
             }
             Ok(Control::Auth(bytes)) if caller.greeted => self.on_auth(caller, &bytes, now),
             other => {
@@ -209,24 +212,25 @@ impl Doorkeeper {
             Err(error) => tracing::warn!(%error, "too many wrong codes, and a new one could not be written"),
         }
     }
-}
 
-fn hello(recv_buffer: usize, files: bool) -> Control {
-    let capabilities = Capabilities::default()
-        .with(Capability::Ops, telepane_codec::wire::kind::CODED)
-        .with(Capability::CacheBytes, crate::coders::CACHE_BYTES)
-        .with(Capability::Clipboard, taken(true))
-        .with(Capability::Sound, 1)
-        .with(Capability::Files, if files { 3 } else { 0 })
-        .with(Capability::Life, 1)
-        .with(Capability::Proofs, Proofs::MOST as u64)
-        .with(Capability::Keys, 1)
-        .with(Capability::ReceiveBuffer, recv_buffer as u64);
-    Control::Hello {
-        oldest: OLDEST_VERSION,
-        newest: VERSION,
-        capabilities,
-        agent: concat!("telepane-host ", env!("CARGO_PKG_VERSION")).into(),
+    fn hello(&self, recv_buffer: usize) -> Control {
+        let capabilities = Capabilities::default()
+            .with(Capability::Ops, telepane_codec::wire::kind::CODED)
+            .with(Capability::CacheBytes, crate::coders::CACHE_BYTES)
+            .with(Capability::Clipboard, taken(true))
+            .with(Capability::Sound, 1)
+            .with(Capability::Files, if self.files { 3 } else { 0 })
+            .with(Capability::Life, 1)
+            .with(Capability::Proofs, Proofs::MOST as u64)
+            .with(Capability::Keys, 1)
+            .with(Capability::Hands, self.hands)
+            .with(Capability::ReceiveBuffer, recv_buffer as u64);
+        Control::Hello {
+            oldest: OLDEST_VERSION,
+            newest: VERSION,
+            capabilities,
+            agent: concat!("telepane-host ", env!("CARGO_PKG_VERSION")).into(),
+        }
     }
 }
 

@@ -429,7 +429,7 @@ impl Seat {
     // spec: K-75
     pub fn may_shape(&self) -> bool {
         let rights = &self.guest.rights;
-        rights.has(Feature::Keyboard) || rights.has(Feature::Mouse)
+        [Feature::Keyboard, Feature::Mouse, Feature::Touch, Feature::Stylus].iter().any(|hands| rights.has(*hands))
     }
 
     /// What may be done with the directory of files.

@@ -111,6 +111,7 @@ pub fn run(serve: Serve) -> Result<()> {
 
     let files = serve.files.as_deref().map(|dir| give_out(dir, &poller)).transpose()?;
     let desktop = surface::open(&serve, &settings, paths.state.join(PLACE_FILE))?;
+    door.hands = desktop.hands();
     let hooks = hooks(&settings, &desktop)?;
     let life_options = settings.options(serve.shared);
     let description = desktop.source.describe();

@@ -14,6 +14,7 @@ use telepane_input::clipboard::Clipboard;
 use telepane_machine::place;
 use telepane_model::{HostClock, Selection, Size, Span, Stamp, Surf};
 use telepane_protocol::Place;
+use telepane_protocol::capability::{HANDS_FINE_WHEEL, HANDS_PEN, HANDS_TOUCH};
 
 /// A source with its hands.
 pub struct Desktop {
@@ -168,6 +169,19 @@ fn read_place(file: &Path) -> Option<Place> {
     Some(Place { zone: lines.next()?, locale: lines.next()? })
 }
 
+fn devices(of: &virtual_desktop::InputDevices) -> telepane_input::Devices {
+    let device = |of: &virtual_desktop::InputDevice| telepane_input::Device {
+        name: of.name.to_owned(),
+        socket: of.socket.clone(),
+    };
+    telepane_input::Devices {
+        wheel: device(&of.wheel),
+        touch: device(&of.touch),
+        pen: device(&of.pen),
+        eraser: device(&of.eraser),
+    }
+}
+
 impl Desktop {
     /// A client came in; `says` whether it will say where its person works.
     pub fn expect_place(&mut self, now: Stamp<HostClock>, says: bool) {
@@ -217,10 +231,26 @@ impl Desktop {
     pub fn open_hands(&mut self) -> Result<()> {
         let Some((name, xauthority)) = &self.display else { return Ok(()) };
         let (name, xauthority) = (name.as_deref(), xauthority.as_deref());
-        self.injector = Some(telepane_input::open_x11(name, xauthority).context("input")?);
+        // The one before turns the display's own devices off as it goes.
+        self.injector = None;
+        let devices = self.running.as_ref().and_then(VirtualDesktop::input_devices).map(devices);
+        let opened = match &devices {
+            Some(devices) => telepane_input::open_x11_with(name, xauthority, devices),
+            None => telepane_input::open_x11(name, xauthority),
+        };
+        self.injector = Some(opened.context("input")?);
         self.clipboard = self.open_selection(Selection::Clipboard);
         self.primary = None;
         Ok(())
+    }
+
+    /// What its hands can do besides keys and a mouse, as a host says it.
+    // spec: D-34, D-35
+    pub fn hands(&self) -> u64 {
+        let takes = self.injector.as_ref().map(|injector| injector.takes()).unwrap_or_default();
+        [(takes.touch, HANDS_TOUCH), (takes.pen, HANDS_PEN), (takes.fine_wheel, HANDS_FINE_WHEEL)]
+            .into_iter()
+            .fold(0, |bits, (takes, bit)| if takes { bits | bit } else { bits })
     }
 
     /// Opens the second selection.

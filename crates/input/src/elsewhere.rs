@@ -173,6 +173,7 @@ impl Injector for Elsewhere {
             InputEvent::PointerBy { dx, dy } => outcome(self.enigo.move_mouse(*dx, *dy, Coordinate::Rel)),
             InputEvent::Button { button, down } => self.button(*button, *down),
             InputEvent::Wheel { x, y } => self.wheel(*x, *y),
+            InputEvent::Touch { .. } | InputEvent::Pen(_) => Ok(()),
             InputEvent::Focus { .. } | InputEvent::Blur => self.release_all(),
         }
     }
@@ -193,6 +194,6 @@ impl Injector for Elsewhere {
     }
 
     fn describe(&self) -> String {
-        "the system's own input injection (enigo), no guard, locks not reconciled, wheel in whole notches".into()
+        "the system's own input injection (enigo), no guard, locks not reconciled, wheel in whole notches, no touch, no pen".into()
     }
 }

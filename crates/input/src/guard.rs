@@ -28,6 +28,7 @@ use x11rb::protocol::xtest::ConnectionExt as _;
 
 use crate::Gone;
 use crate::x11::connect::connect;
+use crate::x11::devices::enable;
 
 /// The hidden argument.
 const ARGUMENT: &str = "__input-guard";
@@ -74,6 +75,10 @@ pub(crate) enum Entry {
     Locks { mods: u8 },
     /// The locked modifiers are as before.
     Unlocks,
+    /// One of the display's own devices is about to be connected to: it is to be off when we are gone.
+    Opens { device: u16 },
+    /// It is off.
+    Closed { device: u16 },
 }
 
 impl fmt::Display for Entry {
@@ -94,6 +99,8 @@ impl fmt::Display for Entry {
             Self::Return { key } => write!(f, "return {key}"),
             Self::Locks { mods } => write!(f, "locks {mods}"),
             Self::Unlocks => f.write_str("unlocks"),
+            Self::Opens { device } => write!(f, "opens {device}"),
+            Self::Closed { device } => write!(f, "closed {device}"),
         }
     }
 }
@@ -116,6 +123,8 @@ impl Entry {
             "return" => Self::Return { key: byte()? },
             "locks" => Self::Locks { mods: byte()? },
             "unlocks" => Self::Unlocks,
+            "opens" => Self::Opens { device: words.next()?.parse().ok()? },
+            "closed" => Self::Closed { device: words.next()?.parse().ok()? },
             _ => return None,
         })
     }
@@ -129,6 +138,7 @@ pub(crate) struct Ledger {
     typing: Vec<u8>,
     borrowed: BTreeMap<u8, (bool, Vec<u32>)>,
     locks: Option<u8>,
+    devices: BTreeSet<u16>,
 }
 
 impl Ledger {
@@ -143,6 +153,8 @@ impl Ledger {
             Entry::Return { key } => drop(self.borrowed.remove(&key)),
             Entry::Locks { mods } => self.locks = Some(mods),
             Entry::Unlocks => self.locks = None,
+            Entry::Opens { device } => drop(self.devices.insert(device)),
+            Entry::Closed { device } => drop(self.devices.remove(&device)),
         }
     }
 
@@ -159,6 +171,7 @@ impl Ledger {
             keysyms: keysyms.clone(),
         }));
         out.extend(self.locks.map(|mods| Entry::Locks { mods }));
+        out.extend(self.devices.iter().map(|&device| Entry::Opens { device }));
         out
     }
 
@@ -172,6 +185,10 @@ impl Ledger {
         }
         if let Some(mods) = self.locks {
             lock(conn, u8::MAX, mods)?;
+        }
+        for &device in &self.devices {
+            // Its next user turns it on.
+            enable(conn, device, false)?;
         }
         for (&key, (repeat, keysyms)) in &self.borrowed {
             map(conn, key, keysyms)?;
@@ -368,6 +385,9 @@ mod tests {
             Entry::Borrow { key: 98, repeat: false, keysyms: vec![0] },
             Entry::Return { key: 98 },
             Entry::Locks { mods: 18 },
+            Entry::Opens { device: 7 },
+            Entry::Opens { device: 300 },
+            Entry::Closed { device: 7 },
         ]
     }
 
@@ -378,7 +398,9 @@ mod tests {
             assert!((line.len() as u64) < MAX_LINE / 2);
             assert_eq!(Entry::parse(&line), Some(entry));
         }
-        for broken in ["", "down", "down 300 1", "down 1", "typing 1 x", "borrow 9", "borrow 9 1 -4", "hold 1"] {
+        for broken in
+            ["", "down", "down 300 1", "down 1", "typing 1 x", "borrow 9", "borrow 9 1 -4", "hold 1", "opens -1"]
+        {
             assert_eq!(Entry::parse(broken), None, "{broken}");
         }
     }
@@ -398,6 +420,7 @@ mod tests {
             Entry::Typing { keys: vec![] },
             Entry::Return { key: 97 },
             Entry::Unlocks,
+            Entry::Closed { device: 300 },
         ] {
             ledger.note(undone);
         }

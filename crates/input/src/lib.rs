@@ -1,8 +1,9 @@
-//! The hands of Telepane's user on the host: keys, text, pointer, wheel, and the clipboard.
+//! The hands of Telepane's user on the host: keys, text, pointer, wheel, fingers, a pen, and the clipboard.
 //!
 //! This crate only touches the world. What may be injected, when, in which order and for how long a key may be held is
 //! decided by `session`; an [`Injector`] does what it is told, at once, and knows what it holds. On Linux it speaks to an
-//! X server through XTEST ([`open_x11`]); a small process ([`guard`]) outlives a killed agent and puts the display back
+//! X server through XTEST ([`open_x11`]), and through input devices of the display's own where it has some that take events
+//! from programs ([`open_x11_with`]); a small process ([`guard`]) outlives a killed agent and puts the display back
 //! as it was. [`clipboard`] carries what is copied, both ways, fetched only when somebody pastes. Elsewhere `enigo` stands
 //! behind the same trait.
 //!
@@ -20,7 +21,7 @@ mod x11;
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::open;
 #[cfg(target_os = "linux")]
-pub use x11::open_x11;
+pub use x11::{Device, Devices, open_x11, open_x11_with};
 
 use telepane_model::input::{Button, InputEvent, KeyCode};
 
@@ -59,6 +60,17 @@ pub enum OpenError {
     Gone(#[from] Gone),
 }
 
+/// What a display takes besides keys, a mouse and whole notches of the wheel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// Fingers.
+    pub touch: bool,
+    /// A pen.
+    pub pen: bool,
+    /// Parts of a notch, each as it comes.
+    pub fine_wheel: bool,
+}
+
 /// One display's keyboard and pointer. All methods act at once and in order.
 ///
 /// Dropping an injector releases what it holds and undoes what it changed on the display.
@@ -67,7 +79,7 @@ pub trait Injector: Send {
     ///
     /// A key that goes down while held, and a key or button that comes up while not held, are ignored; a repeat of a held
     /// key gives one more character, unless it is a key the display does not repeat (a modifier). Codes that the display
-    /// cannot express are ignored. [`InputEvent::Focus`] and [`InputEvent::Blur`] release everything.
+    /// cannot express are ignored, and so are fingers and a pen that it does not take. [`InputEvent::Focus`] and [`InputEvent::Blur`] release everything.
     ///
     /// # Errors
     /// [`Gone`] when the display went away; the injector is then of no use.
@@ -76,7 +88,12 @@ pub trait Injector: Send {
     /// The keys and buttons held now, in the order in which they went down.
     fn held(&self) -> (Vec<KeyCode>, Vec<Button>);
 
-    /// Lifts every held key and button.
+    /// What can be done besides.
+    fn takes(&self) -> Takes {
+        Takes::default()
+    }
+
+    /// Lifts every held key, button and finger, and takes the pen away.
     ///
     /// # Errors
     /// [`Gone`] when the display went away.

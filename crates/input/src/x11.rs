@@ -6,37 +6,43 @@
 //! is a release and a press in one write; they reach applications with the same time, as the server's own repeats do,
 //! and give exactly one more character. A second press alone does not: the server drops it.
 //!
-//! The wheel is XTEST's buttons 4 to 7, whole notches only. True smooth scrolling needs a pointer device with XInput 2
-//! scroll valuators, which XTEST's lacks: a uinput device, and on the dummy driver an Xorg that hot-plugs it.
+//! The wheel is XTEST's buttons 4 to 7, whole notches only, unless the display has input devices of its own that take events
+//! from us ([`devices`]): then it turns by any part of a notch, and there are fingers and a pen. What goes to one of them and
+//! what goes through XTEST travel on connections of their own, and neither overtakes the other ([`X11::go`]).
 //!
 //! Buttons are meant as they arrive: the client's system has already applied the user's left-handed or natural-scrolling
 //! choice, so the host's own pointer mapping is undone here.
 
 pub(crate) mod connect;
+pub(crate) mod devices;
 mod keycodes;
 pub(crate) mod keymap;
 mod press;
+mod testdevice;
 mod text;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use telepane_model::input::{Button, InputEvent, KeyCode, KeyMove, Meaning};
+use telepane_model::geometry::{Desk, Point};
+use telepane_model::input::{Button, InputEvent, KeyCode, KeyMove, Meaning, Pen, TouchPhase};
 use tracing::{debug, info, warn};
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::protocol::Event;
 use x11rb::protocol::xkb::{ConnectionExt as _, EventType, ID, MapPart, SelectEventsAux};
 use x11rb::protocol::xproto::{
-    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
-    MOTION_NOTIFY_EVENT, Mapping, Window,
+    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeWindowAttributesAux, ConnectionExt as _, EventMask,
+    KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, Mapping, Window,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
-use x11rb::protocol::{xkb, xtest};
+use x11rb::protocol::{xinput, xkb, xtest};
 use x11rb::rust_connection::RustConnection;
 
 use crate::guard::{Entry, Guard, lock, repeats};
-use crate::{Gone, Injector, OpenError};
+use crate::{Gone, Injector, OpenError, Takes};
 use connect::connect;
+pub use devices::{Device, Devices};
+use devices::{Hands, Tool};
 use keycodes::KeyCodes;
 use keymap::{Keymap, LOCK};
 use press::State;
@@ -53,7 +59,26 @@ const MAX_NOTCHES: i32 = 64;
 /// # Errors
 /// [`OpenError`] when there is no connection, or XTEST or XKB is missing.
 pub fn open_x11(display: Option<&str>, xauthority: Option<&Path>) -> Result<Box<dyn Injector>, OpenError> {
-    X11::open(display, xauthority).map(|x11| Box::new(x11) as Box<dyn Injector>)
+    X11::open(display, xauthority, None).map(|x11| Box::new(x11) as Box<dyn Injector>)
+}
+
+/// The same for a display that has these input devices, as far as it has them.
+///
+/// # Errors
+/// As for [`open_x11`]; a device that does not answer is left out.
+pub fn open_x11_with(
+    display: Option<&str>,
+    xauthority: Option<&Path>,
+    devices: &Devices,
+) -> Result<Box<dyn Injector>, OpenError> {
+    X11::open(display, xauthority, Some(devices)).map(|x11| Box::new(x11) as Box<dyn Injector>)
+}
+
+/// The connection that an event takes to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Core,
+    Device(Tool),
 }
 
 /// A key that is down because of us.
@@ -89,10 +114,15 @@ struct X11 {
     /// What modifiers meant when they last went down: they may be pressed again without a word (H-22).
     meant: BTreeMap<KeyCode, Meaning>,
     guard: Option<Guard>,
+    hands: Hands,
+    /// The way that the last event took.
+    way: Way,
+    /// The whole screen, once a device needs it.
+    screen: (u16, u16),
 }
 
 impl X11 {
-    fn open(display: Option<&str>, xauthority: Option<&Path>) -> Result<Self, OpenError> {
+    fn open(display: Option<&str>, xauthority: Option<&Path>, devices: Option<&Devices>) -> Result<Self, OpenError> {
         let (conn, screen) = connect(display, xauthority)?;
         let has = |name| conn.extension_information(name).map(|info| info.is_some()).map_err(Gone::from);
         if !has(xtest::X11_EXTENSION_NAME)? {
@@ -101,10 +131,14 @@ impl X11 {
         if !has(xkb::X11_EXTENSION_NAME)? {
             return Err(OpenError::Extension("XKEYBOARD"));
         }
+        let devices = if has(xinput::X11_EXTENSION_NAME)? { devices } else { None };
         let mut opened = Self::set_up(conn, screen, display)?;
         match Guard::start(display, xauthority) {
             Ok(guard) => opened.guard = Some(guard),
             Err(e) => warn!("no input guard ({e}): keys stay held if this process is killed"),
+        }
+        if let Some(devices) = devices {
+            opened.open_devices(devices)?;
         }
         info!("{}", opened.describe());
         Ok(opened)
@@ -142,7 +176,40 @@ impl X11 {
             state: None,
             meant: BTreeMap::new(),
             guard: None,
+            hands: Hands::default(),
+            way: Way::Core,
+            screen: (1, 1),
         })
+    }
+
+    fn open_devices(&mut self, devices: &Devices) -> Result<(), Gone> {
+        let watched = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY);
+        self.conn.change_window_attributes(self.root, &watched)?;
+        let now = self.conn.get_geometry(self.root)?.reply()?;
+        self.screen = (now.width, now.height);
+        let Self { conn, guard, .. } = self;
+        self.hands = Hands::open(conn, devices, |device| {
+            if let Some(guard) = guard {
+                guard.note(Entry::Opens { device });
+            }
+        })?;
+        Ok(())
+    }
+
+    /// The next event takes this way: what went another one before must have been acted on, or it might be overtaken. Says
+    /// whether it is another way than the last.
+    fn go(&mut self, way: Way) -> Result<bool, Gone> {
+        let before = std::mem::replace(&mut self.way, way);
+        if before == way {
+            return Ok(false);
+        }
+        match before {
+            Way::Core => {
+                self.conn.get_input_focus()?.reply()?;
+            }
+            Way::Device(tool) => self.hands.settle(tool),
+        }
+        Ok(true)
     }
 
     fn note(&mut self, entry: Entry) {
@@ -156,6 +223,7 @@ impl X11 {
         while let Some(event) = self.conn.poll_for_event()? {
             match event {
                 Event::XkbStateNotify(_) => self.state = None,
+                Event::ConfigureNotify(e) if e.window == self.root => self.screen = (e.width, e.height),
                 Event::XkbMapNotify(e) if self.pool.covers(e.first_key_sym, e.n_key_syms) => {}
                 Event::MappingNotify(e) if e.request == Mapping::POINTER => {
                     self.buttons = self.conn.get_pointer_mapping()?.reply()?.map;
@@ -295,6 +363,13 @@ impl X11 {
     }
 
     fn wheel(&mut self, x: i32, y: i32) -> Result<(), Gone> {
+        if self.hands.has(Tool::Wheel) {
+            let anew = self.go(Way::Device(Tool::Wheel))?;
+            let most = NOTCH * MAX_NOTCHES;
+            self.hands.turn(x.clamp(-most, most), y.clamp(-most, most), anew);
+            return Ok(());
+        }
+        self.go(Way::Core)?;
         let (clicks_x, left_x) = notches(self.wheel.0, x);
         let (clicks_y, left_y) = notches(self.wheel.1, y);
         self.wheel = (left_x, left_y);
@@ -306,6 +381,43 @@ impl X11 {
             }
         }
         Ok(())
+    }
+
+    fn touch(&mut self, finger: u8, phase: TouchPhase, at: Point<Desk>, pressure: u16) -> Result<(), Gone> {
+        let concerns = phase == TouchPhase::Down || self.hands.touched();
+        if concerns && self.hands.ready(&self.conn, Tool::Touch)? {
+            self.go(Way::Device(Tool::Touch))?;
+            self.hands.touch(finger, phase, at, pressure, self.screen);
+        }
+        Ok(())
+    }
+
+    fn pen(&mut self, pen: &Pen) -> Result<(), Gone> {
+        let tool = self.hands.tool_of(pen);
+        if self.hands.near().is_some_and(|old| old != tool || !pen.near) {
+            self.take_pen_away()?;
+        }
+        if pen.near && self.hands.ready(&self.conn, tool)? {
+            self.go(Way::Device(tool))?;
+            self.hands.pen(tool, pen, self.screen);
+        }
+        Ok(())
+    }
+
+    fn take_pen_away(&mut self) -> Result<(), Gone> {
+        if let Some(tool) = self.hands.near() {
+            self.go(Way::Device(tool))?;
+            self.hands.take_pen_away(self.screen);
+        }
+        Ok(())
+    }
+
+    fn lift_contacts(&mut self) -> Result<(), Gone> {
+        if self.hands.touched() {
+            self.go(Way::Device(Tool::Touch))?;
+            self.hands.lift_fingers();
+        }
+        self.take_pen_away()
     }
 
     /// Makes the display's lock keys agree with the client's. What the host has no key for is left alone: nobody there
@@ -324,6 +436,8 @@ impl X11 {
     }
 
     fn lift_everything(&mut self) -> Result<(), Gone> {
+        self.lift_contacts()?;
+        self.go(Way::Core)?;
         // Buttons first: a drag ends while its modifiers still hold, as a hand would end it.
         for button in self.pressed.clone().into_iter().rev() {
             self.button(button, false)?;
@@ -340,6 +454,12 @@ impl Injector for X11 {
     fn inject(&mut self, event: &InputEvent) -> Result<(), Gone> {
         self.listen()?;
         match event {
+            InputEvent::Wheel { .. } | InputEvent::Touch { .. } | InputEvent::Pen(_) => {}
+            _ => {
+                self.go(Way::Core)?;
+            }
+        }
+        match event {
             InputEvent::Key { code, action } => self.key(*code, *action)?,
             InputEvent::Press { code, means } => {
                 if is_modifier_key(*code) {
@@ -352,6 +472,8 @@ impl Injector for X11 {
             InputEvent::PointerBy { dx, dy } => self.fake(MOTION_NOTIFY_EVENT, 1, clamp(*dx), clamp(*dy))?,
             InputEvent::Button { button, down } => self.button(*button, *down)?,
             InputEvent::Wheel { x, y } => self.wheel(*x, *y)?,
+            InputEvent::Touch { finger, phase, at, pressure } => self.touch(*finger, *phase, *at, *pressure)?,
+            InputEvent::Pen(pen) => self.pen(pen)?,
             InputEvent::Focus { caps, num } => {
                 self.meant.clear();
                 self.lift_everything()?;
@@ -383,6 +505,11 @@ impl Injector for X11 {
         self.pool.bound().next().is_some()
     }
 
+    fn takes(&self) -> Takes {
+        let has = |tool| self.hands.has(tool);
+        Takes { touch: has(Tool::Touch), pen: has(Tool::Pen), fine_wheel: has(Tool::Wheel) }
+    }
+
     fn describe(&self) -> String {
         let guard = match &self.guard {
             Some(guard) if guard.alive() => "guarded",
@@ -390,8 +517,16 @@ impl Injector for X11 {
             None => "no guard",
         };
         let spare = self.pool.len();
+        let takes = self.takes();
+        let wheel = if takes.fine_wheel { "wheel by parts of a notch" } else { "wheel in whole notches" };
+        let touch = if takes.touch { "touch" } else { "no touch" };
+        let pen = match (takes.pen, self.hands.has(Tool::Eraser)) {
+            (true, true) => "pen with eraser, without tilt",
+            (true, false) => "pen without eraser and tilt",
+            (false, _) => "no pen",
+        };
         format!(
-            "XTEST on {}, key codes {}, {guard}, {spare} spare keys for text, wheel in whole notches",
+            "XTEST on {}, key codes {}, {guard}, {spare} spare keys for text, {wheel}, {touch}, {pen}",
             self.name, self.codes.table
         )
     }
@@ -402,9 +537,11 @@ impl Drop for X11 {
         let undone = self
             .lift_everything()
             .and_then(|()| self.give_back())
+            .and_then(|()| self.hands.close(&self.conn))
             .and_then(|()| self.conn.get_input_focus()?.reply().map(drop).map_err(Gone::from));
-        if let Err(e) = undone {
-            debug!("nothing left to release: {e}");
+        match undone {
+            Ok(()) => self.hands.closed().into_iter().for_each(|device| self.note(Entry::Closed { device })),
+            Err(e) => debug!("nothing left to release: {e}"),
         }
     }
 }

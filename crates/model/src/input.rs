@@ -66,6 +66,74 @@ pub enum Button {
     Forward,
 }
 
+/// What a finger did on a touch screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TouchPhase {
+    /// Touched the screen.
+    Down,
+    /// Moved, or pressed otherwise, while touching.
+    Move,
+    /// Left the screen.
+    Up,
+    /// Touches no more, without having meant what it did: the client's system took the touch for something else.
+    Cancel,
+}
+
+/// Fingers that may touch at once: those of two hands.
+pub const MAX_FINGERS: u8 = 10;
+
+/// A pen's state: every event says all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pen {
+    /// Where its tip points.
+    pub at: Point<Desk>,
+    /// How hard it presses: 0 where it does not touch, full at 65535. A pen that cannot tell and touches says 65535.
+    pub pressure: u16,
+    /// How far its upper end leans right and towards the hand, in degrees: −90 to 90 each, 0 upright or not known.
+    pub tilt: (i8, i8),
+    /// Whether it touches the surface.
+    pub touching: bool,
+    /// Whether the end that rubs out points down.
+    pub eraser: bool,
+    /// The buttons held on its barrel: bit 0 the lower, bit 1 the upper.
+    pub buttons: u8,
+    /// Whether it is in reach of the surface. `false` ends it: then it touches nothing and holds nothing.
+    pub near: bool,
+}
+
+impl Pen {
+    /// The most degrees it may lean.
+    pub const MAX_TILT: i8 = 90;
+    /// The buttons there are: bits 0 and 1.
+    pub const BUTTONS: u8 = 3;
+
+    /// Whether a pen can be like this: out of reach it touches nothing and holds nothing, and without touching it presses
+    /// nothing.
+    pub const fn is_possible(&self) -> bool {
+        (self.near || !self.touching && self.buttons == 0) && (self.touching || self.pressure == 0)
+    }
+
+    /// The nearest state that a pen can be in.
+    #[must_use]
+    pub fn possible(self) -> Self {
+        let touching = self.touching && self.near;
+        let lean = |degrees: i8| degrees.clamp(-Self::MAX_TILT, Self::MAX_TILT);
+        Self {
+            pressure: if touching { self.pressure } else { 0 },
+            tilt: (lean(self.tilt.0), lean(self.tilt.1)),
+            touching,
+            buttons: if self.near { self.buttons & Self::BUTTONS } else { 0 },
+            ..self
+        }
+    }
+
+    /// The same pen where it left: out of reach.
+    #[must_use]
+    pub fn away(self) -> Self {
+        Self { near: false, ..self }.possible()
+    }
+}
+
 /// Input events of a session, counted from 1 without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct InputSeq(pub u32);
@@ -112,6 +180,19 @@ pub enum InputEvent {
         /// Down.
         y: i32,
     },
+    /// A finger on a touch screen.
+    Touch {
+        /// Which: below [`MAX_FINGERS`]; a number is free again once its finger left.
+        finger: u8,
+        /// What it did.
+        phase: TouchPhase,
+        /// Where it is, or was when it left.
+        at: Point<Desk>,
+        /// How hard it presses: 0 where the screen does not tell, full at 65535.
+        pressure: u16,
+    },
+    /// A pen's state changed.
+    Pen(Pen),
     /// The client's window got the keyboard: the lock keys that are on there. Held keys are released on the host.
     Focus {
         /// Caps Lock.
@@ -130,6 +211,9 @@ impl InputEvent {
         match self {
             Self::Key { action, .. } => !matches!(action, KeyMove::Up),
             Self::Button { down, .. } => *down,
+            Self::Touch { phase, .. } => matches!(phase, TouchPhase::Down),
+            // One that touched before as well goes on with what it does: only who knows that can tell the two apart.
+            Self::Pen(pen) => pen.touching,
             Self::Press { .. } | Self::Text(_) | Self::Wheel { .. } => true,
             Self::PointerTo(_) | Self::PointerBy { .. } | Self::Focus { .. } | Self::Blur => false,
         }
@@ -153,6 +237,27 @@ pub struct StampedInput {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pen_is_brought_into_a_state_that_it_can_have() {
+        let pen = Pen {
+            at: Point::new(1, 2),
+            pressure: 9,
+            tilt: (-128, 100),
+            touching: true,
+            eraser: true,
+            buttons: 0xff,
+            near: true,
+        };
+        let draws = pen.possible();
+        assert_eq!((draws.pressure, draws.tilt, draws.touching, draws.buttons), (9, (-90, 90), true, 3));
+        let away = pen.away();
+        assert_eq!((away.pressure, away.touching, away.buttons, away.eraser, away.near), (0, false, 0, true, false));
+        assert!(draws.is_possible() && away.is_possible());
+        let hovers = Pen { touching: false, ..draws };
+        assert!(!hovers.is_possible() && hovers.possible().is_possible());
+        assert!(!Pen { near: false, ..draws }.is_possible());
+    }
 
     #[test]
     fn characters_are_keysyms_and_back() {

@@ -38,7 +38,7 @@ pub use coding::{
 pub use cursor::{CursorShape, CursorState};
 pub use frame::{Damage, Frame, FrameFacts, FrameId, Move, Trust};
 pub use geometry::{Desk, Point, Rect, Size, Surf, View};
-pub use input::{Button, InputEvent, InputSeq, KeyCode, KeyMove, Meaning, StampedInput};
+pub use input::{Button, InputEvent, InputSeq, KeyCode, KeyMove, MAX_FINGERS, Meaning, Pen, StampedInput, TouchPhase};
 pub use interface::{Interface, InterfaceKind, Ways};
 pub use journey::Journey;
 pub use link::{Arrival, LinkSide, SentPacket};

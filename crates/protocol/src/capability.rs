@@ -44,7 +44,17 @@ pub enum Capability {
     Life = 50,
     /// Whether keys are taken with what they mean at the viewer: bit 0 is event 12 of D-24. Default 0.
     Keys = 70,
+    /// Said by a host: bit set of what its desktop takes besides keys, a mouse and whole notches of the wheel: [`HANDS_TOUCH`],
+    /// [`HANDS_PEN`], [`HANDS_FINE_WHEEL`]. Default 0.
+    Hands = 71,
 }
+
+/// Bit of [`Capability::Hands`]: fingers (event 13 of D-24).
+pub const HANDS_TOUCH: u64 = 1;
+/// Bit of [`Capability::Hands`]: a pen (event 14).
+pub const HANDS_PEN: u64 = 2;
+/// Bit of [`Capability::Hands`]: parts of a notch of the wheel act by themselves, without waiting for a whole one.
+pub const HANDS_FINE_WHEEL: u64 = 4;
 
 impl Capability {
     const fn default_value(self) -> u64 {
@@ -60,7 +70,8 @@ impl Capability {
             | Self::Proofs
             | Self::Film
             | Self::Life
-            | Self::Keys => 0,
+            | Self::Keys
+            | Self::Hands => 0,
             Self::SlicePixels => 524_288,
             Self::PendingBytes => 4 << 20,
             Self::ReceiveBuffer => 212_992,

@@ -11,7 +11,8 @@ use crate::wire::{Put, Reader};
 use telepane_model::geometry::MAX_SIDE;
 use telepane_model::input::MAX_TEXT;
 use telepane_model::{
-    Button, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Meaning, Point, Span, SurfaceId, UpdateId,
+    Button, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, MAX_FINGERS, Meaning, Pen, Point, Span,
+    SurfaceId, TouchPhase, UpdateId,
 };
 
 /// One datagram, read or to be written.
@@ -126,6 +127,10 @@ pub struct InputBatch {
     pub held: Vec<KeyCode>,
     /// The buttons that are down.
     pub buttons: Vec<Button>,
+    /// The fingers that touch, in ascending order; only to a host that takes fingers.
+    pub fingers: Vec<u8>,
+    /// A pen is in reach; only to a host that takes one.
+    pub pen: bool,
 }
 
 impl InputBatch {
@@ -141,7 +146,7 @@ impl InputBatch {
         let known = news.0.saturating_sub(self.first.0) as usize;
         let news = self.events.get(known..).unwrap_or_default();
         let only = !news.is_empty() && news.iter().all(|(_, event)| lets_go(event));
-        only && self.held.is_empty() && self.buttons.is_empty()
+        only && self.held.is_empty() && self.buttons.is_empty() && self.fingers.is_empty() && !self.pen
     }
 }
 
@@ -149,7 +154,11 @@ impl InputBatch {
 pub const fn lets_go(event: &InputEvent) -> bool {
     matches!(
         event,
-        InputEvent::Key { action: KeyMove::Up, .. } | InputEvent::Button { down: false, .. } | InputEvent::Blur
+        InputEvent::Key { action: KeyMove::Up, .. }
+            | InputEvent::Button { down: false, .. }
+            | InputEvent::Touch { phase: TouchPhase::Up | TouchPhase::Cancel, .. }
+            | InputEvent::Pen(Pen { near: false, .. })
+            | InputEvent::Blur
     )
 }
 
@@ -168,6 +177,7 @@ const SPLIT: u8 = 0x80;
 const SURFACES: u8 = 0x10;
 const REPORT: u8 = 0x20;
 const VISIBLE: u8 = 0x10;
+const CONTACTS: u8 = 0x10;
 
 /// How soon a datagram is due, compared with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +258,7 @@ impl Datagram {
         let datagram = match kind & 0x0f {
             SHARD => Self::Shard(Shard::decode(flags, &mut r)?),
             FEEDBACK => Self::Feedback(Feedback::decode(flags, &mut r)?),
-            INPUT => Self::Input(InputBatch::decode(&mut r)?),
+            INPUT => Self::Input(InputBatch::decode(flags, &mut r)?),
             // spec: D-26
             CURSOR => Self::Cursor(CursorState {
                 at: Point::new(r.signed()?, r.signed()?),
@@ -414,11 +424,17 @@ impl InputBatch {
         out.push(
             BUTTONS.iter().enumerate().filter(|(_, b)| self.buttons.contains(b)).fold(0, |bits, (i, _)| bits | 1 << i),
         );
-        INPUT
+        if self.fingers.is_empty() && !self.pen {
+            return INPUT;
+        }
+        let fingers = (0..MAX_FINGERS).filter(|finger| self.fingers.contains(finger));
+        let contacts = fingers.fold(if self.pen { PEN_NEAR } else { 0 }, |bits, finger| bits | 1 << finger);
+        out.extend_from_slice(&contacts.to_le_bytes());
+        INPUT | CONTACTS
     }
 
-    // spec: D-23, D-25
-    fn decode(r: &mut Reader<'_>) -> Result<Self, Fault> {
+    // spec: D-23, D-25, D-34
+    fn decode(flags: u8, r: &mut Reader<'_>) -> Result<Self, Fault> {
         let (sent, first): (u32, u32) = (r.u32()?, r.var()?);
         let floor = first.checked_sub(r.var()?).ok_or(Fault::InputOutOfOrder)?;
         let mut batch = Self { sent, floor: InputSeq(floor), first: InputSeq(first), ..Self::default() };
@@ -433,9 +449,29 @@ impl InputBatch {
             return Err(Fault::BadInput);
         }
         batch.buttons = BUTTONS.into_iter().enumerate().filter(|(i, _)| bits & 1 << i != 0).map(|(_, b)| b).collect();
+        if flags & CONTACTS != 0 {
+            let bits = r.u16()?;
+            if bits & !PEN_NEAR >= 1 << MAX_FINGERS {
+                return Err(Fault::BadInput);
+            }
+            batch.fingers = (0..MAX_FINGERS).filter(|finger| bits & 1 << finger != 0).collect();
+            batch.pen = bits & PEN_NEAR != 0;
+        }
         Ok(batch)
     }
 }
+
+/// The bit above the fingers' in what touches.
+const PEN_NEAR: u16 = 1 << 15;
+
+/// How event 13 says its phase, above the finger's four bits.
+const PHASES: [TouchPhase; 4] = [TouchPhase::Down, TouchPhase::Move, TouchPhase::Up, TouchPhase::Cancel];
+
+// The bits of event 14.
+const TOUCHING: u8 = 1;
+const ERASER: u8 = 2;
+const NEAR: u8 = 4;
+const BARREL: u8 = 3;
 
 fn key(code: u16) -> Result<KeyCode, Fault> {
     if code == 0 || code > KeyCode::MAX { Err(Fault::BadKeyCode) } else { Ok(KeyCode(code)) }
@@ -489,7 +525,54 @@ fn encode_event(event: &InputEvent, out: &mut Vec<u8>) {
             out.push(u8::from(*caps) | u8::from(*num) << 1);
         }
         InputEvent::Blur => out.push(11),
+        InputEvent::Touch { finger, phase, at, pressure } => {
+            out.push(13);
+            let phase = PHASES.iter().position(|p| p == phase).unwrap_or(0) as u8;
+            out.push(finger & 15 | phase << 4);
+            out.signed(at.x);
+            out.signed(at.y);
+            out.extend_from_slice(&pressure.to_le_bytes());
+        }
+        InputEvent::Pen(pen) => {
+            out.push(14);
+            let flag = |is: bool, bit: u8| if is { bit } else { 0 };
+            let state = flag(pen.touching, TOUCHING) | flag(pen.eraser, ERASER) | flag(pen.near, NEAR);
+            out.push(state | (pen.buttons & Pen::BUTTONS) << BARREL);
+            out.signed(pen.at.x);
+            out.signed(pen.at.y);
+            out.extend_from_slice(&pen.pressure.to_le_bytes());
+            out.extend_from_slice(&[pen.tilt.0.cast_unsigned(), pen.tilt.1.cast_unsigned()]);
+        }
     }
+}
+
+// spec: D-34
+fn decode_touch(r: &mut Reader<'_>, near: impl Fn(i32) -> i32) -> Result<InputEvent, Fault> {
+    let bits = r.u8()?;
+    let (finger, phase) = (bits & 15, PHASES.get(usize::from(bits >> 4)));
+    let &phase = phase.filter(|_| finger < MAX_FINGERS).ok_or(Fault::BadInput)?;
+    let at = Point::new(near(r.signed()?), near(r.signed()?));
+    Ok(InputEvent::Touch { finger, phase, at, pressure: r.u16()? })
+}
+
+// spec: D-35
+fn decode_pen(r: &mut Reader<'_>, near: impl Fn(i32) -> i32) -> Result<InputEvent, Fault> {
+    let bits = r.u8()?;
+    let pen = Pen {
+        at: Point::new(near(r.signed()?), near(r.signed()?)),
+        pressure: r.u16()?,
+        tilt: (r.u8()?.cast_signed(), r.u8()?.cast_signed()),
+        touching: bits & TOUCHING != 0,
+        eraser: bits & ERASER != 0,
+        buttons: bits >> BARREL & Pen::BUTTONS,
+        near: bits & NEAR != 0,
+    };
+    let unknown = bits >> BARREL & !Pen::BUTTONS != 0;
+    let leans = |degrees: i8| degrees.unsigned_abs() <= Pen::MAX_TILT.unsigned_abs();
+    if unknown || !leans(pen.tilt.0) || !leans(pen.tilt.1) || !pen.is_possible() {
+        return Err(Fault::BadInput);
+    }
+    Ok(InputEvent::Pen(pen))
 }
 
 // spec: D-24, D-25
@@ -513,6 +596,8 @@ fn decode_event(r: &mut Reader<'_>) -> Result<InputEvent, Fault> {
         },
         11 => InputEvent::Blur,
         12 => InputEvent::Press { code: key(r.var()?)?, means: meaning(r.var()?)? },
+        13 => decode_touch(r, near)?,
+        14 => decode_pen(r, near)?,
         _ => return Err(Fault::BadInput),
     })
 }
@@ -521,6 +606,20 @@ fn decode_event(r: &mut Reader<'_>) -> Result<InputEvent, Fault> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const PEN: Pen = Pen {
+        at: Point::new(-7, 2_000),
+        pressure: 40_000,
+        tilt: (-90, 45),
+        touching: true,
+        eraser: true,
+        buttons: 2,
+        near: true,
+    };
+
+    fn touch(finger: u8, phase: TouchPhase) -> InputEvent {
+        InputEvent::Touch { finger, phase, at: Point::new(3, -3), pressure: 77 }
+    }
 
     fn round_trip(d: &Datagram) {
         assert_eq!(Datagram::decode(&d.encode(0x1_2345)), Ok((0x2345, d.clone())));
@@ -583,9 +682,14 @@ mod tests {
                 (Span::micros(4), InputEvent::Wheel { x: 0, y: -120 }),
                 (Span::micros(3), InputEvent::Focus { caps: true, num: false }),
                 (Span::micros(2), InputEvent::Blur),
+                (Span::micros(1), touch(9, TouchPhase::Cancel)),
+                (Span::micros(1), InputEvent::Pen(PEN)),
+                (Span::ZERO, InputEvent::Pen(Pen { pressure: 0, touching: false, buttons: 0, near: false, ..PEN })),
             ],
             held: vec![KeyCode(42)],
             buttons: vec![Button::Back],
+            fingers: vec![0, 9],
+            pen: true,
         }));
         round_trip(&Datagram::Cursor(CursorState { at: Point::new(5, -6), shape: 9, visible: true }));
         round_trip(&Datagram::Padding(1100));
@@ -627,6 +731,39 @@ mod tests {
         ] {
             assert_eq!(Datagram::decode(&bytes), Err(fault), "{bytes:?}");
         }
+    }
+
+    // spec: D-34, D-35
+    #[test]
+    fn fingers_and_pens_that_cannot_be_are_refused() {
+        let one = |event: &[u8], contacts: &[u8]| {
+            let flag = if contacts.is_empty() { 0 } else { CONTACTS };
+            [&[INPUT | flag, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0], event, &[0, 0], contacts].concat()
+        };
+        let pen = |bits: u8, pressure: u8, x: i8, y: i8| {
+            [14, bits, 2, 4, pressure, 0, x.cast_unsigned(), y.cast_unsigned()].to_vec()
+        };
+        for event in [vec![13, 0x39, 2, 4, 0, 0], pen(0x1f, 9, 90, -90), pen(NEAR, 0, 0, 0), pen(ERASER, 0, 0, 0)] {
+            assert!(Datagram::decode(&one(&event, &[0xff, 0x83])).is_ok(), "{event:?}");
+        }
+        let contacts = |bits: [u8; 2]| one(&[11], &bits);
+        for bytes in [
+            one(&[13, 0x0a, 2, 4, 0, 0], &[]),
+            one(&[13, 0x40, 2, 4, 0, 0], &[]),
+            one(&pen(0x20 | NEAR, 0, 0, 0), &[]),
+            one(&pen(NEAR, 0, 91, 0), &[]),
+            one(&pen(NEAR, 0, 0, -91), &[]),
+            one(&pen(NEAR, 0, -128, 0), &[]),
+            one(&pen(NEAR, 1, 0, 0), &[]),
+            one(&pen(TOUCHING, 1, 0, 0), &[]),
+            one(&pen(1 << BARREL, 0, 0, 0), &[]),
+            contacts([0, 4]),
+            contacts([0, 0x40]),
+        ] {
+            assert_eq!(Datagram::decode(&bytes), Err(Fault::BadInput), "{bytes:?}");
+        }
+        assert_eq!(Datagram::decode(&contacts([0, 0])[..15]), Err(Fault::Truncated));
+        assert_eq!(Datagram::decode(&one(&[13, 0, 2, 4], &[])[..15]), Err(Fault::Truncated));
     }
 
     // spec: D-7

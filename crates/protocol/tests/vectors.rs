@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use telepane_model::journey::HostJourney;
 use telepane_model::{
     Button, ClipFormat, ClipOffer, CursorShape, CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Meaning,
-    Monitor, Point, Preset, Rect, Selection, SessionPolicy, Size, Span, Stamp, SurfaceId, UpdateId,
+    Monitor, Pen, Point, Preset, Rect, Selection, SessionPolicy, Size, Span, Stamp, SurfaceId, TouchPhase, UpdateId,
 };
 use telepane_protocol::control::Held;
 use telepane_protocol::{
@@ -86,6 +86,22 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
         ],
         held: vec![KeyCode(42), KeyCode(767)],
         buttons: vec![Button::Left, Button::Back],
+        ..InputBatch::default()
+    };
+    let touch = |finger, phase, pressure| InputEvent::Touch {
+        finger,
+        phase,
+        at: Point::new(100 * i32::from(finger), -2),
+        pressure,
+    };
+    let near = Pen {
+        at: Point::new(1919, 1079),
+        pressure: 0,
+        tilt: (-30, 5),
+        touching: false,
+        eraser: false,
+        buttons: 0,
+        near: true,
     };
     // The body of 40 bytes 0 to 39 in three pieces, and what D-32 makes of them.
     let body: Vec<u8> = (0..40).collect();
@@ -246,6 +262,42 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
                     (Span::ZERO, InputEvent::Press { code: KeyCode(100), means: Meaning(0xfe03) }),
                 ],
                 held: vec![KeyCode(16), KeyCode(100)],
+                ..InputBatch::default()
+            }),
+        ),
+        (
+            "023-input-touch",
+            "Finger 0 touched, finger 9 moved, finger 3 left; 0 and 9 still touch.",
+            10,
+            Datagram::Input(InputBatch {
+                sent: 60_000,
+                floor: InputSeq(21),
+                first: InputSeq(21),
+                events: vec![
+                    (Span::micros(900), touch(0, TouchPhase::Down, 40_000)),
+                    (Span::micros(300), touch(9, TouchPhase::Move, 0)),
+                    (Span::ZERO, touch(3, TouchPhase::Up, 0)),
+                ],
+                fingers: vec![0, 9],
+                ..InputBatch::default()
+            }),
+        ),
+        (
+            "024-input-pen",
+            "A pen came near, leaning 30 degrees to the left; then its other end draws with the upper button held. It is near still.",
+            10,
+            Datagram::Input(InputBatch {
+                sent: 60_000,
+                floor: InputSeq(24),
+                first: InputSeq(24),
+                events: vec![
+                    (Span::micros(5_000), InputEvent::Pen(near)),
+                    (
+                        Span::ZERO,
+                        InputEvent::Pen(Pen { pressure: 65_535, touching: true, eraser: true, buttons: 2, ..near }),
+                    ),
+                ],
+                pen: true,
                 ..InputBatch::default()
             }),
         ),

@@ -12,9 +12,11 @@ use crate::sound::{CEILING, Playout, SoundFrame};
 use crate::{ClipWish, Host, HostOptions, HostOutput, Incoming, Viewer, ViewerOutput};
 use telepane_model::{
     ClipFormat, ClipFormats, ClipOffer, CursorState, Damage, EncodeJob, EncodedSlice, EncodedSlices, Epoch, FrameFacts,
-    FrameId, Grid, HostClock, InputEvent, InputSeq, JobId, Journey, KeyCode, KeyMove, Meaning, Point, Quality, Rect,
-    Region, Selection, Size, Span, Stamp, SurfaceId, TileClass, TileState, UpdateId, Version, ViewerClock,
+    FrameId, Grid, HostClock, InputEvent, InputSeq, JobId, Journey, KeyCode, KeyMove, MAX_FINGERS, Meaning, Pen, Point,
+    Quality, Rect, Region, Selection, Size, Span, Stamp, SurfaceId, TileClass, TileState, TouchPhase, UpdateId,
+    Version, ViewerClock,
 };
+use telepane_protocol::capability::{HANDS_PEN, HANDS_TOUCH};
 use telepane_protocol::clip::taken;
 use telepane_protocol::control::Held;
 use telepane_protocol::{
@@ -99,6 +101,22 @@ fn moved(code: KeyCode, action: KeyMove) -> InputEvent {
         }
         _ => InputEvent::Key { code, action },
     }
+}
+
+/// A finger or a pen did something.
+fn touched(kind: usize, what: u64) -> InputEvent {
+    let at = Point::new(what as i32, kind as i32);
+    let pressure = (what as u16) << 8;
+    if kind.is_multiple_of(2) {
+        let phases = [TouchPhase::Down, TouchPhase::Move, TouchPhase::Up, TouchPhase::Cancel];
+        let phase = phases.get(kind / 2 % 4).copied().unwrap_or(TouchPhase::Move);
+        return InputEvent::Touch { finger: what as u8 % MAX_FINGERS, phase, at, pressure };
+    }
+    let bit = |n: u64| what >> n & 1 != 0;
+    let (touching, eraser, near) = (bit(0), bit(1), bit(2));
+    InputEvent::Pen(
+        Pen { at, pressure, tilt: (what as i8, 7), touching, eraser, buttons: what as u8 >> 3, near }.possible(),
+    )
 }
 
 /// A packet of sound whose frames have a first byte that passes; the rest is anything.
@@ -223,8 +241,11 @@ pub fn host(bytes: &[u8]) {
             10 => {
                 let first = s.any() as u32;
                 let event = |s: &mut Source<'_>| {
-                    let action = [KeyMove::Down, KeyMove::Up, KeyMove::Repeat][s.small() as usize % 3];
-                    (Span::micros(s.any()), moved(KeyCode(s.small() as u16 + 1), action))
+                    let kind = s.small() as usize;
+                    let action = [KeyMove::Down, KeyMove::Up, KeyMove::Repeat][kind % 3];
+                    let age = Span::micros(s.any());
+                    let what = s.small();
+                    (age, if kind < 96 { moved(KeyCode(what as u16 + 1), action) } else { touched(kind, what) })
                 };
                 let batch = InputBatch {
                     sent: s.any() as u32,
@@ -232,7 +253,9 @@ pub fn host(bytes: &[u8]) {
                     first: InputSeq(first),
                     events: (0..s.small() % 32).map(|_| event(&mut s)).collect(),
                     held: (0..s.small() % 4).map(|_| KeyCode(s.small() as u16 + 1)).collect(),
-                    buttons: Vec::new(),
+                    fingers: if op > 100 { vec![0, 3] } else { Vec::new() },
+                    pen: op > 200,
+                    ..InputBatch::default()
                 };
                 seq += 1 + s.any() % 40_000;
                 mind.on_datagram(&Incoming { bytes: Datagram::Input(batch).encode(seq), arrived: now });
@@ -334,9 +357,11 @@ pub fn viewer(bytes: &[u8]) {
                 }
             }
             8 => {
-                let code = KeyCode(s.small() as u16 + 1);
+                let what = s.small();
                 let action = [KeyMove::Down, KeyMove::Up, KeyMove::Repeat][usize::from(op / 12) % 3];
-                mind.on_input(now, moved(code, action));
+                let touch = op / 12 > 9;
+                let event = if touch { touched(op.into(), what) } else { moved(KeyCode(what as u16 + 1), action) };
+                mind.on_input(now, event);
             }
             9 => {
                 let f = Feedback {
@@ -360,7 +385,8 @@ pub fn viewer(bytes: &[u8]) {
                 12..=13 => drop(mind.held()),
                 14 => {
                     let both = Capabilities::default().with(Capability::Sound, 1).with(Capability::Keys, 1);
-                    mind.on_capabilities(&both.with(Capability::Proofs, 40));
+                    let hands = if op.is_multiple_of(2) { HANDS_TOUCH | HANDS_PEN } else { 0 };
+                    mind.on_capabilities(&both.with(Capability::Proofs, 40).with(Capability::Hands, hands));
                 }
                 15 => mind.on_sound_wish(now, s.small() % 2 == 0, s.small() % 3 > 0),
                 16 => {

@@ -9,6 +9,7 @@
 //! therefore made where no cleaner comes (`$XDG_RUNTIME_DIR`), else in the temporary directory, and removed only
 //! after the server has ended.
 
+mod devices;
 pub mod process;
 mod scale;
 mod session;
@@ -17,6 +18,7 @@ pub mod xauth;
 use crate::open::OpenError;
 use crate::source::{ResizeRefused, Source};
 use crate::x11::{X11, connect, heads};
+pub use devices::{InputDevice, InputDevices};
 use process::Process;
 pub use scale::Scaled;
 pub use session::Session;
@@ -114,6 +116,8 @@ pub struct VirtualDesktop {
     display: String,
     /// Once somebody wished for one.
     scale: Option<scale::Scale>,
+    /// Where the server has such.
+    devices: Option<InputDevices>,
     dir: PrivateDir,
 }
 
@@ -159,6 +163,11 @@ impl VirtualDesktop {
     /// The file with the cookie, for `$XAUTHORITY`.
     pub fn xauthority(&self) -> PathBuf {
         self.dir.0.join("Xauthority")
+    }
+
+    /// Its input devices that take events from a program, where its server has such.
+    pub const fn input_devices(&self) -> Option<&InputDevices> {
+        self.devices.as_ref()
     }
 
     /// What runs: `Xorg` or `Xvfb`.
@@ -250,11 +259,15 @@ impl VirtualDesktop {
     }
 }
 
-fn find_xorg() -> Option<PathBuf> {
-    let driver = ["/usr/lib/xorg", "/usr/lib64/xorg", "/usr/lib/x86_64-linux-gnu/xorg"]
+/// Whether Xorg has this driver.
+fn has_driver(file: &str) -> bool {
+    ["/usr/lib/xorg", "/usr/lib64/xorg", "/usr/lib/x86_64-linux-gnu/xorg"]
         .iter()
-        .any(|dir| Path::new(dir).join("modules/drivers/dummy_drv.so").exists());
-    if !driver {
+        .any(|dir| Path::new(dir).join("modules").join(file).exists())
+}
+
+fn find_xorg() -> Option<PathBuf> {
+    if !has_driver("drivers/dummy_drv.so") {
         return None;
     }
     // The one in $PATH may be a wrapper that lets only users at the console start a server.
@@ -269,17 +282,20 @@ fn find_xorg() -> Option<PathBuf> {
 fn start_xorg(program: &Path, sizes: &[Size<Surf>]) -> Result<VirtualDesktop, StartError> {
     let dir = PrivateDir::new()?;
     let config = dir.0.join("xorg.conf");
-    std::fs::write(&config, xorg_config())?;
+    let devices = has_driver("input/inputtest_drv.so").then(|| InputDevices::in_dir(&dir.0)).flatten();
+    std::fs::write(&config, xorg_config(devices.as_ref()))?;
     let mut command = Command::new(program);
     command.arg("-config").arg(&config);
     command.arg("-logfile").arg(dir.0.join("Xorg.log"));
     command.args(["-novtswitch", "-sharevts"]);
-    let desktop = launch("Xorg", command, dir)?;
+    let mut desktop = launch("Xorg", command, dir)?;
+    desktop.devices = devices;
     desktop.arrange(sizes)?;
     Ok(desktop)
 }
 
-fn xorg_config() -> String {
+fn xorg_config(devices: Option<&InputDevices>) -> String {
+    let devices = devices.map(|devices| devices.config("screen")).unwrap_or_default();
     format!(
         r#"Section "ServerFlags"
   Option "AutoAddDevices" "false"
@@ -312,7 +328,7 @@ Section "Screen"
     Virtual 16384 4320
   EndSubSection
 EndSection
-"#
+{devices}"#
     )
 }
 
@@ -360,6 +376,7 @@ fn launch(server_name: &'static str, mut command: Command, dir: PrivateDir) -> R
         server_name,
         display: format!(":{number}"),
         scale: None,
+        devices: None,
         dir,
     })
 }

@@ -186,7 +186,10 @@ impl X11 {
                 XEvent::ConfigureNotify(n) if n.window == self.root => self.look_at_geometry = true,
                 XEvent::RandrScreenChangeNotify(_) | XEvent::RandrNotify(_) => self.look_at_geometry = true,
                 XEvent::XfixesCursorNotify(_) => self.shape_changed = true,
-                XEvent::XinputRawMotion(_) => self.pointer_moved = true,
+                XEvent::XinputRawMotion(_)
+                | XEvent::XinputRawTouchBegin(_)
+                | XEvent::XinputRawTouchUpdate(_)
+                | XEvent::XinputRawTouchEnd(_) => self.pointer_moved = true,
                 XEvent::Error(e) => tracing::debug!(kind = ?e.error_kind, "the X server refused a request"),
                 _ => {}
             }
@@ -360,7 +363,7 @@ impl X11 {
     }
 }
 
-/// Asks for raw motion of all pointers; whether the server can.
+/// Asks for raw motion of all pointers and fingers; whether the server can.
 fn select_raw_motion(conn: &RustConnection, root: u32) -> bool {
     if !matches!(conn.extension_information(xinput::X11_EXTENSION_NAME), Ok(Some(_))) {
         return false;
@@ -370,8 +373,15 @@ fn select_raw_motion(conn: &RustConnection, root: u32) -> bool {
     if version.major_version < 2 {
         return false;
     }
-    let mask =
-        xinput::EventMask { deviceid: xinput::Device::ALL_MASTER.into(), mask: vec![xinput::XIEventMask::RAW_MOTION] };
+    // A finger takes the pointer along without raw motion (XI2's version 2.2).
+    let fingers = xinput::XIEventMask::RAW_TOUCH_BEGIN
+        | xinput::XIEventMask::RAW_TOUCH_UPDATE
+        | xinput::XIEventMask::RAW_TOUCH_END;
+    let fingers = if version.minor_version >= 2 { fingers } else { 0u8.into() };
+    let mask = xinput::EventMask {
+        deviceid: xinput::Device::ALL_MASTER.into(),
+        mask: vec![xinput::XIEventMask::RAW_MOTION | fingers],
+    };
     matches!(xinput::xi_select_events(conn, root, &[mask]).map(|c| c.check()), Ok(Ok(())))
 }
 

@@ -38,6 +38,13 @@ impl<'a> Walk<'a> {
         v
     }
 
+    /// Two's complement.
+    fn i8(&mut self, name: &str) {
+        let from = self.at;
+        let v = i16::from(self.take(1)[0]);
+        self.note(from, name, if v > 127 { v - 256 } else { v });
+    }
+
     /// Little endian.
     fn u16(&mut self, name: &str) -> u16 {
         let from = self.at;
@@ -155,7 +162,7 @@ pub fn datagram(bytes: &[u8]) -> String {
                 w.varint("input dropped");
             }
         }
-        3 => input(&mut w),
+        3 => input(&mut w, flag(0x10)),
         4 => {
             w.signed("x");
             w.signed("y");
@@ -178,7 +185,7 @@ pub fn datagram(bytes: &[u8]) -> String {
     w.end()
 }
 
-fn input(w: &mut Walk<'_>) {
+fn input(w: &mut Walk<'_>, contacts: bool) {
     w.u32("sent");
     w.varint("first");
     w.varint("first minus floor");
@@ -204,6 +211,20 @@ fn input(w: &mut Walk<'_>) {
                 w.varint("    key code");
                 w.varint("    keysym");
             }
+            13 => {
+                w.u8("    finger and phase");
+                w.signed("    x");
+                w.signed("    y");
+                w.u16("    pressure");
+            }
+            14 => {
+                w.u8("    state");
+                w.signed("    x");
+                w.signed("    y");
+                w.u16("    pressure");
+                w.i8("    leans right, degrees");
+                w.i8("    leans towards the hand, degrees");
+            }
             other => panic!("no event {other}"),
         }
     }
@@ -211,6 +232,9 @@ fn input(w: &mut Walk<'_>) {
         w.varint("  key code");
     }
     w.u8("buttons held");
+    if contacts {
+        w.u16("fingers that touch, pen near");
+    }
 }
 
 /// A slice's body whose shards had these flags.

@@ -139,8 +139,7 @@ impl Attacked {
             floor: InputSeq(1),
             first: InputSeq(1),
             events: vec![(Span::ZERO, event)],
-            held: Vec::new(),
-            buttons: Vec::new(),
+            ..InputBatch::default()
         };
         self.hear(Datagram::Input(batch).encode(self.seq));
     }

@@ -1,10 +1,12 @@
 //! Input as it reaches the desktop: in order, once, never late, and never stuck.
 //!
-//! Keys are leases (DESIGN §3.14): a held key is released when the viewer has not said for [`LEASE`] that it is still
-//! held, and an event older than [`TOO_OLD`] is not delivered, except one that lets go.
+//! Keys are leases (DESIGN §3.14), and so are fingers and a pen in reach: what is held is released when the viewer has not
+//! said for [`LEASE`] that it still is, and an event older than [`TOO_OLD`] is not delivered, except one that lets go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use telepane_model::{Button, HostClock, InputEvent, InputSeq, KeyCode, KeyMove, Span, Stamp};
+use telepane_model::{
+    Button, Desk, HostClock, InputEvent, InputSeq, KeyCode, KeyMove, Pen, Point, Span, Stamp, TouchPhase,
+};
 use telepane_protocol::{Fault, InputBatch, InputReport, lets_go};
 
 /// A held key is released when its hold is not refreshed for this long.
@@ -26,6 +28,10 @@ pub struct InputGate {
     waiting: BTreeMap<u32, (Stamp<HostClock>, InputEvent)>,
     keys: BTreeSet<KeyCode>,
     buttons: BTreeSet<Button>,
+    /// Where each finger is that touches.
+    fingers: BTreeMap<u8, Point<Desk>>,
+    /// The pen that is in reach.
+    pen: Option<Pen>,
     refreshed: Stamp<HostClock>,
     /// Older events may be this much older than they seem (the clocks are known only so well).
     pub doubt: Span,
@@ -109,13 +115,14 @@ impl InputGate {
         self.next = self.next.max(seq);
     }
 
-    // spec: H-17, H-19, H-20
+    // spec: H-17, H-19, H-20, H-63, H-64
     fn deliver_next(&mut self, now: Stamp<HostClock>, out: &mut Delivery) {
         let Some((taken, event)) = self.waiting.remove(&self.next) else { return };
         let seq = InputSeq(self.next);
         self.next = self.next.saturating_add(1);
         let age = now.since(taken);
-        if (age + self.doubt > TOO_OLD || taken < self.not_before) && !lets_go(&event) {
+        let lets_go = lets_go(&event) || self.lifts_the_pen(&event);
+        if (age + self.doubt > TOO_OLD || taken < self.not_before) && !lets_go {
             out.expired += 1;
             self.dropped = self.dropped.saturating_add(1);
             return;
@@ -147,10 +154,39 @@ impl InputGate {
                     return;
                 }
             }
+            InputEvent::Touch { finger, phase: TouchPhase::Down, at, .. } => {
+                if self.fingers.contains_key(finger) {
+                    return;
+                }
+                self.fingers.insert(*finger, *at);
+                self.refreshed = now;
+            }
+            InputEvent::Touch { finger, phase: TouchPhase::Move, at, .. } => match self.fingers.get_mut(finger) {
+                Some(place) => *place = *at,
+                // Its lease ended, or its coming was too old.
+                None => return,
+            },
+            InputEvent::Touch { finger, phase: TouchPhase::Up | TouchPhase::Cancel, .. } => {
+                if self.fingers.remove(finger).is_none() {
+                    return;
+                }
+            }
+            InputEvent::Pen(pen) if pen.near => {
+                if self.pen.replace(*pen).is_none() {
+                    self.refreshed = now;
+                }
+            }
+            InputEvent::Pen(_) => {
+                if self.pen.take().is_none() {
+                    return;
+                }
+            }
             // spec: H-23
             InputEvent::Focus { .. } | InputEvent::Blur => {
                 self.keys.clear();
                 self.buttons.clear();
+                self.fingers.clear();
+                self.pen = None;
             }
             InputEvent::Text(_)
             | InputEvent::PointerTo(_)
@@ -160,8 +196,14 @@ impl InputGate {
         out.events.push((seq, age, event));
     }
 
+    /// Whether a pen that touched does so no more.
+    fn lifts_the_pen(&self, event: &InputEvent) -> bool {
+        let touched = self.pen.is_some_and(|pen| pen.touching);
+        matches!(event, InputEvent::Pen(pen) if touched && !pen.touching)
+    }
+
     /// The batch says what is held after its last event, and all of its events are done: agree with it.
-    // spec: H-22
+    // spec: H-22, H-63, H-64
     fn reconcile(&mut self, now: Stamp<HostClock>, batch: &InputBatch, out: &mut Delivery) {
         if batch.first.0.saturating_add(batch.events.len() as u32) < self.next {
             // A late batch: newer events have been delivered since.
@@ -179,6 +221,14 @@ impl InputGate {
         for button in self.buttons.iter().copied().filter(|b| !batch.buttons.contains(b)).collect::<Vec<_>>() {
             self.buttons.remove(&button);
             out.events.push((InputSeq(0), Span::ZERO, InputEvent::Button { button, down: false }));
+        }
+        for finger in self.fingers.keys().copied().filter(|f| !batch.fingers.contains(f)).collect::<Vec<_>>() {
+            let gone = self.fingers.remove(&finger).map(|at| cancel(finger, at));
+            out.events.extend(gone.map(|event| (InputSeq(0), Span::ZERO, event)));
+        }
+        if !batch.pen {
+            let gone = self.pen.take().map(|pen| InputEvent::Pen(pen.away()));
+            out.events.extend(gone.map(|event| (InputSeq(0), Span::ZERO, event)));
         }
         // A modifier that a lease released is pressed again: it types nothing by itself.
         for code in batch.held.iter().copied().filter(|k| is_modifier(*k)) {
@@ -201,13 +251,17 @@ impl InputGate {
     pub fn release_all(&mut self) -> Vec<InputEvent> {
         let keys = std::mem::take(&mut self.keys);
         let buttons = std::mem::take(&mut self.buttons);
+        let fingers = std::mem::take(&mut self.fingers);
         let ups = keys.into_iter().map(|code| InputEvent::Key { code, action: KeyMove::Up });
-        ups.chain(buttons.into_iter().map(|button| InputEvent::Button { button, down: false })).collect()
+        let ups = ups.chain(buttons.into_iter().map(|button| InputEvent::Button { button, down: false }));
+        let ups = ups.chain(fingers.into_iter().map(|(finger, at)| cancel(finger, at)));
+        ups.chain(self.pen.take().map(|pen| InputEvent::Pen(pen.away()))).collect()
     }
 
     /// When the leases end if nothing refreshes them.
     pub fn lease_ends(&self) -> Option<Stamp<HostClock>> {
-        (!self.keys.is_empty() || !self.buttons.is_empty()).then(|| self.refreshed + LEASE)
+        let nothing = self.keys.is_empty() && self.buttons.is_empty() && self.fingers.is_empty() && self.pen.is_none();
+        (!nothing).then(|| self.refreshed + LEASE)
     }
 
     /// The number of the first event that is not done with.
@@ -224,6 +278,11 @@ impl InputGate {
     pub fn holds_anything(&self) -> bool {
         self.lease_ends().is_some()
     }
+}
+
+/// A finger that was here is taken away without its viewer's having said so.
+const fn cancel(finger: u8, at: Point<Desk>) -> InputEvent {
+    InputEvent::Touch { finger, phase: TouchPhase::Cancel, at, pressure: 0 }
 }
 
 /// Control, Shift, Alt and Super, left and right (`input-event-codes.h`).
@@ -333,5 +392,89 @@ mod tests {
         assert_eq!(feed(&mut g, 10, &batch(2, 2, &[], &[])), vec![key(A, KeyMove::Up)]);
         // An old batch that still says "held" changes nothing.
         assert_eq!(feed(&mut g, 11, &batch(1, 1, &[(0, key(A, KeyMove::Down))], &[A])), vec![]);
+    }
+
+    const PEN: Pen =
+        Pen { at: Point::new(5, 6), pressure: 9, tilt: (0, 0), touching: true, eraser: false, buttons: 1, near: true };
+
+    fn touch(finger: u8, phase: TouchPhase, x: i32) -> InputEvent {
+        InputEvent::Touch { finger, phase, at: Point::new(x, 0), pressure: 0 }
+    }
+
+    // spec: H-20, H-63, H-64
+    #[test]
+    fn a_finger_or_pen_that_is_not_there_does_nothing() {
+        let mut g = InputGate::new();
+        let (down, moved, up) = (TouchPhase::Down, TouchPhase::Move, TouchPhase::Up);
+        let away = InputEvent::Pen(PEN.away());
+        let events: Vec<_> = [
+            touch(1, moved, 1),
+            touch(1, up, 1),
+            away.clone(),
+            touch(1, down, 2),
+            touch(1, down, 3),
+            touch(2, moved, 3),
+            touch(1, moved, 4),
+            touch(1, up, 5),
+            touch(1, TouchPhase::Cancel, 5),
+        ]
+        .map(|e| (0, e))
+        .into();
+        let done = feed(&mut g, 10, &batch(1, 1, &events, &[]));
+        assert_eq!(done, [touch(1, down, 2), touch(1, moved, 4), touch(1, up, 5)]);
+        assert!(!g.holds_anything());
+    }
+
+    // spec: H-21, H-63, H-64
+    #[test]
+    fn fingers_and_a_pen_are_leases_that_nothing_brings_back() {
+        let mut g = InputGate::new();
+        let events =
+            [(0, touch(0, TouchPhase::Down, 7)), (0, touch(3, TouchPhase::Down, 8)), (0, InputEvent::Pen(PEN))];
+        let held = InputBatch { fingers: vec![0, 3], pen: true, ..batch(1, 1, &events, &[]) };
+        assert_eq!(feed(&mut g, 0, &held).len(), 3);
+        let refresh = InputBatch { events: vec![], first: InputSeq(4), floor: InputSeq(4), ..held };
+        assert_eq!(feed(&mut g, 200, &refresh), []);
+        assert!(g.on_time(at(449)).is_empty());
+        let gone = [
+            touch(0, TouchPhase::Cancel, 7),
+            touch(3, TouchPhase::Cancel, 8),
+            InputEvent::Pen(Pen { pressure: 0, touching: false, buttons: 0, near: false, ..PEN }),
+        ];
+        assert_eq!(g.on_time(at(450)), gone);
+        // The hold is heard of again: what it did is done.
+        assert_eq!(feed(&mut g, 500, &refresh), []);
+        assert!(!g.holds_anything());
+    }
+
+    // spec: H-22, H-63, H-64
+    #[test]
+    fn a_finger_the_viewer_no_longer_has_is_taken_away() {
+        let mut g = InputGate::new();
+        let events =
+            [(0, touch(0, TouchPhase::Down, 7)), (0, touch(1, TouchPhase::Down, 8)), (0, InputEvent::Pen(PEN))];
+        let held = InputBatch { fingers: vec![0, 1], pen: true, ..batch(1, 1, &events, &[]) };
+        feed(&mut g, 0, &held);
+        let one = InputBatch { fingers: vec![1], ..batch(4, 4, &[], &[]) };
+        assert_eq!(feed(&mut g, 10, &one), [touch(0, TouchPhase::Cancel, 7), InputEvent::Pen(PEN.away())]);
+        assert_eq!(feed(&mut g, 20, &batch(4, 4, &[(0, InputEvent::Blur)], &[])), [InputEvent::Blur]);
+        assert!(!g.holds_anything());
+    }
+
+    // spec: H-19
+    #[test]
+    fn a_pen_is_lifted_however_late_and_draws_nothing_late() {
+        let mut g = InputGate::new();
+        let late = |first, event: Pen| InputBatch {
+            pen: true,
+            ..batch(first, first, &[(2_100, InputEvent::Pen(event))], &[])
+        };
+        let first = InputBatch { pen: true, ..batch(1, 1, &[(0, InputEvent::Pen(PEN))], &[]) };
+        assert_eq!(feed(&mut g, 2_900, &first).len(), 1);
+        assert_eq!(feed(&mut g, 3_000, &late(2, PEN)), []);
+        let hovers = Pen { pressure: 0, touching: false, ..PEN };
+        assert_eq!(feed(&mut g, 3_001, &late(3, hovers)), [InputEvent::Pen(hovers)]);
+        assert_eq!(feed(&mut g, 3_002, &late(4, hovers)), []);
+        assert_eq!(feed(&mut g, 3_003, &late(5, PEN.away())), [InputEvent::Pen(PEN.away())]);
     }
 }

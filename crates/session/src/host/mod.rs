@@ -83,6 +83,8 @@ pub struct Host {
     focus: Point<Surf>,
     /// The pointer was last moved by a distance: the viewer does not know where it is, and is told every place.
     relative: bool,
+    /// A pen touched when it was heard of last.
+    draws: bool,
     cursor: Option<CursorState>,
     cursor_dirty: bool,
     shapes_told: BTreeSet<u32>,
@@ -301,6 +303,7 @@ impl Host {
             pressed: VecDeque::new(),
             focus: Point::default(),
             relative: false,
+            draws: false,
             cursor: None,
             cursor_dirty: false,
             shapes_told: BTreeSet::new(),
@@ -658,6 +661,7 @@ impl Host {
     fn release_held(&mut self) {
         if self.input.holds_anything() {
             self.input.release_all();
+            self.draws = false;
             self.out.push_back(HostOutput::ReleaseAll);
         }
     }

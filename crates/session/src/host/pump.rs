@@ -29,6 +29,7 @@ impl Host {
         let now = self.now;
         let released = self.input.on_time(now);
         if !released.is_empty() {
+            self.draws = false;
             self.out.push_back(HostOutput::Note(Note::LeaseExpired));
             self.out.extend(released.into_iter().map(|event| HostOutput::Inject { seq: InputSeq(0), event }));
         }

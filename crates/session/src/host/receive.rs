@@ -219,14 +219,21 @@ impl Host {
             self.out.push_back(HostOutput::Note(Note::InputExpired { count: delivery.expired }));
         }
         for (seq, age, event) in delivery.events {
+            let mut press = event.is_press();
             match &event {
                 InputEvent::PointerTo(p) => (self.focus, self.relative) = (Point::new(p.x, p.y), false),
                 InputEvent::PointerBy { .. } => self.relative = true,
+                InputEvent::Touch { at, .. } => self.focus = Point::new(at.x, at.y),
+                InputEvent::Pen(pen) => {
+                    self.focus = Point::new(pen.at.x, pen.at.y);
+                    // Only its coming down is a press; then it draws.
+                    press &= !std::mem::replace(&mut self.draws, pen.touching);
+                }
                 _ => {}
             }
             if seq.0 != 0 {
                 self.injected = Some((seq, at));
-                if event.is_press() {
+                if press {
                     self.pressed.truncate(PRESSES - 1);
                     self.pressed.push_front((seq, at));
                 }

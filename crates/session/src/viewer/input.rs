@@ -2,7 +2,9 @@
 
 use crate::host::{ANSWER_LETTING_GO, TOO_OLD};
 use std::collections::{BTreeSet, VecDeque};
-use telepane_model::{Button, InputEvent, InputSeq, KeyCode, KeyMove, Span, Stamp, StampedInput, ViewerClock};
+use telepane_model::{
+    Button, InputEvent, InputSeq, KeyCode, KeyMove, Pen, Span, Stamp, StampedInput, TouchPhase, ViewerClock,
+};
 use telepane_protocol::{InputBatch, InputReport, lets_go};
 
 /// Input on its way to the host.
@@ -12,8 +14,13 @@ pub struct Outgoing {
     /// Not acknowledged, oldest first; `sent` counts how many of them have left at least once.
     events: VecDeque<StampedInput>,
     sent: usize,
+    /// The newest event that is more than motion.
+    urgent: InputSeq,
     keys: BTreeSet<KeyCode>,
     buttons: BTreeSet<Button>,
+    fingers: BTreeSet<u8>,
+    /// The pen that is in reach.
+    pen: Option<Pen>,
     last_batch: Stamp<ViewerClock>,
     /// What is held is said again this long after the last batch.
     refresh_after: Span,
@@ -55,8 +62,11 @@ impl Outgoing {
             next: 1,
             events: VecDeque::new(),
             sent: 0,
+            urgent: InputSeq(0),
             keys: BTreeSet::new(),
             buttons: BTreeSet::new(),
+            fingers: BTreeSet::new(),
+            pen: None,
             last_batch: Stamp::ZERO,
             refresh_after: REFRESH,
             resend_at: None,
@@ -71,8 +81,9 @@ impl Outgoing {
     }
 
     /// The user did something.
-    // spec: Y-14, Y-19
+    // spec: Y-14, Y-19, Y-35
     pub fn on_event(&mut self, now: Stamp<ViewerClock>, event: InputEvent) {
+        let motion = self.is_motion_of(&event);
         match &event {
             InputEvent::Key { code, action: KeyMove::Down } | InputEvent::Press { code, .. } => {
                 self.keys.insert(*code);
@@ -87,29 +98,94 @@ impl Outgoing {
                     self.buttons.remove(button)
                 };
             }
+            InputEvent::Touch { finger, phase: TouchPhase::Down, .. } => {
+                self.fingers.insert(*finger);
+            }
+            InputEvent::Touch { finger, phase: TouchPhase::Up | TouchPhase::Cancel, .. } => {
+                self.fingers.remove(finger);
+            }
+            InputEvent::Pen(pen) => self.pen = Some(*pen).filter(|pen| pen.near),
             InputEvent::Focus { .. } | InputEvent::Blur => {
                 self.keys.clear();
                 self.buttons.clear();
-            }
-            InputEvent::PointerTo(_) => {
-                // Motion that has not left yet is replaced: only where the pointer is now matters.
-                if self.events.len() > self.sent
-                    && let Some(last) = self.events.back_mut()
-                    && matches!(last.event, InputEvent::PointerTo(_))
-                {
-                    (last.at, last.event) = (now, event);
-                    return;
-                }
+                self.fingers.clear();
+                self.pen = None;
             }
             _ => {}
         }
+        if motion && self.replaces(now, &event) {
+            return;
+        }
         let seq = InputSeq(self.next);
         self.next = self.next.wrapping_add(1).max(1);
+        if !motion {
+            self.urgent = seq;
+        }
         self.taken.push_back((seq, now));
         if self.taken.len() > TAKEN {
             self.taken.pop_front();
         }
         self.events.push_back(StampedInput { seq, at: now, event });
+    }
+
+    /// Whether an event only moves what is as it was before.
+    fn is_motion_of(&self, event: &InputEvent) -> bool {
+        match event {
+            InputEvent::PointerTo(_) | InputEvent::PointerBy { .. } => true,
+            InputEvent::Touch { phase, .. } => *phase == TouchPhase::Move,
+            InputEvent::Pen(pen) => self.pen.is_some_and(|old| pen.near && state(&old) == state(pen)),
+            _ => false,
+        }
+    }
+
+    /// Puts motion that has not left yet in the place of its like: only where something is now matters. What a pen draws
+    /// is all of its way.
+    // spec: Y-14, Y-35
+    fn replaces(&mut self, now: Stamp<ViewerClock>, event: &InputEvent) -> bool {
+        for last in self.events.iter_mut().skip(self.sent).rev() {
+            let replaced = match (&last.event, event) {
+                (InputEvent::PointerTo(_), InputEvent::PointerTo(_)) => true,
+                (InputEvent::Pen(old), InputEvent::Pen(pen)) => !pen.touching && state(old) == state(pen),
+                (
+                    InputEvent::Touch { finger: old, phase: TouchPhase::Move, .. },
+                    InputEvent::Touch { finger, phase: TouchPhase::Move, .. },
+                ) => {
+                    if old != finger {
+                        // Fingers move side by side: the order of their motions says nothing.
+                        continue;
+                    }
+                    true
+                }
+                _ => false,
+            };
+            if replaced {
+                (last.at, last.event) = (now, event.clone());
+            }
+            return replaced;
+        }
+        false
+    }
+
+    /// The next connection's host takes no fingers, or no pen: what it has not got of them does nothing there.
+    // spec: V-5
+    pub fn withhold(&mut self, fingers: bool, pen: bool) {
+        for waiting in &mut self.events {
+            let withheld = match waiting.event {
+                InputEvent::Touch { .. } => fingers,
+                InputEvent::Pen(_) => pen,
+                _ => false,
+            };
+            if withheld {
+                // Numbers have no gaps.
+                waiting.event = InputEvent::PointerBy { dx: 0, dy: 0 };
+            }
+        }
+        if fingers {
+            self.fingers.clear();
+        }
+        if pen {
+            self.pen = None;
+        }
     }
 
     /// The host said what it has.
@@ -212,19 +288,18 @@ impl Outgoing {
         self.resend_at.map(|at| if patient { at + ANSWER_LETTING_GO } else { at })
     }
 
-    /// Whether a key or a button is down.
+    /// Whether a key, a button or a finger is down, or a pen is in reach.
     pub fn holds_anything(&self) -> bool {
-        !self.keys.is_empty() || !self.buttons.is_empty()
+        !self.keys.is_empty() || !self.buttons.is_empty() || !self.fingers.is_empty() || self.pen.is_some()
     }
 
     fn fresh_at(&self) -> Stamp<ViewerClock> {
         if self.is_motion() { self.last_batch + MOTION_EVERY } else { Stamp::ZERO }
     }
 
-    /// Whether nothing but motion of the pointer waits to be sent.
+    /// Whether nothing but motion waits to be sent.
     fn is_motion(&self) -> bool {
-        let motion = |e: &StampedInput| matches!(e.event, InputEvent::PointerTo(_) | InputEvent::PointerBy { .. });
-        self.events.iter().skip(self.sent).all(motion)
+        self.events.get(self.sent).is_none_or(|first| first.seq > self.urgent)
     }
 
     // spec: Y-17
@@ -249,8 +324,15 @@ impl Outgoing {
             events: events.map(|e| (now.since(e.at), e.event.clone())).collect(),
             held: self.keys.iter().copied().take(InputBatch::MOST_HELD).collect(),
             buttons: self.buttons.iter().copied().collect(),
+            fingers: self.fingers.iter().copied().collect(),
+            pen: self.pen.is_some(),
         }
     }
+}
+
+/// What of a pen is more than its place, its pressure and how it leans.
+const fn state(pen: &Pen) -> (bool, bool, u8, bool) {
+    (pen.touching, pen.eraser, pen.buttons, pen.near)
 }
 
 impl Default for Outgoing {
@@ -332,6 +414,86 @@ mod tests {
         let fresh: Vec<_> = b.events.into_iter().skip(1).map(|(_, e)| e).collect();
         assert_eq!(fresh.first(), Some(&InputEvent::PointerTo(Point::new(3, 3))));
         assert_eq!(fresh.len(), 2);
+    }
+
+    // spec: Y-14, Y-35
+    #[test]
+    fn motions_of_one_finger_are_one_and_no_touch_is_merged_with_another() {
+        let touch = |finger, phase, x| InputEvent::Touch { finger, phase, at: Point::new(x, 0), pressure: 0 };
+        let (down, moved, up) = (TouchPhase::Down, TouchPhase::Move, TouchPhase::Up);
+        let mut o = Outgoing::new();
+        o.on_event(at(10), touch(0, down, 1));
+        let b = o.due(at(10), RTO, None).expect("a finger that touches is told at once");
+        assert_eq!((b.events.len(), b.fingers), (1, vec![0]));
+        o.on_report(InputReport { done: InputSeq(1), dropped: 0 });
+        for x in 2..9 {
+            o.on_event(at(11), touch(0, moved, x));
+            o.on_event(at(11), touch(1, moved, 100 + x));
+        }
+        assert_eq!(o.due(at(11), RTO, None), None, "motion is gathered");
+        o.on_event(at(11), touch(0, up, 9));
+        o.on_event(at(11), touch(0, down, 20));
+        o.on_event(at(11), touch(0, moved, 21));
+        let b = o.due(at(11), RTO, None).expect("a finger that leaves takes it along");
+        let events: Vec<_> = b.events.into_iter().map(|(_, e)| e).collect();
+        let all = [touch(0, moved, 8), touch(1, moved, 108), touch(0, up, 9), touch(0, down, 20), touch(0, moved, 21)];
+        assert_eq!((&events[..], b.fingers), (&all[..], vec![0]));
+        // A phone call: the system takes the touch away. The window loses everything.
+        o.on_event(at(12), touch(0, TouchPhase::Cancel, 21));
+        assert!(!o.holds_anything());
+        o.on_event(at(13), touch(4, down, 21));
+        o.on_event(at(13), InputEvent::Blur);
+        assert!(!o.holds_anything());
+    }
+
+    // spec: Y-14, Y-35
+    #[test]
+    fn a_line_that_a_pen_draws_has_all_its_points_and_a_hovering_one_only_its_last() {
+        let hovers = Pen {
+            at: Point::new(0, 0),
+            pressure: 0,
+            tilt: (0, 0),
+            touching: false,
+            eraser: false,
+            buttons: 0,
+            near: true,
+        };
+        let pen =
+            |x, pressure| InputEvent::Pen(Pen { at: Point::new(x, 0), pressure, touching: pressure > 0, ..hovers });
+        let mut o = Outgoing::new();
+        o.on_event(at(10), InputEvent::Pen(hovers));
+        let b = o.due(at(10), RTO, None).expect("a pen that comes near is told at once");
+        assert!(b.pen && b.fingers.is_empty());
+        o.on_report(InputReport { done: InputSeq(1), dropped: 0 });
+        for x in 1..5 {
+            o.on_event(at(11), pen(x, 0));
+        }
+        assert_eq!(o.due(at(11), RTO, None), None, "motion is gathered");
+        for x in 5..9 {
+            o.on_event(at(11), pen(x, 9));
+        }
+        let b = o.due(at(11), RTO, None).expect("the tip touches");
+        let events: Vec<_> = b.events.into_iter().map(|(_, e)| e).collect();
+        assert_eq!(events, [pen(4, 0), pen(5, 9), pen(6, 9), pen(7, 9), pen(8, 9)]);
+        o.on_report(InputReport { done: InputSeq(6), dropped: 0 });
+        assert_eq!(o.due(at(60), RTO, None), None);
+        assert!(o.due(at(111), RTO, None).is_some_and(|b| b.pen), "a lease like a key's");
+        o.on_event(at(112), InputEvent::Pen(hovers.away()));
+        assert!(o.due(at(112), RTO, None).is_some_and(|b| !b.pen));
+    }
+
+    // spec: V-5
+    #[test]
+    fn a_host_that_takes_no_fingers_gets_none_that_waited() {
+        let touch = InputEvent::Touch { finger: 2, phase: TouchPhase::Down, at: Point::new(1, 1), pressure: 0 };
+        let mut o = Outgoing::new();
+        o.on_event(at(10), touch);
+        o.on_event(at(10), down(30));
+        o.withhold(true, true);
+        o.on_new_link();
+        let b = o.due(at(11), RTO, None).expect("the key waits");
+        let events: Vec<_> = b.events.into_iter().map(|(_, e)| e).collect();
+        assert_eq!((events, b.fingers), (vec![InputEvent::PointerBy { dx: 0, dy: 0 }, down(30)], vec![]));
     }
 
     // spec: Y-16, H-26

@@ -25,9 +25,10 @@ use input::Outgoing;
 use std::collections::VecDeque;
 use telepane_model::journey::HostJourney;
 use telepane_model::{
-    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, KeyMove, Note, Region, SessionPolicy, Span,
-    Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
+    Bytes, ClockMap, Epoch, HostClock, InputEvent, InputSeq, Journey, KeyMove, MAX_FINGERS, Note, Region,
+    SessionPolicy, Span, Stamp, Surf, SurfaceId, UpdateId, ViewerClock,
 };
+use telepane_protocol::capability::{HANDS_FINE_WHEEL, HANDS_PEN, HANDS_TOUCH};
 use telepane_protocol::control::Held;
 use telepane_protocol::{Capabilities, Capability, Control, Datagram, Fault, Feedback, InputBatch};
 use telepane_rate::{Policy, SendClass};
@@ -71,6 +72,8 @@ pub struct Viewer {
     life: life::Life,
     /// The host takes keys with what they mean here.
     meanings: bool,
+    /// What its desktop takes of hands: the bits of [`Capability::Hands`].
+    hands: u64,
     /// The newest epoch that had a whole frame.
     whole: Option<Epoch>,
     /// What the desktop should be.
@@ -189,6 +192,7 @@ impl Viewer {
             sound: sound::Sound::default(),
             life: life::Life::default(),
             meanings: false,
+            hands: 0,
             whole: None,
             shape: shape::Shape::default(),
             rested: proof::Rested::default(),
@@ -218,6 +222,9 @@ impl Viewer {
         self.sound.understood = capabilities.value(Capability::Sound) & 1 != 0;
         self.life.understood = capabilities.value(Capability::Life) & 1 != 0;
         self.meanings = capabilities.value(Capability::Keys) & 1 != 0;
+        // spec: D-34, D-35
+        self.hands = capabilities.value(Capability::Hands);
+        self.input.withhold(!self.peer_takes_touch(), !self.peer_takes_pen());
         self.agree_proofs(capabilities);
     }
 
@@ -292,18 +299,38 @@ impl Viewer {
         }
     }
 
-    /// The user did something.
+    /// The user did something. A finger or a pen that the host does not take does nothing.
+    // spec: D-34, D-35
     pub fn on_input(&mut self, now: Stamp<ViewerClock>, event: InputEvent) {
         self.advance(now);
+        let event = match event {
+            // spec: Y-32
+            InputEvent::Press { code, .. } if !self.meanings => InputEvent::Key { code, action: KeyMove::Down },
+            InputEvent::Touch { .. } if !self.peer_takes_touch() => return,
+            InputEvent::Touch { finger, .. } if finger >= MAX_FINGERS => return,
+            InputEvent::Pen(_) if !self.peer_takes_pen() => return,
+            InputEvent::Pen(pen) => InputEvent::Pen(pen.possible()),
+            event => event,
+        };
         if let Some(link) = &mut self.link {
             link.rate.on_active(now);
         }
-        // spec: Y-32
-        let event = match event {
-            InputEvent::Press { code, .. } if !self.meanings => InputEvent::Key { code, action: KeyMove::Down },
-            event => event,
-        };
         self.input.on_event(now, event);
+    }
+
+    /// Whether the host's desktop takes fingers, as it said when it was connected to last.
+    pub const fn peer_takes_touch(&self) -> bool {
+        self.hands & HANDS_TOUCH != 0
+    }
+
+    /// Whether it takes a pen.
+    pub const fn peer_takes_pen(&self) -> bool {
+        self.hands & HANDS_PEN != 0
+    }
+
+    /// Whether parts of a notch of the wheel act there by themselves.
+    pub const fn peer_turns_finely(&self) -> bool {
+        self.hands & HANDS_FINE_WHEEL != 0
     }
 
     /// A datagram came.

@@ -138,7 +138,7 @@ impl HostBench {
             first: InputSeq(first),
             events: events.iter().map(|e| (Span::ZERO, e.clone())).collect(),
             held: held.to_vec(),
-            buttons: vec![],
+            ..InputBatch::default()
         }));
     }
 
@@ -400,7 +400,7 @@ fn a_key_neither_goes_down_twice_nor_comes_up_or_repeats_unpressed() {
 }
 
 /// What the journey of the next frame, which is captured now, says it answers.
-fn answered(b: &mut HostBench) -> Option<InputSeq> {
+pub fn answered(b: &mut HostBench) -> Option<InputSeq> {
     b.frame(SIZE);
     b.pass(20);
     let before = b.shards().len();

@@ -2,6 +2,7 @@
 //! from outside as a shell drives them: facts in, wishes out, and time an argument.
 
 mod capabilities;
+mod hands;
 mod host;
 mod life;
 mod policy;

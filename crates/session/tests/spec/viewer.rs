@@ -16,7 +16,7 @@ pub struct ViewerBench {
     pub viewer: Viewer,
     pub now: Stamp<ViewerClock>,
     peer_seq: u64,
-    sent: Vec<(Stamp<ViewerClock>, u16, Datagram)>,
+    pub sent: Vec<(Stamp<ViewerClock>, u16, Datagram)>,
     decode: Vec<DecodeJob>,
     pub rest: Vec<(Stamp<ViewerClock>, ViewerOutput)>,
 }

@@ -75,6 +75,8 @@ impl Rights {
             | InputEvent::PointerBy { .. }
             | InputEvent::Button { .. }
             | InputEvent::Wheel { .. } => self.has(Feature::Mouse),
+            InputEvent::Touch { .. } => self.has(Feature::Touch),
+            InputEvent::Pen(_) => self.has(Feature::Stylus),
         }
     }
 
@@ -129,7 +131,7 @@ const DELETE: KeyCode = KeyCode(111);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use telepane_model::{Button, Point};
+    use telepane_model::{Button, Pen, Point, TouchPhase};
 
     fn rights(line: &str) -> Rights {
         let permissions = Permissions::parse(&format!("[permissions]\n%owner% {line}\n")).unwrap();
@@ -152,15 +154,31 @@ mod tests {
             InputEvent::Button { button: Button::Left, down: true },
             InputEvent::Wheel { x: 0, y: 120 },
         ];
-        for (line, keys, pointer) in [
-            ("allow builtin", true, true),
-            ("allow display keyboard", true, false),
-            ("allow display mouse", false, true),
-            ("allow display", false, false),
+        let phases = [TouchPhase::Down, TouchPhase::Move, TouchPhase::Up, TouchPhase::Cancel];
+        let fingers = phases.map(|phase| InputEvent::Touch { finger: 1, phase, at: Point::new(1, 2), pressure: 0 });
+        let pen = Pen {
+            at: Point::new(1, 2),
+            pressure: 0,
+            tilt: (0, 0),
+            touching: true,
+            eraser: false,
+            buttons: 0,
+            near: true,
+        };
+        let pens = [pen, pen.away()].map(InputEvent::Pen);
+        for (line, keys, pointer, touch, stylus) in [
+            ("allow builtin", true, true, true, true),
+            ("allow display keyboard", true, false, false, false),
+            ("allow display mouse", false, true, false, false),
+            ("allow display touch", false, false, true, false),
+            ("allow display stylus", false, false, false, true),
+            ("allow display", false, false, false, false),
         ] {
             let mut r = rights(line);
             assert!(keyboard.iter().all(|e| r.allows(e) == keys), "{line}");
             assert!(mouse.iter().all(|e| r.allows(e) == pointer), "{line}");
+            assert!(fingers.iter().all(|e| r.allows(e) == touch), "{line}");
+            assert!(pens.iter().all(|e| r.allows(e) == stylus), "{line}");
             assert!(r.allows(&InputEvent::Blur), "{line}");
         }
     }
