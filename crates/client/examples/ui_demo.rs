@@ -7,9 +7,11 @@
 //! Keys: F5 changes a small part of the picture, F6 asks for a secret, F7 shows a message, F8 dims, F9 clears, Esc ends.
 
 use std::io::Write;
+use telepane_client::clock::Clock;
 use telepane_client::ui::{self, Model, Overlay, RendererChoice, Scaling, Turn, UiOptions, Veil, Waker, WindowFact};
 use telepane_model::{
-    CursorShape, CursorState, InputEvent, KeyCode, KeyMove, Pixels, Rect, Region, Size, Span, Surf, View,
+    CursorShape, CursorState, InputEvent, KeyCode, KeyMove, Pixels, Rect, Region, Size, Span, Stamp, Surf, View,
+    ViewerClock,
 };
 
 /// The part of the picture that the `n`th press of F5 changes, and its colour.
@@ -56,6 +58,7 @@ struct Demo {
     follow: bool,
     behind: u32,
     watch: Watch,
+    clock: Clock,
 }
 
 impl Model for Demo {
@@ -100,6 +103,10 @@ impl Model for Demo {
             67 => self.veil = Veil::Clear,
             _ => {}
         }
+    }
+
+    fn now(&self) -> Stamp<ViewerClock> {
+        self.clock.now()
     }
 
     fn window(&mut self, fact: WindowFact) {
@@ -193,6 +200,7 @@ pub fn run(arguments: impl Iterator<Item = String>, watch: Watch) -> Result<i32,
             follow,
             behind: 0,
             watch,
+            clock: Clock::new(),
         }
     };
     ui::run(|waker| Ok(make(waker)), options).map_err(|e| e.to_string())

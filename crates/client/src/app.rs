@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use telepane_model::monitor::surface_of;
-use telepane_model::{CursorShape, CursorState, InputEvent, Monitor, Pixels, Size, Span, Surf};
+use telepane_model::{CursorShape, CursorState, InputEvent, Monitor, Pixels, Size, Span, Stamp, Surf, ViewerClock};
 
 /// See the module.
 pub struct App {
@@ -210,6 +210,18 @@ impl Model for App {
     fn input(&mut self, event: InputEvent) {
         self.used = (self.micros)();
         self.driver.on_input(event);
+    }
+
+    fn now(&self) -> Stamp<ViewerClock> {
+        Stamp::from_micros((self.micros)())
+    }
+
+    fn takes_touch(&self) -> bool {
+        self.driver.takes_touch()
+    }
+
+    fn takes_pen(&self) -> bool {
+        self.driver.takes_pen()
     }
 
     fn window(&mut self, fact: WindowFact) {

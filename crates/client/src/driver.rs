@@ -310,6 +310,16 @@ impl Driver {
         }
     }
 
+    /// Whether the host takes fingers.
+    pub fn takes_touch(&self) -> bool {
+        self.phase == Phase::Live && self.viewer.peer_takes_touch()
+    }
+
+    /// Whether the host takes a pen.
+    pub fn takes_pen(&self) -> bool {
+        self.phase == Phase::Live && self.viewer.peer_takes_pen()
+    }
+
     /// The desktop should be like this, if it can. Without a size it keeps the one it has; `monitors` of which there are
     /// several count before a size.
     pub fn on_shape(&mut self, size: Option<Size<Surf>>, scale: u16, monitors: Vec<Monitor>) {

@@ -43,6 +43,7 @@ mod survival;
 mod text;
 mod told;
 mod toolkits;
+mod touch;
 mod vanished;
 mod wayland;
 mod windows;

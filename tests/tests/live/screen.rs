@@ -11,11 +11,12 @@ use x11rb::connection::Connection;
 use x11rb::protocol::randr::{ConnectionExt as _, MonitorInfo};
 use x11rb::protocol::render::{Animcursorelt, ConnectionExt as _, PictType};
 use x11rb::protocol::xfixes::ConnectionExt as _;
+use x11rb::protocol::xinput::{ConnectionExt as _, XIChangePropertyAux};
 use x11rb::protocol::xproto::{
     AtomEnum, AutoRepeatMode, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeKeyboardControlAux,
     ChangeWindowAttributesAux, ClientMessageEvent, ConnectionExt as _, CreateWindowAux, EventMask, GrabMode,
-    GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, Window,
-    WindowClass,
+    GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, PropMode,
+    Window, WindowClass,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::reexports::x11rb_protocol::parse_display::parse_display;
@@ -95,8 +96,8 @@ impl Screen {
         Self::choosing("Xephyr", command.args(["-nolisten", "tcp"]))
     }
 
-    /// A server that chooses its number.
-    fn choosing(server: &str, command: &mut Command) -> Self {
+    /// A server that chooses its number and lets everybody in.
+    pub fn choosing(server: &str, command: &mut Command) -> Self {
         let _one = starting();
         command.args(["-displayfd", "1"]);
         let deadline = now() + PATIENCE;
@@ -258,6 +259,17 @@ impl Screen {
     pub fn warp(&self, x: i16, y: i16) {
         let warp = self.conn.warp_pointer(x11rb::NONE, self.root, 0, 0, 0, 0, x, y);
         warp.expect("alive").check().expect("it can be warped");
+    }
+
+    /// Unplugs an input device of this name, or plugs it in again.
+    pub fn plug(&self, device: &str, on: bool) {
+        self.conn.xinput_xi_query_version(2, 2).expect("alive").reply().expect("it has XInput");
+        let there = self.conn.xinput_xi_query_device(0_u16).expect("alive").reply().expect("an answer").infos;
+        let device = there.iter().find(|d| d.name == device.as_bytes()).expect("there is such a device").deviceid;
+        let (enabled, kind) = (self.atom("Device Enabled"), AtomEnum::INTEGER.into());
+        let value = XIChangePropertyAux::Data8(vec![on.into()]);
+        let set = self.conn.xinput_xi_change_property(device, PropMode::REPLACE, enabled, kind, 1, &value);
+        set.expect("alive").check().expect("it can be set");
     }
 
     /// Whether some client holds the pointer: then nobody else may.

@@ -12,7 +12,8 @@
 //! ([`WindowFact::ScaleWished`]), Ctrl+Alt+N shows monitors again whose windows were closed. The Alt key there is the left one, because AltGr types.
 //!
 //! Map: `window` the event loop and `live` a window in it; `windows` opens and closes them, `set` says which there should be
-//! where each monitor has its own, `screen` is this machine's; `show` presents; `keys`, `pointer` and `grab` input; `layout` where the
+//! where each monitor has its own, `screen` is this machine's; `show` presents; `keys`, `pointer` and `grab` input,
+//! `hands` what is told by `touch` and by a `pen` on one of an X11 screen's `tablets`; `layout` where the
 //! picture lies and what a pixel of the window is on the desktop; `span` a window over several monitors; `scale` the resampler;
 //! `paint`, `panel` and `text` what is drawn; `composing` what an input method composes, at the desktop's `caret` and in the
 //! system's `glyphs`; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot do on X11.
@@ -23,12 +24,15 @@ mod composing;
 mod cursor;
 mod glyphs;
 mod grab;
+mod hands;
 mod keys;
 mod layout;
 mod live;
 mod meaning;
 mod paint;
 mod panel;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod pen;
 mod pointer;
 mod present;
 mod scale;
@@ -36,7 +40,10 @@ mod screen;
 mod set;
 mod show;
 mod span;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod tablets;
 mod text;
+mod touch;
 mod window;
 mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -49,7 +56,8 @@ pub use span::{Chosen, Spread};
 pub use window::{Waker, run};
 
 use telepane_model::{
-    CursorShape, CursorState, Desk, InputEvent, Monitor, Pixels, Point, Rect, Region, Size, Span, Surf, View,
+    CursorShape, CursorState, Desk, InputEvent, Monitor, Pixels, Point, Rect, Region, Size, Span, Stamp, Surf, View,
+    ViewerClock,
 };
 
 /// What the window shows and whom it tells of input. Every call comes on the thread of [`run`].
@@ -61,8 +69,19 @@ pub trait Model {
     fn on_wake(&mut self, wake: Self::Wake);
     /// Runs timers and decodes; says what changed. Called after every batch of events and when `wake_in` has passed.
     fn turn(&mut self) -> Turn;
-    /// What the user did, in desktop pixels. Motion within one batch arrives as its last place only.
+    /// What the user did, in desktop pixels. Motion within one batch arrives as its last place only, but that of a pen that
+    /// touches, which draws.
     fn input(&mut self, event: InputEvent);
+    /// The time: a finger that rests means something else than one that taps.
+    fn now(&self) -> Stamp<ViewerClock>;
+    /// Whether [`InputEvent::Touch`] means anything to whom it is told; else fingers are the mouse.
+    fn takes_touch(&self) -> bool {
+        false
+    }
+    /// Whether [`InputEvent::Pen`] does; else a pen is the mouse.
+    fn takes_pen(&self) -> bool {
+        false
+    }
     /// What happened to the window.
     fn window(&mut self, fact: WindowFact);
     /// The host's picture; `None` before the first frame.

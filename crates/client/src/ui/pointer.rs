@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use telepane_model::{Button, Desk, InputEvent, Point};
 use winit::event::{MouseButton, MouseScrollDelta};
 
-/// Pixels of a touchpad's scrolling that count as one notch: about three lines of text, as toolkits scroll per notch.
-const PIXELS_PER_NOTCH: f64 = 50.0;
+/// Pixels of scrolling, by a touchpad or fingers, that count as one notch: about three lines of text, as toolkits scroll.
+pub(super) const PIXELS_PER_NOTCH: f64 = 50.0;
 /// Units of a notch, as in Windows' WHEEL_DELTA and libinput's v120.
-const NOTCH: f64 = 120.0;
+pub(super) const NOTCH: f64 = 120.0;
 
 /// The button by winit's name; `None` for those the protocol does not carry.
 fn button(b: MouseButton) -> Option<Button> {
@@ -28,6 +28,19 @@ fn button(b: MouseButton) -> Option<Button> {
         MouseButton::Forward => Button::Forward,
         MouseButton::Other(_) => return None,
     })
+}
+
+/// The button by X's number.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(super) const fn x11_number(b: MouseButton) -> u32 {
+    match b {
+        MouseButton::Left => 1,
+        MouseButton::Middle => 2,
+        MouseButton::Right => 3,
+        MouseButton::Back => 8,
+        MouseButton::Forward => 9,
+        MouseButton::Other(n) => n as u32,
+    }
 }
 
 /// The state of the mouse as the model knows it.
@@ -102,7 +115,11 @@ impl Pointer {
 
     /// A button moved. A release whose press was not told is not told either.
     pub(super) fn button(&mut self, b: MouseButton, down: bool) -> Option<InputEvent> {
-        let button = button(b)?;
+        self.press(button(b)?, down)
+    }
+
+    /// The same of a finger that is a mouse.
+    pub(super) fn press(&mut self, button: Button, down: bool) -> Option<InputEvent> {
         let changed = if down { self.down.insert(button) } else { self.down.remove(&button) };
         changed.then_some(InputEvent::Button { button, down })
     }
@@ -191,7 +208,7 @@ impl Confined {
 }
 
 /// Adds to a remainder and takes the whole units out of it.
-fn whole(rest: &mut f64, add: f64) -> i32 {
+pub(super) fn whole(rest: &mut f64, add: f64) -> i32 {
     if !add.is_finite() {
         return 0;
     }

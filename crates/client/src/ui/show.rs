@@ -23,6 +23,8 @@ struct Common {
     typed: String,
     front: usize,
     captured: bool,
+    /// The pointer is not to be seen.
+    hidden: bool,
 }
 
 impl<M: Model> Shell<M> {
@@ -94,6 +96,7 @@ impl<M: Model> Shell<M> {
             typed,
             front: self.front(),
             captured: self.pointer.is_captured(),
+            hidden: self.hands.hide_the_pointer,
         }
     }
 }
@@ -120,6 +123,7 @@ impl Live {
             self.title = title;
         }
         let want = cursor.map(|(shape, state)| (state.visible && cursor::is_visible(shape)).then_some(shape));
+        let want = if common.hidden { Some(None) } else { want };
         let quarters = self.layout.map_or(4, |l| cursor::quarters(l.part().w, l.picture().w));
         self.cursors.follow(&self.window, events, want, common.captured, quarters);
 

@@ -7,6 +7,7 @@ use super::caret::Caret;
 use super::composing::Preedit;
 use super::glyphs::Glyphs;
 use super::grab::Grab;
+use super::hands::Hands;
 use super::keys::{Keyboard, Stroke, is_typing_key, key_code};
 use super::live::Live;
 use super::meaning::{Sense, is_modifier, sense};
@@ -18,9 +19,8 @@ use super::windows::LOSING;
 use super::{Model, UiError, UiOptions, Veil, WindowFact};
 use std::time::Duration;
 use telepane_model::input::MAX_TEXT;
-use telepane_model::{Button, Desk, InputEvent, KeyCode, KeyMove, Point, Region};
+use telepane_model::{Button, Desk, InputEvent, KeyCode, KeyMove, Pen, Point, Region, TouchPhase};
 use winit::application::ApplicationHandler;
-use winit::dpi::PhysicalPosition;
 use winit::event::{DeviceEvent, DeviceId, ElementState, Ime, KeyEvent, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy};
 use winit::keyboard::{Key, ModifiersState, NamedKey};
@@ -81,6 +81,7 @@ pub fn run<M: Model>(
         probe: None,
         keyboard: Keyboard::default(),
         pointer: Pointer::default(),
+        hands: Hands::default(),
         typed: String::new(),
         caret: Caret::default(),
         glyphs: Glyphs::default(),
@@ -119,6 +120,7 @@ pub(super) struct Shell<M: Model> {
     pub(super) probe: Option<Probe>,
     keyboard: Keyboard,
     pub(super) pointer: Pointer,
+    pub(super) hands: Hands,
     pub(super) typed: String,
     /// Where the desktop's text is being written.
     pub(super) caret: Caret,
@@ -132,7 +134,7 @@ pub(super) struct Shell<M: Model> {
 
 impl<M: Model> Shell<M> {
     /// Whether the window itself takes what is typed and clicked.
-    fn asking(&self) -> bool {
+    pub(super) fn asking(&self) -> bool {
         matches!(self.model.veil(), Veil::Ask { .. })
     }
 
@@ -289,12 +291,16 @@ impl<M: Model> Shell<M> {
     }
 
     /// Tells the model, after the motion that came before.
-    fn input(&mut self, event: InputEvent) {
+    pub(super) fn input(&mut self, event: InputEvent) {
         self.flush_motion();
         match event {
             InputEvent::Key { code, .. } | InputEvent::Press { code, .. } if is_modifier(code) => {}
             InputEvent::Button { button: Button::Left, down: true } => self.caret.on_click(),
-            InputEvent::Button { .. } | InputEvent::Wheel { .. } => {}
+            InputEvent::Touch { phase: TouchPhase::Down, at, .. } | InputEvent::Pen(Pen { touching: true, at, .. }) => {
+                self.caret.on_pointed(Some(at));
+                self.caret.on_click();
+            }
+            InputEvent::Button { .. } | InputEvent::Wheel { .. } | InputEvent::Touch { .. } | InputEvent::Pen(_) => {}
             _ if event.is_press() => self.caret.on_typed(),
             _ => {}
         }
@@ -302,6 +308,9 @@ impl<M: Model> Shell<M> {
     }
 
     fn flush_motion(&mut self) {
+        for moved in self.hands.flush() {
+            self.model.input(moved);
+        }
         if let Some(motion) = self.pointer.flush() {
             self.caret.on_pointed(match motion {
                 InputEvent::PointerTo(at) => Some(at),
@@ -311,9 +320,8 @@ impl<M: Model> Shell<M> {
         }
     }
 
-    fn moved(&mut self, window: usize, position: PhysicalPosition<f64>) {
+    pub(super) fn moved(&mut self, window: usize, at: (f64, f64)) {
         let asking = self.asking();
-        let at = (position.x, position.y);
         let Some(live) = self.lives.get_mut(window) else { return };
         live.at = Some(Point::new(at.0.floor() as i32, at.1.floor() as i32));
         if let Some(place) = self.pointer.confined_at(at.0, at.1, (live.size.w, live.size.h)) {
@@ -330,7 +338,7 @@ impl<M: Model> Shell<M> {
 
     /// Which window lies under a place of this one, and where in it: with a button held a pointer belongs to the window in
     /// which it was pressed, wherever it goes.
-    fn dragged_to(&self, window: usize, at: (f64, f64)) -> (usize, (f64, f64)) {
+    pub(super) fn dragged_to(&self, window: usize, at: (f64, f64)) -> (usize, (f64, f64)) {
         let Some(live) = self.lives.get(window).filter(|_| self.lives.len() > 1) else { return (window, at) };
         let (w, h) = (f64::from(live.size.w), f64::from(live.size.h));
         if (0.0..w).contains(&at.0) && (0.0..h).contains(&at.1) {
@@ -363,7 +371,9 @@ impl<M: Model> Shell<M> {
             // Whoever took the keyboard keeps it, and wants the pointer too.
             live.focus_tries = 0;
             live.preedit = None;
+            let id = live.window.id();
             self.capture(false);
+            self.take_back(id);
             if self.lives.iter().any(|live| live.focused) {
                 // Another window of ours had it before this one heard so.
                 self.keyboard.hand_over();
@@ -407,7 +417,8 @@ impl<M: Model> Shell<M> {
 
     /// Puts the platform's pointer where an application has put the desktop's: under the hand that holds it, and no other.
     fn put(&mut self, at: Point<Desk>) {
-        let ours = self.lives.iter().any(|live| live.focused) && !self.pointer.is_captured();
+        let free = !self.pointer.is_captured() && !self.hands.have_the_pointer();
+        let ours = self.lives.iter().any(|live| live.focused) && free;
         let is_over = |live: &Live| live.at.zip(live.layout).is_some_and(|(at, layout)| layout.picture().holds(at));
         if !ours || !self.lives.iter().any(is_over) {
             return;
@@ -440,6 +451,16 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
     fn window_event(&mut self, events: &ActiveEventLoop, id: WindowId, event: WindowEvent) {
         // One that is closed may have more to say.
         let Some(window) = self.number(id) else { return };
+        let held = matches!(
+            event,
+            WindowEvent::CursorMoved { .. }
+                | WindowEvent::CursorEntered { .. }
+                | WindowEvent::AxisMotion { .. }
+                | WindowEvent::Touch(_)
+        );
+        if !held {
+            self.release_motion();
+        }
         match event {
             WindowEvent::CloseRequested => self.close(window),
             WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } => self.resized(window),
@@ -469,7 +490,8 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
                     self.let_go();
                 }
             }
-            WindowEvent::CursorMoved { position, .. } => self.moved(window, position),
+            WindowEvent::CursorMoved { position, .. } => self.hold_motion(id, position),
+            WindowEvent::Touch(touch) => self.touched(window, &touch),
             WindowEvent::CursorLeft { .. } => {
                 if let Some(live) = self.lives.get_mut(window).filter(|_| !self.pointer.is_captured()) {
                     live.at = None;
@@ -477,6 +499,9 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
             }
             WindowEvent::MouseInput { state, button, .. } => {
                 let down = state == ElementState::Pressed;
+                if self.is_a_pens_button(button, down) {
+                    return;
+                }
                 if let Some(live) = self.lives.get_mut(window).filter(|l| down && !l.focused) {
                     // Without a window manager a click gives nobody the keyboard.
                     live.focus_tries = live.focus_tries.max(1);
@@ -512,6 +537,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
         if asking {
             self.capture(false);
         }
+        let hands = self.follow_hands();
         self.flush_motion();
         self.settle_focus();
         self.look_at_monitors();
@@ -535,7 +561,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
         }
         let again = (tries || self.losing > 0).then_some(FOCUS_PAUSE);
         let wake = turn.wake_in.map(|s| Duration::from_micros(s.as_micros()));
-        events.set_control_flow(match [wake, again].into_iter().flatten().min() {
+        events.set_control_flow(match [wake, again, hands].into_iter().flatten().min() {
             Some(after) => ControlFlow::wait_duration(after),
             None => ControlFlow::Wait,
         });
