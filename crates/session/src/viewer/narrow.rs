@@ -79,11 +79,15 @@ mod tests {
     #[test]
     fn a_path_is_narrow_when_only_short_ones_come_and_many_do_not() {
         let run = |bytes: fn(u64) -> usize, lost: fn(u64) -> bool| run(&mut Widths::default(), bytes, lost);
-        const MIXED: fn(u64) -> usize = |n| if n % 2 == 0 { 60 } else { 1_150 };
-        assert_eq!(run(MIXED, |n| n % 2 == 1), Some(60), "as soon as the window is over");
+        const MIXED: fn(u64) -> usize = |n| if n.is_multiple_of(2) { 60 } else { 1_150 };
+        assert_eq!(run(MIXED, |n| !n.is_multiple_of(2)), Some(60), "as soon as the window is over");
         assert_eq!(run(MIXED, |n| n % 2 == 1 && n % 40 != 1), None, "a long one comes every two seconds");
         assert_eq!(run(MIXED, |_| false), None);
-        assert_eq!(run(|_| 60, |n| n % 6 == 0), None, "a host at rest has nothing long to say, and a sixth is lost");
+        assert_eq!(
+            run(|_| 60, |n| n.is_multiple_of(6)),
+            None,
+            "a host at rest has nothing long to say, and a sixth is lost"
+        );
         assert_eq!(run(MIXED, |n| n != 150), None, "hardly anything comes");
     }
 
@@ -91,7 +95,7 @@ mod tests {
     #[test]
     fn a_long_one_ends_it_and_a_connection_of_the_same_kind_is_no_reason_for_another() {
         let mut widths = Widths::default();
-        let short = |n: u64| n % 3 != 0;
+        let short = |n: u64| !n.is_multiple_of(3);
         assert_eq!(run(&mut widths, |_| 60, short), Some(60));
         widths.on_datagram(T(3_050), 1_162, (62, 22));
         assert!(!widths.is_narrow());
