@@ -12,8 +12,10 @@ const WINDOW: Span = Span::secs(3);
 const MISSING: u64 = 24;
 /// Of the numbers, one in so many: reports on a pointer that moves come a hundred a second.
 const SHARE: u64 = 5;
-/// What comes at all shows that the path carries something; where less comes, that is silence's business.
+/// What comes at all shows that the path carries something; where less comes, or nothing for so long (a machine that slept), that
+/// is silence's business.
 const SHORT: u64 = 4;
+const APART: Span = Span::secs(1);
 /// Loss that asks for no length can look the same while a host has nothing long to say. If a new connection has been of the same
 /// kind, none is tried again for so long.
 const HOLD: Span = Span::secs(60);
@@ -24,6 +26,8 @@ pub(super) struct Widths {
     since: Stamp<ViewerClock>,
     /// Datagrams that should have come, and that came, when the window began.
     before: (u64, u64),
+    /// When the last one came.
+    last: Stamp<ViewerClock>,
     narrow: bool,
     /// Nothing is believed before this.
     held: Stamp<ViewerClock>,
@@ -33,20 +37,25 @@ impl Widths {
     /// A connection has come about: its handshake had packets of full length, unless it is none of QUIC's.
     pub(super) fn on_attached(&mut self, now: Stamp<ViewerClock>) {
         let held = if self.narrow { now + HOLD } else { self.held };
-        *self = Self { since: now, before: (0, 0), narrow: false, held };
+        *self = Self { since: now, before: (0, 0), last: now, narrow: false, held };
     }
 
     /// A datagram of so many bytes came; so many should have come by now, and so many did.
     // spec: Y-42
     pub(super) fn on_datagram(&mut self, at: Stamp<ViewerClock>, bytes: usize, counts: (u64, u64)) {
         let long = bytes >= LONG;
-        if !long && at.since(self.since) < WINDOW {
+        let silent = at.since(std::mem::replace(&mut self.last, at)) >= APART;
+        if long || silent {
+            *self = Self { since: at, before: counts, narrow: self.narrow && !long, ..*self };
+            return;
+        }
+        if at.since(self.since) < WINDOW {
             return;
         }
         let came = counts.1.saturating_sub(self.before.1);
         let missing = counts.0.saturating_sub(self.before.0).saturating_sub(came);
         let many = missing >= MISSING && missing * SHARE >= came + missing && came >= SHORT;
-        let narrow = !long && (self.narrow || (many && at >= self.held));
+        let narrow = self.narrow || (many && at >= self.held);
         *self = Self { since: at, before: counts, narrow, ..*self };
     }
 
@@ -89,6 +98,7 @@ mod tests {
             "a host at rest has nothing long to say, and a sixth is lost"
         );
         assert_eq!(run(MIXED, |n| n != 150), None, "hardly anything comes");
+        assert_eq!(run(|_| 60, |n| n > 0 && n < 100), None, "this machine slept for five seconds");
     }
 
     // spec: Y-42
@@ -102,7 +112,7 @@ mod tests {
         let mut next = Widths { narrow: true, ..widths };
         next.on_attached(T(0));
         assert_eq!(run(&mut next, |_| 60, short), None, "ten seconds later");
-        next.on_datagram(T(60_000), 60, (1_200, 400));
+        (0..=60).for_each(|n| next.on_datagram(T(60_000 + n * 50), 60, (1_200 + n * 3, 400 + n)));
         assert!(next.is_narrow(), "a minute later");
     }
 }
