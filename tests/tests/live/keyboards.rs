@@ -5,7 +5,7 @@
 //! at without Telepane. `TELEPANE_ALL_LAYOUTS=1` takes every pair of layouts instead of a few with each.
 
 use super::process::{PATIENCE, Running, have, now, pause, until};
-use super::screen::{LEFT_ALT, LEFT_CTRL, LEFT_SHIFT, Screen, environment, no_key_held};
+use super::screen::{LEFT_ALT, LEFT_CTRL, LEFT_SHIFT, RIGHT_SHIFT, Screen, environment, no_key_held};
 use super::sharing::{METRICS, counter, metrics_of};
 use super::stage::Stage;
 use super::toolkits::{PYTHON, has_module};
@@ -292,11 +292,11 @@ pub fn give_keyboard(there: &Screen, here: &Screen, client: &str) {
 }
 
 /// Waits until the client's window has heard that it has the keyboard: a letter or an Alt that is down just then was pressed for another
-/// one, a Shift was not.
+/// one, a Shift was not. It is the one that nobody else presses: what is still on its way from before is not taken for it.
 pub fn hears(there: &Screen, here: &Screen) {
-    there.press(LEFT_SHIFT);
-    until("the client hears that it has the keyboard", PATIENCE, || here.held() == [LEFT_SHIFT + 8]);
-    there.lift(LEFT_SHIFT);
+    there.press(RIGHT_SHIFT);
+    until("the client hears that it has the keyboard", PATIENCE, || here.held() == [RIGHT_SHIFT + 8]);
+    there.lift(RIGHT_SHIFT);
     no_key_held(here, PATIENCE);
 }
 

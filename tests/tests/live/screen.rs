@@ -655,6 +655,8 @@ pub const NO_KEY: [u8; 0] = [];
 pub const LEFT_CTRL: u8 = 29;
 /// See [`LEFT_CTRL`].
 pub const LEFT_SHIFT: u8 = 42;
+/// See [`LEFT_CTRL`]; no test holds it.
+pub const RIGHT_SHIFT: u8 = 54;
 /// See [`LEFT_CTRL`].
 pub const LEFT_ALT: u8 = 56;
 
