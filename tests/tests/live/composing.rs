@@ -26,7 +26,9 @@ fn input_method(dir: &Scratch, screen: &Screen) -> Running {
     let mut command = Command::new("dbus-run-session");
     environment(&mut command, &dir.join("")).env("DISPLAY", &screen.name);
     let run = Running::start("fcitx5", command.args(["--", "fcitx5", "--disable", "wayland,waylandim,notifications"]));
-    until("the input method is there", PATIENCE, || screen.has_selection("@server=fcitx"));
+    // It owns the selection before it has loaded what composes, and answers nobody until then.
+    let has_loaded = || run.err().contains("Loaded addon anthy");
+    until("the input method is there", PATIENCE, || has_loaded() && screen.has_selection("@server=fcitx"));
     run
 }
 
@@ -60,6 +62,14 @@ fn japanese_is_composed_at_the_caret_and_arrives_when_it_is_finished() {
     exact(&here, &there, PATIENCE);
     let (_, [start, caret]) = here.picture().changed(&before).expect("it was written");
     println!("composing: the line was written between {start:?} and {caret:?}");
+    // What was written may have come as one change with the caret behind it; then it is known by its blinking.
+    let mut shown = there.picture();
+    for state in ["is gone", "is back"] {
+        until(&format!("the caret {state}"), PATIENCE, || {
+            let before = std::mem::replace(&mut shown, there.picture());
+            shown != before
+        });
+    }
 
     // As much of a composition as is seen, and where: the blinking caret of the host is less.
     let composed = || here.picture().changed(&there.picture()).filter(|(n, _)| *n > 150);

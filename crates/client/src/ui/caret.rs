@@ -2,8 +2,9 @@
 //!
 //! The host's applications tell nobody but their own toolkit where their caret is, so it is seen: a thin upright stroke that
 //! changes is a caret that blinks or moves; a small change after a key is what the key wrote, and the caret is behind it;
-//! before either, people have clicked where they want to write. What is thin and changes elsewhere (a column of a diagram)
-//! is believed only when it changes twice at one place, as a caret does that blinks.
+//! before either, people have clicked where they want to write. What is thin and changes elsewhere (a column of a diagram),
+//! or beside what is not thin while nothing is known (the edge of a window that is being painted), is believed only when it
+//! changes twice at one place, as a caret does that blinks.
 //! Why not ask the applications: `protocol-spec/decisions/0053-where-the-caret-is.md`.
 
 use telepane_model::{Desk, Point, Rect, Region, Surf};
@@ -55,12 +56,14 @@ impl Caret {
     /// This changed on the desktop.
     pub(super) fn on_changed(&mut self, changed: &Region<Surf>) {
         let upright = changed.rects().iter().copied().filter(|r| HEIGHTS.contains(&r.h));
-        let thin = upright.clone().filter(|r| r.w <= THIN && r.h >= 2 * r.w);
+        let is_thin = |r: &Rect<Surf>| r.w <= THIN && r.h >= 2 * r.w;
+        let thin = upright.clone().filter(is_thin);
         // One that moves is drawn where it is and taken away where it was.
         let was = |r: &Rect<Surf>| self.at.is_some_and(|at| (at.x, at.y) == (r.x, r.y));
         let stroke = thin.max_by_key(|r| (!was(r), r.h));
-        let in_line = |r: Rect<Surf>| self.at.is_none_or(|at| r.y < at.bottom() && at.y < r.bottom());
-        if let Some(r) = stroke.filter(|r| self.expects || in_line(*r) || self.doubted == Some(*r)) {
+        let alone = || changed.rects().iter().all(is_thin);
+        let likely = |r: &Rect<Surf>| self.at.map_or_else(alone, |at| r.y < at.bottom() && at.y < r.bottom());
+        if let Some(r) = stroke.filter(|r| self.expects || likely(r) || self.doubted == Some(*r)) {
             return self.is_at(Rect::new(r.x, r.y, 1, r.h));
         }
         self.doubted = stroke.or(self.doubted);
@@ -117,6 +120,13 @@ mod tests {
         assert_eq!(after(&mut caret, &[[70, 41, 2, 17], [78, 41, 2, 17]]), Some([78, 41, 1, 17]));
         caret.on_typed();
         assert_eq!(after(&mut caret, &[[78, 41, 2, 17], [5, 58, 2, 16]]), Some([5, 58, 1, 16]), "the next line");
+    }
+
+    #[test]
+    fn the_edge_of_what_is_painted_is_no_caret() {
+        let mut caret = Caret::default();
+        assert_eq!(after(&mut caret, &[[0, 0, 384, 192], [386, 192, 2, 66]]), None);
+        assert_eq!(after(&mut caret, &[[28, 22, 1, 16]]), Some([28, 22, 1, 16]));
     }
 
     #[test]
