@@ -29,6 +29,7 @@ pub mod shown;
 pub mod sources;
 pub mod spec;
 pub mod steps;
+pub mod tally;
 pub mod test;
 pub mod tree;
 

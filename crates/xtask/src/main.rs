@@ -19,7 +19,7 @@ enum Chore {
     Demo(demo::Args),
     /// Run everything that CI runs
     Test(test::Args),
-    /// The same as `test`, plus what a pull request shows
+    /// The same as `test`, plus what a pull request shows, and no test may fail even once
     Ci(test::Args),
     /// Measure: passes its arguments on to telepane-bench
     Bench {
