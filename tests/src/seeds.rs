@@ -243,6 +243,7 @@ fn controls() -> Vec<(&'static str, Vec<u8>)> {
     [
         ("hello", Control::Hello { oldest: 1, newest: 2, capabilities, agent: "telepane-host 0.1.0".into() }),
         ("auth", Control::Auth(vec![1, 2, 3])),
+        ("suppress-output", Control::SuppressOutput(true)),
         ("sound-wish", Control::SoundWish { listens: true, speaks: false }),
         ("sound-state", Control::SoundState { offers: true, takes: true }),
         (

@@ -273,7 +273,7 @@ impl Model for App {
                 }
                 _ => self.driver.leave(),
             },
-            WindowFact::Occluded(_) => {}
+            WindowFact::Hidden(on) => self.driver.on_hidden(on),
             WindowFact::Fullscreen(on) => {
                 if on && !std::mem::replace(&mut self.way_out_shown, true) {
                     self.said = Some(((self.micros)(), "Ctrl+Alt+Enter leaves the full screen".into()));

@@ -357,6 +357,11 @@ impl Driver {
         self.wish_sound();
     }
 
+    /// Nothing of the windows is seen any more, or something is again.
+    pub fn on_hidden(&mut self, hidden: bool) {
+        self.viewer.on_hidden(self.clock.now(), hidden);
+    }
+
     fn wish_sound(&mut self) {
         self.viewer.on_sound_wish(self.clock.now(), self.sound.listens, self.sound.speaks);
     }

@@ -131,6 +131,8 @@ pub enum Control {
     MonitorsTold(Vec<Monitor>),
     /// Host to viewer: an application put the pointer here.
     PointerPut(Point<Desk>),
+    /// Viewer to host: nothing of the screen is seen there, or something is again. As RDP's Suppress Output.
+    SuppressOutput(bool),
     /// Viewer to host: which sound the person wants.
     SoundWish {
         /// The desktop's is to be sent.
@@ -257,6 +259,7 @@ impl Control {
                 | Self::MonitorsWish(_)
                 | Self::SoundWish { .. }
                 | Self::Proofs(_)
+                | Self::SuppressOutput(_)
         )
     }
 
@@ -380,6 +383,10 @@ impl Control {
             Self::Clip(word) => word.encode(&mut out),
             Self::Life(word) => word.encode(&mut out),
             Self::Proofs(proofs) => proofs.encode(&mut out),
+            Self::SuppressOutput(on) => {
+                out.varint(46);
+                out.push(u8::from(*on));
+            }
             Self::CacheOffer { first, hashes } => {
                 out.varint(15);
                 out.varint(u64::from(*first));
@@ -498,6 +505,8 @@ impl Control {
             61 => Self::MonitorsTold(monitors::take(&mut r)?),
             20 => Self::BulkMore { pipe: r.var()?, upto: r.varint()? },
             proof::KIND => Self::Proofs(Proofs::decode(&mut r)?),
+            // spec: K-92
+            46 => Self::SuppressOutput(r.u8()? & 1 != 0),
             kind if ClipWord::KINDS.contains(&kind) => Self::Clip(ClipWord::decode(kind, &mut r)?),
             kind if files::KINDS.contains(&kind) => Self::File(FileWord::decode(kind, &mut r)?),
             kind if life::KINDS.contains(&kind) => Self::Life(LifeWord::decode(kind, &mut r)?),
@@ -699,6 +708,7 @@ mod tests {
                 applied: UpdateId(70_000),
                 tiles: (0..Proofs::MOST as u32).map(|i| (i * 7, u64::from(i) << 50)).collect(),
             }),
+            Control::SuppressOutput(true),
             Control::BulkMore { pipe: 6, upto: 1 << 40 },
             Control::File(FileWord::Attach),
             Control::File(FileWord::Get { id: 1, path: "a/b".into(), held: 7, size: 9, modified: 1 << 50 }),

@@ -498,6 +498,7 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ("162-pointer-put", "The pointer was put to 400, 300.", Control::PointerPut(Point::new(400, 300))),
         ("140-policy-wish", "The person wishes for PCoIP's profile D.", Control::PolicyWish(Preset::D.policy())),
         ("141-policy-told-nothing", "Nothing is set.", Control::PolicyTold(SessionPolicy::NONE)),
+        ("146-suppress-output", "Nothing of the screen is seen.", Control::SuppressOutput(true)),
         (
             "119-sound-wish",
             "The desktop's sound is wanted, and the microphone is on.",

@@ -195,6 +195,7 @@ pub fn host(bytes: &[u8]) {
             8 => match s.small() % 9 {
                 0 => mind.on_capabilities(&Capabilities::default().with(Capability::Sound, 1)),
                 1 => mind.on_sound_rights(now, s.small() % 2 == 0, s.small() % 3 > 0),
+                2 if op > 150 => mind.on_control(now, Control::SuppressOutput(s.small() % 2 == 0)),
                 2 => {
                     mind.on_control(now, Control::SoundWish { listens: s.small() % 2 == 0, speaks: s.small() % 3 > 0 })
                 }

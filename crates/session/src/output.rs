@@ -46,6 +46,8 @@ pub enum Wake {
     Show,
     /// What the desktop should be is steady.
     Shape,
+    /// Nobody has seen the screen for a while.
+    Hidden,
     /// The peer is silent.
     Silence,
     /// Nothing.

@@ -14,6 +14,7 @@ mod ending;
 mod fallback;
 mod figures;
 mod files;
+mod hidden;
 mod keyboards;
 mod life;
 mod machine;

@@ -499,6 +499,18 @@ impl Screen {
         }
     }
 
+    /// Takes all windows below the root off the screen, as a window manager does with one that is minimised, or puts them back.
+    pub fn show_windows(&self, on: bool) {
+        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+        for window in tree.children {
+            let g = self.conn.get_geometry(window).expect("alive").reply();
+            if g.is_ok_and(|g| g.width > 1) {
+                let done = if on { self.conn.map_window(window) } else { self.conn.unmap_window(window) };
+                done.expect("alive").check().expect("it is there");
+            }
+        }
+    }
+
     /// Gives the keyboard to the window of this title.
     pub fn give_focus(&self, title: &str) {
         let name = self.conn.intern_atom(false, b"_NET_WM_NAME").expect("alive").reply().expect("an atom").atom;

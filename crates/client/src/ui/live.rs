@@ -54,6 +54,8 @@ pub(super) struct Live {
     /// Where the pointer is to be drawn now.
     pub(super) drawn_at: Option<Point<View>>,
     pub(super) focused: bool,
+    /// Others lie over all of it.
+    pub(super) covered: bool,
     pub(super) focus_tries: u8,
     pub(super) stale: bool,
     /// The monitors that the window is made to lie over, if several.

@@ -37,6 +37,7 @@ mod pointer;
 mod present;
 mod scale;
 mod screen;
+mod seen;
 mod set;
 mod show;
 mod span;
@@ -154,7 +155,7 @@ pub enum WindowFact {
     /// The user wants it closed (close button, or Escape in a question). The model answers with [`Turn::exit`].
     CloseRequested,
     /// Nothing of it can be seen, or something can again.
-    Occluded(bool),
+    Hidden(bool),
     /// Ctrl+Alt+Enter was pressed, and it covers the monitor now, or no longer.
     Fullscreen(bool),
     /// Ctrl+Alt+O was pressed.

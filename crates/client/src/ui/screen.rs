@@ -123,6 +123,17 @@ impl Screen {
         None
     }
 
+    /// Whether a window may be on the screen, as far as the system says.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn may_be_seen(&self, window: &Window) -> bool {
+        window.is_minimized() != Some(true) && self.x11.as_ref().is_none_or(|x| x.is_viewable(window))
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn may_be_seen(&self, window: &Window) -> bool {
+        window.is_minimized() != Some(true)
+    }
+
     /// Takes the shortcuts of the window manager for a window, or gives them back; whether it did.
     #[cfg(all(unix, not(target_os = "macos")))]
     pub(super) fn grab(&self, window: &Window, on: bool) -> bool {

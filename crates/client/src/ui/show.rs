@@ -73,6 +73,7 @@ impl<M: Model> Shell<M> {
             presented = true;
         }
         if presented {
+            self.seen.on_painted();
             self.model.shown();
         }
     }

@@ -14,6 +14,7 @@ use super::meaning::{Sense, is_modifier, sense};
 use super::pointer::Pointer;
 use super::present::Probe;
 use super::screen::Screen;
+use super::seen::Seen;
 use super::set::Set;
 use super::windows::LOSING;
 use super::{Model, UiError, UiOptions, Veil, WindowFact};
@@ -87,6 +88,7 @@ pub fn run<M: Model>(
         glyphs: Glyphs::default(),
         modifiers: ModifiersState::empty(),
         grab: Grab::default(),
+        seen: Seen::default(),
         code: None,
         error: None,
     };
@@ -128,6 +130,7 @@ pub(super) struct Shell<M: Model> {
     /// The modifiers that are down here.
     modifiers: ModifiersState,
     pub(super) grab: Grab,
+    pub(super) seen: Seen,
     code: Option<i32>,
     pub(super) error: Option<UiError>,
 }
@@ -480,7 +483,11 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
                     live.insist_on_spreading(screen);
                 }
             }
-            WindowEvent::Occluded(occluded) => self.model.window(WindowFact::Occluded(occluded)),
+            WindowEvent::Occluded(covered) => {
+                if let Some(live) = self.lives.get_mut(window) {
+                    live.covered = covered;
+                }
+            }
             WindowEvent::Focused(focused) => self.focus(window, focused),
             WindowEvent::KeyboardInput { event, is_synthetic, .. } => self.key(&event, is_synthetic),
             WindowEvent::Ime(ime) => self.ime(window, ime),
@@ -541,6 +548,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
         self.flush_motion();
         self.settle_focus();
         self.look_at_monitors();
+        let seen = self.look_whether_seen();
         let turn = self.model.turn();
         if let Some(code) = turn.exit {
             self.code = Some(code);
@@ -561,7 +569,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
         }
         let again = (tries || self.losing > 0).then_some(FOCUS_PAUSE);
         let wake = turn.wake_in.map(|s| Duration::from_micros(s.as_micros()));
-        events.set_control_flow(match [wake, again, hands].into_iter().flatten().min() {
+        events.set_control_flow(match [wake, again, hands, seen].into_iter().flatten().min() {
             Some(after) => ControlFlow::wait_duration(after),
             None => ControlFlow::Wait,
         });

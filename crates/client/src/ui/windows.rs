@@ -117,6 +117,7 @@ impl<M: Model> Shell<M> {
             pointer: None,
             drawn_at: None,
             focused: false,
+            covered: false,
             focus_tries: 0,
             stale: true,
             over: Vec::new(),

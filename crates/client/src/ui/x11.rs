@@ -134,6 +134,13 @@ impl X11 {
         }
     }
 
+    /// Whether `window` is on the screen: a window manager takes one that is minimised, or on another desktop, off it.
+    pub(super) fn is_viewable(&self, window: &Window) -> bool {
+        let asked = id_of(window).and_then(|id| self.connection.get_window_attributes(id).ok());
+        // What is not known is taken for seen.
+        asked.and_then(|cookie| cookie.reply().ok()).is_none_or(|a| a.map_state == xproto::MapState::VIEWABLE)
+    }
+
     /// Gives `window` the keyboard; `false` while it is not yet on the screen.
     pub(super) fn focus(&self, window: &Window) -> bool {
         let id = id_of(window);

@@ -337,7 +337,7 @@ pub fn control(bytes: &[u8]) -> String {
             w.varint("id");
         }
         13 => w.text("text"),
-        16 | 17 => {
+        16 | 17 | 46 => {
             w.u8("flags");
         }
         20 => {

@@ -1,5 +1,6 @@
 //! No more pictures a second than are allowed: a frame that comes too soon is put together with those that follow it, and
-//! taken when its time has come. The newest pixels are always the ones coded, so nothing is shown late twice.
+//! taken when its time has come. The newest pixels are always the ones coded, so nothing is shown late twice. While nobody
+//! sees the screen none is taken.
 
 use telepane_model::{FrameFacts, HostClock, Span, Stamp, Trust};
 
@@ -11,6 +12,8 @@ pub struct Cadence {
     /// Before this no picture is taken.
     next: Stamp<HostClock>,
     waiting: Option<FrameFacts>,
+    /// Nobody sees the screen.
+    suppressed: bool,
 }
 
 impl Cadence {
@@ -20,6 +23,12 @@ impl Cadence {
         if self.every.is_none() {
             self.next = Stamp::ZERO;
         }
+    }
+
+    /// Nobody sees the screen from now on, or somebody does again: what waits is then due.
+    // spec: H-74
+    pub const fn suppress(&mut self, on: bool) {
+        self.suppressed = on;
     }
 
     /// From one picture to the next, at least.
@@ -40,7 +49,7 @@ impl Cadence {
 
     /// What is to be shown by now, if anything.
     pub fn due(&mut self, now: Stamp<HostClock>) -> Option<FrameFacts> {
-        if now < self.next {
+        if self.suppressed || now < self.next {
             return None;
         }
         let facts = self.waiting.take()?;
@@ -54,7 +63,7 @@ impl Cadence {
 
     /// When something is to be shown, if something waits.
     pub fn wake(&self) -> Option<Stamp<HostClock>> {
-        self.waiting.as_ref().map(|_| self.next)
+        self.waiting.as_ref().filter(|_| !self.suppressed).map(|_| self.next)
     }
 
     /// What waits is of a surface that is gone.
@@ -114,6 +123,22 @@ mod tests {
         let shown: u64 = taken.iter().map(|(_, f)| f.damage.changed.rects().len() as u64).sum();
         assert!(shown >= 110, "{shown} changes of 125");
         assert_eq!(c.wake().is_some(), c.waiting.is_some());
+    }
+
+    // spec: H-74
+    #[test]
+    fn what_nobody_sees_is_put_together_until_somebody_does() {
+        let mut c = Cadence::default();
+        c.set(Some(10));
+        assert!(c.on_frame(at(0), &frame(0, Rect::new(0, 0, 8, 8))).is_some());
+        c.suppress(true);
+        for ms in 1..=500 {
+            assert!(c.on_frame(at(ms), &frame(ms, Rect::new(ms as i32, 0, 1, 1))).is_none());
+        }
+        assert_eq!((c.due(at(900)), c.wake()), (None, None), "and nobody is woken");
+        c.suppress(false);
+        let facts = c.due(at(901)).unwrap();
+        assert_eq!((facts.id, facts.damage.changed.bounds()), (FrameId(500), Rect::new(1, 0, 500, 1)));
     }
 
     #[test]

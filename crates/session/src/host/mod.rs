@@ -379,6 +379,7 @@ impl Host {
         self.link = Some(Link::renewed(now, self.rate_policy(), clock));
         self.ladder = Ladder::new(self.ladder_policy());
         self.forget_wish();
+        self.cadence.suppress(false);
         self.attached_at = now;
         self.input.on_attached(now);
         (self.reports, self.asks, self.ask_now) = (0, 0, true);
@@ -405,6 +406,7 @@ impl Host {
         if let Some(old) = self.link.take() {
             self.clock = old.clock;
         }
+        self.cadence.suppress(false);
         self.release_held();
         self.forget_pastes();
         self.set_sound();

@@ -270,6 +270,8 @@ impl Host {
             Control::CacheOffer { first, hashes } => self.out.push_back(HostOutput::CacheOffer { first, hashes }),
             Control::PolicyWish(wish) => self.on_wish(wish),
             Control::Proofs(proofs) => self.on_proofs(proofs)?,
+            // spec: K-92
+            Control::SuppressOutput(on) => self.cadence.suppress(on),
             Control::SoundWish { listens, speaks } => self.on_sound_wish(listens, speaks),
             // spec: K-84
             Control::Life(LifeWord::Place(place)) => self.out.push_back(HostOutput::Place(place)),

@@ -4,6 +4,7 @@
 mod assemble;
 mod bulk;
 mod clip;
+mod hidden;
 mod input;
 mod life;
 mod narrow;
@@ -78,6 +79,8 @@ pub struct Viewer {
     whole: Option<Epoch>,
     /// What the desktop should be.
     shape: shape::Shape,
+    /// Whether anybody sees it.
+    hidden: hidden::Hidden,
     /// Tiles of which it is to be said what they show.
     rested: proof::Rested,
     /// Whether the path still carries long datagrams.
@@ -195,6 +198,7 @@ impl Viewer {
             hands: 0,
             whole: None,
             shape: shape::Shape::default(),
+            hidden: hidden::Hidden::default(),
             rested: proof::Rested::default(),
             widths: narrow::Widths::default(),
         }
@@ -253,6 +257,7 @@ impl Viewer {
             self.told = false;
         }
         self.shape.on_attached();
+        self.hidden.on_attached();
         self.begin_sound();
         self.begin_life();
         self.be_silent(None);
@@ -586,6 +591,7 @@ impl Viewer {
         self.show_parts(alarm);
         self.send_input(alarm);
         self.say_shape(alarm);
+        self.say_hidden(alarm);
         self.watch_silence(alarm);
         self.send_clip(alarm);
         self.send_bulk(alarm);

@@ -163,6 +163,42 @@ fn the_last_picture_of_an_epoch_stays_until_the_next_has_a_whole_one() {
     assert_eq!(presents(&b), 4, "100 ms as ever");
 }
 
+// spec: Y-43, K-92
+#[test]
+fn that_nobody_looks_is_told_after_a_second_and_that_somebody_does_at_once() {
+    let mut b = ViewerBench::new();
+    let told = |b: &ViewerBench| -> Vec<(u64, bool)> {
+        let one = |(at, o): &(Stamp<ViewerClock>, ViewerOutput)| match o {
+            ViewerOutput::Control(Control::SuppressOutput(on)) => {
+                Some((at.since(viewer_at(0)).as_micros() / 1_000, *on))
+            }
+            _ => None,
+        };
+        b.rest.iter().filter_map(one).collect()
+    };
+    b.viewer.on_hidden(b.now, true);
+    b.pass(900);
+    b.viewer.on_hidden(b.now, false);
+    b.pass(600);
+    assert_eq!(told(&b), [], "a moment is nothing");
+    b.viewer.on_hidden(b.now, true);
+    b.pass(400);
+    b.viewer.on_hidden(b.now, true);
+    b.pass(1_100);
+    assert_eq!(told(&b), [(2_500, true)]);
+    b.viewer.on_hidden(b.now, false);
+    b.pass(10);
+    assert_eq!(told(&b)[1..], [(3_000, false)]);
+    b.viewer.on_hidden(b.now, true);
+    b.viewer.on_link_lost(b.now);
+    b.pass(1_500);
+    assert_eq!(told(&b).len(), 2, "nobody is there to hear it");
+    b.viewer.on_attached(b.now, host_at(1_000));
+    b.pass(10);
+    assert_eq!(told(&b).len(), 3, "another connection begins without");
+    assert!(b.viewer.is_suppressed());
+}
+
 // spec: Y-29, K-72
 #[test]
 fn a_size_is_told_when_it_is_steady_and_now_and_then_before() {

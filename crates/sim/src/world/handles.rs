@@ -91,6 +91,13 @@ impl World {
         self.viewer_wake = Some(self.now);
     }
 
+    /// Nobody sees the viewer's windows from now on, or somebody does again.
+    pub fn hide(&mut self, on: bool) {
+        self.viewer.on_hidden(self.viewer_now(), on);
+        self.viewer_wake = Some(self.now);
+        self.note("world", format_args!("hidden {on}"));
+    }
+
     /// A control message that nobody sent reaches one side.
     pub fn inject_control(&mut self, direction: Direction, message: Control) {
         self.control_count += 1;

@@ -8,6 +8,7 @@ mod cache;
 mod clipboard;
 mod film;
 mod first;
+mod hidden;
 mod hostile;
 mod kit;
 mod life;
