@@ -6,7 +6,7 @@ use crate::source::{Description, Event, Lost, ResizeRefused, Source, Wake};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use telepane_model::{
-    AppWindow, CursorShape, Damage, FrameId, HostClock, Monitor, Pixels, Size, Span, Stamp, Surf, Trust,
+    AppWindow, CursorShape, Damage, Desk, FrameId, HostClock, Monitor, Pixels, Point, Size, Span, Stamp, Surf, Trust,
 };
 
 /// How long between two attempts.
@@ -186,6 +186,12 @@ impl Source for Reconnect {
     fn put_windows(&mut self, windows: &[AppWindow]) {
         if let Some(inner) = &mut self.inner {
             inner.put_windows(windows);
+        }
+    }
+
+    fn expect_pointer(&mut self, at: Option<Point<Desk>>) {
+        if let Some(inner) = &mut self.inner {
+            inner.expect_pointer(at);
         }
     }
 

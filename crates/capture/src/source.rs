@@ -105,6 +105,11 @@ pub trait Source: Send {
     /// What changes within the next 200 ms is probably the echo of input: read it at once, half drawn or not.
     fn expect_echo(&mut self, now: Stamp<HostClock>);
 
+    /// Input has just moved the pointer: to this place, unless it was by a distance or by something else than a mouse.
+    fn expect_pointer(&mut self, at: Option<Point<Desk>>) {
+        let _ = at;
+    }
+
     /// What a user did, for a source that is its own application. A display has it from the injector already.
     fn input(&mut self, event: &InputEvent) {
         let _ = event;
@@ -138,6 +143,9 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
     fn expect_echo(&mut self, now: Stamp<HostClock>) {
         (**self).expect_echo(now);
+    }
+    fn expect_pointer(&mut self, at: Option<Point<Desk>>) {
+        (**self).expect_pointer(at);
     }
     fn input(&mut self, event: &InputEvent) {
         (**self).input(event);

@@ -383,6 +383,61 @@ fn a_put_pointer_is_told_apart_from_a_hand() {
     assert!(heard.put.is_empty(), "{heard:?}");
 }
 
+/// A hand and an application that move it between two looks.
+// spec: K-74
+#[test]
+fn a_pointer_that_is_put_right_after_the_hand_moved_it_is_told() {
+    for kind in [Server::Xvfb, Server::Xorg] {
+        let Some(desktop) = server(kind, Size::new(640, 400)) else { continue };
+        let (clock, painter) = (Clock::start(), painter(&desktop));
+        let mut source = open(&desktop);
+        let fake = |by: u8, x: i16, y: i16| {
+            painter.conn.xtest_fake_input(6, by, 0, painter.root, x, y, 0).unwrap().check().unwrap();
+        };
+        let application = |x: i16, y: i16| {
+            let warp = painter.conn.warp_pointer(x11rb::NONE, painter.root, 0, 0, 0, 0, x, y);
+            warp.unwrap().check().unwrap();
+        };
+        let expect = |source: &mut X11, at: Option<(i32, i32)>| {
+            source.expect_echo(clock.now());
+            source.expect_pointer(at.map(|(x, y)| Point::new(x, y)));
+        };
+        let is_at = |h: &Heard, x: i32, y: i32| h.cursors.last().is_some_and(|c| (c.at.x, c.at.y) == (x, y));
+        let rests = |source: &mut X11| {
+            // It looks again after 30 ms and 120 ms, and then not for seconds.
+            let from = clock.now();
+            source.expect_echo(from);
+            listen(clock, source, |_| clock.now() > from + Span::millis(100)).put
+        };
+        // The monitors and the pointer's first place are known.
+        listen(clock, &mut source, |h| !h.frames.is_empty() && !h.cursors.is_empty());
+        rests(&mut source);
+        for i in 0..10i16 {
+            expect(&mut source, Some((20 + i32::from(i), 100)));
+            fake(0, 20 + i, 100);
+            application(500, 300 + i);
+            let heard = listen(clock, &mut source, |h| !h.put.is_empty());
+            assert_eq!(heard.put, [(500, 300 + i32::from(i))], "{kind:?}");
+            assert_eq!(rests(&mut source), [], "{kind:?}: once");
+            // The hand has the last word.
+            expect(&mut source, Some((40 + i32::from(i), 110)));
+            application(510, 310);
+            fake(0, 40 + i, 110);
+            let heard = listen(clock, &mut source, |h| is_at(h, 40 + i32::from(i), 110));
+            assert_eq!((heard.put, rests(&mut source)), (vec![], vec![]), "{kind:?}");
+        }
+        // Where the hand left it is not known, or is no place.
+        expect(&mut source, None);
+        fake(1, 7, 5);
+        application(200, 200);
+        listen(clock, &mut source, |h| is_at(h, 200, 200));
+        expect(&mut source, Some((3_000, 100)));
+        fake(0, 3_000, 100);
+        let heard = listen(clock, &mut source, |h| is_at(h, 639, 100));
+        assert_eq!((heard.put, rests(&mut source)), (vec![], vec![]), "{kind:?}");
+    }
+}
+
 /// The first session that is installed draws something.
 #[test]
 fn a_session_appears() {

@@ -29,9 +29,10 @@ use std::time::Duration;
 use telepane_capture::Event as CaptureEvent;
 use telepane_input::clipboard::Clipboard;
 use telepane_model::{
-    ClipOffer, CursorShape, CursorState, Damage, FrameFacts, HostClock, Monitor, Span, Stamp, Version,
+    ClipOffer, CursorShape, CursorState, Damage, FrameFacts, HostClock, InputEvent, Monitor, Span, Stamp, Version,
 };
 use telepane_protocol::{Capability, Control, FileWord, Goodbye, HostState, RefuseReason, VERSION};
+use telepane_session::hands::Hands;
 use telepane_session::life::{Caller as Newcomer, Left, Life, LifeOptions};
 use telepane_session::places::Places;
 use telepane_session::{HostOptions, Incoming};
@@ -97,6 +98,8 @@ struct State {
     machine: HostState,
     keep_awake: bool,
     last_frame: Option<FrameFacts>,
+    /// What everybody holds of the keyboard, the mouse, the touch screen and the pen.
+    hands: Hands,
     cursor: Option<CursorState>,
     shape: Option<CursorShape>,
     monitors: Vec<Monitor>,
@@ -439,6 +442,7 @@ impl Desk {
                     }
                     if self.desktop.injector.is_none() && self.desktop.display.is_some() {
                         self.reopen_hands();
+                        state.hands = Hands::default();
                         self.open_primary(state);
                     }
                     state.last_frame = Some(facts);
@@ -533,70 +537,69 @@ impl Desk {
     }
 
     fn grant(&mut self, state: &mut State, seat: u64, wish: Wish) {
-        let gone = match wish {
+        match wish {
             Wish::Inject(event) => {
-                let now = self.clock.now();
-                self.desktop.source.expect_echo(now);
-                match &mut self.desktop.injector {
-                    Some(injector) => {
-                        let gone = injector.inject(&event).err();
-                        if injector.has_borrowed() {
-                            state.rest_at = Some(now + REST_AFTER);
-                        }
-                        gone
-                    }
-                    None => {
-                        self.desktop.source.input(&event);
-                        None
-                    }
-                }
+                let events = state.hands.on_event(seat, event);
+                self.inject(state, &events);
             }
-            Wish::ReleaseAll => self.desktop.injector.as_mut().and_then(|i| i.release_all().err()),
+            Wish::ReleaseAll => self.let_go(state, seat),
             Wish::Resize(size, scale) => {
                 self.rescale(state, seat, scale);
                 self.resize(state, size);
-                None
             }
-            Wish::Monitors(monitors) => {
-                self.arrange(state, seat, &monitors);
-                None
-            }
-            Wish::Clip(wish) => {
-                self.on_clip_wish(state, seat, wish);
-                None
-            }
-            Wish::Microphone(packet) => {
-                self.sound.play(self.clock.now(), seat, packet);
-                None
-            }
-            Wish::Bulk(wish) => {
-                self.on_bulk_wish(state, seat, wish);
-                None
-            }
-            Wish::File(word) => {
-                self.on_file_word(state, seat, word);
-                None
-            }
+            Wish::Monitors(monitors) => self.arrange(state, seat, &monitors),
+            Wish::Clip(wish) => self.on_clip_wish(state, seat, wish),
+            Wish::Microphone(packet) => self.sound.play(self.clock.now(), seat, packet),
+            Wish::Bulk(wish) => self.on_bulk_wish(state, seat, wish),
+            Wish::File(word) => self.on_file_word(state, seat, word),
             Wish::Left => {
                 if let Some(files) = &self.files {
                     files.on_gone(seat);
                 }
+                self.let_go(state, seat);
                 if let Some(seat) = state.seats.remove(&seat) {
                     self.seat_over(state, &seat, Left::Left);
                     if let Some(conn) = seat.conn {
                         self.net.close(conn, 0, "goodbye");
                     }
                 }
-                None
             }
-            Wish::Place(place) => {
-                self.desktop.on_place(self.clock.now(), &place);
-                None
+            Wish::Place(place) => self.desktop.on_place(self.clock.now(), &place),
+        }
+    }
+
+    /// Lets go of what this seat holds.
+    fn let_go(&mut self, state: &mut State, seat: u64) {
+        let events = state.hands.on_released(seat);
+        self.inject(state, &events);
+    }
+
+    /// The desktop's devices do this.
+    fn inject(&mut self, state: &mut State, events: &[InputEvent]) {
+        let now = self.clock.now();
+        for event in events {
+            self.desktop.source.expect_echo(now);
+            match event {
+                InputEvent::PointerTo(at) => self.desktop.source.expect_pointer(Some(*at)),
+                InputEvent::PointerBy { .. } | InputEvent::Touch { .. } | InputEvent::Pen(_) => {
+                    self.desktop.source.expect_pointer(None);
+                }
+                _ => {}
             }
-        };
-        if let Some(error) = gone {
-            tracing::warn!(%error, "input is gone");
-            self.desktop.injector = None;
+            let Some(injector) = &mut self.desktop.injector else {
+                self.desktop.source.input(event);
+                continue;
+            };
+            let done = injector.inject(event);
+            if injector.has_borrowed() {
+                state.rest_at = Some(now + REST_AFTER);
+            }
+            if let Err(error) = done {
+                tracing::warn!(%error, "input is gone");
+                self.desktop.injector = None;
+                state.hands = Hands::default();
+                return;
+            }
         }
     }
 

@@ -174,7 +174,8 @@ impl Injector for Elsewhere {
             InputEvent::Button { button, down } => self.button(*button, *down),
             InputEvent::Wheel { x, y } => self.wheel(*x, *y),
             InputEvent::Touch { .. } | InputEvent::Pen(_) => Ok(()),
-            InputEvent::Focus { .. } | InputEvent::Blur => self.release_all(),
+            InputEvent::Focus { .. } => Ok(()),
+            InputEvent::Blur => self.release_all(),
         }
     }
 

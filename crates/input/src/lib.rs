@@ -79,7 +79,9 @@ pub trait Injector: Send {
     ///
     /// A key that goes down while held, and a key or button that comes up while not held, are ignored; a repeat of a held
     /// key gives one more character, unless it is a key the display does not repeat (a modifier). Codes that the display
-    /// cannot express are ignored, and so are fingers and a pen that it does not take. [`InputEvent::Focus`] and [`InputEvent::Blur`] release everything.
+    /// cannot express are ignored, and so are fingers and a pen that it does not take. [`InputEvent::Blur`] releases
+    /// everything; [`InputEvent::Focus`] makes the lock keys agree and releases nothing: whose keys come up knows the caller, who may have several
+    /// viewers.
     ///
     /// # Errors
     /// [`Gone`] when the display went away; the injector is then of no use.

@@ -476,7 +476,6 @@ impl Injector for X11 {
             InputEvent::Pen(pen) => self.pen(pen)?,
             InputEvent::Focus { caps, num } => {
                 self.meant.clear();
-                self.lift_everything()?;
                 self.reconcile(*caps, *num)?;
             }
             InputEvent::Blur => self.lift_everything()?,

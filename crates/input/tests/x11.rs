@@ -172,7 +172,7 @@ fn a_wheel_of_fine_steps_gives_the_notches_that_are_whole() {
 }
 
 #[test]
-fn focus_makes_locks_agree_and_releases() {
+fn focus_makes_locks_agree_and_releases_nothing() {
     let Some(server) = Server::start() else { return };
     let recorder = Recorder::open(&server);
     let mut hands = hands(&server);
@@ -184,6 +184,9 @@ fn focus_makes_locks_agree_and_releases() {
         }
     };
     all(&mut hands, &[key(LEFT_CTRL, KeyMove::Down), InputEvent::Focus { caps: true, num: true }]);
+    recorder.saw();
+    assert_eq!(hands.held().0, [KeyCode(LEFT_CTRL)]);
+    all(&mut hands, &[InputEvent::Blur]);
     recorder.saw();
     assert_eq!(hands.held().0, []);
     assert_eq!(state(&mut hands), LOCK | MOD2);

@@ -193,7 +193,8 @@ pub enum InputEvent {
     },
     /// A pen's state changed.
     Pen(Pen),
-    /// The client's window got the keyboard: the lock keys that are on there. Held keys are released on the host.
+    /// The client's window got the keyboard: the lock keys that are on there. Keys held are released on the host; what a
+    /// button, a finger or a pen began goes on.
     Focus {
         /// Caps Lock.
         caps: bool,

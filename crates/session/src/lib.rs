@@ -1,7 +1,8 @@
 //! The two minds: [`Host`] decides for the agent, [`Viewer`] for the client.
 //!
 //! Beside them [`life`] decides for all of an agent's sessions together: who comes in, who rests, who is sent home; and
-//! [`places`] where the desktop's windows lie while they come and go.
+//! [`places`] where the desktop's windows lie while they come and go; [`hands`] what its one keyboard, mouse, touch screen and
+//! pen do when several viewers have theirs on them.
 //!
 //! All are machines without a clock, a socket or a thread. Facts come in with their time (`on_*`), wishes go out
 //! (`poll_output`, until it is idle), so everything that goes wrong in the field can be played again in a box.
@@ -15,6 +16,7 @@ mod clip;
 mod clock_map;
 mod film;
 pub mod fuzzing;
+pub mod hands;
 mod homing;
 mod host;
 mod ledger;

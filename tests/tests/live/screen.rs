@@ -341,9 +341,19 @@ impl Screen {
     pub fn click(&self, x: i16, y: i16) {
         self.point(x, y);
         pause(Duration::from_millis(60));
-        self.fake(BUTTON_PRESS_EVENT, 1, 0, 0);
+        self.press_button(1);
         pause(Duration::from_millis(40));
-        self.fake(BUTTON_RELEASE_EVENT, 1, 0, 0);
+        self.lift_button(1);
+    }
+
+    /// Presses a button of the mouse, by X's number.
+    pub fn press_button(&self, button: u8) {
+        self.fake(BUTTON_PRESS_EVENT, button, 0, 0);
+    }
+
+    /// Lifts it.
+    pub fn lift_button(&self, button: u8) {
+        self.fake(BUTTON_RELEASE_EVENT, button, 0, 0);
     }
 
     /// Presses a key, by its evdev code.

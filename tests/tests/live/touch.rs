@@ -276,7 +276,7 @@ impl Device {
     }
 }
 
-// spec: D-34, D-35, Y-35
+// spec: D-34, D-35, H-23, Y-35
 #[test]
 fn fingers_and_a_pen_arrive_as_what_they_are() {
     if !has_all("fingers and a pen") {
@@ -329,12 +329,47 @@ fn fingers_and_a_pen_arrive_as_what_they_are() {
     assert_eq!(pressed.len(), 1, "a pen is no mouse besides: {pressed:?}");
     assert_eq!(pressed[0].source, "pen");
 
+    // What begins at a window that has no keyboard brings it there, and goes on.
+    let ends = heard(&logger, "touch-end").len();
+    there.focus_nobody();
+    touch.finger(BEGIN, FINGERS[0], (700, 150));
+    hears(&logger, "a finger at a window without the keyboard", "touch-begin", |h| h.is_at(700, 150));
+    super::keyboards::hears(&there, &here);
+    touch.finger(UPDATE, FINGERS[0], (720, 160));
+    hears(&logger, "it goes on", "touch-update", |h| h.is_at(720, 160));
+    assert_eq!(heard(&logger, "touch-end").len(), ends, "it has not lifted");
+    touch.finger(END, FINGERS[0], (720, 160));
+    hears(&logger, "it lifted", "touch-end", |h| h.is_at(720, 160));
+    let (presses, lifts) = (heard(&logger, "button-press").len(), heard(&logger, "button-release").len());
+    there.focus_nobody();
+    pen.near(true, (400, 300));
+    pen.button(1, true, (400, 300), 0.5);
+    hears(&logger, "a pen at a window without the keyboard", "button-press", |h| h.is_at(400, 300));
+    super::keyboards::hears(&there, &here);
+    pen.pen((420, 310), 0.5);
+    hears(&logger, "it draws on", "motion", |h| h.is_at(420, 310) && h.presses(0.5));
+    assert_eq!(heard(&logger, "button-release").len(), lifts, "it has not lifted");
+    pen.button(1, false, (420, 310), 0.0);
+    pen.near(false, (420, 310));
+    until("it lifted", PATIENCE, || heard(&logger, "button-release").len() > lifts);
+    there.focus_nobody();
+    there.point(450, 400);
+    there.press_button(1);
+    hears(&logger, "a button at a window without the keyboard", "button-press", |h| h.is_at(450, 400));
+    super::keyboards::hears(&there, &here);
+    there.point(470, 420);
+    hears(&logger, "it drags", "motion", |h| h.is_at(470, 420) && h.source == "mouse");
+    assert_eq!(heard(&logger, "button-release").len(), lifts + 1, "it has not come up");
+    there.lift_button(1);
+    until("it came up", PATIENCE, || heard(&logger, "button-release").len() > lifts + 1);
+    assert_eq!(heard(&logger, "button-press").len(), presses + 2);
+
     // A mouse is one again after it.
     there.point(500, 500);
     hears(&logger, "the mouse moved", "motion", |h| h.is_at(500, 500) && h.source == "mouse");
     there.click(510, 505);
     hears(&logger, "the mouse clicked", "button-release", |h| h.is_at(510, 505) && h.source == "mouse");
-    assert_eq!(heard(&logger, "button-press").len(), 2);
+    assert_eq!(heard(&logger, "button-press").len(), presses + 3);
 
     drop(pen);
     there.plug(PEN, false);

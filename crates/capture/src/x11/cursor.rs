@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use telepane_model::cursor::MAX_CURSOR;
 use telepane_model::{CursorShape, CursorState, Point};
 use x11rb::protocol::xfixes::GetCursorImageReply;
+use x11rb::protocol::xinput::RawMotionEvent;
 
 /// How many earlier images keep their numbers.
 const KNOWN_SHAPES: usize = 64;
@@ -63,6 +64,16 @@ pub fn shape_of(image: &GetCursorImageReply) -> Option<(CursorShape, Point<telep
         CursorShape { id: 0, w: cw as u16, h: ch as u16, hot_x: (hot_x - x0) as u16, hot_y: (hot_y - y0) as u16, bgra }
     };
     Some((shape, Point::new(image.x.into(), image.y.into())))
+}
+
+/// The numbers that a device's motion told of both directions: of what XTEST puts somewhere they are the place, of what moves
+/// by a distance the distance.
+pub(super) fn told_place(motion: &RawMotionEvent) -> Option<Point<telepane_model::Desk>> {
+    let both = motion.valuator_mask.first().is_some_and(|axes| axes & 0b11 == 0b11);
+    match motion.axisvalues_raw.as_slice() {
+        [x, y, ..] if both && x.frac == 0 && y.frac == 0 => Some(Point::new(x.integral, y.integral)),
+        _ => None,
+    }
 }
 
 /// The pointer at `at` with `shape`.

@@ -31,8 +31,8 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use telepane_model::{
-    AppWindow, CursorShape, CursorState, Damage, FrameFacts, FrameId, HostClock, Monitor, Pixels, Point, Rect, Size,
-    Span, Stamp, Surf, SurfaceId, Trust,
+    AppWindow, CursorShape, CursorState, Damage, Desk, FrameFacts, FrameId, HostClock, Monitor, Pixels, Point, Rect,
+    Size, Span, Stamp, Surf, SurfaceId, Trust,
 };
 use windows::Windows;
 use x11rb::connection::{Connection, RequestConnection};
@@ -84,6 +84,10 @@ pub struct X11 {
     cursor: Option<CursorState>,
     shape_changed: bool,
     pointer_moved: bool,
+    /// Where the last motion since then put the pointer, if that was told as a place.
+    moved_to: Option<Point<Desk>>,
+    /// Where input put it last.
+    expected: Option<Point<Desk>>,
     pointer_at: Stamp<HostClock>,
     raw_motion: bool,
     /// When the pointer is looked at after input, the last first.
@@ -147,6 +151,8 @@ impl X11 {
             cursor: None,
             shape_changed: true,
             pointer_moved: true,
+            moved_to: None,
+            expected: None,
             pointer_at: Stamp::ZERO,
             raw_motion,
             glances: Vec::new(),
@@ -186,10 +192,10 @@ impl X11 {
                 XEvent::ConfigureNotify(n) if n.window == self.root => self.look_at_geometry = true,
                 XEvent::RandrScreenChangeNotify(_) | XEvent::RandrNotify(_) => self.look_at_geometry = true,
                 XEvent::XfixesCursorNotify(_) => self.shape_changed = true,
-                XEvent::XinputRawMotion(_)
-                | XEvent::XinputRawTouchBegin(_)
-                | XEvent::XinputRawTouchUpdate(_)
-                | XEvent::XinputRawTouchEnd(_) => self.pointer_moved = true,
+                XEvent::XinputRawMotion(m) => (self.pointer_moved, self.moved_to) = (true, cursor::told_place(&m)),
+                XEvent::XinputRawTouchBegin(_) | XEvent::XinputRawTouchUpdate(_) | XEvent::XinputRawTouchEnd(_) => {
+                    (self.pointer_moved, self.moved_to) = (true, None)
+                }
                 XEvent::Error(e) => tracing::debug!(kind = ?e.error_kind, "the X server refused a request"),
                 _ => {}
             }
@@ -318,12 +324,21 @@ impl X11 {
         self.glances.last().map_or(rest, |at| rest.min(*at))
     }
 
+    /// Whether the pointer can be there: the server keeps it on the screen, and on what monitors show of it.
+    fn is_shown(&self, at: Point<Desk>) -> bool {
+        let at = Point::new(at.x, at.y);
+        let seen = self.monitors.is_empty() || self.monitors.iter().any(|m| m.place.holds(at));
+        seen && self.held.size().rect().holds(at)
+    }
+
     fn pointer(&mut self, now: Stamp<HostClock>) -> Result<(), Lost> {
         self.pointer_at = now;
         self.glances.retain(|at| *at > now);
         // A hand, or what stands for one, is told as raw motion; what an application does is not.
         let by_hand = std::mem::take(&mut self.pointer_moved) || !self.raw_motion;
         let reshaped = std::mem::take(&mut self.reshaped);
+        // Where the hand left it: whatever an application does before the hand's motion, that undoes.
+        let left = self.moved_to.take().filter(|at| self.expected == Some(*at) && self.is_shown(*at));
         let at = if std::mem::take(&mut self.shape_changed) {
             let image = xfixes::get_cursor_image(&self.conn).map_err(|e| self.lost(&e))?.reply();
             let image = match image {
@@ -352,7 +367,8 @@ impl X11 {
         if before != Some(state) {
             self.out.push_back(Event::Cursor(state));
         }
-        if !by_hand && !reshaped && before.is_some_and(|b| b.at != at) {
+        let left = if by_hand { left.filter(|_| self.raw_motion) } else { before.map(|b| b.at) };
+        if !reshaped && left.is_some_and(|left| left != at) {
             // Motion that was under way while the pointer was asked for has its notice in the queue by now.
             self.notices()?;
             if !self.pointer_moved {
@@ -476,6 +492,10 @@ impl Source for X11 {
         if let Err(error) = known.put(&self.conn, self.root, windows) {
             tracing::debug!(%error, "windows cannot be moved");
         }
+    }
+
+    fn expect_pointer(&mut self, at: Option<Point<Desk>>) {
+        self.expected = at;
     }
 
     fn expect_echo(&mut self, now: Stamp<HostClock>) {

@@ -4,7 +4,7 @@
 //! second, which costs two or three `stat` calls; when nobody is, nothing is looked at before the next knock at the door.
 
 use super::life::goodbye;
-use super::{Desk, RIGHTS_EVERY, Seat, State, Wish, clip};
+use super::{Desk, RIGHTS_EVERY, Seat, State, clip};
 use crate::ask::Ask;
 use crate::metrics::Figures;
 use telepane_model::{HostClock, Stamp, Version};
@@ -69,10 +69,7 @@ impl Desk {
                         clip::of_others(state.clips, state.clip_of, id).for_each(|c| seat.on_clip_changed(now, c));
                         seat.on_sound(now, self.sound.has());
                         // What is held was pressed under the old rights.
-                        if let Some(injector) = &mut self.desktop.injector {
-                            // A display that is gone holds nothing; its end shows at the next event.
-                            let _ = injector.release_all();
-                        }
+                        self.let_go(state, id);
                     }
                     continue;
                 }
@@ -95,13 +92,9 @@ impl Desk {
         seat.host.close(now, goodbye(why), text);
         self.seat_over(state, &seat, why);
         let pixels = self.desktop.source.pixels();
-        let injector = &mut self.desktop.injector;
-        seat.drain(&self.clock, &self.net, &mut self.coders, (&pixels, Version(0)), &mut self.notes, &mut |wish| {
-            if let (Wish::ReleaseAll, Some(injector)) = (wish, injector.as_mut()) {
-                // As above.
-                let _ = injector.release_all();
-            }
-        });
+        seat.drain(&self.clock, &self.net, &mut self.coders, (&pixels, Version(0)), &mut self.notes, &mut |_| {});
+        drop(pixels);
+        self.let_go(state, id);
         if let Some(conn) = seat.conn {
             self.net.close(conn, 0, text);
         }

@@ -182,7 +182,8 @@ impl InputGate {
                 }
             }
             // spec: H-23
-            InputEvent::Focus { .. } | InputEvent::Blur => {
+            InputEvent::Focus { .. } => self.keys.clear(),
+            InputEvent::Blur => {
                 self.keys.clear();
                 self.buttons.clear();
                 self.fingers.clear();
@@ -458,6 +459,30 @@ mod tests {
         let one = InputBatch { fingers: vec![1], ..batch(4, 4, &[], &[]) };
         assert_eq!(feed(&mut g, 10, &one), [touch(0, TouchPhase::Cancel, 7), InputEvent::Pen(PEN.away())]);
         assert_eq!(feed(&mut g, 20, &batch(4, 4, &[(0, InputEvent::Blur)], &[])), [InputEvent::Blur]);
+        assert!(!g.holds_anything());
+    }
+
+    /// A first tap, press or stroke at a window is told before the keyboard that it brings there.
+    // spec: H-23
+    #[test]
+    fn the_keyboard_that_comes_releases_keys_alone() {
+        let mut g = InputGate::new();
+        let left = |down| InputEvent::Button { button: Button::Left, down };
+        let focus = InputEvent::Focus { caps: false, num: false };
+        let down = [key(A, KeyMove::Down), touch(0, TouchPhase::Down, 7), left(true), InputEvent::Pen(PEN), focus];
+        let after =
+            [touch(0, TouchPhase::Move, 8), left(false), touch(0, TouchPhase::Up, 9), InputEvent::Pen(PEN.away())];
+        let begun = InputBatch {
+            buttons: vec![Button::Left],
+            fingers: vec![0],
+            pen: true,
+            ..batch(1, 1, &down.clone().map(|e| (0, e)), &[])
+        };
+        assert_eq!(feed(&mut g, 0, &begun), down);
+        assert_eq!(feed(&mut g, 10, &batch(6, 6, &[(0, key(A, KeyMove::Up))], &[])).first(), Some(&left(false)));
+        let mut g = InputGate::new();
+        feed(&mut g, 0, &begun);
+        assert_eq!(feed(&mut g, 10, &batch(6, 6, &after.clone().map(|e| (0, e)), &[])), after);
         assert!(!g.holds_anything());
     }
 

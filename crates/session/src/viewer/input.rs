@@ -105,7 +105,9 @@ impl Outgoing {
                 self.fingers.remove(finger);
             }
             InputEvent::Pen(pen) => self.pen = Some(*pen).filter(|pen| pen.near),
-            InputEvent::Focus { .. } | InputEvent::Blur => {
+            // What was begun at a window may be what brings the keyboard there.
+            InputEvent::Focus { .. } => self.keys.clear(),
+            InputEvent::Blur => {
                 self.keys.clear();
                 self.buttons.clear();
                 self.fingers.clear();
@@ -442,6 +444,9 @@ mod tests {
         o.on_event(at(12), touch(0, TouchPhase::Cancel, 21));
         assert!(!o.holds_anything());
         o.on_event(at(13), touch(4, down, 21));
+        // It brings the keyboard to its window.
+        o.on_event(at(13), InputEvent::Focus { caps: false, num: false });
+        assert_eq!(o.due(at(13), RTO, None).expect("both are told").fingers, vec![4]);
         o.on_event(at(13), InputEvent::Blur);
         assert!(!o.holds_anything());
     }
