@@ -270,6 +270,52 @@ fn several_monitors_and_a_session() {
     drop(desktop);
 }
 
+/// A screen at 144 Hz beside one at 30 Hz, and what is asked by somebody who means harm.
+// spec: K-72, K-73
+#[test]
+fn monitors_have_the_rates_that_are_asked_for() {
+    for kind in [Server::Xorg, Server::Xvfb] {
+        let Some(desktop) = server(kind, Size::new(640, 480)) else { continue };
+        let (clock, mut source) = (Clock::start(), open(&desktop));
+        let two = |first: u32, second: u32| {
+            let at = |x, refresh, primary| Monitor {
+                place: Rect::new(x, 0, 640, 480),
+                refresh,
+                primary,
+                ..Monitor::default()
+            };
+            [at(0, first, true), at(640, second, false)]
+        };
+        let mut asked = |first: u32, second: u32| {
+            assert_eq!(source.arrange(&two(first, second)), Ok(Size::new(1280, 480)), "{kind:?}");
+            let wide =
+                |h: &Heard| h.monitors.last().is_some_and(|m| m.iter().map(|m| m.place.right()).max() == Some(1280));
+            let heard = listen(clock, &mut source, wide);
+            let (told, frames) = (heard.monitors.last().unwrap().clone(), heard.frames.len());
+            // The same again changes nothing.
+            assert_eq!(source.arrange(&two(first, second)), Ok(Size::new(1280, 480)), "{kind:?}");
+            let from = clock.now();
+            let again = listen(clock, &mut source, |_| clock.now() > from + Span::millis(100)).monitors;
+            assert!(again.is_empty(), "{kind:?} {first} {second}: {again:?}");
+            println!("monitors: {kind:?} asked for {first} and {second}: {told:?}, {frames} frames");
+            told.iter().map(|m| m.refresh).collect::<Vec<_>>()
+        };
+        let mut get = |first: u32, second: u32, rates: [u32; 2]| {
+            let told = asked(first, second);
+            let one = kind == Server::Xvfb;
+            let rates = if one { vec![first.max(second).min(1_000_000)] } else { rates.to_vec() };
+            // The server's own mode of 59.94 Hz is one of 60 Hz.
+            let near = told.len() == rates.len() && told.iter().zip(&rates).all(|(t, r)| t.abs_diff(*r) <= r / 200);
+            assert!(near, "{kind:?} asked for {first} and {second}: {told:?}");
+        };
+        get(144_000, 30_000, [144_000, 30_000]);
+        get(60_000, 75_000, [60_000, 75_000]);
+        get(1, u32::MAX, [1_000, 1_000_000]);
+        // Where none is asked for it stays.
+        get(240_000, 0, [240_000, 1_000_000]);
+    }
+}
+
 /// An application that draws a window's content anew with what it had makes no frame; a read over the socket sees
 /// what the shared segment sees.
 #[test]

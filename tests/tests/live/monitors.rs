@@ -5,8 +5,10 @@ use super::screen::{Screen, exact};
 use super::stage::{Agent, connect};
 use std::path::Path;
 use std::time::Duration;
+use telepane_capture::Source;
 use telepane_capture::virtual_desktop::{Options, Server, Session, VirtualDesktop, start};
-use telepane_model::Size;
+use telepane_capture::x11::X11;
+use telepane_model::{Monitor, Rect, Size};
 
 /// A client's screen with these monitors side by side.
 pub fn several(heads: &[(u32, u32)]) -> Option<(VirtualDesktop, Screen)> {
@@ -70,6 +72,47 @@ fn a_desktop_has_the_clients_monitors_as_they_come_and_go() {
     screens.arrange(&[Size::new(640, 480), Size::new(800, 600)]).expect("it can");
     let _client = connect(&dir, "client", Some(&there), &addr, &["--fullscreen"]);
     until("what was chosen for two is remembered", PATIENCE, || here.monitors() == two);
+}
+
+/// A screen at 144 Hz beside one at 30 Hz, which then gets another mode of the same size.
+// spec: K-70, K-72
+#[test]
+fn the_desktops_monitors_refresh_as_the_clients() {
+    if !have("the monitors' rates", &["xterm"]) || !has_heads("the monitors' rates") {
+        return;
+    }
+    let dir = Scratch::new();
+    let mut agent = Agent::start(&dir, &["--virtual", "1024x768"]);
+    let (name, xauthority) = agent.display();
+    let here = Screen::join(&name, &xauthority);
+    let (screens, there) = several(&[(640, 480), (800, 600)]).expect("Xorg starts");
+    let mut modes = X11::connect(Some(screens.display()), Some(&screens.xauthority())).expect("it is there");
+    let mut have_rates = |first: u32, second: u32| {
+        let monitor = |place, refresh, primary| Monitor { place, refresh, primary, scale: 100, name: String::new() };
+        let two =
+            [monitor(Rect::new(0, 0, 640, 480), first, true), monitor(Rect::new(640, 0, 800, 600), second, false)];
+        modes.arrange(&two).expect("it can");
+        assert_eq!(there.rates(), [u64::from(first), u64::from(second)]);
+    };
+    have_rates(144_000, 30_000);
+    let args = ["--fullscreen", "--monitors", "all"];
+    let _client = connect(&dir, "client", Some(&there), &agent.addr.to_string(), &args);
+    let two = [([0, 0, 640, 480], true), ([640, 0, 800, 600], false)];
+    until("the desktop has both monitors", PATIENCE, || here.monitors() == two);
+    let are = |rates: [u64; 2]| {
+        let now = here.rates();
+        now.len() == 2 && now.iter().zip(rates).all(|(now, rate)| now.abs_diff(rate) <= 1)
+    };
+    let took = until("they have the client's rates", PATIENCE, || are([144_000, 30_000]));
+    println!("monitors: {:?} pictures in 1000 s after {took:?}", here.rates());
+    here.paint_root(3);
+    exact(&here, &there, PATIENCE);
+    have_rates(50_000, 100_000);
+    let took = until("they have the client's new rates", PATIENCE, || are([50_000, 100_000]));
+    println!("monitors: {:?} pictures in 1000 s after {took:?}", here.rates());
+    assert_eq!(here.monitors(), two);
+    here.paint_root(4);
+    exact(&here, &there, PATIENCE);
 }
 
 /// With a window manager on the client's screen that would keep its panels and frames.

@@ -328,6 +328,20 @@ impl Screen {
         asked.monitors.iter().map(one).collect()
     }
 
+    /// How many pictures in 1000 s each of its outputs shows that is in use, in the order of the outputs.
+    pub fn rates(&self) -> Vec<u64> {
+        let asked = self.conn.randr_get_screen_resources_current(self.root).expect("alive");
+        let resources = asked.reply().expect("it has RANDR 1.3");
+        let rate = |output: &u32| {
+            let crtc = self.conn.randr_get_output_info(*output, 0).expect("alive").reply().ok()?.crtc;
+            let mode = self.conn.randr_get_crtc_info(crtc, 0).expect("alive").reply().ok()?.mode;
+            let mode = resources.modes.iter().find(|m| m.id == mode)?;
+            let total = u64::from(mode.htotal) * u64::from(mode.vtotal);
+            Some((u64::from(mode.dot_clock) * 1000 + total / 2) / total)
+        };
+        resources.outputs.iter().filter_map(rate).collect()
+    }
+
     /// Its dots per inch, as its size in millimetres says.
     pub fn dots_per_inch(&self) -> u32 {
         // Whoever connects is told the present size.

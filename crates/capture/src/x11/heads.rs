@@ -2,7 +2,8 @@
 //!
 //! A change is made under a server grab in an order that leaves every monitor lit at each step: the screen grows to
 //! hold the old and the new layout, the monitors change, the screen shrinks. Applications see only the result.
-//! Modes made here are called `telepane-WxH` and removed when no output shows them.
+//! Modes made here are called `telepane-WxH` or, with a rate that is asked for, `telepane-WxH-R`, and removed when no output
+//! shows them. There is no glass that would refresh: the rate is what applications draw by that ask for it.
 
 use super::scales;
 use crate::source::ResizeRefused;
@@ -20,8 +21,10 @@ const VIRTUAL_OUTPUTS: [&[u8]; 4] = [b"DUMMY", b"screen", b"VNC-", b"default"];
 /// Dots per inch where nothing else is said.
 pub const DPI: u32 = 96;
 
-/// The highest pixel clock of the dummy driver, Hz (`xf86-video-dummy`, 300 MHz).
-const MOST_CLOCK: u64 = 300_000_000;
+/// The rate of a monitor for which none is asked, in pictures per 1000 s.
+const RATE: u32 = 60_000;
+/// The rates that are made (the servers started here are told 1 to 1000 Hz).
+const RATES: std::ops::RangeInclusive<u32> = 1_000..=1_000_000;
 
 /// The most of the root's resources that is read, in 32-bit units.
 pub const MOST_RESOURCES: u32 = 1 << 18;
@@ -72,7 +75,8 @@ pub fn place(conn: &RustConnection, root: u32, monitors: &[Monitor]) -> Result<S
     if whole.w < least.w || whole.h < least.h || whole.w > most.w || whole.h > most.h {
         return Err(ResizeRefused::OutOfRange { asked: whole, least, most });
     }
-    let one = [Monitor { place: whole.rect(), primary: true, ..Monitor::default() }];
+    let refresh = monitors.iter().map(|m| m.refresh).max().unwrap_or(0);
+    let one = [Monitor { place: whole.rect(), primary: true, refresh, ..Monitor::default() }];
     let monitors = if all.len() == 1 { &one[..] } else { monitors };
     if all.len() < monitors.len() {
         return Err(refused(&format!("it has {} outputs", all.len())));
@@ -108,8 +112,6 @@ pub fn monitors(conn: &RustConnection, root: u32) -> Result<Vec<Monitor>, ReplyE
         seen.push(head.crtc);
         let crtc = conn.randr_get_crtc_info(head.crtc, resources.config_timestamp)?.reply()?;
         let mode = resources.modes.iter().find(|m| m.id == crtc.mode);
-        let total = mode.map_or(0, |m| u64::from(m.htotal) * u64::from(m.vtotal));
-        let refresh = mode.map_or(0, |m| u64::from(m.dot_clock) * 1000).checked_div(total).unwrap_or(0);
         let mut name = String::from_utf8_lossy(&head.name).into_owned();
         while name.len() > MAX_MONITOR_NAME {
             name.pop();
@@ -119,7 +121,7 @@ pub fn monitors(conn: &RustConnection, root: u32) -> Result<Vec<Monitor>, ReplyE
         found.push(Monitor {
             place,
             scale: own.map_or(u16::try_from(scale).unwrap_or(u16::MAX), |m| m.scale),
-            refresh: u32::try_from(refresh).unwrap_or(0),
+            refresh: mode.map_or(0, rate_of),
             primary: head.id == primary,
             name,
         });
@@ -162,7 +164,8 @@ fn stands(
         let as_large = a.place == b.place && a.name.as_bytes() == head.name;
         // Where there is only one, nothing asks which is the primary one.
         let primary = a.primary || !b.primary || wanted.len() == 1;
-        as_large && primary && (!mixed || a.scale == b.scale)
+        let as_fast = wanted_rate(b).is_none_or(|rate| are_near(a.refresh, rate_of(&timing(b.place.size(), rate, 0))));
+        as_large && primary && as_fast && (!mixed || a.scale == b.scale)
     };
     Ok((u32::from(now.width), u32::from(now.height)) == (whole.w, whole.h)
         && there.len() == wanted.len()
@@ -246,17 +249,20 @@ fn apply(
     let mut used: Vec<randr::Crtc> = pairs.iter().map(|(h, _)| h.crtc).filter(|c| *c != 0).collect();
     let mut shown: Vec<randr::Mode> = Vec::new();
     for (head, monitor) in pairs {
-        let (crtc, rotation) = match head.crtc {
-            0 => (head.crtcs.iter().copied().find(|c| !used.contains(c)).unwrap_or(0), Rotation::ROTATE0),
+        let (crtc, rotation, before) = match head.crtc {
+            0 => (head.crtcs.iter().copied().find(|c| !used.contains(c)).unwrap_or(0), Rotation::ROTATE0, 0),
             // One that is turned stays so.
-            own => (own, conn.randr_get_crtc_info(own, 0)?.reply()?.rotation),
+            own => {
+                let now = conn.randr_get_crtc_info(own, 0)?.reply()?;
+                (own, now.rotation, now.mode)
+            }
         };
         let place = monitor.place;
         let upright = match rotation.intersects(Rotation::ROTATE90 | Rotation::ROTATE270) {
             true => Size::new(place.h, place.w),
             false => place.size(),
         };
-        let mode = mode_for(conn, root, head, upright)?;
+        let mode = mode_for(conn, root, head, upright, wanted_rate(monitor), before)?;
         set_crtc(conn, crtc, (place.x, place.y), (mode, rotation), &[head.id])?;
         used.push(crtc);
         shown.push(mode);
@@ -297,19 +303,49 @@ fn set_crtc(
     }
 }
 
-/// The mode of this size on this output, made and added if need be.
-fn mode_for(conn: &RustConnection, root: u32, head: &Head, size: Size<Surf>) -> Result<randr::Mode, ReplyError> {
+/// The rate that is asked for, if one is.
+fn wanted_rate(monitor: &Monitor) -> Option<u32> {
+    (monitor.refresh > 0).then(|| monitor.refresh.clamp(*RATES.start(), *RATES.end()))
+}
+
+/// Pictures in 1000 s.
+fn rate_of(mode: &ModeInfo) -> u32 {
+    let total = u64::from(mode.htotal) * u64::from(mode.vtotal);
+    let rate = (u64::from(mode.dot_clock) * 1000 + total / 2).checked_div(total).unwrap_or(0);
+    u32::try_from(rate).unwrap_or(0)
+}
+
+/// Whether two rates are one to everybody: 59.94 Hz and 60 Hz are.
+const fn are_near(a: u32, b: u32) -> bool {
+    a.abs_diff(b) <= if a < b { b / 200 } else { a / 200 }
+}
+
+/// The mode of this size, and rate if one is asked for, on this output: the one `before` if it will do, else one that is made
+/// and added if need be.
+fn mode_for(
+    conn: &RustConnection,
+    root: u32,
+    head: &Head,
+    size: Size<Surf>,
+    rate: Option<u32>,
+    before: randr::Mode,
+) -> Result<randr::Mode, ReplyError> {
     let resources = conn.randr_get_screen_resources_current(root)?.reply()?;
-    let fits = |m: &&ModeInfo| u32::from(m.width) == size.w && u32::from(m.height) == size.h;
-    if let Some(mode) = resources.modes.iter().filter(fits).find(|m| head.modes.contains(&m.id)) {
+    let made = rate.map(|rate| rate_of(&timing(size, rate, 0)));
+    let fits = |m: &&ModeInfo| {
+        let as_large = u32::from(m.width) == size.w && u32::from(m.height) == size.h;
+        as_large && made.is_none_or(|rate| are_near(rate_of(m), rate))
+    };
+    let has = |m: &&ModeInfo| m.id == before || head.modes.contains(&m.id);
+    if let Some(mode) = resources.modes.iter().filter(fits).filter(has).min_by_key(|m| m.id != before) {
         return Ok(mode.id);
     }
-    let name = mode_name(size);
+    let name = mode_name(size, rate);
     let known = named_modes(&resources.modes, &resources.names).find(|(_, n)| *n == name.as_bytes());
     let id = match known {
         Some((id, _)) => id,
         None => {
-            let info = timing(size, name.len() as u16);
+            let info = timing(size, rate.unwrap_or(RATE), name.len() as u16);
             conn.randr_create_mode(root, info, name.as_bytes())?.reply()?.mode
         }
     };
@@ -317,8 +353,8 @@ fn mode_for(conn: &RustConnection, root: u32, head: &Head, size: Size<Surf>) -> 
     Ok(id)
 }
 
-fn mode_name(size: Size<Surf>) -> String {
-    format!("telepane-{size}")
+fn mode_name(size: Size<Surf>, rate: Option<u32>) -> String {
+    rate.map_or_else(|| format!("telepane-{size}"), |rate| format!("telepane-{size}-{rate}"))
 }
 
 /// Each mode with its name; the names lie end to end.
@@ -331,9 +367,10 @@ fn named_modes<'a>(modes: &'a [ModeInfo], names: &'a [u8]) -> impl Iterator<Item
     })
 }
 
-/// A timing at 60 Hz, or as near below as the pixel clock allows. The numbers mean nothing without a monitor, but the
-/// server checks that they rise.
-fn timing(size: Size<Surf>, name_len: u16) -> ModeInfo {
+/// A timing at this rate, or as near below as the pixel clock's number allows. The numbers mean nothing without a monitor,
+/// but the server checks that they rise. (It holds the modes of its configuration to the 300 MHz of the dummy driver, and
+/// not those that are made while it runs.)
+fn timing(size: Size<Surf>, rate: u32, name_len: u16) -> ModeInfo {
     let (w, h) = (size.w as u16, size.h as u16);
     let (total_w, total_h) = (w.saturating_add(24), h.saturating_add(9));
     let pixels = u64::from(total_w) * u64::from(total_h);
@@ -341,7 +378,7 @@ fn timing(size: Size<Surf>, name_len: u16) -> ModeInfo {
         id: 0,
         width: w,
         height: h,
-        dot_clock: (pixels * 60).min(MOST_CLOCK) as u32,
+        dot_clock: u32::try_from(pixels * u64::from(rate) / 1000).unwrap_or(u32::MAX),
         hsync_start: w.saturating_add(8),
         hsync_end: w.saturating_add(16),
         htotal: total_w,
@@ -375,13 +412,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timings_rise_and_keep_the_clock() {
+    fn timings_rise_and_have_the_rate() {
         for (w, h) in [(64, 64), (1700, 900), (3840, 2160), (16384, 16384)] {
-            let t = timing(Size::new(w, h), 1);
-            assert!(t.width < t.hsync_start && t.hsync_start < t.hsync_end && t.hsync_end < t.htotal);
-            assert!(t.height < t.vsync_start && t.vsync_start < t.vsync_end && t.vsync_end < t.vtotal);
-            assert!(u64::from(t.dot_clock) <= MOST_CLOCK && t.dot_clock > 0);
+            for rate in [1_000, 59_940, 144_000, 1_000_000] {
+                let t = timing(Size::new(w, h), rate, 1);
+                assert!(t.width < t.hsync_start && t.hsync_start < t.hsync_end && t.hsync_end < t.htotal);
+                assert!(t.height < t.vsync_start && t.vsync_start < t.vsync_end && t.vsync_end < t.vtotal);
+                assert!(
+                    rate_of(&t).abs_diff(rate) <= 1 || (t.dot_clock == u32::MAX && rate_of(&t) < rate),
+                    "{w}x{h} {t:?}"
+                );
+            }
         }
+        assert_eq!(rate_of(&ModeInfo { htotal: 0, ..timing(Size::new(64, 64), RATE, 1) }), 0);
+        assert!(
+            are_near(59_940, 60_000) && are_near(60_000, 59_940) && !are_near(60_000, 61_000) && !are_near(0, 60_000)
+        );
+        let wanted = |refresh| wanted_rate(&Monitor { refresh, ..Monitor::default() });
+        assert_eq!([0, 1, 144_000, u32::MAX].map(wanted), [None, Some(1_000), Some(144_000), Some(1_000_000)]);
     }
 
     #[test]
@@ -418,7 +466,7 @@ mod tests {
 
     #[test]
     fn names_are_cut_where_the_modes_say() {
-        let mode = |id, name_len| ModeInfo { id, name_len, ..timing(Size::new(64, 64), 0) };
+        let mode = |id, name_len| ModeInfo { id, name_len, ..timing(Size::new(64, 64), RATE, 0) };
         let modes = [mode(1, 2), mode(2, 0), mode(3, 9)];
         let got: Vec<_> = named_modes(&modes, b"abcde").collect();
         assert_eq!(got, [(1, &b"ab"[..]), (2, b""), (3, b"cde")]);

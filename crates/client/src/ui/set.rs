@@ -104,7 +104,12 @@ pub(super) fn covering(here: &[Monitor], host: &[Monitor], desk: Option<Size<Sur
 
 /// The desktop that framed windows ask for: each monitor as large as its window says (`size`), at the place it has. One that
 /// grew over others pushes them away; where one became smaller nothing moves, and a gap stays: what lies on a monitor stays on it.
-pub(super) fn asked_for(host: &[Monitor], mut window: impl FnMut(&str) -> Option<(Size<Surf>, u16)>) -> Vec<Monitor> {
+/// A window may be moved to any monitor of this machine, so each is asked for at the rate of the fastest of them, `refresh`.
+pub(super) fn asked_for(
+    host: &[Monitor],
+    refresh: u32,
+    mut window: impl FnMut(&str) -> Option<(Size<Surf>, u16)>,
+) -> Vec<Monitor> {
     let mut asked: Vec<Monitor> = Vec::new();
     let mut right_of: Vec<(Monitor, Monitor)> = Vec::new();
     let mut in_turn: Vec<_> = host.iter().zip(keys_of(host)).collect();
@@ -123,7 +128,7 @@ pub(super) fn asked_for(host: &[Monitor], mut window: impl FnMut(&str) -> Option
                 }
             }
         }
-        let now = Monitor { place, scale, ..m.clone() };
+        let now = Monitor { place, scale, refresh, ..m.clone() };
         right_of.push((m.clone(), now.clone()));
         asked.push(now);
     }
@@ -206,7 +211,7 @@ mod tests {
     fn a_window_that_changes_moves_only_what_it_would_lie_over() {
         let host = [at("A", 0, 0, 80, 60), at("B", 80, 0, 40, 30), at("C", 80, 30, 40, 30)];
         let with = |changed: &str, w, h| {
-            asked_for(&host, |key| {
+            asked_for(&host, 75_000, |key| {
                 let now = host.iter().zip(keys_of(&host)).find(|(_, k)| k == key).map(|(m, _)| m.place.size());
                 Some((if key == changed { Size::new(w, h) } else { now? }, 150))
             })
@@ -216,9 +221,9 @@ mod tests {
         let grown = places(&with("A/0", 100, 60));
         assert_eq!(grown, [Rect::new(0, 0, 100, 60), Rect::new(100, 0, 40, 30), Rect::new(100, 30, 40, 30)]);
         assert_eq!(places(&with("B/0", 40, 50))[2], Rect::new(80, 50, 40, 30), "below it");
-        assert!(with("none", 1, 1).iter().all(|m| m.scale == 150));
+        assert!(with("none", 1, 1).iter().all(|m| (m.scale, m.refresh) == (150, 75_000)));
         // One is closed: the others stay, from the origin.
-        let left = asked_for(&host, |k| (k != "A/0").then_some((Size::new(40, 30), 100)));
+        let left = asked_for(&host, 0, |k| (k != "A/0").then_some((Size::new(40, 30), 100)));
         assert_eq!(places(&left), [Rect::new(0, 0, 40, 30), Rect::new(0, 30, 40, 30)]);
         assert!(left[0].primary && !left[1].primary);
     }

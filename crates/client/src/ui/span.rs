@@ -82,7 +82,12 @@ pub(super) fn renewed(told: Vec<Monitor>, known: &[Monitor], scale: f64) -> Vec<
     let one = |m: Monitor| {
         let name = short(&m.name);
         match known.iter().find(|k| k.place == m.place && (m.name.is_empty() || k.name == name)) {
-            Some(known) => Monitor { primary: m.primary, ..known.clone() },
+            Some(known) => {
+                // Two ways to ask may round in two ways.
+                let as_before = m.refresh == 0 || m.refresh.abs_diff(known.refresh) <= known.refresh / 200;
+                let refresh = if as_before { known.refresh } else { m.refresh };
+                Monitor { primary: m.primary, refresh, ..known.clone() }
+            }
             // One that only moved, or has another mode, keeps its scale.
             None => {
                 let before = known.iter().find(|k| !name.is_empty() && k.name == name);
@@ -126,6 +131,9 @@ mod tests {
         let told = vec![at(100, 0, true), at(300, 0, false), at(100, 0, true)];
         assert_eq!(renewed(told, &known, 1.25), [at(100, 200, true), at(300, 125, false)]);
         assert_eq!(percent(f64::NAN), 100);
+        let rate = |refresh| Monitor { refresh, ..at(0, 100, false) };
+        let now = |told| renewed(vec![rate(told)], &[rate(60_000)], 1.0)[0].refresh;
+        assert_eq!([0, 59_999, 60_000, 144_000, 30_000].map(now), [60_000, 60_000, 60_000, 144_000, 30_000]);
         let named = |x, scale, name: &str| Monitor { name: name.into(), ..at(x, scale, false) };
         let known = [named(0, 150, "A"), named(100, 200, "B")];
         let told = vec![named(0, 0, "B"), named(100, 0, "C")];

@@ -184,10 +184,13 @@ impl<M: Model> Shell<M> {
         let asked = match (&self.screen, self.set.covering) {
             (None, _) => return,
             (Some(_), true) => from_the_origin(self.set.here.clone()),
-            (Some(_), false) => set::asked_for(&self.set.host, |key| {
-                let live = lives.iter_mut().find(|live| live.slot.key == key)?;
-                Some((live.as_monitor()?, span::percent(live.scale)))
-            }),
+            (Some(screen), false) => {
+                let fastest = screen.seen.iter().map(|m| m.refresh).max().unwrap_or(0);
+                set::asked_for(&self.set.host, fastest, |key| {
+                    let live = lives.iter_mut().find(|live| live.slot.key == key)?;
+                    Some((live.as_monitor()?, span::percent(live.scale)))
+                })
+            }
         };
         if !asked.is_empty() && asked != self.set.asked {
             self.set.asked.clone_from(&asked);

@@ -59,19 +59,30 @@ impl X11 {
         changed
     }
 
-    /// The server's monitors: where each lies, whether it is the primary one, and its name. winit keeps those of its start.
+    /// The server's monitors: where each lies, its rate, whether it is the primary one, and its name. winit keeps those of its start.
     pub(super) fn monitors(&self) -> Option<Vec<Monitor>> {
         let told = self.connection.randr_get_monitors(self.root, true).ok()?.reply().ok()?.monitors;
         let one = |m: &randr::MonitorInfo| {
             let name = self.connection.get_atom_name(m.name).ok().and_then(|c| c.reply().ok());
             Monitor {
                 place: Rect::new(m.x.into(), m.y.into(), m.width.into(), m.height.into()),
+                refresh: m.outputs.first().and_then(|output| self.rate(*output)).unwrap_or(0),
                 primary: m.primary,
                 name: name.map(|n| String::from_utf8_lossy(&n.name).into_owned()).unwrap_or_default(),
                 ..Monitor::default()
             }
         };
         Some(told.iter().map(one).collect())
+    }
+
+    /// How many pictures an output shows in 1000 s, if it says.
+    fn rate(&self, output: randr::Output) -> Option<u32> {
+        let resources = self.connection.randr_get_screen_resources_current(self.root).ok()?.reply().ok()?;
+        let crtc = self.connection.randr_get_output_info(output, 0).ok()?.reply().ok()?.crtc;
+        let mode = self.connection.randr_get_crtc_info(crtc, 0).ok()?.reply().ok()?.mode;
+        let mode = resources.modes.iter().find(|m| m.id == mode)?;
+        let total = u64::from(mode.htotal) * u64::from(mode.vtotal);
+        u32::try_from((u64::from(mode.dot_clock) * 1000).checked_div(total)?).ok()
     }
 
     /// Asks the window manager to let `window` cover these monitors together, or, with none, no longer the screen.

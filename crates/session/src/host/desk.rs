@@ -51,6 +51,15 @@ impl Host {
         }
     }
 
+    /// The viewer shows the desktop on monitors like these, or said nothing of them.
+    // spec: H-67
+    pub(super) fn follow_monitors(&mut self, monitors: &[Monitor]) {
+        self.cadence.follow(monitors);
+        if let Some(surface) = &mut self.surface {
+            surface.ledger.expect_pictures(self.cadence.every());
+        }
+    }
+
     pub(super) fn tell_monitors(&mut self) {
         if surface_of(&self.monitors).is_ok() {
             self.send_control(Control::MonitorsTold(self.monitors.clone()));

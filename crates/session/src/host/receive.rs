@@ -247,8 +247,14 @@ impl Host {
     // spec: H-14, K-3, K-10, K-11, K-21, K-40, K-72
     pub(super) fn read_control(&mut self, message: Control) -> Result<(), Fault> {
         match message {
-            Control::Resize { size, scale } => self.out.push_back(HostOutput::Resize { size, scale }),
-            Control::MonitorsWish(monitors) => self.out.push_back(HostOutput::Monitors(monitors)),
+            Control::Resize { size, scale } => {
+                self.follow_monitors(&[]);
+                self.out.push_back(HostOutput::Resize { size, scale });
+            }
+            Control::MonitorsWish(monitors) => {
+                self.follow_monitors(&monitors);
+                self.out.push_back(HostOutput::Monitors(monitors));
+            }
             Control::Refresh { surface, epoch } => {
                 if surface != SURFACE {
                     return Err(Fault::UnknownSurface);
