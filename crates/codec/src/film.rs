@@ -88,6 +88,8 @@ pub struct FilmFrame {
     key: bool,
     scale: FilmScale,
     quantiser: u8,
+    /// The bytes that it was to take.
+    share: u64,
     /// Bytes of `data` that are in fragments.
     sent: usize,
 }
@@ -138,6 +140,14 @@ impl FilmFrame {
     /// Nothing of it is in fragments yet.
     pub const fn is_whole(&self) -> bool {
         self.sent == 0
+    }
+
+    /// Whether it is not begun to be sent, and far too large for what such a frame may take by now, `share`, though not for what it
+    /// was coded for. A key frame always is large, and was waited for. What is made in its place refers further back and takes
+    /// more bytes for that, so it must save several times as many.
+    pub fn outgrew(&self, share: u64) -> bool {
+        let much = share.saturating_mul(4);
+        self.is_whole() && !self.key && much < self.share && much < self.data.len() as u64
     }
 
     /// Bytes that are in no fragment yet.
@@ -293,6 +303,12 @@ impl FilmEncoder {
         self.streams.iter_mut().filter(|s| s.slot == frame.slot).for_each(|s| s.key = true);
     }
 
+    /// Nothing of a frame was sent, and nothing will be: its stream goes on from what the viewer will have without it.
+    // spec: C-70
+    pub fn skip(&mut self, frame: &FilmFrame) {
+        self.streams.iter_mut().filter(|s| s.slot == frame.slot).for_each(Stream::skip);
+    }
+
     /// The frame that a task is coding will not be sent.
     pub fn abandon_task(&mut self) {
         self.tell(Told::Anew);
@@ -363,13 +379,13 @@ impl FilmEncoder {
 
     /// A task comes back, having run.
     pub fn done(&mut self, task: FilmTask) -> FilmDone {
-        let FilmTask { mut stream, version, room, coded, .. } = task;
+        let FilmTask { mut stream, version, share, room, coded } = task;
         self.room = room;
         let told = self.away.take().unwrap_or_default();
         // A stream that makes nothing of a frame is not gone on with.
         let Some(Coded { data, key, quantiser }) = coded else { return FilmDone::Refused };
         let (slot, rect, scale) = (stream.slot, stream.rect, stream.scale);
-        let frame = FilmFrame { data, slot, key, rect, version, scale, quantiser, sent: 0 };
+        let frame = FilmFrame { data, slot, key, rect, version, scale, quantiser, share, sent: 0 };
         let mut stale = false;
         for told in told {
             stale |= !matches!(told, Told::Confirmed(_));
@@ -448,6 +464,17 @@ impl Stream {
         };
         self.confirm(base);
         let marked = self.marked.take().map(|(mark, _)| mark);
+        self.encoder.lost(name, marked);
+    }
+
+    /// The viewer will not have the last frame, but everything before it.
+    fn skip(&mut self) {
+        let Some((name, _)) = self.began.filter(|_| !self.key) else {
+            self.key = true;
+            return;
+        };
+        // What another frame marked is still on its way.
+        let marked = self.marked.take_if(|(_, end)| end.is_none()).map(|(mark, _)| mark);
         self.encoder.lost(name, marked);
     }
 

@@ -91,6 +91,7 @@ pub fn roundtrip(bytes: &[u8]) {
             pictures: Default::default(),
             anew: false,
         };
+        encoder.refit(&job);
         let answer = encoder.encode(&job, &screen, Version(1)).expect("nothing after the base was confirmed");
         if let Some(task) = encoder.take_film() {
             assert!(answer.awaits && filming.is_none(), "one frame at a time");

@@ -202,6 +202,10 @@ impl Shared {
         self.scales.insert(member, job.film_scale);
         let film_scale = self.scales.values().copied().min().unwrap_or_default();
         let own = EncodeJob { base, first: self.highest.next(), film_scale, ..job.clone() };
+        if alone {
+            // What is too large for one may suit the others.
+            self.encoder.refit(&own);
+        }
         let mut answer = self.encoder.encode(&own, newest, version)?;
         self.tip = self.encoder.coded();
         self.highest = self.highest.max(self.tip);

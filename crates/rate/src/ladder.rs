@@ -5,8 +5,9 @@
 //! how many frames share a second's bytes, and in which size they are coded. A ladder of such pairs is walked by foresight:
 //! from what the last frames took at which quantiser follows what the others of the ladder would look like on the link as
 //! it is, and the best that is good enough is taken. Going down needs half a second of one mind, going up two seconds and
-//! some room to spare, and longer each time that it was wrong, so that nobody sees it change its mind. A viewer that falls
-//! behind in decoding pushes it down whatever the link has.
+//! some room to spare, and longer each time that it was wrong, so that nobody sees it change its mind; only what the link
+//! had before a fall, and has again, is believed at once, once in a while. A viewer that falls behind in decoding pushes it
+//! down whatever the link has.
 //!
 //! One ladder serves one film after another; `C` is the clock of the host.
 
@@ -53,12 +54,12 @@ const SHARP: &[Step] = &[
     step(15, ThreeQuarters, 8.0),
     step(15, Half, 0.0),
 ];
-/// As `research/rate-control.md` §5.8 has it.
+/// For everybody else it flows: sharpness goes first, then size, and only then the frames under thirty (decision 0023).
 const MIDDLE: &[Step] = &[
     step(60, Full, 0.0),
-    step(30, Full, 0.0),
-    step(20, Full, 4.0),
-    step(20, ThreeQuarters, 4.0),
+    step(30, Full, 4.0),
+    step(30, ThreeQuarters, 4.0),
+    step(30, Half, 4.0),
     step(20, Half, 4.0),
     step(15, Half, 0.0),
 ];
@@ -73,7 +74,7 @@ const SMOOTH: &[Step] = &[
 ];
 
 /// A quantiser is too coarse above this at the smooth end; it falls to the other at the sharp one. An estimate: film-thin, which
-/// ends near the middle, has 36 dB of luma (`benches/baselines/film-thin.json`).
+/// ends near the middle, has 34 dB of luma (`benches/baselines/film-thin.json`).
 const COARSE: (f64, f64) = (44.0, 28.0);
 /// Bytes of a frame go with its pixels to this power, where that size was not coded lately (a grainy pan at one quantiser:
 /// three quarters of the sides leave 0.51 of the bytes, a half 0.42), and with the time since the one before to this (an
@@ -86,14 +87,24 @@ const OCTAVE: f64 = 6.0;
 const TO_SPARE: f64 = 3.0;
 /// Frames that a coder cannot make in time come less often, down to so many a second; at the smooth end, in the middle, at
 /// the sharp end.
-const FEWEST: (f64, f64, f64) = (28.0, 18.0, 13.0);
-/// Down after so much of one mind, and so long after the last change.
+const FEWEST: (f64, f64, f64) = (28.0, 25.0, 13.0);
+/// Down after so much of one mind, and so long after the last change; sooner from a rung that suited before the link fell and
+/// whose coarsest frames now take twice what they may, so that each leaves later than the one before.
 const DOWN: Span = Span::millis(500);
+const DOWN_SOON: Span = Span::millis(200);
 const DOWN_AGAIN: Span = Span::secs(1);
-/// Up after so much, and twice as much each time that it was wrong within [`WRONG`].
+/// Up after so much, and twice as much each time that it was wrong within [`WRONG`]. More frames of the same size begin no
+/// stream anew, and under thirty a second each is missed.
 const UP: Span = Span::secs(2);
+const UP_ALIKE: Span = Span::secs(1);
 const WRONG: Span = Span::secs(10);
 const MOST_WRONG: u32 = 4;
+/// With so much of what it had before, the link has not fallen, or is back; all of it is not known before it is used.
+const AGAIN: f64 = 0.7;
+/// The rung that held before a fall comes back after so much of one mind (three frames), if it suits and that was lately, and
+/// once in [`WRONG`], twice as long each time that was wrong: a link that swings is followed as slowly as ever.
+const BACK: Span = Span::millis(60);
+const LATELY: Span = Span::secs(60);
 /// The viewer is behind when every report of so long says more than one and a half frames (ALVR's rule, by time).
 const BEHIND: Span = Span::millis(250);
 /// What it was pushed down for is tried again after so long, and twice as long each time that was wrong.
@@ -101,8 +112,8 @@ const TRY_AGAIN: Span = Span::secs(4);
 /// Nothing is begun for a viewer that is so far behind, as long as its word is fresh.
 const FAR_BEHIND: Span = Span::millis(120);
 const FRESH: Span = Span::millis(500);
-/// What a size took is believed for so long after it was coded: grain that is gone when it is coded smaller comes back with
-/// the size.
+/// What a size took is believed for so long after it was coded, and twice as long each time that it was wrong to go up: grain
+/// that is gone when it is coded smaller comes back with the size.
 const REMEMBER: Span = Span::secs(20);
 /// After so long without a film the next one begins at the top.
 const FORGET: Span = Span::secs(10);
@@ -130,10 +141,29 @@ pub struct Ladder<C: Clock> {
     /// So often it went up and had to come down again, and the share of the link at the last time.
     wrong: u32,
     wrong_share: f64,
+    /// The share of the link while this rung suits, smoothed; zero before it does.
+    stood: f64,
+    /// The topmost rung that had to be left because the link fell.
+    fell: Option<Fell<C>>,
+    /// What held before the fall would suit since.
+    back_since: Option<Stamp<C>>,
+    /// When it last came back, and how often that was wrong.
+    back: Option<Stamp<C>>,
+    back_wrong: u32,
     viewer: ViewerPace<C>,
     /// No frame is begun before.
     next: Stamp<C>,
     changes: u32,
+}
+
+/// A rung that suited until the link fell.
+#[derive(Clone, Copy, Debug)]
+struct Fell<C: Clock> {
+    rung: usize,
+    /// The share of the link on which it suited.
+    share: f64,
+    /// When it was left.
+    at: Stamp<C>,
 }
 
 /// What frames of this film take.
@@ -148,10 +178,10 @@ struct Cost<C: Clock> {
 }
 
 impl<C: Clock> Cost<C> {
-    /// What a frame in this size takes: as it did lately, else as follows from the last.
-    fn of(&self, scale: FilmScale) -> Option<f64> {
+    /// What a frame in this size takes: as it did when it was coded no longer ago than `lately`, else as follows from the last.
+    fn of(&self, scale: FilmScale, lately: Span) -> Option<f64> {
         let own = |s: FilmScale| self.bytes.get(s as usize).copied().flatten();
-        let fresh = own(scale).filter(|(at, _)| self.at.since(*at) < REMEMBER);
+        let fresh = own(scale).filter(|(at, _)| self.at.since(*at) < lately);
         let other = || own(self.last).map(|(_, b)| b + BY_AREA * libm::log2(area(scale) / area(self.last)));
         fresh.map(|(_, b)| b).or_else(other)
     }
@@ -194,6 +224,11 @@ impl<C: Clock> Ladder<C> {
             better_since: None,
             wrong: 0,
             wrong_share: 0.0,
+            stood: 0.0,
+            fell: None,
+            back_since: None,
+            back: None,
+            back_wrong: 0,
             viewer,
             next: Stamp::ZERO,
             changes: 0,
@@ -301,11 +336,18 @@ impl<C: Clock> Ladder<C> {
     }
 
     fn rungs(&self) -> &'static [Step] {
+        // Where frames must be finer than they need be to be of use, fewer are sent (H-45), not smaller ones.
+        let any = self.coarsest() >= f64::from(Filmed::COARSEST);
         match self.policy.sharpness {
             0..=33 => SMOOTH,
-            34..=66 => MIDDLE,
+            34..=66 if any => MIDDLE,
             _ => SHARP,
         }
+    }
+
+    /// No frame has a coarser quantiser, whatever the link has.
+    fn coarsest(&self) -> f64 {
+        51.0 - f64::from(self.policy.least) / 4.0
     }
 
     fn scale(&self, rung: Rung) -> FilmScale {
@@ -328,13 +370,19 @@ impl<C: Clock> Ladder<C> {
         self.source.unwrap_or(1.0 / 30.0).max(allowed)
     }
 
+    /// The quantiser with which frames of this rung fit, if anything is known of them.
+    fn needs(&self, rung: Rung) -> Option<f64> {
+        let lately = REMEMBER.scaled(1 << self.wrong, 1);
+        let bytes = self.cost?.of(self.scale(rung), lately)?;
+        let interval = self.interval(rung);
+        Some(OCTAVE * (bytes + BY_TIME * libm::log2(interval) - libm::log2(self.share * interval)))
+    }
+
     /// Whether frames of this rung would be good enough with `spare` steps of the quantiser in hand.
     fn suits(&self, (rung, more): Step, spare: f64) -> bool {
-        let Some(bytes) = self.cost.and_then(|cost| cost.of(self.scale(rung))) else { return true };
+        let Some(quantiser) = self.needs(rung) else { return true };
         let s = f64::from(self.policy.sharpness.min(100)) / 100.0;
-        let coarse = (COARSE.0 + (COARSE.1 - COARSE.0) * s).min(51.0 - f64::from(self.policy.least) / 4.0);
-        let interval = self.interval(rung);
-        let quantiser = OCTAVE * (bytes + BY_TIME * libm::log2(interval) - libm::log2(self.share * interval));
+        let coarse = (COARSE.0 + (COARSE.1 - COARSE.0) * s).min(self.coarsest());
         let fewest = match self.policy.sharpness {
             0..=33 => FEWEST.0,
             34..=66 => FEWEST.1,
@@ -370,15 +418,29 @@ impl<C: Clock> Ladder<C> {
         let since_change = self.changed.map_or(Span::secs(60), |at| now.since(at));
         if low <= self.at {
             self.worse_since = None;
+            self.stood = if self.stood > 0.0 { self.stood + (self.share - self.stood) / 16.0 } else { self.share };
         } else {
             let since = *self.worse_since.get_or_insert(now);
-            if now.since(since) >= DOWN && since_change >= DOWN_AGAIN {
+            let far = self.needs(self.rung()).is_some_and(|q| q >= f64::from(Filmed::COARSEST) + OCTAVE);
+            let wait = if far && self.stood > 0.0 { DOWN_SOON } else { DOWN };
+            if now.since(since) >= wait && since_change >= DOWN_AGAIN {
                 if self.raised.is_some_and(|at| now.since(at) < WRONG) {
                     (self.wrong, self.wrong_share) = ((self.wrong + 1).min(MOST_WRONG), self.share);
                 }
+                self.falls(now);
                 self.go(now, low);
                 return;
             }
+        }
+        if let Some(to) = self.before(now) {
+            let since = *self.back_since.get_or_insert(now);
+            if now.since(since) >= BACK {
+                (self.raised, self.back) = (Some(now), Some(now));
+                self.go(now, to);
+                return;
+            }
+        } else {
+            self.back_since = None;
         }
         if high >= self.at {
             self.better_since = None;
@@ -387,7 +449,9 @@ impl<C: Clock> Ladder<C> {
         if self.share > 1.5 * self.wrong_share {
             self.wrong = 0;
         }
-        let wait = UP.scaled(1 << self.wrong, 1);
+        let flows = |(to, _): &Step| to.fps <= 30 && self.scale(*to) == self.film_scale();
+        let up = if self.rungs().get(high).is_some_and(flows) { UP_ALIKE } else { UP };
+        let wait = up.scaled(1 << self.wrong, 1);
         let since = *self.better_since.get_or_insert(now);
         if now.since(since) >= wait && since_change >= wait {
             self.raised = Some(now);
@@ -395,12 +459,30 @@ impl<C: Clock> Ladder<C> {
         }
     }
 
+    /// This rung is left for one below. If that is the link's doing, it is remembered, but not in place of one above it.
+    fn falls(&mut self, now: Stamp<C>) {
+        let wrong = self.back.is_some_and(|at| now.since(at) < WRONG);
+        self.back_wrong = if wrong { (self.back_wrong + 1).min(MOST_WRONG) } else { self.back_wrong.saturating_sub(1) };
+        let before = self.fell.filter(|f| now.since(f.at) < LATELY && f.rung <= self.at);
+        if before.is_none() && self.share < AGAIN * self.stood {
+            self.fell = Some(Fell { rung: self.at, share: self.stood, at: now });
+        }
+    }
+
+    /// The rung that held before the link fell, or what of it suits, if the link is again as it was then.
+    fn before(&self, now: Stamp<C>) -> Option<usize> {
+        let fell = self.fell.filter(|f| now.since(f.at) < LATELY && self.share >= AGAIN * f.share)?;
+        let calm = self.back.is_none_or(|at| now.since(at) >= WRONG.scaled(1 << self.back_wrong, 1));
+        Some(fell.rung.max(self.best(0.0))).filter(|to| calm && *to < self.at)
+    }
+
     fn go(&mut self, now: Stamp<C>, to: usize) {
         if to != self.at {
             self.changes += 1;
-            (self.at, self.changed) = (to, Some(now));
+            (self.at, self.changed, self.stood) = (to, Some(now), 0.0);
         }
-        (self.worse_since, self.better_since) = (None, None);
+        self.fell = self.fell.filter(|f| f.rung < to);
+        (self.worse_since, self.better_since, self.back_since) = (None, None, None);
     }
 }
 
@@ -424,6 +506,8 @@ mod tests {
         hz: u64,
         bytes: f64,
         took: Span,
+        /// What a smaller size saves, as [`BY_AREA`] foresees it.
+        by_area: f64,
         begun: u32,
         moves: Vec<(u64, Rung)>,
     }
@@ -431,7 +515,8 @@ mod tests {
     impl Show {
         fn new(policy: LadderPolicy, hz: u64, bytes: f64, took: Span) -> Self {
             let now = Stamp::from_micros(5_000_000);
-            Self { ladder: Ladder::new(policy), now, hz, bytes, took, begun: 0, moves: Vec::new() }
+            let by_area = BY_AREA;
+            Self { ladder: Ladder::new(policy), now, hz, bytes, took, by_area, begun: 0, moves: Vec::new() }
         }
 
         /// Plays on a link of so many kilobits a second; answers frames a second and the last frame's quality.
@@ -448,7 +533,7 @@ mod tests {
                 self.begun += 1;
                 let part = area(self.ladder.film_scale());
                 let step = 1.0 / f64::from(self.ladder.frames_per_second());
-                let needs = self.bytes * libm::pow(part, BY_AREA) * libm::pow(30.0 * step, BY_TIME);
+                let needs = self.bytes * libm::pow(part, self.by_area) * libm::pow(30.0 * step, BY_TIME);
                 let room = kbps as f64 * 125.0 * step;
                 let steps = (OCTAVE * libm::log2(needs / room)).max(0.0);
                 quality = (100.0 - 4.0 * steps).max(0.0) as u8;
@@ -489,7 +574,7 @@ mod tests {
         let (fps, _) = show.play(20, 150);
         assert!(show.moves.len() <= 2, "{:?}", show.moves);
         let low = show.ladder.rung();
-        assert!(fps <= 21 && low.fps <= 20, "{fps} {low:?}");
+        assert!(fps >= 29 && low.scale < Full, "{fps} {low:?}");
         let down = show.moves[0].0;
         assert!((10_500..11_500).contains(&down), "after half a second: {down}");
         show.play(8, 4_000);
@@ -528,9 +613,25 @@ mod tests {
         let (smooth, middle, sharp) = (at(0, 100), at(50, 100), at(100, 100));
         assert!(smooth.0.scale < Full && smooth.0.fps >= 30, "{smooth:?}");
         assert!(sharp.0.fps == 15, "{sharp:?}");
-        assert!(smooth.1 > middle.1 && middle.1 > sharp.1, "{smooth:?} {middle:?} {sharp:?}");
+        assert!(smooth.1 >= middle.1 && middle.1 > sharp.1, "{smooth:?} {middle:?} {sharp:?}");
+        // Sixty a second are worth their size only to one who wants it smooth.
+        let sixty = |sharpness: u8| {
+            let mut show = Show::new(LadderPolicy { sharpness, ..FREE }, 60, 4_000.0, Span::millis(6));
+            show.play(12, 300);
+            show.ladder.rung()
+        };
+        assert_eq!(sixty(0), Rung { fps: 60, scale: ThreeQuarters });
+        assert_eq!(sixty(50), Rung { fps: 30, scale: Full });
         // Where it is enough for the one, the other already gives way.
         assert_eq!((at(0, 450).0.fps, at(100, 450).0.fps < 60), (60, true));
+    }
+
+    // spec: H-45
+    #[test]
+    fn who_demands_a_quality_gets_fewer_frames_not_smaller_ones() {
+        let mut show = Show::new(LadderPolicy { least: 80, ..FREE }, 30, 4_000.0, Span::millis(12));
+        show.play(12, 300);
+        assert_eq!(show.ladder.rung(), Rung { fps: 15, scale: Full }, "{:?}", show.moves);
     }
 
     // spec: H-59
@@ -549,9 +650,59 @@ mod tests {
             let (fps, _) = show.play(10, 20_000);
             (show.ladder.film_scale(), fps)
         };
-        assert_eq!(at(50).0, Full, "twenty a second are enough");
-        let (scale, fps) = at(0);
-        assert!(scale == ThreeQuarters && fps >= 28, "{scale:?} {fps}");
+        assert_eq!(at(100).0, Full, "twenty a second are enough");
+        for sharpness in [0, 50] {
+            let (scale, fps) = at(sharpness);
+            assert!(scale == ThreeQuarters && fps >= 28, "{scale:?} {fps}");
+        }
+    }
+
+    /// More grain than any quantiser of use makes fit: size goes, and the frames keep coming.
+    // spec: H-44
+    #[test]
+    fn a_film_that_takes_what_it_may_flows() {
+        let mut show = Show::new(FREE, 30, 400_000.0, Span::millis(25));
+        let (fps, _) = show.play(12, 20_000);
+        assert_eq!((fps, show.ladder.rung()), (30, Rung { fps: 30, scale: ThreeQuarters }), "{:?}", show.moves);
+    }
+
+    #[test]
+    fn grain_that_is_gone_with_the_size_is_not_forgotten_again_and_again() {
+        let mut show = Show::new(FREE, 30, 400_000.0, Span::millis(25));
+        show.by_area = 2.2;
+        show.play(10, 20_000);
+        let before = show.moves.len();
+        let (fps, _) = show.play(100, 20_000);
+        let tries = (show.moves.len() - before) / 2;
+        assert!(fps >= 29 && (1..=2).contains(&tries), "{fps}, {:?}", show.moves);
+    }
+
+    // spec: H-44
+    #[test]
+    fn what_held_before_a_fall_is_back_at_once_but_not_each_time() {
+        let mut show = Show::new(FREE, 30, 400_000.0, Span::millis(25));
+        show.play(12, 20_000);
+        let held = show.ladder.rung();
+        let fall = |show: &mut Show| {
+            let (from, before) = (show.now.as_micros() / 1_000, show.moves.len());
+            show.play(8, 2_000);
+            assert!(show.ladder.rung().scale < held.scale);
+            let left = show.moves.get(before..).and_then(|m| m.first()).map(|(at, _)| at - from);
+            assert!(left.is_some_and(|ms| ms <= 300), "a frame takes as long to leave as ten: {left:?}");
+            let (from, before) = (show.now.as_micros() / 1_000, show.moves.len());
+            show.play(1, 20_000);
+            show.moves.get(before..).and_then(|m| m.first()).map(|(at, rung)| (at - from, *rung))
+        };
+        let (after, rung) = fall(&mut show).unwrap();
+        assert!(rung == held && after <= 300, "{after} ms: {rung:?}");
+        assert_eq!(fall(&mut show), None, "a link that swings is not followed");
+        show.play(12, 20_000);
+        assert_eq!(show.ladder.rung(), held, "{:?}", show.moves);
+        // Half of it is not what there was.
+        show.play(12, 2_000);
+        let low = show.ladder.rung();
+        show.play(1, 10_000);
+        assert_eq!(show.ladder.rung(), low, "{:?}", show.moves);
     }
 
     // spec: H-59
@@ -568,7 +719,7 @@ mod tests {
         for ms in (300..700).step_by(20) {
             show.ladder.on_queue(at(&show, ms), Span::millis(ms / 3));
         }
-        assert_eq!((show.ladder.rung().fps, show.ladder.changes()), (20, 1));
+        assert_eq!((show.ladder.rung().scale, show.ladder.changes()), (ThreeQuarters, 1));
         let held = show.ladder.due(at(&show, 681));
         assert!(held >= at(&show, 1_100), "nothing is begun for one so far behind");
         show.ladder.on_queue(at(&show, 700), Span::millis(5));
@@ -576,7 +727,7 @@ mod tests {
         let start = show.moves.len();
         for _ in 0..60 {
             show.play(1, 4_000);
-            if show.ladder.rung().fps > 20 {
+            if show.ladder.rung().scale == Full {
                 for ms in (0..300).step_by(20) {
                     show.ladder.on_queue(at(&show, ms), Span::millis(100));
                 }
@@ -591,7 +742,7 @@ mod tests {
     fn a_new_film_begins_at_the_top() {
         let mut show = film(50);
         show.play(6, 100);
-        assert!(show.ladder.rung().fps < 60);
+        assert!(show.ladder.rung().scale < Full);
         show.now += Span::secs(11);
         show.ladder.on_change(show.now);
         assert_eq!(show.ladder.rung(), SHARP[0].0);

@@ -112,8 +112,10 @@ pub struct FilmPace {
     last: Span,
     /// The frame that is being coded beside everything else.
     coding: Option<Coding>,
-    /// Bytes of the frame of which not everything is in slices.
+    /// Bytes in slices of the frame of which not everything is.
     partly: Option<u64>,
+    /// What that frame has in all; zero before its first slice.
+    whole: u64,
     /// When a frame last was a train that measures the path.
     measured: Stamp<HostClock>,
 }
@@ -144,8 +146,9 @@ impl FilmPace {
         self.coding.is_some()
     }
 
-    /// Job `job` has begun a frame, which is being coded beside everything else.
+    /// Job `job` has begun a frame, which is being coded beside everything else; in the place of one that was coded, if there was one.
     pub fn on_begun(&mut self, job: JobId, since: Stamp<HostClock>) {
+        self.partly = None;
         self.coding = self.coding.or(Some(Coding { job, since, void: false }));
     }
 
@@ -154,7 +157,7 @@ impl FilmPace {
         let Some(coding) = self.coding.take_if(|c| c.job == job) else { return false };
         if !coding.void {
             self.smooth(now.since(coding.since));
-            self.partly = Some(0);
+            (self.partly, self.whole) = (Some(0), 0);
         }
         true
     }
@@ -167,6 +170,29 @@ impl FilmPace {
     fn smooth(&mut self, took: Span) {
         self.last = took;
         self.took = if self.took == Span::ZERO { took } else { self.took.scaled(3, 4) + took.scaled(1, 4) };
+    }
+
+    /// How many of the frame's bytes the next job puts into slices. A slice at a time (`slice` bytes), so that what answers a person
+    /// may go between; but the end that takes no longer to leave than the next frame takes to be coded, and a slice, is put into
+    /// slices at once unless somebody is `typing`: then that frame is begun in time, and the path does not rest until it is coded.
+    /// `coding` bytes keep the path busy for as long as coding takes, less what stands in its queue.
+    // spec: H-8
+    pub fn cut(&self, slice: u64, coding: u64, typing: bool) -> u64 {
+        let left = self.partly.map_or(0, |so_far| self.whole.saturating_sub(so_far));
+        if typing || left > coding.saturating_add(slice) { slice } else { slice.max(left) }
+    }
+
+    /// Whether the end of the frame is put into slices although `unsent` bytes wait to be sent: with them it leaves in no more time
+    /// than the next frame takes to be coded, and a slice. The others are as for [`FilmPace::cut`].
+    // spec: H-8
+    pub fn ends_ahead(&self, unsent: u64, slice: u64, coding: u64, typing: bool) -> bool {
+        let left = self.partly.map_or(0, |so_far| self.whole.saturating_sub(so_far));
+        !typing && left > 0 && left.saturating_add(unsent) <= coding.saturating_add(slice)
+    }
+
+    /// How long coding a frame takes, smoothed.
+    pub const fn takes(&self) -> Span {
+        self.took
     }
 
     /// Whether a frame may be coded now although what takes `unsent` to leave waits: it is gone when the frame is coded, so
@@ -196,6 +222,11 @@ impl FilmPace {
         let all = before.unwrap_or(0) + bytes;
         self.partly = rest.then_some(all);
         all
+    }
+
+    /// The frame that is being put into slices has so many bytes in all.
+    pub const fn on_whole(&mut self, bytes: u64) {
+        self.whole = bytes;
     }
 
     /// The rest of the frame is not wanted any more.
@@ -342,6 +373,32 @@ mod tests {
         pace.dropped();
         assert_eq!(pace.on_coded(Span::millis(7), 100, false), 100);
         assert!(pace.codes_ahead(Span::millis(6)));
+    }
+
+    // spec: H-8
+    #[test]
+    fn the_end_of_a_frame_is_cut_at_once_unless_somebody_types() {
+        let mut pace = FilmPace::default();
+        assert_eq!(pace.cut(20, 50, false), 20, "nothing is known of the frame");
+        pace.on_begun(JobId(1), Stamp::ZERO);
+        assert!(pace.on_filmed(Stamp::ZERO + Span::millis(25), JobId(1)));
+        assert_eq!(pace.cut(20, 50, false), 20);
+        pace.on_coded(Span::micros(90), 20, true);
+        pace.on_whole(100);
+        assert_eq!(
+            pace.cut(20, 50, false),
+            20,
+            "80 are left, and the next frame is not to be begun before a slice has gone"
+        );
+        assert_eq!((pace.cut(20, 60, false), pace.cut(20, 0, false)), (80, 20));
+        assert!(pace.ends_ahead(10, 20, 70, false), "what waits is gone first");
+        assert!(!pace.ends_ahead(11, 20, 70, false) && !pace.ends_ahead(10, 20, 70, true));
+        pace.on_coded(Span::micros(90), 35, true);
+        assert_eq!((pace.cut(20, 50, false), pace.cut(20, 50, true)), (45, 20));
+        assert_eq!(pace.cut(60, 50, false), 60);
+        assert_eq!(pace.takes(), Span::millis(25));
+        pace.on_coded(Span::micros(90), 45, false);
+        assert!(!pace.ends_ahead(0, 20, 70, false), "nothing is left");
     }
 
     // spec: H-8

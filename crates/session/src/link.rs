@@ -5,7 +5,7 @@ use crate::arrivals::Arrivals;
 use crate::clock_map::ClockEstimate;
 use std::collections::BTreeMap;
 use telepane_model::{Arrival, Bytes, Clock, SentPacket, Span, Stamp};
-use telepane_protocol::{Chunk, Datagram, Fault, Feedback};
+use telepane_protocol::{Chunk, Datagram, Fault, Feedback, Shard};
 use telepane_rate::repair::LOSSY_PPM;
 use telepane_rate::{Controller, FeedbackFacts, Pacer, Policy, Scavenger, SendClass, SendFacts};
 
@@ -19,6 +19,13 @@ const OVERHEAD: usize = 51;
 const MOST_MISSING: usize = 1_024;
 /// Numbers remembered at most; the oldest are forgotten (a controller never has this many on the way).
 const REMEMBERED: usize = 16_384;
+
+/// What of so many bytes of the path is left for what groups of `data` packets, with `parity` others, carry in `shard` bytes each.
+pub fn carried_in(bytes: u64, shard: usize, (data, parity): (u8, u8)) -> u64 {
+    let packets = u64::from(data) + u64::from(parity);
+    let wire = (shard + Shard::HEADER + OVERHEAD) as u64 * packets.max(1);
+    bytes.saturating_mul(shard as u64 * u64::from(data)) / wire
+}
 
 /// The end on the side whose clock is `C`; the peer's clock is `P`. `T` says what a datagram carried.
 pub struct Link<C: Clock, P: Clock, T> {
@@ -282,5 +289,22 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
     pub fn patience(&self, more: Span) -> Span {
         let rtt = self.rate.rtt();
         rtt.smoothed + rtt.variation.scaled(4, 1) + more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec: H-44
+    #[test]
+    fn headers_and_parity_have_their_part_of_what_a_film_may_take() {
+        let shard = 1_200 - Shard::HEADER;
+        let alone = carried_in(1_000_000, shard, (8, 0));
+        let packets = alone.div_ceil(shard as u64);
+        assert!(alone + packets * (Shard::HEADER + OVERHEAD) as u64 <= 1_001_300 && alone > 930_000, "{alone}");
+        assert_eq!(carried_in(1_000_000, shard, (1, 0)), alone);
+        assert_eq!(carried_in(900_000, shard, (8, 1)), carried_in(800_000, shard, (8, 0)));
+        assert!(carried_in(u64::MAX, shard, (8, 4)) > 1 << 40, "a limit that nobody set");
     }
 }

@@ -106,6 +106,19 @@ impl Encoder {
         };
     }
 
+    /// Before a job that goes on with a frame of film: when nothing of it is in slices, and since it was begun the link fell so
+    /// far that it would hold up everything behind it, it is dropped, and the job begins another one of the newest pixels.
+    // spec: H-8
+    pub fn refit(&mut self, job: &EncodeJob) {
+        let goes_on = |rect| job.items.iter().any(|i| i.quality == Quality::FILM && i.rect == rect);
+        let outgrew = |frame: &FilmFrame| goes_on(frame.rect) && frame.outgrew(job.film_bytes.0);
+        if matches!(&self.filming, Some(Filming::Coded(frame)) if outgrew(frame))
+            && let Some(frame) = self.take_frame()
+        {
+            self.film.skip(&frame);
+        }
+    }
+
     /// Begins the next frame of `rect`, to be coded elsewhere. False if H.264 refuses at once.
     pub(super) fn begin_film(&mut self, rect: Rect<Surf>, run: &mut Run<'_>) -> bool {
         if !matches!(self.filming, Some(Filming::Away(_))) {
@@ -248,13 +261,15 @@ mod tests {
         base: UpdateId,
         next: u32,
         version: u64,
+        /// What a frame may take.
+        film_bytes: u64,
     }
 
     impl Pair {
         fn new(film_apart: bool) -> Self {
             let encoder = Encoder::new(SIZE, EncoderOptions { film_apart, ..EncoderOptions::default() });
             let (decoder, screen) = (Decoder::new(SIZE), Pixels::new(SIZE));
-            Self { encoder, decoder, screen, base: UpdateId::BLANK, next: 1, version: 0 }
+            Self { encoder, decoder, screen, base: UpdateId::BLANK, next: 1, version: 0, film_bytes: 6_000 }
         }
 
         /// The film's frame `n`: rings that grow.
@@ -285,12 +300,13 @@ mod tests {
                 first: UpdateId(self.next),
                 items: vec![EncodeItem { rect, version, quality }],
                 max_bytes: Bytes(max_bytes),
-                film_bytes: Bytes(6_000),
+                film_bytes: Bytes(self.film_bytes),
                 film_scale: Default::default(),
                 slice_bytes: Bytes(600),
                 pictures: Default::default(),
                 anew: false,
             };
+            self.encoder.refit(&job);
             let answer = self.encoder.encode(&job, &self.screen, version).unwrap();
             for slice in &answer.slices {
                 assert_eq!(slice.base, if slice.id == job.first { base } else { UpdateId(slice.id.0 - 1) });
@@ -392,6 +408,46 @@ mod tests {
         p.coded(task, &of);
         assert!(!p.encoder.is_filming(FILM), "it was coded against what the viewer never had");
         (5..8).for_each(|n| frame(&mut p, n));
+    }
+
+    /// Whatever the viewer has said, it understands what comes in the place of a frame that the link became too thin for.
+    // spec: H-8, C-70
+    #[test]
+    fn a_frame_that_a_fall_made_too_large_is_coded_anew() {
+        for confirms in [false, true] {
+            let mut p = Pair::new(true);
+            let begin = |p: &mut Pair, n| {
+                p.paint(n);
+                let begun = p.send(FILM, Quality::FILM);
+                assert!(begun.awaits && begun.slices.is_empty(), "frame {n}");
+                let (task, of) = (p.encoder.take_film().unwrap(), p.screen.clone());
+                p.coded(task, &of);
+            };
+            let frame = |p: &mut Pair, n| {
+                begin(p, n);
+                let sent = p.send(FILM, Quality::FILM);
+                if confirms {
+                    p.encoder.confirm(p.base);
+                }
+                sent.filmed.unwrap()
+            };
+            assert!(frame(&mut p, 0).key);
+            for fall in 1..4 {
+                (fall * 20..fall * 20 + 12).for_each(|n| assert!(!frame(&mut p, n).key));
+                begin(&mut p, fall * 20 + 12);
+                p.film_bytes = 20;
+                p.paint(fall * 20 + 13);
+                let again = p.send(FILM, Quality::FILM);
+                assert!(again.awaits && again.slices.is_empty() && !p.encoder.is_filming(FILM), "it is begun anew");
+                let (task, of) = (p.encoder.take_film().unwrap(), p.screen.clone());
+                p.coded(task, &of);
+                let sent = p.send(FILM, Quality::FILM);
+                assert!(!sent.filmed.unwrap().key && sent.left.is_empty(), "from a picture that the viewer has");
+                let tiles = sent.slices.iter().flat_map(|s| &s.tiles);
+                assert!(tiles.clone().count() > 0 && tiles.into_iter().all(|t| t.version == Version(p.version)));
+                p.film_bytes = 6_000;
+            }
+        }
     }
 
     #[test]

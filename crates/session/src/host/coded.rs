@@ -4,9 +4,12 @@ use super::outbox::{Cut, Whole};
 use super::policy::step_from;
 use super::pump::SLICE_TIME;
 use super::{ECHO, Host, SURFACE, Stages};
+use crate::link::carried_in;
 use crate::output::HostOutput;
 use telepane_model::journey::HostJourney;
-use telepane_model::{Bytes, EncodedSlice, EncodedSlices, HostClock, JobId, Note, Quality, Span, Stamp, UpdateId};
+use telepane_model::{
+    BitRate, BudgetWhy, Bytes, EncodedSlice, EncodedSlices, HostClock, JobId, Note, Quality, Span, Stamp, UpdateId,
+};
 use telepane_protocol::SliceBody;
 
 impl Host {
@@ -60,7 +63,12 @@ impl Host {
         });
         if let (Some(frame), Some(link)) = (done.filmed, &self.link) {
             let before = self.ladder.rung();
-            self.ladder.on_coded(now, frame, surface.pace.last_took(), link.rate.budget(now).share);
+            surface.pace.on_whole(frame.bytes.0);
+            // What may be sent into silence says nothing of what the link carries.
+            if link.rate.state() != BudgetWhy::Silent {
+                let share = BitRate::bps(carried_in(link.rate.budget(now).share.as_bps(), job.shard, job.group));
+                self.ladder.on_coded(now, frame, surface.pace.last_took(), share);
+            }
             self.out.extend(step_from(before, self.ladder.rung()));
         }
         let films = filming.is_some() && surface.pace.is_filming();

@@ -210,6 +210,8 @@ struct Ordered {
     injected: Option<(InputSeq, Stamp<HostClock>)>,
     answers: Option<(InputSeq, Stamp<HostClock>)>,
     shard: usize,
+    /// Packets of a full slice, without parity and that.
+    group: (u8, u8),
     /// Bytes it may take.
     room: u64,
     /// The film region that it wants a frame of, and what that may take.

@@ -2,15 +2,19 @@
 
 use super::Stages;
 use super::{Again, Carried, ECHO, Host, LEAST_DATAGRAM, Ordered, SURFACE};
-use crate::link::LONE_AGAIN;
+use crate::link::{LONE_AGAIN, carried_in};
 use crate::output::{Alarm, HostOutput, Wake};
 use crate::planner::plan;
-use telepane_model::{BudgetWhy, Bytes, EncodeJob, HostClock, InputSeq, JobId, Note, Span};
+use telepane_model::{Budget, BudgetWhy, Bytes, EncodeJob, HostClock, InputSeq, JobId, Note, Span};
 use telepane_protocol::{Control, Datagram, Shard, SliceBody};
 use telepane_rate::SendClass;
 
 /// A slice takes at most this long at the present pace (DESIGN §3.4).
 pub(super) const SLICE_TIME: Span = Span::millis(10);
+/// Who pressed a key so lately may press another one.
+const TYPING: Span = Span::secs(2);
+/// Bytes of a slice that are not its part of a frame of film (C-60: 16 at most), and some to spare.
+const FILM_HEAD: u64 = 64;
 /// A job asks for about this much at the present pace, so that the newest pixels are read often.
 const JOB_TIME: Span = Span::millis(20);
 /// A job's bytes on the fastest link.
@@ -167,16 +171,21 @@ impl Host {
             self.filler = probe.filler.0;
             self.filler_packet = probe.packet.0;
         }
-        let (mut ahead, mut film_ahead) = (false, false);
+        let typing = self.injected.is_some_and(|(_, at)| now.since(at) < TYPING);
+        let (mut ahead, mut film_ahead, mut end_ahead) = (false, false, false);
         while let Some((r, len, repair)) = surface.outbox.peek() {
             let at = link.next_send_past(now, len + Shard::HEADER, self.bulk.in_flight());
             if at > now {
                 alarm.set(at, Wake::Pacing);
                 // The next job takes so long that the path would run dry behind the last slice: it is coded meanwhile.
-                let rest = surface.outbox.unsent(link.rate.budget(now).pace);
+                let budget = link.rate.budget(now);
+                let rest = surface.outbox.unsent(budget.pace);
                 ahead = !repair && at <= now + surface.lead && rest <= surface.lead;
                 film_ahead = !ahead && surface.pace.codes_ahead(rest);
-                if !ahead && !film_ahead {
+                let (slice, coding) = film_bytes(&budget, surface.pace.takes());
+                let unsent = surface.outbox.fresh_bytes() as u64;
+                end_ahead = !ahead && !repair && surface.pace.ends_ahead(unsent, slice, coding, typing);
+                if !ahead && !film_ahead && !end_ahead {
                     return;
                 }
                 break;
@@ -210,7 +219,7 @@ impl Host {
         }
         let shard = self.max_datagram.max(LEAST_DATAGRAM / 2).saturating_sub(Shard::HEADER);
         let at = link.next_send_past(now, shard, self.bulk.in_flight());
-        if at > now && !ahead && !film_ahead {
+        if at > now && !ahead && !film_ahead && !end_ahead {
             alarm.set(at, Wake::Pacing);
             return;
         }
@@ -244,6 +253,10 @@ impl Host {
         if film_ahead && (echo.is_some() || plan.film.is_none()) {
             return;
         }
+        // Nothing else is coded before its time.
+        if end_ahead && (anew || plan.film.is_none() || plan.items().len() > 1) {
+            return;
+        }
         let (items, film) = match (echo, plan.film) {
             _ if anew => (wrong, None),
             (Some(echo), _) => (echo.to_vec(), None),
@@ -268,9 +281,17 @@ impl Host {
         }
         let pending = self.peer.pending.saturating_sub(waiting).max(slice_bytes);
         let frame = link.rate.frame_budget(now, self.ladder.frames_per_second());
-        // A film's frame leaves slice by slice, so that what answers the person may go between.
+        // The path carries each packet's headers too, and parity.
+        let parity = if self.peer.fec { link.rate.parity(shards as u8, false) } else { 0 };
+        let group = (shards as u8, parity);
+        let frame = Bytes(carried_in(frame.0, shard, group));
         let room = match (film, surface.film.region()) {
-            (Some(_), _) => budget.pace.bytes_in(SLICE_TIME).0,
+            (Some(_), _) => {
+                let (slice, coding) = film_bytes(&budget, surface.pace.takes());
+                let cut = surface.pace.cut(slice, coding, typing);
+                // Each slice has a head of its own.
+                cut.saturating_add(cut.div_ceil(slice_bytes.max(1)).saturating_mul(FILM_HEAD))
+            }
             (None, Some(_)) => frame.0,
             (None, None) => budget.pace.bytes_in(JOB_TIME).0,
         };
@@ -287,6 +308,7 @@ impl Host {
             injected: self.injected,
             answers: surface.answers,
             shard,
+            group,
             room,
             film: film.map(|rect| (rect, frame.0)),
             void: false,
@@ -330,4 +352,10 @@ impl Host {
             self.out.push_back(HostOutput::Datagram(bytes));
         }
     }
+}
+
+/// What leaves while a slice does, and while a frame of film is coded in `takes`; while the path has a queue it does not rest.
+fn film_bytes(budget: &Budget<HostClock>, takes: Span) -> (u64, u64) {
+    let coding = takes.saturating_sub(budget.queue);
+    (budget.pace.bytes_in(SLICE_TIME).0, budget.pace.bytes_in(coding).0)
 }

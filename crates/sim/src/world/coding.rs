@@ -66,6 +66,7 @@ impl World {
         }
         let version = self.newest;
         let Some((_, encoder)) = &mut self.encoder else { return Ok(nothing) };
+        encoder.refit(job);
         let Ok(done) = encoder.encode(job, &pixels, version) else { return Err(job.id) };
         for slice in &done.slices {
             self.coded_bytes += slice.bytes.len() as u64;
