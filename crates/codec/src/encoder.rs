@@ -191,6 +191,8 @@ struct Run<'a> {
     /// Everything is coded from nothing.
     anew: bool,
     pictures: PictureBounds,
+    /// So many slices were told of before the answer.
+    told: usize,
     answer: EncodedSlices,
 }
 
@@ -243,6 +245,22 @@ impl Encoder {
         self.encode_watched(job, newest, version, &mut |_| {})
     }
 
+    /// As [`Encoder::encode`], and tells `each` of every slice behind which another one is begun, so that it can leave at once. What is
+    /// told stands whatever follows; all slices are in the answer too, and the last one was never told. What is coded from
+    /// nothing and what is filmed is answered whole.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`]; then nothing was told.
+    pub fn encode_by_slices(
+        &mut self,
+        job: &EncodeJob,
+        newest: &Pixels,
+        version: Version,
+        each: &mut dyn FnMut(&EncodedSlice),
+    ) -> Result<EncodedSlices, BaseGone> {
+        self.encode_telling(job, newest, version, &mut |_| {}, each)
+    }
+
     /// As [`Encoder::encode`], and tells `enter` of each stage that begins: there is no clock in here, but whoever has
     /// one can see where the time goes. Stages return; what follows the last one belongs to it.
     ///
@@ -254,6 +272,17 @@ impl Encoder {
         newest: &Pixels,
         version: Version,
         enter: &mut dyn FnMut(Stage),
+    ) -> Result<EncodedSlices, BaseGone> {
+        self.encode_telling(job, newest, version, enter, &mut |_| {})
+    }
+
+    fn encode_telling(
+        &mut self,
+        job: &EncodeJob,
+        newest: &Pixels,
+        version: Version,
+        enter: &mut dyn FnMut(Stage),
+        each: &mut dyn FnMut(&EncodedSlice),
     ) -> Result<EncodedSlices, BaseGone> {
         enter(Stage::Compare);
         let mut goes_on = self.goes_on.take() == Some(version);
@@ -280,6 +309,7 @@ impl Encoder {
             goes_on,
             anew: job.anew,
             pictures: job.pictures,
+            told: if job.anew || job.items.iter().any(|i| i.quality == Quality::FILM) { usize::MAX } else { 0 },
             answer: EncodedSlices { job: job.id, version, anew: job.anew, ..EncodedSlices::default() },
         };
         if newest.size() != self.grid.size() || run.slice_bytes < LEAST_SLICE {
@@ -291,7 +321,7 @@ impl Encoder {
         if job.anew {
             enter(Stage::Plan);
             let queue = self.plan_anew(job, &run);
-            let answer = self.put(queue, None, run, enter);
+            let answer = self.put(queue, None, run, enter, each);
             // The next job finds nothing searched.
             self.goes_on = None;
             return Ok(answer);
@@ -324,7 +354,7 @@ impl Encoder {
         }
         queue = self.layer(queue, &run);
         recalled.into_iter().for_each(|work| queue.push_front(work));
-        Ok(self.put(queue, draft, run, enter))
+        Ok(self.put(queue, draft, run, enter, each))
     }
 
     /// Puts what is in `queue` into slices, the first of which may be begun, until the job's bytes are spent.
@@ -334,6 +364,7 @@ impl Encoder {
         mut draft: Option<Draft>,
         mut run: Run<'_>,
         enter: &mut dyn FnMut(Stage),
+        each: &mut dyn FnMut(&EncodedSlice),
     ) -> EncodedSlices {
         self.pictures.begin_job();
         while let Some(work) = queue.pop_front() {
@@ -345,6 +376,8 @@ impl Encoder {
                 queue.push_front(work);
                 break;
             };
+            run.answer.slices.iter().skip(run.told).for_each(&mut *each);
+            run.told = run.told.max(run.answer.slices.len());
             enter(match work {
                 Work::Cached(..) => Stage::Cache,
                 Work::Fill(..) | Work::Area(_, TileClass::Text) => Stage::Text,
@@ -378,6 +411,14 @@ impl Encoder {
         }
         if let Some(open) = draft {
             self.close(open, &mut run);
+        }
+        if run.told > 0 && run.told == run.answer.slices.len() {
+            // What was begun behind the last one came to nothing, and somebody waits for it.
+            let (id, base) = (run.next, self.history.now());
+            run.next = id.next();
+            let undo = self.history.begin(id);
+            self.history.push(undo);
+            run.answer.slices.push(EncodedSlice { id, base, tiles: Vec::new(), bytes: Vec::new() });
         }
         self.goes_on = (!queue.is_empty()).then_some(run.answer.version);
         // A picture that is only to be refined is shown: its quality says how.

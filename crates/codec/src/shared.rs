@@ -185,6 +185,22 @@ impl Shared {
         newest: &Pixels,
         version: Version,
     ) -> Result<EncodedSlices, NotServed> {
+        self.encode_by_slices(member, job, newest, version, &mut |_| {})
+    }
+
+    /// As [`Shared::encode`], and gives each slice behind which another one is begun to `each`: see
+    /// [`Encoder::encode_by_slices`]. All slices are in the answer too. Copies are ready at once and given whole.
+    ///
+    /// # Errors
+    /// As [`Shared::encode`]; then nothing was given.
+    pub fn encode_by_slices(
+        &mut self,
+        member: Member,
+        job: &EncodeJob,
+        newest: &Pixels,
+        version: Version,
+        each: &mut dyn FnMut(EncodedSlice),
+    ) -> Result<EncodedSlices, NotServed> {
         let alone = self.members.len() == 1;
         let gone = BaseGone { base: job.base };
         let chain = self.members.get_mut(&member).ok_or(gone)?;
@@ -206,7 +222,11 @@ impl Shared {
             // What is too large for one may suit the others.
             self.encoder.refit(&own);
         }
-        let mut answer = self.encoder.encode(&own, newest, version)?;
+        let (mut id, mut before) = (job.first, job.base);
+        let mut answer = self.encoder.encode_by_slices(&own, newest, version, &mut |slice| {
+            each(EncodedSlice { id, base: before, ..slice.clone() });
+            (before, id) = (id, id.next());
+        })?;
         self.tip = self.encoder.coded();
         self.highest = self.highest.max(self.tip);
         if !alone {
@@ -500,6 +520,28 @@ mod tests {
             assert!(again.slices.is_empty() && again.left.is_empty() && !again.same.is_empty());
         }
         assert!(shared.log.is_empty() && shared.log_bytes == 0);
+    }
+
+    #[test]
+    fn slices_given_early_have_the_members_ids_and_the_others_copy_them() {
+        let (mut shared, mut a, mut b, newest, mut rng) = pair();
+        // Ids that differ from the coder's.
+        (a.highest, b.highest) = (UpdateId(1_000), UpdateId(2_000));
+        let newest = screen(&mut rng, &newest);
+        let job = EncodeJob { slice_bytes: Bytes(150), ..a.job(1 << 20) };
+        let mut early = Vec::new();
+        let answer = shared.encode_by_slices(1, &job, &newest, Version(5), &mut |s| early.push(s)).unwrap();
+        assert!(early.len() > 1 && early.len() + 1 == answer.slices.len() && answer.left.is_empty());
+        assert_eq!(early, answer.slices[..early.len()]);
+        let mut base = job.base;
+        for (slice, id) in answer.slices.iter().zip(job.first.0..) {
+            assert_eq!((slice.id, slice.base), (UpdateId(id), base));
+            base = slice.id;
+        }
+        let copies = b.ask(&mut shared, &newest, 1 << 20).unwrap();
+        let bytes = |slices: &[EncodedSlice]| slices.iter().map(|s| s.bytes.clone()).collect::<Vec<_>>();
+        assert_eq!(bytes(&copies.slices), bytes(&answer.slices));
+        assert!(b.decoder.pixels() == &newest);
     }
 
     #[test]

@@ -124,6 +124,46 @@ fn size_of(rng: &mut Rng) -> Size<Surf> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Slices that are told of while the next one is coded are those of the answer, bytes, tiles and all; the last one is
+    /// never told; and the answer is what it is without anybody who listens.
+    #[test]
+    fn slices_are_told_as_they_are_answered(seed in any::<u64>()) {
+        let mut rng = Rng::new(seed);
+        let size = size_of(&mut rng);
+        let (mut bench, mut twin) = (Bench::new(size), Bench::new(size));
+        let mut decoder = Decoder::new(size);
+        let mut base = UpdateId::BLANK;
+        for version in 1..12 {
+            (0..1 + rng.below(3)).for_each(|_| change(&mut bench.screen, &mut rng));
+            twin.screen = bench.screen.clone();
+            let slice = [64, 200, 1200, 9600][rng.below(4) as usize];
+            let max = [0, 700, 5000, 1 << 30][rng.below(4) as usize];
+            let items = bench.all();
+            let mut job = bench.job(base, items, max, slice);
+            job.anew = rng.below(8) == 0;
+            if rng.below(8) == 0 {
+                job.items.insert(0, item(Rect::new(0, 0, 64, 64).intersect(size.rect()), Quality::FILM));
+            }
+            let mut told = Vec::new();
+            let screen = &bench.screen;
+            let answer = bench.encoder.encode_by_slices(&job, screen, Version(version), &mut |s| told.push(s.clone()));
+            let answer = answer.unwrap();
+            prop_assert_eq!(&answer, &twin.encoder.encode(&job, screen, Version(version)).unwrap());
+            prop_assert_eq!(&told[..], &answer.slices[..told.len()]);
+            prop_assert!(told.is_empty() || told.len() < answer.slices.len());
+            let tells = !job.anew && job.items.iter().all(|i| i.quality == Quality::EXACT);
+            prop_assert_eq!(told.len(), if tells { answer.slices.len().saturating_sub(1) } else { 0 });
+            bench.next = answer.slices.last().map_or(bench.next, |s| s.id.0 + 1);
+            // Sometimes the viewer stays at one of them.
+            let many = if rng.below(4) == 0 { rng.below(answer.slices.len() as u64 + 1) } else { u64::MAX };
+            for s in told.iter().chain(&answer.slices[told.len()..]).take(many as usize) {
+                decoder.apply(&s.bytes).unwrap();
+                base = s.id;
+            }
+            prop_assert!(base < UpdateId(bench.next - 1) || decoder.pixels() == bench.encoder.sent());
+        }
+    }
+
     /// Random screens, budgets, confirmations, losses of k slices and rebases.
     // spec: C-9 C-10 C-11 C-70
     #[test]

@@ -8,7 +8,7 @@
 mod boarding;
 
 use crate::clock::Clock;
-use crate::worker::{Done, Filmed, Job, Reel, Work, Worker};
+use crate::worker::{Coded, Done, Filmed, Job, Reel, Work, Worker};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use telepane_codec::shared::NotServed;
@@ -39,7 +39,7 @@ const MOST_OFFERS: usize = telepane_codec::limits::CACHE_SLOTS as usize / telepa
 /// A seat's number.
 pub type SeatId = u64;
 
-/// A job done.
+/// A job done, or a part of it.
 pub struct Answer {
     /// Whose job.
     pub seat: SeatId,
@@ -47,7 +47,7 @@ pub struct Answer {
     pub job: JobId,
     /// What came of it.
     pub result: Result<EncodedSlices, BaseGone>,
-    /// How long it took.
+    /// How long it took, when it is done.
     pub took: Span,
     /// Another seat had it coded before.
     pub copied: bool,
@@ -285,7 +285,15 @@ impl Coders {
         while let Some(filmed) = self.filmer.take() {
             self.on_filmed(filmed);
         }
-        while let Some(Done { group: id, shared, seat, job, pixels, result, took }) = self.worker.take() {
+        while let Some(coded) = self.worker.take() {
+            let Done { group: id, shared, seat, job, pixels, result, took } = match coded {
+                Coded::Part { seat, slices } => {
+                    let (job, result, took) = (slices.job, Ok(slices), Span::ZERO);
+                    answers.push(Answer { seat, job, result, took, copied: false });
+                    continue;
+                }
+                Coded::Done(done) => done,
+            };
             let Some(group) = self.groups.get_mut(&id) else { continue };
             let mut shared = shared;
             let mut film = None;
@@ -349,7 +357,7 @@ impl Coders {
         let Some(task) = shared.take_film() else { return };
         if let Err(reel) = self.filmer.give(Reel { group: id, task, pixels: pixels.clone() }) {
             tracing::error!("the filming thread has ended");
-            self.on_filmed(reel.run(clock));
+            self.on_filmed(reel.run(clock, &mut |_| {}));
         }
     }
 
@@ -421,7 +429,7 @@ impl Coders {
                 Ok(()) => return None,
                 Err(work) => {
                     tracing::error!("the coding thread has ended");
-                    let done = work.run(clock);
+                    let done = work.code(clock, &mut |_| {});
                     group.coder = Coder::Here(done.shared);
                     if let Ok(slices) = &done.result {
                         self.begin_film(clock, id, (seat, done.job.id), slices, &done.pixels);

@@ -368,9 +368,11 @@ impl Seat {
         self.host.policy().set().map(|(knob, value)| (knob.name().to_owned(), value)).collect()
     }
 
-    /// A job was done. Coding took time, and the journey says how much.
+    /// A job was done, or a part of it. Coding took time, and the journey says how much.
     pub fn on_answer(&mut self, now: Stamp<HostClock>, answer: Answer, notes: &mut Notes) {
-        if answer.copied {
+        if answer.result.as_ref().is_ok_and(|part| part.goes_on) {
+            // Counted when it is done.
+        } else if answer.copied {
             notes.counts.copied += 1;
         } else {
             notes.counts.encode.observe(answer.took);

@@ -7,14 +7,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use telepane_codec::Shared;
 use telepane_codec::film::FilmTask;
 use telepane_codec::shared::NotServed;
-use telepane_model::{EncodeJob, EncodedSlices, Pixels, Span, Version};
+use telepane_model::{EncodeJob, EncodedSlice, EncodedSlices, Pixels, Span, Version};
 
 /// What a thread does.
 pub trait Work: Send + 'static {
     /// What comes of it.
     type Done: Send + 'static;
-    /// Does it.
-    fn run(self, clock: &Clock) -> Self::Done;
+    /// Does it. What comes of it before the end goes to `early`.
+    fn run(self, clock: &Clock, early: &mut dyn FnMut(Self::Done)) -> Self::Done;
 }
 
 /// A job with everything it needs.
@@ -33,6 +33,19 @@ pub struct Job {
     pub version: Version,
 }
 
+/// What comes of a job.
+pub enum Coded {
+    /// Slices that can leave while the others are coded.
+    Part {
+        /// Whose job.
+        seat: u64,
+        /// They.
+        slices: EncodedSlices,
+    },
+    /// The end.
+    Done(Done),
+}
+
 /// A job done.
 pub struct Done {
     /// Of which seats the coder is.
@@ -45,21 +58,40 @@ pub struct Done {
     pub job: EncodeJob,
     /// The pixels that were coded.
     pub pixels: Arc<Pixels>,
-    /// The answer.
+    /// The answer, without its parts.
     pub result: Result<EncodedSlices, NotServed>,
     /// How long it took.
     pub took: Span,
 }
 
-impl Work for Job {
-    type Done = Done;
-
-    fn run(self, clock: &Clock) -> Done {
+impl Job {
+    /// Does it, and gives `each` what can leave before the end. The answer has all slices.
+    pub fn code(self, clock: &Clock, each: &mut dyn FnMut(EncodedSlice)) -> Done {
         let Self { group, mut shared, seat, job, pixels, version } = self;
         let began = clock.now();
-        let result = shared.encode(seat, &job, &pixels, version);
+        let result = shared.encode_by_slices(seat, &job, &pixels, version, each);
         let took = clock.now().since(began);
         Done { group, shared, seat, job, pixels, result, took }
+    }
+}
+
+impl Work for Job {
+    type Done = Coded;
+
+    fn run(self, clock: &Clock, early: &mut dyn FnMut(Coded)) -> Coded {
+        let (seat, job, version) = (self.seat, self.job.id, self.version);
+        let mut parts = 0;
+        let mut done = self.code(clock, &mut |slice| {
+            // What brings a seat to others (version 0) is not what its job asked for, and is answered as a whole.
+            if version != Version(0) {
+                parts += 1;
+                early(Coded::Part { seat, slices: EncodedSlices::part(job, version, slice) });
+            }
+        });
+        if let Ok(answer) = &mut done.result {
+            answer.slices.drain(..parts);
+        }
+        Coded::Done(done)
     }
 }
 
@@ -86,7 +118,7 @@ pub struct Filmed {
 impl Work for Reel {
     type Done = Filmed;
 
-    fn run(self, clock: &Clock) -> Filmed {
+    fn run(self, clock: &Clock, _: &mut dyn FnMut(Filmed)) -> Filmed {
         let Self { group, mut task, pixels } = self;
         let began = clock.now();
         task.run(&pixels);
@@ -101,16 +133,20 @@ pub struct Worker<W: Work> {
 }
 
 impl<W: Work> Worker<W> {
-    /// Starts the thread under this name; `wake` is called after each piece.
+    /// Starts the thread under this name; `wake` is called when [`Worker::take`] has something.
     pub fn start(name: &str, clock: Clock, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let (work, pieces) = channel::<W>();
         let (answers, done) = channel();
         std::thread::Builder::new().name(name.into()).spawn(move || {
             for work in pieces {
-                if answers.send(work.run(&clock)).is_err() {
+                let say = |done| answers.send(done).is_ok().then(&wake);
+                // Who no longer listens to a part hears no end either.
+                let done = work.run(&clock, &mut |part| {
+                    say(part);
+                });
+                if say(done).is_none() {
                     return;
                 }
-                wake();
             }
         })?;
         Ok(Self { work, done })
@@ -121,7 +157,7 @@ impl<W: Work> Worker<W> {
         self.work.send(work).map_err(|e| Box::new(e.0))
     }
 
-    /// A piece that is done, if one is.
+    /// What came of a piece, if something did.
     pub fn take(&self) -> Option<W::Done> {
         self.done.try_recv().ok()
     }

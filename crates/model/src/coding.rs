@@ -155,7 +155,7 @@ pub struct EncodedSlice {
     pub bytes: Vec<u8>,
 }
 
-/// The answer to an [`EncodeJob`].
+/// The answer to an [`EncodeJob`], or the next part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct EncodedSlices {
     /// The job's number.
@@ -181,6 +181,15 @@ pub struct EncodedSlices {
     pub moved: Vec<Move>,
     /// What the slices changed they hold whole and from nothing ([`EncodeJob::anew`]).
     pub anew: bool,
+    /// The job's next slices, and nothing else: it is still being coded, and at least one more slice follows.
+    pub goes_on: bool,
+}
+
+impl EncodedSlices {
+    /// A slice of `job` that can leave while the following ones are coded.
+    pub fn part(job: JobId, version: Version, slice: EncodedSlice) -> Self {
+        Self { job, version, slices: alloc::vec![slice], goes_on: true, ..Self::default() }
+    }
 }
 
 /// What a viewer says one of its tiles shows, to be held against what it should.

@@ -86,6 +86,15 @@ fn code(job: &EncodeJob, newest: Version, tile_bytes: usize) -> EncodedSlices {
     done
 }
 
+/// The first slice of `done`, as a coder gives it that codes the next one.
+fn part(done: &mut EncodedSlices) -> Option<EncodedSlices> {
+    // Coders answer this whole.
+    if done.anew {
+        return None;
+    }
+    (done.slices.len() > 1).then(|| EncodedSlices::part(done.job, done.version, done.slices.remove(0)))
+}
+
 /// Something to paste.
 fn clip(s: &mut Source<'_>) -> ClipOffer {
     let bits = s.small();
@@ -140,6 +149,8 @@ pub fn host(bytes: &[u8]) {
     let mut now = Stamp::from_micros(1 << 33);
     let mut mind = Host::new(now, HostOptions { film: s.small() % 2 == 0, ..HostOptions::default() });
     let mut jobs: Vec<EncodeJob> = Vec::new();
+    // What is still to come of a job that was answered in part.
+    let mut rest: Option<EncodedSlices> = None;
     // Jobs that were told to await a frame of film.
     let mut filming: Vec<JobId> = Vec::new();
     let mut frame = FrameId(0);
@@ -165,6 +176,17 @@ pub fn host(bytes: &[u8]) {
                 mind.on_frame(now, &FrameFacts { id: frame, surface: SurfaceId(0), size, captured: now, damage });
             }
             6 if op / 12 == 3 && !filming.is_empty() => mind.on_film_coded(now, filming.remove(0)),
+            6 if rest.is_some() => {
+                if let Some(mut done) = rest.take() {
+                    match part(&mut done) {
+                        Some(first) => {
+                            mind.on_coded(now, first);
+                            rest = Some(done);
+                        }
+                        None => mind.on_coded(now, done),
+                    }
+                }
+            }
             6 if !jobs.is_empty() => {
                 let job = jobs.remove(0);
                 match op / 12 {
@@ -178,6 +200,7 @@ pub fn host(bytes: &[u8]) {
                         );
                     }
                     1 => mind.on_coded(now, EncodedSlices { job: job.id, ..EncodedSlices::default() }),
+                    12.. => rest = Some(code(&job, Version(frame.0), TILE_BYTES)),
                     _ => mind.on_coded(now, code(&job, Version(frame.0), TILE_BYTES)),
                 }
             }
@@ -469,6 +492,8 @@ mod tests {
         to_viewer: Vec<Vec<u8>>,
         to_host: Vec<Vec<u8>>,
         jobs: Vec<EncodeJob>,
+        /// What is still to come of a job.
+        rest: Option<EncodedSlices>,
         decoded: Vec<(Epoch, UpdateId)>,
         shown: BTreeMap<(Epoch, u16, u16), u64>,
         touched: BTreeMap<(u16, u16), u64>,
@@ -491,6 +516,7 @@ mod tests {
                 to_viewer: Vec::new(),
                 to_host: Vec::new(),
                 jobs: Vec::new(),
+                rest: None,
                 decoded: Vec::new(),
                 shown: BTreeMap::new(),
                 touched: BTreeMap::new(),
@@ -554,7 +580,18 @@ mod tests {
                 self.after_fact();
             }
             for job in std::mem::take(&mut self.jobs) {
-                self.host.on_coded(self.host_now(), code(&job, Version(self.frame), TILE_BYTES));
+                // Of a job with several slices one leaves at each step.
+                self.rest = Some(code(&job, Version(self.frame), TILE_BYTES));
+            }
+            if let Some(mut done) = self.rest.take() {
+                let some = match part(&mut done) {
+                    Some(first) => {
+                        self.rest = Some(done);
+                        first
+                    }
+                    None => done,
+                };
+                self.host.on_coded(self.host_now(), some);
                 self.after_fact();
             }
             for (epoch, id) in std::mem::take(&mut self.decoded) {

@@ -139,6 +139,8 @@ pub struct World {
     to_code: VecDeque<EncodeJob>,
     /// What comes of the job under way, at its end.
     coding: Option<(u64, Result<EncodedSlices, JobId>)>,
+    /// Slices of that job that can leave before it is done, and when.
+    parts: VecDeque<(u64, EncodedSlices)>,
     /// The frame of film that is being coded: when it is begun and when it is coded.
     filming: Option<Filming>,
     /// Who waits for it.
@@ -276,6 +278,7 @@ impl World {
             seen: Arc::default(),
             to_code: VecDeque::new(),
             coding: None,
+            parts: VecDeque::new(),
             filming: None,
             film_jobs: Vec::new(),
             films: BTreeMap::new(),
@@ -426,6 +429,7 @@ impl World {
             self.cut_since.filter(|_| !self.dead).map(|at| at + IDLE_TIMEOUT),
             screen,
             self.coding.as_ref().map(|(at, _)| *at),
+            self.parts.front().map(|(at, _)| *at),
             self.filming.as_ref().map(|f| f.at),
             self.controls.first_key_value().map(|((at, _), _)| *at),
             self.attach_at,
@@ -490,6 +494,9 @@ impl World {
             }
             self.quic[0].on_arrival(self.now, self.ack_delay());
             self.host.on_datagram(&Incoming { bytes, arrived: now });
+        }
+        while let Some((_, part)) = self.parts.pop_front_if(|(at, _)| *at <= self.now) {
+            self.host.on_coded(now, part);
         }
         if let Some((_, done)) = self.coding.take_if(|(at, _)| *at <= self.now) {
             match done {

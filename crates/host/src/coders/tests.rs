@@ -21,6 +21,8 @@ struct Desk {
     heard: std::sync::mpsc::Receiver<()>,
     /// What a job may come to.
     room: u64,
+    /// Slices that came before their job was done.
+    early: usize,
 }
 
 impl Desk {
@@ -31,7 +33,7 @@ impl Desk {
         let worker = Worker::start("code", clock, move || done.send(()).unwrap()).unwrap();
         let filmer = Worker::start("film", clock, move || filmed.send(()).unwrap()).unwrap();
         let newest = Arc::new(Pixels::new(SIZE));
-        Self { clock, coders: Coders::new(worker, filmer), newest, version: 1, heard, room: 1 << 20 }
+        Self { clock, coders: Coders::new(worker, filmer), newest, version: 1, heard, room: 1 << 20, early: 0 }
     }
 
     fn draw(&mut self, rect: Rect<Surf>, colour: [u8; 3]) {
@@ -77,21 +79,28 @@ impl Desk {
             let answer = self.coders.encode(&self.clock, viewer.seat, job, newest);
             self.coders.confirmed(viewer.seat, Epoch::default(), viewer.tip);
             let answer = answer.or_else(|| self.coders.board(&self.clock, viewer.seat, newest));
-            let answer = answer.unwrap_or_else(|| {
-                self.heard.recv().unwrap();
-                let mut answers = self.coders.done(&self.clock, newest);
-                assert_eq!(answers.len(), 1);
-                answers.pop().unwrap()
-            });
-            assert_eq!((answer.seat, answer.job), (viewer.seat, viewer.job));
-            copies += usize::from(answer.copied);
-            let done = answer.result.unwrap();
-            for slice in &done.slices {
-                assert_eq!(slice.base, viewer.tip);
-                viewer.tip = slice.id;
-                viewer.decoder.apply(&slice.bytes).unwrap();
+            let mut answers: Vec<_> = answer.into_iter().collect();
+            let mut complete = None;
+            while complete.is_none() {
+                if answers.is_empty() {
+                    self.heard.recv().unwrap();
+                    answers = self.coders.done(&self.clock, newest);
+                }
+                for answer in answers.drain(..) {
+                    assert_eq!((answer.seat, answer.job), (viewer.seat, viewer.job));
+                    assert!(complete.is_none(), "nothing comes after the end");
+                    copies += usize::from(answer.copied);
+                    let done = answer.result.unwrap();
+                    for slice in &done.slices {
+                        assert_eq!(slice.base, viewer.tip);
+                        viewer.tip = slice.id;
+                        viewer.decoder.apply(&slice.bytes).unwrap();
+                    }
+                    self.early += usize::from(done.goes_on);
+                    complete = (!done.goes_on).then_some(done.left.is_empty());
+                }
             }
-            if done.left.is_empty() {
+            if complete == Some(true) {
                 break;
             }
         }
@@ -127,6 +136,30 @@ fn seats_in_step_share_a_coder() {
     assert_eq!(desk.serve(&mut b, SIZE.rect()), 0);
     desk.coders.retain(|_| false);
     assert_eq!(desk.coders.count(), 0);
+}
+
+/// What the worker codes comes slice by slice, and others get copies of all of it.
+#[test]
+fn slices_come_before_their_job_is_done() {
+    let mut desk = Desk::new();
+    let (mut a, mut b) = (viewer(1), viewer(2));
+    for v in [&mut a, &mut b] {
+        desk.serve(v, SIZE.rect());
+    }
+    desk.coders.join(desk.clock.now(), 2);
+    assert_eq!((desk.coders.count(), desk.early), (1, 0));
+    // Noise of few colours: several slices of text.
+    let mut rng = telepane_model::Rng::new(5);
+    for _ in 0..12_000 {
+        let at = Rect::new(rng.below(640) as i32, rng.below(480) as i32, 3, 2).intersect(SIZE.rect());
+        Arc::make_mut(&mut desk.newest).fill(at, [(rng.below(4) * 80) as u8, 9, 9]);
+    }
+    desk.version += 1;
+    assert_eq!(desk.serve(&mut a, SIZE.rect()), 0);
+    let early = desk.early;
+    assert!(early > 0);
+    assert!(desk.serve(&mut b, SIZE.rect()) > 0);
+    assert_eq!(desk.early, early, "copies come at once");
 }
 
 /// While another seat's job is with the worker nothing can be held against what the coder has, nor before the seat has got what the

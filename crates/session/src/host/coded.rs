@@ -3,7 +3,7 @@
 use super::outbox::{Cut, Whole};
 use super::policy::step_from;
 use super::pump::SLICE_TIME;
-use super::{ECHO, Host, SURFACE, Stages};
+use super::{ECHO, Host, Parts, SURFACE, Stages};
 use crate::link::carried_in;
 use crate::output::HostOutput;
 use telepane_model::journey::HostJourney;
@@ -13,14 +13,20 @@ use telepane_model::{
 use telepane_protocol::SliceBody;
 
 impl Host {
-    /// A job was done.
+    /// A job was done, or the next slices of one that goes on: they stand, and leave while the others are coded.
+    // spec: H-38
     pub fn on_coded(&mut self, now: Stamp<HostClock>, mut done: EncodedSlices) {
         self.advance(now);
         let Some(surface) = &mut self.surface else { return };
         // A job that was overtaken by a give-up or a new epoch is void.
-        let Some(job) = surface.job.take_if(|j| j.id == done.job) else { return };
-        surface.quiet = None;
-        surface.lead = now.since(job.planned).min(SLICE_TIME);
+        let Some(job) = surface.job.filter(|j| j.id == done.job) else { return };
+        surface.job = Some(job).filter(|_| done.goes_on);
+        if job.parts.bytes == 0 {
+            surface.lead = now.since(job.planned).min(SLICE_TIME);
+        }
+        if !done.goes_on {
+            surface.quiet = None;
+        }
         if job.void {
             return;
         }
@@ -37,7 +43,9 @@ impl Host {
             done.slices.push(EncodedSlice { id, base: tip, tiles: Vec::new(), bytes: Vec::new() });
         }
         surface.ledger.on_coded(&done);
-        self.checks.on_coded(now, &done);
+        if !done.goes_on {
+            self.checks.on_coded(now, &done);
+        }
         done.no_film.iter().for_each(|rect| surface.film.refuse(*rect));
         let film = job.film.filter(|(rect, _)| !done.no_film.contains(rect));
         if done.awaits {
@@ -48,12 +56,16 @@ impl Host {
             }
         }
         // spec: H-5
-        let complete = done.left.is_empty();
+        let complete = done.left.is_empty() && !done.goes_on;
         // What is mended was captured long ago: its journey would tell of no update.
         let ends_frame = complete && !done.anew;
         let whole = |s: &EncodedSlice| s.tiles.iter().any(|t| t.quality != Quality::NONE);
         let count = done.slices.len();
-        let coded: u64 = done.slices.iter().map(|s| s.bytes.len() as u64).sum();
+        let coded = job.parts.bytes + done.slices.iter().map(|s| s.bytes.len() as u64).sum::<u64>();
+        let settles = job.parts.settle || done.slices.iter().any(whole);
+        if let Some(job) = &mut surface.job {
+            job.parts = Parts { bytes: coded, settle: settles };
+        }
         // The rest of a frame of film is as old as the frame.
         let began = surface.begun.filter(|_| film.is_some() && surface.pace.is_filming());
         let began = began.unwrap_or((job.captured, job.planned, job.answers));
@@ -80,8 +92,10 @@ impl Host {
         let read = surface.captures.iter().find(|(version, _)| *version == done.version).map(|(_, at)| *at);
         let captured = read.map_or(captured, |at| at.min(captured));
         let answers = answers.filter(|(_, at)| *at <= captured);
-        let settled = complete || films || !done.same.is_empty() || done.slices.iter().any(whole);
-        surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
+        if !done.goes_on {
+            let settled = complete || films || !done.same.is_empty() || settles;
+            surface.cramped = if settled { 0 } else { (surface.cramped + 1).min(10) };
+        }
         let echo = job.injected.is_some_and(|(_, at)| job.captured.since(at) < ECHO && coded < ECHO_BYTES);
         let worth = self.link.as_ref().map_or(WORTH_TILES, |link| match surface.film.region() {
             _ if echo => WORTH_ECHO,
@@ -98,14 +112,15 @@ impl Host {
             apart: is_film && fec && link.is_some_and(|l| l.is_lossy() || l.rate.is_lossy()),
         };
         let (asked, room) = filming.unwrap_or((coded, job.room));
-        let ample = asked.saturating_mul(2) <= room;
+        // How much a job that goes on will come to is not known.
+        let ample = !done.goes_on && asked.saturating_mul(2) <= room;
         let parity = |packets: u8| link.filter(|_| fec).map_or(0, |l| l.rate.parity(packets, ample));
         // A film that has what it needs asks the link for no more.
         let limited = match filming {
             Some((frame, share)) if done.left.iter().all(|r| film.is_some_and(|(film, _)| film == *r)) => {
                 frame.saturating_mul(10) >= share.saturating_mul(9)
             }
-            _ => !complete || coded.saturating_mul(10) >= job.room.saturating_mul(9),
+            _ => !complete && !done.goes_on || coded.saturating_mul(10) >= job.room.saturating_mul(9),
         };
         for (i, slice) in done.slices.into_iter().enumerate() {
             let last = ends_frame && i + 1 == count;

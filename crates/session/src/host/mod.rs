@@ -190,7 +190,7 @@ struct Surface {
     announced: Option<UpdateId>,
     /// Jobs in a row that settled no tile for lack of room; each doubles the room of the next, so that there is an end.
     cramped: u32,
-    /// How long the last job took, at most a slice's time: the next one is ordered so long before the path runs dry.
+    /// How long the last job took to its first slice, at most a slice's time: the next one is ordered so long before the path runs dry.
     lead: Span,
     /// Film's own pace.
     pace: FilmPace,
@@ -201,8 +201,17 @@ struct Surface {
 /// Where a frame's journey begins.
 type Begun = (Stamp<HostClock>, Stamp<HostClock>, Option<(InputSeq, Stamp<HostClock>)>);
 
+/// What a job that is still being coded came to so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Parts {
+    /// Bytes of its slices.
+    bytes: u64,
+    /// They show some tile whole.
+    settle: bool,
+}
+
 /// A job that is out.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Ordered {
     id: JobId,
     planned: Stamp<HostClock>,
@@ -216,6 +225,8 @@ struct Ordered {
     room: u64,
     /// The film region that it wants a frame of, and what that may take.
     film: Option<(Rect<Surf>, u64)>,
+    /// What came of it so far.
+    parts: Parts,
     /// It was overtaken by a give-up: its slices are thrown away. Nothing is ordered until it is back, because the coder
     /// is with it.
     void: bool,

@@ -1,7 +1,7 @@
 //! What is due now: repairs, questions, feedback, the cursor, shards, and the next job; and alarms for the rest.
 
 use super::Stages;
-use super::{Again, Carried, ECHO, Host, LEAST_DATAGRAM, Ordered, SURFACE};
+use super::{Again, Carried, ECHO, Host, LEAST_DATAGRAM, Ordered, Parts, SURFACE};
 use crate::link::{LONE_AGAIN, carried_in};
 use crate::output::{Alarm, HostOutput, Wake};
 use crate::planner::plan;
@@ -311,6 +311,7 @@ impl Host {
             group,
             room,
             film: film.map(|rect| (rect, frame.0)),
+            parts: Parts::default(),
             void: false,
         });
         self.out.push_back(HostOutput::Encode(EncodeJob {

@@ -5,6 +5,7 @@ mod capabilities;
 mod hands;
 mod host;
 mod life;
+mod parts;
 mod policy;
 mod proof;
 mod sound;

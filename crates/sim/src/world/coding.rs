@@ -1,4 +1,5 @@
-//! The host's cores at work: a job is coded when it begins, and its answer comes when its price in time is paid.
+//! The host's cores at work: a job is coded when it begins, and its answer comes when its price in time is paid, slice by
+//! slice if it has several.
 
 use super::{Filming, World};
 use crate::cost::Work;
@@ -18,7 +19,7 @@ impl World {
             Some((_, encoder)) => filmed.filter(|i| encoder.begins_film(i.rect)).map(|i| i.rect.area()).sum(),
             None => 0,
         };
-        let done = self.code(&job);
+        let (mut done, told) = self.code(&job);
         let slices = done.as_ref().map_or(&[][..], |d| &d.slices);
         let mut cost = self.cost.encode.of(&Work::of_job(&job, slices));
         // What is to begin a film is looked at as what is coded is.
@@ -40,10 +41,18 @@ impl World {
             let takes = self.cost.film(task.pixels());
             self.filming = Some(Filming { at: at + takes.as_micros(), epoch: job.epoch, task });
         }
+        // A slice can leave when everything up to it is paid for.
+        if let Ok(done) = &mut done {
+            let paid = |i: usize| self.cost.encode.of(&Work::of_job(&job, &done.slices[..=i])).as_micros();
+            let ready: Vec<_> = (0..told).map(|i| (self.now + paid(i)).min(at)).collect();
+            let slices = ready.into_iter().zip(done.slices.drain(..told));
+            self.parts = slices.map(|(at, slice)| (at, EncodedSlices::part(job.id, done.version, slice))).collect();
+        }
         self.coding = Some((at, done));
     }
 
-    fn code(&mut self, job: &EncodeJob) -> Result<EncodedSlices, JobId> {
+    /// What comes of a job, and how many of its slices can leave before the end.
+    fn code(&mut self, job: &EncodeJob) -> (Result<EncodedSlices, JobId>, usize) {
         let fits = matches!(&self.encoder, Some((epoch, _)) if *epoch == job.epoch);
         if !fits {
             let options = EncoderOptions { film_apart: true, film_judged: true, ..EncoderOptions::default() };
@@ -62,12 +71,14 @@ impl World {
         let nothing = EncodedSlices { job: job.id, ..EncodedSlices::default() };
         if pixels.size() != job.size {
             // The desktop changed its size under the job: the frame that says so makes the job void.
-            return Ok(nothing);
+            return (Ok(nothing), 0);
         }
         let version = self.newest;
-        let Some((_, encoder)) = &mut self.encoder else { return Ok(nothing) };
+        let Some((_, encoder)) = &mut self.encoder else { return (Ok(nothing), 0) };
         encoder.refit(job);
-        let Ok(done) = encoder.encode(job, &pixels, version) else { return Err(job.id) };
+        let mut told = 0;
+        let coded = encoder.encode_by_slices(job, &pixels, version, &mut |_| told += 1);
+        let Ok(done) = coded else { return (Err(job.id), 0) };
         for slice in &done.slices {
             self.coded_bytes += slice.bytes.len() as u64;
             assert!(slice.bytes.len() as u64 <= job.slice_bytes.0, "a slice fits its bound");
@@ -78,6 +89,6 @@ impl World {
         if let Some(last) = done.slices.last().filter(|_| self.judged) {
             self.oracle.on_coded(job.epoch, (job.first, last.id), encoder.sent(), version);
         }
-        Ok(done)
+        (Ok(done), told)
     }
 }

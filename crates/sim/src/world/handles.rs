@@ -66,6 +66,7 @@ impl World {
         self.offers.clear();
         self.to_code.clear();
         self.coding = None;
+        self.parts.clear();
         self.filming = None;
         self.film_jobs.clear();
         self.looking = None;
