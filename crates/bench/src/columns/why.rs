@@ -76,11 +76,6 @@ const REAL: &[(&str, &str, &str)] = &[
         "as row 5, and each change of size begins a stream anew, with a key frame (decision 0013)",
     ),
     ("policer-10", "age_p95_ms", "as row 5, and what the bucket drops is sent again"),
-    (
-        "policer-10",
-        "dropped_percent",
-        "the session's first pictures come before the bucket was met: one of this grain is larger than what it lets through at once",
-    ),
     ("policer-4", "age_p95_ms", "as row 5, and what the bucket drops is sent again"),
     (
         "policer-4",
