@@ -30,11 +30,6 @@ impl Viewer {
         self.hidden.since = hidden.then(|| self.hidden.since.unwrap_or(now));
     }
 
-    /// Whether the host was told that nobody sees its screen.
-    pub const fn is_suppressed(&self) -> bool {
-        self.hidden.said
-    }
-
     // spec: Y-43, K-92
     pub(super) fn say_hidden(&mut self, alarm: &mut Alarm<ViewerClock>) {
         if self.link.is_none() {
