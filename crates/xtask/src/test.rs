@@ -264,7 +264,7 @@ fn free_megabytes(root: &Path) -> Option<u32> {
 pub const PURPOSES: &[Purpose] = &[Purpose::Build, Purpose::Desktop, Purpose::Tests];
 
 /// From a clean tree on a 2-core machine: `cargo xtask test`, `du -s target`.
-const TEST_NEEDS: Needs = Needs { build_megabytes: 7100, build_cpu_seconds: 1450, run_seconds: 290 };
+const TEST_NEEDS: Needs = Needs { build_megabytes: 7100, build_cpu_seconds: 1450, run_seconds: 740 };
 
 /// A test that failed runs again with nothing beside it.
 const AGAIN_LIMIT: Duration = Duration::from_secs(5 * 60);
