@@ -9,7 +9,7 @@ mod limit;
 
 use crate::bulk::{Bulk, BulkWish, clip_pipe};
 use crate::output::{Alarm, ClipWish, Wake};
-use limit::{Bucket, Echo};
+use limit::{Bucket, Echo, Taken, Verdict};
 use std::collections::{BTreeMap, VecDeque};
 use telepane_model::clipboard::{ClipFormat, ClipFormats, ClipOffer, MAX_CLIP, Selection};
 use telepane_model::{Clock, Span, Stamp};
@@ -28,6 +28,9 @@ const MOST_REQUESTS: usize = 8;
 /// What is kept of all answers together.
 // spec: K-18
 const MOST_KEPT: usize = 64 << 20;
+/// The number under which the clipboard is looked at here, and the second selection under the one before: the last that a peer
+/// comes to ask by, and one that does gets no answer meanwhile.
+const LOOK: u32 = 0x3fff_ffff;
 /// Given from a buffer at once.
 const FILL: usize = 64 << 10;
 /// A paste is told how far it is this often, in bytes.
@@ -52,6 +55,7 @@ struct Peer {
 #[derive(Debug)]
 struct Asked<C: Clock> {
     asker: u32,
+    selection: Selection,
     format: ClipFormat,
     bytes: Vec<u8>,
     /// As announced; 0 as long as it is not.
@@ -73,9 +77,11 @@ impl<C: Clock> Asked<C> {
     }
 }
 
-/// Something the peer asked for.
+/// Something that is read here, mostly because the peer asked for it.
 #[derive(Debug)]
 enum Giving {
+    /// To see whether it is what the peer offered.
+    Looked(ClipFormat),
     /// It is being read.
     Awaited(ClipFormat),
     /// In a pipe, and how far.
@@ -98,6 +104,9 @@ struct Side<C: Clock> {
     /// It is to be handed over when there is room for it.
     hand: bool,
     echo: Echo<C>,
+    taken: Taken,
+    /// It is to be looked at before it is told.
+    look: bool,
 }
 
 /// One side's clipboard state.
@@ -125,6 +134,8 @@ impl<C: Clock> Default for Clip<C> {
             theirs: None,
             hand: false,
             echo: Echo::default(),
+            taken: Taken::default(),
+            look: false,
         };
         Self {
             peer: Peer { formats: ClipFormats::NONE, rich: false, primary: false },
@@ -171,8 +182,36 @@ impl<C: Clock> Clip<C> {
     pub fn on_local_change(&mut self, now: Stamp<C>, offer: ClipOffer) {
         let side = self.side(offer.selection);
         side.own = offer;
-        // What follows the peer's offers at once, time and again, is those offers coming back.
-        side.tell = offer.formats.is_empty() || !side.echo.returns(now);
+        // What follows the peer's offers at once, time and again, may be those offers coming back.
+        let suspect = !offer.formats.is_empty() && side.echo.suspects(now);
+        let verdict = if suspect { side.taken.verdict(offer.formats) } else { Verdict::Another };
+        side.tell = verdict == Verdict::Another;
+        side.look = matches!(verdict, Verdict::Look(_));
+    }
+
+    /// Reads what is suspected of being the peer's, one at a time.
+    fn look(&mut self, now: Stamp<C>) {
+        for selection in Selection::ALL {
+            let id = LOOK - selection as u32;
+            let busy = self.giving.contains_key(&id);
+            let side = self.side(selection);
+            if side.look && !busy {
+                side.look = false;
+                if let Verdict::Look(format) = side.taken.verdict(side.own.formats) {
+                    self.giving.insert(id, (Giving::Looked(format), now));
+                    self.wishes.push_back(ClipWish::Fetch { id, selection, format });
+                }
+            }
+        }
+    }
+
+    /// It was read. What was copied meanwhile is looked at by itself.
+    fn on_looked(&mut self, id: u32, format: ClipFormat, contents: Option<&[u8]>) {
+        let selection = if id == LOOK { Selection::Clipboard } else { Selection::Primary };
+        let side = self.side(selection);
+        if !side.look {
+            side.tell |= contents.is_some_and(|c| !side.taken.holds(format, c));
+        }
     }
 
     /// An application here pastes what the peer offered; `asker` is the shell's number for it.
@@ -193,7 +232,8 @@ impl<C: Clock> Clip<C> {
         // The pipe's number is twice this.
         self.next_id = (self.next_id + 1) & 0x3fff_ffff;
         let id = self.next_id;
-        self.asked.insert(id, Asked { asker, format, bytes: Vec::new(), size: 0, come: 0, told: 0, last: now });
+        self.asked
+            .insert(id, Asked { asker, selection, format, bytes: Vec::new(), size: 0, come: 0, told: 0, last: now });
         if self.peer.rich {
             bulk.expect(clip_pipe(id));
             self.words.push_back(Control::Clip(ClipWord::Request { serial, id, selection, format }));
@@ -201,6 +241,7 @@ impl<C: Clock> Clip<C> {
             self.words.push_back(Control::ClipRequest { serial, id });
         }
         if format == ClipFormat::Files {
+            self.side(selection).taken.insert_files();
             self.wishes.push_back(ClipWish::Opened { id: asker, pipe: clip_pipe(id) });
         }
     }
@@ -219,6 +260,11 @@ impl<C: Clock> Clip<C> {
     // spec: K-53
     pub fn on_local_data(&mut self, now: Stamp<C>, bulk: &mut Bulk<C>, id: u32, data: Option<Vec<u8>>) {
         match self.giving.get(&id) {
+            Some(&(Giving::Looked(format), _)) => {
+                self.giving.remove(&id);
+                self.on_looked(id, format, data.as_deref());
+                return;
+            }
             Some((Giving::Awaited(_), _)) => {}
             // A file cannot be read any more.
             Some((Giving::Stream, _)) if data.is_none() => bulk.drop_pipe(clip_pipe(id)),
@@ -354,6 +400,7 @@ impl<C: Clock> Clip<C> {
     /// Tells and hands over what had to wait, and ends what has waited too long.
     // spec: K-55
     pub fn on_time(&mut self, now: Stamp<C>, bulk: &mut Bulk<C>, alarm: &mut Alarm<C>) {
+        self.look(now);
         for n in 0..self.sides.len() {
             let Some(side) = self.sides.get_mut(n) else { continue };
             if side.tell && self.linked {
@@ -385,9 +432,10 @@ impl<C: Clock> Clip<C> {
         }
         let gone: Vec<u32> = self.giving.iter().filter(|(_, (_, last))| late(last)).map(|(id, _)| *id).collect();
         for id in gone {
-            self.giving.remove(&id);
-            bulk.drop_pipe(clip_pipe(id));
-            self.words.push_back(Control::ClipRefuse { id });
+            if !matches!(self.giving.remove(&id), Some((Giving::Looked(_), _))) {
+                bulk.drop_pipe(clip_pipe(id));
+                self.words.push_back(Control::ClipRefuse { id });
+            }
         }
         let asked = self.asked.values().map(|a| a.last);
         let next = asked.chain(self.giving.values().map(|(_, last)| *last)).min();
@@ -467,7 +515,11 @@ impl<C: Clock> Clip<C> {
             return Ok(());
         }
         let data = std::mem::take(&mut asked.bytes);
-        let fine = contents::are_fine(asked.format, &data);
+        let (format, selection) = (asked.format, asked.selection);
+        let fine = contents::are_fine(format, &data);
+        if fine {
+            self.side(selection).taken.insert(format, &data);
+        }
         self.finish(bulk, id, fine.then_some(data));
         if fine { Ok(()) } else { Err(Fault::BadContents) }
     }

@@ -238,25 +238,80 @@ fn a_storm_of_requests_is_refused() {
     assert!(fetched <= 64, "{fetched}");
 }
 
+/// Two ends whose applications paste what comes, and what is on the clipboard of each.
+struct Between {
+    ends: [End; 2],
+    texts: [Vec<u8>; 2],
+    offers: [u32; 2],
+}
+
+impl Between {
+    fn new() -> Self {
+        Self { ends: [end(ALL), end(ALL)], texts: Default::default(), offers: [0; 2] }
+    }
+
+    fn copy(&mut self, i: usize, now: Time, text: Vec<u8>) {
+        self.texts[i] = text;
+        self.ends[i].clip.on_local_change(now, offer(ClipFormats::TEXT));
+    }
+
+    /// What is on its way arrives; `pasted` says at which end what was pasted.
+    fn pass(&mut self, now: Time, mut pasted: impl FnMut(&mut Self, usize, Vec<u8>)) {
+        for i in 0..2 {
+            for word in self.ends[i].words(now) {
+                self.offers[i] += u32::from(matches!(word, Control::Clip(ClipWord::Offer { .. })));
+                self.ends[1 - i].hear(now, word).expect("a good peer");
+            }
+        }
+        for i in 0..2 {
+            for wish in self.ends[i].wishes() {
+                match wish {
+                    ClipWish::Offered(_) => self.ends[i].wanted(now, 1, ClipFormat::Text),
+                    ClipWish::Fetch { id, .. } => {
+                        let (text, end) = (self.texts[i].clone(), &mut self.ends[i]);
+                        end.clip.on_local_data(now, &mut end.bulk, id, Some(text));
+                    }
+                    ClipWish::Paste { data, .. } => pasted(self, i, data.expect("it can be had")),
+                    wish => panic!("{wish:?}"),
+                }
+            }
+        }
+    }
+}
+
 /// Programs on both ends that take over every clipboard they see.
 // spec: K-56
 #[test]
 fn what_goes_round_between_two_histories_comes_to_rest() {
-    let mut ends = [end(ALL), end(ALL)];
-    ends[0].clip.on_local_change(at(0), offer(ClipFormats::TEXT));
-    let mut passes = 0;
+    let mut b = Between::new();
+    b.copy(0, at(0), b"once".to_vec());
     for ms in 0..20_000 {
-        for i in 0..2 {
-            for word in ends[i].words(at(ms)) {
-                passes += 1;
-                ends[1 - i].hear(at(ms), word).expect("an offer");
-            }
-            if !ends[1 - i].wishes().is_empty() {
-                ends[1 - i].clip.on_local_change(at(ms), offer(ClipFormats::TEXT));
-            }
-        }
+        b.pass(at(ms), |b, i, text| b.copy(i, at(ms), text));
     }
-    assert!(passes <= 8, "{passes}");
+    assert!(b.offers[0] + b.offers[1] <= 8, "{:?}", b.offers);
+    // What somebody copies then is told.
+    let before = b.offers[0];
+    b.copy(0, at(20_000), b"something else".to_vec());
+    b.pass(at(20_000), |_, _, _| {});
+    assert_eq!(b.offers[0], before + 1);
+}
+
+/// Somebody who pastes at one end what was copied at the other, and copies something there at once.
+// spec: K-56
+#[test]
+fn copies_by_turns_are_told_however_soon_they_come() {
+    let mut b = Between::new();
+    b.copy(0, at(0), b"0".to_vec());
+    let mut turns = 0;
+    for ms in 0..20_000 {
+        b.pass(at(ms), |b, i, text| {
+            turns += 1;
+            assert_eq!(text, (turns - 1).to_string().into_bytes());
+            b.copy(i, at(ms), turns.to_string().into_bytes());
+        });
+    }
+    // As often as offers may be made (K-55).
+    assert!(turns >= 400, "{turns}");
 }
 
 // spec: K-50
