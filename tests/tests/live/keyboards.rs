@@ -4,6 +4,7 @@
 //! What is right is not computed: an editor of each toolkit on a screen of its own with the client's layout says it, typed
 //! at without Telepane. `TELEPANE_ALL_LAYOUTS=1` takes every pair of layouts instead of a few with each.
 
+use super::endurance::times;
 use super::process::{PATIENCE, Running, have, now, pause, until};
 use super::screen::{LEFT_ALT, LEFT_CTRL, LEFT_SHIFT, RIGHT_SHIFT, Screen, environment, no_key_held};
 use super::sharing::{METRICS, counter, metrics_of};
@@ -302,7 +303,7 @@ pub fn hears(there: &Screen, here: &Screen) {
 
 // spec: H-23
 #[test]
-fn a_hundred_losses_of_the_keyboard_leave_no_key_down() {
+fn losses_of_the_keyboard_leave_no_key_down() {
     if !have("lost focus", &["Xvfb"]) || !has_module("a GTK editor", "gi; gi.require_version(\"Gtk\", \"3.0\")") {
         return;
     }
@@ -314,7 +315,8 @@ fn a_hundred_losses_of_the_keyboard_leave_no_key_down() {
     let client = stage.there.titles().into_iter().next().expect("the client's window");
     let start = now();
     let mut slowest = Duration::ZERO;
-    for n in 0..100usize {
+    let rounds = times(100, 10_000);
+    for n in 0..rounds {
         give_keyboard(&stage.there, &stage.here, &client);
         let modifiers = [LEFT_SHIFT, LEFT_CTRL, LEFT_ALT, ALT_GR];
         let mut held: Vec<u8> = (0..4).filter(|bit| n >> bit & 1 == 1).map(|bit| modifiers[bit]).collect();
@@ -334,7 +336,7 @@ fn a_hundred_losses_of_the_keyboard_leave_no_key_down() {
         slowest = slowest.max(no_key_held(&stage.here, PATIENCE));
         held.iter().for_each(|&key| stage.there.lift(key));
     }
-    println!("keyboards: a hundred losses in {:?}; let go within {slowest:?}", start.elapsed());
+    println!("keyboards: {rounds} losses in {:?}; let go within {slowest:?}", start.elapsed());
     give_keyboard(&stage.there, &stage.here, &client);
     stage.there.type_text("\nand after\n");
     until("what is typed then is plain", PATIENCE, || editor.line("after the losses") == "and after");

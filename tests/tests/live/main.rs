@@ -11,6 +11,7 @@ mod company;
 mod composing;
 mod drops;
 mod ending;
+mod endurance;
 mod fallback;
 mod figures;
 mod files;

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use telepane_model::Span;
 use telepane_transport::relay::{LinkModel, Relay};
 
-const NEEDED: [&str; 5] = ["pulseaudio", "pactl", "paplay", "parec", "Xvfb"];
+pub const NEEDED: [&str; 5] = ["pulseaudio", "pactl", "paplay", "parec", "Xvfb"];
 /// Recordings are compared at this rate: the sweep ends below a third of it.
-const RATE: usize = 12_000;
+pub const RATE: usize = 12_000;
 /// How much of the sound is compared at once, 25 ms: while a jitter buffer settles it plays up to 0.5 % faster (S-13), which within
 /// this shifts the sweep's highest tone by less than half of its period. In an eighth of a second it goes round twice, and
 /// what is heard as it was is like nothing that was said.
@@ -25,7 +25,7 @@ const WINDOW: usize = RATE / 40;
 const MOST_LATER: usize = RATE / 2;
 
 /// A sound server, spoken to with its own tools.
-struct Server(PathBuf);
+pub struct Server(PathBuf);
 
 impl Server {
     fn command(&self, program: &str) -> Command {
@@ -45,7 +45,7 @@ impl Server {
     }
 
     /// Plays the file, until it ends or the value is dropped.
-    fn play(&self, sink: &str, file: &Path) -> Running {
+    pub fn play(&self, sink: &str, file: &Path) -> Running {
         let mut command = self.command("paplay");
         command.args(["--raw", "--format=s16le", "--rate=48000", "--channels=2", "--latency-msec=30", "-d", sink]);
         Running::start("paplay", command.arg(file))
@@ -53,13 +53,13 @@ impl Server {
 }
 
 /// What a source gave, with the time at which its first sample came.
-struct Recording {
+pub struct Recording {
     child: Child,
     got: Arc<Mutex<(Vec<i16>, Option<Instant>)>>,
 }
 
 impl Recording {
-    fn start(server: &Server, source: &str) -> Self {
+    pub fn start(server: &Server, source: &str) -> Self {
         let mut command = server.command("parec");
         command.args(["-d", source, "--raw", "--format=s16le", "--rate=12000", "--channels=1", "--latency-msec=10"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("parec runs");
@@ -84,17 +84,17 @@ impl Recording {
         Self { child, got }
     }
 
-    fn samples(&self) -> usize {
+    pub fn samples(&self) -> usize {
         self.got.lock().unwrap_or_else(PoisonError::into_inner).0.len()
     }
 
     /// The greatest of the newest tenth of a second.
-    fn loud(&self) -> bool {
+    pub fn loud(&self) -> bool {
         let got = self.got.lock().unwrap_or_else(PoisonError::into_inner);
         got.0.iter().rev().take(RATE / 10).any(|s| s.unsigned_abs() > 1_000)
     }
 
-    fn end(mut self) -> (Vec<i16>, Instant) {
+    pub fn end(mut self) -> (Vec<i16>, Instant) {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let got = self.got.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +110,7 @@ impl Drop for Recording {
 }
 
 /// A file with so many seconds of a sweep that is like itself at one delay only.
-fn sweep(dir: &Scratch, seconds: usize) -> PathBuf {
+pub fn sweep(dir: &Scratch, seconds: usize) -> PathBuf {
     let one: Vec<u8> = (0..48_000u64)
         .flat_map(|n| {
             let t = n as f64 / 48_000.0;
@@ -124,7 +124,7 @@ fn sweep(dir: &Scratch, seconds: usize) -> PathBuf {
 }
 
 /// For each stretch of `sent`: how much later it is in `heard`, in milliseconds, and how well it correlates there.
-fn compare(sent: &(Vec<i16>, Instant), heard: &(Vec<i16>, Instant)) -> Vec<(f64, f64)> {
+pub fn compare(sent: &(Vec<i16>, Instant), heard: &(Vec<i16>, Instant)) -> Vec<(f64, f64)> {
     // The index in `heard` of what was at the same time the first sample of `sent`.
     let apart = match sent.1.checked_duration_since(heard.1) {
         Some(later) => (later.as_secs_f64() * RATE as f64) as i64,
@@ -151,7 +151,7 @@ fn compare(sent: &(Vec<i16>, Instant), heard: &(Vec<i16>, Instant)) -> Vec<(f64,
 }
 
 /// The median delay and the median correlation.
-fn medians(name: &str, found: &[(f64, f64)]) -> (f64, f64) {
+pub fn medians(name: &str, found: &[(f64, f64)]) -> (f64, f64) {
     let of = |pick: fn(&(f64, f64)) -> f64| {
         let mut all: Vec<f64> = found.iter().map(pick).collect();
         all.sort_by(f64::total_cmp);
@@ -163,7 +163,7 @@ fn medians(name: &str, found: &[(f64, f64)]) -> (f64, f64) {
 }
 
 /// A sound server for the client, where a program finds it by itself.
-fn client_server(dir: &Scratch) -> (Running, Server) {
+pub fn client_server(dir: &Scratch) -> (Running, Server) {
     let socket = dir.join("pulse/native");
     std::fs::create_dir_all(dir.join("pulse")).expect("the directory is ours");
     let _ = std::fs::remove_file(&socket);
@@ -181,7 +181,7 @@ fn client_server(dir: &Scratch) -> (Running, Server) {
 }
 
 /// The server that the agent made for its desktop, and its two sinks: for applications and for the microphone.
-fn host_server(dir: &Scratch) -> (Server, String, String) {
+pub fn host_server(dir: &Scratch) -> (Server, String, String) {
     let entries = std::fs::read_dir(dir.join("")).expect("the directory is ours");
     let own = entries.flatten().find(|e| e.file_name().to_string_lossy().starts_with("telepane-sound-"));
     let server = Server(own.expect("the agent has a sound server of its own").path().join("native"));
@@ -194,7 +194,7 @@ fn host_server(dir: &Scratch) -> (Server, String, String) {
 }
 
 /// The least median correlation of what was heard with what was said. With nothing of it, the best of so many delays has less.
-const ALIKE: f64 = 0.6;
+pub const ALIKE: f64 = 0.6;
 
 #[test]
 fn a_sweep_is_heard_both_ways() {
@@ -284,13 +284,13 @@ fn heard_both_ways(line: &str, model: Option<LinkModel>) {
 }
 
 /// Waits until something is heard at each of these.
-fn all_loud<const N: usize>(what: &str, at: [(&Server, &str); N]) {
+pub fn all_loud<const N: usize>(what: &str, at: [(&Server, &str); N]) {
     let ears = at.map(|(server, source)| Recording::start(server, source));
     until(what, PATIENCE, || ears.iter().all(Recording::loud));
 }
 
 /// Where `TELEPANE_KEEP` names a directory, a recording is kept there for people to listen to: 12 kHz, one channel of 16 bits.
-fn keep(name: &str, samples: &[i16]) {
+pub fn keep(name: &str, samples: &[i16]) {
     let Some(dir) = std::env::var_os("TELEPANE_KEEP") else { return };
     let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
     std::fs::write(Path::new(&dir).join(name).with_extension("s16"), bytes).expect("it can be written");
