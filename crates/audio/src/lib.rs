@@ -12,6 +12,8 @@
 
 pub mod contract;
 pub mod device;
+#[cfg(not(unix))]
+mod no_sound_server;
 pub mod player;
 #[cfg(unix)]
 pub mod pulse;
@@ -22,6 +24,8 @@ pub mod speaker;
 pub mod synthetic;
 
 pub use contract::{DeviceError, Failed, Fill, Sink, Source, Stream, Take};
+#[cfg(not(unix))]
+pub use no_sound_server::{Nothing, SoundServer, pulse, sound_server};
 pub use player::Player;
 #[cfg(unix)]
 pub use pulse_server::{Nothing, SoundServer, sound_server};

@@ -24,6 +24,9 @@ pub mod source;
 pub mod synthetic;
 #[cfg(target_os = "linux")]
 pub mod virtual_desktop;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_virtual_desktop.rs"]
+pub mod virtual_desktop;
 #[cfg(target_os = "linux")]
 pub mod x11;
 

@@ -3,7 +3,6 @@
 
 use polling::{Event as PollEvent, Events, Poller};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -132,7 +131,7 @@ impl LocalClipboard {
         for (key, clipboard) in clipboards.iter().enumerate() {
             // SAFETY: the descriptor belongs to `clipboard`, which moves into the thread below and is dropped there after
             // the last wait.
-            unsafe { poller.add_with_mode(&clipboard.as_fd(), PollEvent::readable(key), polling::PollMode::Level)? };
+            unsafe { poller.add_with_mode(clipboard, PollEvent::readable(key), polling::PollMode::Level)? };
         }
         let (orders, received) = channel();
         let (send, done) = channel();

@@ -8,13 +8,14 @@ use crate::driver::{Ask, Driver, Target, Wake, exit};
 use crate::headless;
 use crate::monitors::{Choice, Choices, Pick};
 use crate::policy;
-use crate::proxy;
 use crate::sound::SoundOptions;
 use crate::ui::{self, Chosen, Spread, UiOptions};
+use crate::{proxy, signals};
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use telepane_auth::paths::Program;
@@ -205,18 +206,13 @@ fn on_terminal(wake: Waking) -> Box<dyn Fn(String)> {
 }
 
 fn watch_signals(wake: Waking) -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    std::thread::Builder::new().name("telepane-signals".into()).spawn(move || {
-        let mut asked = false;
-        for _ in signals.forever() {
-            if std::mem::replace(&mut asked, true) {
-                std::process::exit(130);
-            }
-            wake(Wake::Stop);
+    let asked = AtomicBool::new(false);
+    signals::on_stop(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
         }
-    })?;
-    Ok(())
+        wake(Wake::Stop);
+    })
 }
 
 /// `host`, `host:port`, `[v6]:port` or a bare IPv6 address.

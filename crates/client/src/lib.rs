@@ -23,6 +23,7 @@ pub mod parts;
 pub mod policy;
 mod policy_overlay;
 pub mod proxy;
+mod signals;
 pub mod slow;
 pub mod sound;
 pub mod stats;

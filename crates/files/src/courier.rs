@@ -3,16 +3,14 @@
 //! because whoever pasted copies them from there, and all of them go when the process ends.
 
 use crate::bundle::{Packing, Unpacking};
+use crate::nest::Nest;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 
 /// Read at once at most.
 const READ: usize = 64 << 10;
-/// Pastes whose files are kept.
-const KEPT: usize = 4;
 
 /// What a shell wants done.
 #[derive(Debug)]
@@ -112,58 +110,10 @@ impl Courier {
     }
 }
 
-/// The directories that pastes are unpacked into.
-struct Nest {
-    dir: PathBuf,
-    next: u64,
-}
-
-impl Nest {
-    fn new(dir: &Path) -> Self {
-        // What processes left that are no more.
-        for found in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            let name = found.file_name();
-            let pid = name.to_str().and_then(|n| n.parse::<u32>().ok());
-            if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-                // Whoever cleans up finds the rest.
-                let _ = std::fs::remove_dir_all(found.path());
-            }
-        }
-        Self { dir: dir.join(std::process::id().to_string()), next: 0 }
-    }
-
-    /// A new, empty one.
-    fn place(&mut self) -> io::Result<PathBuf> {
-        let builder = || {
-            let mut builder = std::fs::DirBuilder::new();
-            builder.mode(0o700);
-            builder
-        };
-        if self.next == 0 {
-            let _ = std::fs::remove_dir_all(&self.dir);
-            builder().recursive(true).create(&self.dir)?;
-        }
-        self.next += 1;
-        if let Some(old) = self.next.checked_sub(KEPT as u64) {
-            let _ = std::fs::remove_dir_all(self.dir.join(old.to_string()));
-        }
-        let place = self.dir.join(self.next.to_string());
-        builder().create(&place)?;
-        Ok(place)
-    }
-}
-
-impl Drop for Nest {
-    fn drop(&mut self) {
-        if self.next > 0 {
-            let _ = std::fs::remove_dir_all(&self.dir);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nest::KEPT;
     use telepane_protocol::bundle::Head;
     use tempfile::tempdir;
 

@@ -3,22 +3,53 @@
 //!
 //! Nothing here knows the network. Both shells use it: the agent for the directory it gives out, the client for the
 //! directory it downloads into. Names come from the other side and are checked before any of them reaches the system.
+//! On a system without Unix's descriptors nothing can be opened yet (`elsewhere`).
 
 #![deny(unsafe_code)]
 
+#[cfg(unix)]
+mod beneath;
 pub mod bundle;
 pub mod courier;
+#[cfg(not(unix))]
+mod elsewhere;
+#[cfg(unix)]
 mod give;
+#[cfg(unix)]
+mod nest;
+#[cfg(unix)]
 mod root;
+#[cfg(unix)]
 mod take;
 
+#[cfg(not(unix))]
+pub use elsewhere::{Giving, Root, Taking};
+#[cfg(unix)]
 pub use give::Giving;
-pub use root::{Root, Stat};
+#[cfg(unix)]
+pub use root::Root;
+#[cfg(unix)]
 pub use take::Taking;
 
+#[cfg(not(unix))]
+use elsewhere as nest;
+
 use std::io::ErrorKind;
-use telepane_protocol::Outcome;
+use telepane_protocol::{EntryKind, Outcome};
 use thiserror::Error;
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes.
+    pub size: u64,
+    /// When it was changed last, in microseconds since 1970.
+    pub modified: u64,
+    /// It may be run as a program.
+    pub executable: bool,
+}
 
 /// Why a file cannot be had or put.
 #[derive(Debug, Error)]

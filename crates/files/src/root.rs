@@ -4,14 +4,14 @@
 //! renamed or linked meanwhile. Elsewhere each step is opened by itself from the one before, and none may be a link. A link
 //! is never followed, not even one that stays inside: what may be reached is what can be seen.
 
-use crate::FilesError;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use crate::beneath::Beneath;
+use crate::{FilesError, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use telepane_protocol::path::{self, System};
 use telepane_protocol::{Entry, EntryKind};
 
@@ -26,35 +26,21 @@ const ENTRY: usize = 24;
 #[derive(Debug)]
 pub struct Root {
     dir: OwnedFd,
-    /// The system lacks `openat2`, or this forbids it.
-    walks: AtomicBool,
-}
-
-/// What is known of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// What it is.
-    pub kind: EntryKind,
-    /// Bytes.
-    pub size: u64,
-    /// When it was changed last, in microseconds since 1970.
-    pub modified: u64,
-    /// It may be run as a program.
-    pub executable: bool,
+    beneath: Beneath,
 }
 
 impl Root {
     /// The directory at `path`, which must exist.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        Ok(Self { dir: rustix::fs::openat(CWD, path, flags, Mode::empty())?, walks: AtomicBool::new(false) })
+        Ok(Self { dir: rustix::fs::openat(CWD, path, flags, Mode::empty())?, beneath: Beneath::default() })
     }
 
     /// The same, but as where the system offers no help.
     #[cfg(test)]
     pub(crate) fn open_walking(path: &Path) -> io::Result<Self> {
         let root = Self::open(path)?;
-        root.walks.store(true, Ordering::Relaxed);
+        root.beneath.never();
         Ok(root)
     }
 
@@ -158,18 +144,10 @@ impl Root {
         if names.is_empty() {
             return self.dir.try_clone().map_err(FilesError::io(path));
         }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if !self.walks.load(Ordering::Relaxed) {
-            let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            match rustix::fs::openat2(&self.dir, names.join("/"), flags, Mode::empty(), how) {
-                // An older system, or a filter that forbids it.
-                Err(Errno::NOSYS | Errno::PERM) => self.walks.store(true, Ordering::Relaxed),
-                // Something was renamed just then.
-                Err(Errno::AGAIN) => return self.walk(path, names, flags),
-                other => return other.map_err(wrong(path)),
-            }
+        match self.beneath.open(&self.dir, names, flags) {
+            Some(opened) => opened.map_err(wrong(path)),
+            None => self.walk(path, names, flags),
         }
-        self.walk(path, names, flags)
     }
 
     fn walk(&self, path: &str, names: &[&str], flags: OFlags) -> Result<OwnedFd, FilesError> {

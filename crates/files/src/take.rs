@@ -5,7 +5,7 @@
 use crate::root::{called_so, wrong};
 use crate::{FilesError, Root};
 use ring::digest::{Context, SHA256};
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags, RawMode, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -187,8 +187,8 @@ pub(crate) fn put_held(dir: &OwnedFd, from: &str, to: &str) -> Result<(), Errno>
 }
 
 /// What this process keeps from others. Reading it means setting it, for a moment, on every thread: once.
-fn umask() -> u32 {
-    static MASK: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+fn umask() -> RawMode {
+    static MASK: std::sync::OnceLock<RawMode> = std::sync::OnceLock::new();
     *MASK.get_or_init(|| {
         let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
         rustix::process::umask(mask);

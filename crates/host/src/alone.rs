@@ -4,6 +4,7 @@
 //! person reads is not the code that lets in. The lock is the system's, on a file that stays: an agent that was killed
 //! holds nothing.
 
+use crate::system;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -48,9 +49,7 @@ pub fn take(state: &Path) -> Result<Alone, AloneError> {
     let io = |error| AloneError::Io { path: path.clone(), error };
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&path).map_err(io)?;
+    let file = system::keep_private(&mut options).open(&path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(Alone { _locked: file }),
         Err(TryLockError::WouldBlock) => Err(AloneError::Taken { state: state.to_owned() }),

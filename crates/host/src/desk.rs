@@ -7,6 +7,7 @@ mod files;
 mod life;
 mod paste;
 mod screens;
+mod watch;
 
 use crate::ask::Ask;
 use crate::clock::Clock;
@@ -19,9 +20,8 @@ use crate::notes::Notes;
 use crate::seat::{Seat, Wish};
 use crate::sound::Sound;
 use crate::surface::Desktop;
-use polling::{Event as PollEvent, Events, PollMode, Poller};
+use polling::{Events, Poller};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -607,7 +607,7 @@ impl Desk {
         let source = self.desktop.source.wake();
         let clipboards = [self.desktop.clipboard.as_ref(), self.desktop.primary.as_ref()];
         let clip_at = clipboards.into_iter().flatten().filter_map(Clipboard::deadline).min();
-        let [clipboard, primary] = clipboards.map(|c| c.map(|c| c.as_fd().as_raw_fd()));
+        let [clipboard, primary] = clipboards.map(|c| c.and_then(watch::descriptor));
         self.watch(state, CAPTURE, source.fd)?;
         self.watch(state, CLIPBOARD, clipboard)?;
         self.watch(state, PRIMARY, primary)?;
@@ -628,28 +628,6 @@ impl Desk {
         let at = [at, state.rest_at, Self::rights_due(state)].into_iter().flatten().fold(state.renew_at, Stamp::min);
         happened.clear();
         self.poller.wait(happened, Some(Duration::from_micros(at.since(now).as_micros())))?;
-        Ok(())
-    }
-
-    fn watch(&self, state: &mut State, key: usize, fd: Option<i32>) -> anyhow::Result<()> {
-        let Some(place) = state.watched.get_mut(key) else { return Ok(()) };
-        if *place == fd {
-            return Ok(());
-        }
-        if let Some(old) = place.take() {
-            // SAFETY: only the number is used, to take it off the list; a descriptor closed meanwhile is an error
-            // that changes nothing.
-            let old = unsafe { BorrowedFd::borrow_raw(old) };
-            let _ = self.poller.delete(old);
-        }
-        if let Some(new) = fd {
-            // SAFETY: the descriptor belongs to the source or the clipboard, which live as long as this loop; when
-            // they change it, the next turn takes the old one off the list before waiting.
-            unsafe {
-                self.poller.add_with_mode(&BorrowedFd::borrow_raw(new), PollEvent::readable(key), PollMode::Level)?;
-            }
-            *place = Some(new);
-        }
         Ok(())
     }
 }

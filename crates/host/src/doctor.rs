@@ -5,7 +5,7 @@
 use crate::control::{self, Reply, Request};
 use crate::firewall::{self, Firewall};
 use crate::permissions::{Owner, PermissionsFile};
-use crate::{config, reachable};
+use crate::{config, reachable, system};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -101,7 +101,6 @@ fn lacking(name: &'static str, health: Health, found: impl Into<String>, advice:
 }
 
 fn state(dir: &Path) -> Finding {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     const NAME: &str = "state";
     let at = dir.display();
     let meta = match std::fs::metadata(dir) {
@@ -109,7 +108,7 @@ fn state(dir: &Path) -> Finding {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             // Made by the first start; what counts is whether it can be.
             let above = dir.ancestors().find(|d| d.is_dir()).unwrap_or(Path::new("."));
-            return if writable(above) {
+            return if system::is_writable(above) {
                 good(NAME, format!("{at}: made by the first start"))
             } else {
                 lacking(
@@ -122,30 +121,26 @@ fn state(dir: &Path) -> Finding {
         }
         Err(e) => return lacking(NAME, Health::Bad, format!("{at}: {e}"), "give another --state-dir"),
     };
-    let (mode, owner) = (meta.permissions().mode() & 0o7777, meta.uid());
-    if !meta.is_dir() || !writable(dir) {
+    let mode = system::mode(&meta);
+    if !meta.is_dir() || !system::is_writable(dir) {
         lacking(
             NAME,
             Health::Bad,
             format!("{at} is not a directory this user can write to"),
             "give another --state-dir",
         )
-    } else if mode & 0o022 != 0 {
+    } else if let Some(mode) = mode.filter(|mode| mode & 0o022 != 0) {
         lacking(
             NAME,
             Health::Bad,
             format!("{at} can be changed by other users (mode {mode:04o})"),
             format!("chmod 700 {at}"),
         )
-    } else if owner != rustix::process::geteuid().as_raw() {
+    } else if let Some(owner) = system::stranger(&meta) {
         lacking(NAME, Health::Poor, format!("{at} belongs to another user (uid {owner})"), "run the agent as that user")
     } else {
-        good(NAME, format!("{at}, mode {mode:04o}"))
+        good(NAME, mode.map_or_else(|| at.to_string(), |mode| format!("{at}, mode {mode:04o}")))
     }
-}
-
-fn writable(dir: &Path) -> bool {
-    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 fn configuration(path: &Path) -> Finding {

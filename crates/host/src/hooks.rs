@@ -5,10 +5,10 @@
 //! without a shell, one at a time, and for at most [`MOST_TIME`]; what fails is said in the log and changes nothing.
 
 use crate::clock::unix_millis;
+use crate::system;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -73,8 +73,7 @@ impl Out {
             return Ok(Self::Standard);
         }
         let mut options = File::options();
-        std::os::unix::fs::OpenOptionsExt::mode(options.append(true).create(true), 0o600);
-        Ok(Self::File(options.open(path)?))
+        Ok(Self::File(system::keep_private(options.append(true).create(true)).open(path)?))
     }
 
     fn line(&mut self, line: &str) -> std::io::Result<()> {
@@ -196,7 +195,7 @@ fn lock(orders: &Orders) {
 fn run<'a>(what: &str, line: &[String], environment: impl Iterator<Item = (&'a str, String)>, input: &str) {
     let Some((program, arguments)) = line.split_first() else { return };
     let mut command = Command::new(program);
-    command.args(arguments).envs(environment).process_group(0);
+    system::apart(command.args(arguments).envs(environment));
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -221,12 +220,7 @@ fn run<'a>(what: &str, line: &[String], environment: impl Iterator<Item = (&'a s
 
 /// What it complained of so far: something that it left behind may still hold the other end.
 fn last_words(from: ChildStderr) -> String {
-    let mut said = Vec::new();
-    if rustix::fs::fcntl_setfl(&from, rustix::fs::OFlags::NONBLOCK).is_ok() {
-        // It ends with nothing more to read, one way or the other.
-        let _ = from.take(MOST_WORDS).read_to_end(&mut said);
-    }
-    String::from_utf8_lossy(&said).into_owned()
+    String::from_utf8_lossy(&system::read_now(from, MOST_WORDS)).into_owned()
 }
 
 /// How it ended; `None` when it had to be ended.
@@ -242,10 +236,7 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
             _ => break,
         }
     }
-    // It leads its own group, and is not reaped yet.
-    if let Some(group) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
+    system::end(child);
     let _ = child.wait();
     None
 }

@@ -31,5 +31,6 @@ pub mod serve;
 pub mod session;
 pub mod sound;
 pub mod surface;
+mod system;
 pub mod tools;
 pub mod worker;

@@ -67,9 +67,7 @@ impl Notes {
         let mut options = File::options();
         options.write(true).create(true).truncate(true);
         // It shows whatever was on the screen.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        self.screen = Screen::Wanted(options.open(path)?);
+        self.screen = Screen::Wanted(crate::system::keep_private(&mut options).open(path)?);
         Ok(())
     }
 

@@ -4,8 +4,8 @@
 //! starting; one that breaks, or vanishes, under a running agent changes nothing until it is right again, and is said
 //! aloud once. What the lines mean is `telepane_trust::permissions`; this is where the text comes from.
 
+use crate::system;
 use serde_json::json;
-use std::fs::Metadata;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -67,6 +67,9 @@ impl PermissionsFile {
     /// Reads `path`, which need not exist.
     pub fn open(path: &Path, owner: Owner) -> Result<Self, PermissionsFault> {
         let (rules, looks) = read(path)?;
+        if looks.iter().any(|(_, look)| look.is_some_and(|look| look.mode.is_none())) {
+            tracing::warn!(path = %path.display(), "who else may change the permission file is not looked at on this system");
+        }
         Ok(Self { path: path.to_owned(), owner, looks, rules, complained: false })
     }
 
@@ -134,8 +137,7 @@ fn text_of(path: &Path) -> Result<String, PermissionsFault> {
     if !meta.is_file() {
         return Err(unreadable(std::io::Error::other("not a regular file")));
     }
-    let mode = mode_of(&meta);
-    if mode & 0o022 != 0 {
+    if let Some(mode) = system::mode(&meta).filter(|mode| mode & 0o022 != 0) {
         return Err(PermissionsFault::Open { path: path.to_owned(), mode });
     }
     let mut text = String::new();
@@ -145,22 +147,18 @@ fn text_of(path: &Path) -> Result<String, PermissionsFault> {
     Ok(text)
 }
 
-fn mode_of(meta: &Metadata) -> u32 {
-    std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
     modified: Option<SystemTime>,
     length: u64,
-    inode: u64,
-    mode: u32,
+    inode: Option<u64>,
+    mode: Option<u32>,
 }
 
 fn look(path: &Path) -> Option<Look> {
     let meta = std::fs::metadata(path).ok()?;
-    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
-    Some(Look { modified: meta.modified().ok(), length: meta.len(), inode, mode: mode_of(&meta) })
+    let (inode, mode) = (system::inode(&meta), system::mode(&meta));
+    Some(Look { modified: meta.modified().ok(), length: meta.len(), inode, mode })
 }
 
 impl Owner {
@@ -168,12 +166,11 @@ impl Owner {
     pub fn of_this_process() -> Self {
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let group = std::fs::read_to_string("/etc/group").unwrap_or_default();
-        let uid = rustix::process::geteuid().as_raw();
-        let mut gids: Vec<u32> = rustix::process::getgroups().unwrap_or_default().iter().map(|g| g.as_raw()).collect();
-        gids.push(rustix::process::getegid().as_raw());
+        let (uid, gids) = system::ids().unzip();
         // Users of a directory service stand in no file here.
-        let user = name_of(&passwd, uid).or_else(|| std::env::var("USER").ok()).filter(|u| !u.is_empty());
-        let mut groups: Vec<String> = gids.iter().filter_map(|gid| name_of(&group, *gid)).collect();
+        let user =
+            uid.and_then(|uid| name_of(&passwd, uid)).or_else(|| std::env::var("USER").ok()).filter(|u| !u.is_empty());
+        let mut groups: Vec<String> = gids.iter().flatten().filter_map(|gid| name_of(&group, *gid)).collect();
         groups.sort();
         groups.dedup();
         Self { user, groups }

@@ -15,7 +15,7 @@ use crate::notes::Notes;
 use crate::permissions::{Owner, PermissionsFile};
 use crate::sound::Sound;
 use crate::worker::Worker;
-use crate::{alone, control, firewall, metrics, policy, reachable, surface};
+use crate::{alone, control, firewall, metrics, policy, reachable, surface, system};
 use anyhow::{Context, Result};
 use polling::Poller;
 use std::io::{IsTerminal, Write};
@@ -300,17 +300,13 @@ fn for_people(out: &mut impl Write, listening: SocketAddr) -> std::io::Result<()
 }
 
 fn watch_signals(stop: &Arc<AtomicBool>, poller: &Arc<Poller>) -> Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (stop, poller) = (stop.clone(), poller.clone());
-    std::thread::Builder::new().name("telepane-signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            if stop.swap(true, Ordering::Relaxed) {
-                // Asked twice: the loop hangs, and the person wants out.
-                std::process::exit(130);
-            }
-            let _ = poller.notify();
+    system::on_stop(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            // Asked twice: the loop hangs, and the person wants out.
+            std::process::exit(130);
         }
+        let _ = poller.notify();
     })?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What is shown: opens the capture source that was asked for, with the input and the clipboard that belong to it.
 
+mod hands;
+
 use crate::cli::{CaptureBackend, Heads, Scene, Serve};
 use crate::life::Settings;
 use crate::sound;
@@ -169,19 +171,6 @@ fn read_place(file: &Path) -> Option<Place> {
     Some(Place { zone: lines.next()?, locale: lines.next()? })
 }
 
-fn devices(of: &virtual_desktop::InputDevices) -> telepane_input::Devices {
-    let device = |of: &virtual_desktop::InputDevice| telepane_input::Device {
-        name: of.name.to_owned(),
-        socket: of.socket.clone(),
-    };
-    telepane_input::Devices {
-        wheel: device(&of.wheel),
-        touch: device(&of.touch),
-        pen: device(&of.pen),
-        eraser: device(&of.eraser),
-    }
-}
-
 impl Desktop {
     /// A client came in; `says` whether it will say where its person works.
     pub fn expect_place(&mut self, now: Stamp<HostClock>, says: bool) {
@@ -233,11 +222,7 @@ impl Desktop {
         let (name, xauthority) = (name.as_deref(), xauthority.as_deref());
         // The one before turns the display's own devices off as it goes.
         self.injector = None;
-        let devices = self.running.as_ref().and_then(VirtualDesktop::input_devices).map(devices);
-        let opened = match &devices {
-            Some(devices) => telepane_input::open_x11_with(name, xauthority, devices),
-            None => telepane_input::open_x11(name, xauthority),
-        };
+        let opened = hands::open(name, xauthority, self.running.as_ref());
         self.injector = Some(opened.context("input")?);
         self.clipboard = self.open_selection(Selection::Clipboard);
         self.primary = None;

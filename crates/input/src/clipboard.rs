@@ -23,10 +23,10 @@ mod give;
 mod take;
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 
-use telepane_model::clipboard::{ClipFormat, ClipFormats, ClipOffer, MAX_CLIP, SECRET_MARKS, Selection};
+use telepane_model::clipboard::{ClipFormat, ClipFormats, ClipOffer, SECRET_MARKS, Selection};
 use telepane_model::time::{HostClock, Span, Stamp};
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::protocol::Event;
@@ -38,69 +38,16 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
 
+pub use crate::copied::{ClipError, ClipEvent, FetchId, LIMIT, PasteId};
 use crate::x11::connect::connect;
 use crate::{Gone, OpenError};
 use give::{Outgoing, Wanted};
 use take::{Ask, Conversion, Question};
 
-/// The longest contents taken or given, in bytes. Larger is refused: it would stand in memory on both hosts.
-pub const LIMIT: usize = MAX_CLIP;
 /// A person is at work so long after a key or button: the way through a menu to Paste.
 const AT_WORK: u32 = 2_000;
 /// Where the display cannot tell: programs that read every clipboard do so within this.
 const GREEDY: Span = Span::millis(1_000);
-
-/// A paste on the host, to be answered by [`Clipboard::provide`] or [`Clipboard::refuse`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PasteId(pub u64);
-
-/// A fetch by the caller, who chooses the number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FetchId(pub u64);
-
-/// What happened to the selection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClipEvent {
-    /// Somebody here copied: this can be offered to the other side; without a kind, nothing can any more. What we offered is
-    /// over.
-    Changed(ClipOffer),
-    /// An application here pastes what we offered.
-    Wanted {
-        /// To answer with.
-        id: PasteId,
-        /// In this kind.
-        format: ClipFormat,
-    },
-    /// It waits no longer.
-    Unwanted {
-        /// Which.
-        id: PasteId,
-    },
-    /// A fetch is over.
-    Fetched {
-        /// The one given to [`Clipboard::fetch`].
-        id: FetchId,
-        /// The contents (text and HTML as UTF-8), or why there are none.
-        data: Result<Vec<u8>, ClipError>,
-    },
-}
-
-/// Why there are no contents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClipError {
-    /// Longer than [`LIMIT`].
-    #[error("the clipboard holds more than {} MiB; copy it as a file", LIMIT >> 20)]
-    TooLarge,
-    /// Nobody owns the clipboard, or its owner has nothing of this kind.
-    #[error("the clipboard holds nothing of this kind")]
-    Nothing,
-    /// The owner did not answer in time.
-    #[error("the application that owns the clipboard does not answer; copy again")]
-    TimedOut,
-    /// Too many fetches at once.
-    #[error("too many clipboard fetches at once; try again")]
-    Busy,
-}
 
 /// The names that this module needs the server's numbers of.
 #[derive(Debug)]
@@ -421,6 +368,12 @@ impl Clipboard {
             self.late(now)?;
         }
         Ok(())
+    }
+}
+
+impl AsRawFd for Clipboard {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

@@ -4,6 +4,9 @@
 //! platform: evdev's codes up to 88 are Windows' scan codes as they are, macOS has codes of its own. There is no guard and
 //! lock keys are not reconciled: neither system keeps a dead program's keys apart.
 
+pub mod clipboard;
+pub mod guard;
+
 use enigo::{Axis, Coordinate, Direction, Enigo, InputError, Keyboard, Mouse, NewConError, Settings};
 use telepane_model::input::{Button, InputEvent, KeyCode, KeyMove};
 use tracing::debug;

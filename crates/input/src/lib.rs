@@ -11,6 +11,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod clipboard;
+mod copied;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(target_os = "linux")]
@@ -19,7 +20,7 @@ pub mod guard;
 mod x11;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::open;
+pub use elsewhere::{clipboard, guard, open};
 #[cfg(target_os = "linux")]
 pub use x11::{Device, Devices, open_x11, open_x11_with};
 
@@ -52,6 +53,9 @@ pub enum OpenError {
     /// The display lacks an extension that is needed.
     #[error("the display lacks the extension {0}; start it with this extension enabled")]
     Extension(&'static str),
+    /// Telepane does not have it on this system.
+    #[error("{0} is not there on this system yet")]
+    NotThere(&'static str),
     /// The platform refuses input by programs.
     #[error("the system refuses injected input: {0}; grant the permission and start again")]
     Refused(String),

@@ -78,6 +78,7 @@ pub(super) fn seen(all: impl Iterator<Item = MonitorHandle>, primary: Option<Mon
 }
 
 /// The monitors that the server tells of now, with what was known of those that were there; `scale` is the window's.
+#[cfg(any(test, all(unix, not(target_os = "macos"))))]
 pub(super) fn renewed(told: Vec<Monitor>, known: &[Monitor], scale: f64) -> Vec<Monitor> {
     let one = |m: Monitor| {
         let name = short(&m.name);
