@@ -265,6 +265,11 @@ impl Model for App {
                 };
                 self.said = Some(((self.micros)(), text.into()));
             }
+            WindowFact::CannotGrab => {
+                let text =
+                    "Keys such as Alt+Tab stay with this machine: its system has no way to give them to a window";
+                self.said = Some(((self.micros)(), text.into()));
+            }
             WindowFact::Captured(Some(on)) => self.captured = on.then(|| (self.micros)()),
             WindowFact::Captured(None) => self.refused = Some((self.micros)()),
             WindowFact::CloseRequested => match self.driver.phase {

@@ -88,7 +88,7 @@ pub const TABLE: &[Group] = &[
         purpose: Purpose::Tests,
         why: "for tests of the GPU renderer, clipboard, files, keyboard layouts, an input method, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
         // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55, and Japanese is 54, half of that its dictionary.
-        megabytes: 269,
+        megabytes: 272,
         names: &[
             "mesa-vulkan-drivers",
             "xsel",
@@ -96,6 +96,9 @@ pub const TABLE: &[Group] = &[
             "iproute2",
             "util-linux",
             "weston",
+            // A client's compositor, and what it shows.
+            "sway",
+            "grim",
             "xwayland",
             "valgrind",
             "pulseaudio",

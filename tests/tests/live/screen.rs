@@ -15,8 +15,8 @@ use x11rb::protocol::xinput::{ConnectionExt as _, XIChangePropertyAux};
 use x11rb::protocol::xproto::{
     AtomEnum, AutoRepeatMode, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ChangeKeyboardControlAux,
     ChangeWindowAttributesAux, ClientMessageEvent, ConnectionExt as _, CreateWindowAux, EventMask, GrabMode,
-    GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, PropMode,
-    Window, WindowClass,
+    GrabStatus, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, KeyButMask, MOTION_NOTIFY_EVENT, MapState,
+    PropMode, Window, WindowClass,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::reexports::x11rb_protocol::parse_display::parse_display;
@@ -237,6 +237,12 @@ impl Screen {
     pub fn held(&self) -> Vec<u8> {
         let keys = self.conn.query_keymap().expect("alive").reply().expect("it has a keyboard").keys;
         (8..=255).filter(|k| keys[usize::from(*k / 8)] & (1 << (k % 8)) != 0).collect()
+    }
+
+    /// Whether Caps Lock and Num Lock are on.
+    pub fn locks(&self) -> (bool, bool) {
+        let mask = self.conn.query_pointer(self.root).expect("alive").reply().expect("it has a pointer").mask;
+        (mask.contains(KeyButMask::LOCK), mask.contains(KeyButMask::MOD2))
     }
 
     /// Where the pointer is.
@@ -740,7 +746,8 @@ fn reach(name: &str) -> (RustConnection, Window) {
     }
 }
 
-fn key_of(c: char) -> (u8, bool) {
+/// The key of a US keyboard that gives a character, by its evdev code, and whether with Shift.
+pub fn key_of(c: char) -> (u8, bool) {
     const PLAIN: [(&str, u8); 4] =
         [("1234567890-=", 2), ("qwertyuiop[]", 16), ("asdfghjkl;'`", 30), ("\\zxcvbnm,./", 43)];
     const SHIFTED: [(&str, u8); 4] =

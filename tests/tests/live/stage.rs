@@ -133,6 +133,21 @@ pub fn connect_with(dir: &Scratch, screen: &Screen, variable: (&str, &str), host
     start_client(command, dir, "client", Some(screen), host, &[&["--access-code-file", code.as_str()], args].concat())
 }
 
+/// `telepane connect` with the code, on the compositor that these variables name.
+pub fn connect_on(dir: &Scratch, variables: &[(&str, PathBuf)], host: &str, args: &[&str]) -> Running {
+    let code = dir.write("client-code", CODE).display().to_string();
+    let mut command = Command::new(program("telepane"));
+    environment(&mut command, &dir.join(""))
+        .envs(variables.iter().cloned())
+        .env("RUST_LOG", "info")
+        .env("NO_COLOR", "1");
+    command
+        .args(["connect", host, "--access-code-file", code.as_str(), "--state-dir"])
+        .arg(dir.join("client"))
+        .args(args);
+    Running::start("telepane", &mut command)
+}
+
 /// `telepane connect` with the code, on `screen`, logging everything it can.
 pub fn connect_talkative(dir: &Scratch, screen: &Screen, host: &str, args: &[&str]) -> Running {
     connect_with(dir, screen, ("RUST_LOG", "trace"), host, args)

@@ -1,7 +1,8 @@
 //! Shortcuts of this machine's system (Alt+Tab, Super): they go to the desktop while the window covers the screen, as the person
 //! sees nothing else, and otherwise when asked to (Ctrl+Alt+G).
 //!
-//! They are taken where a window manager runs that would answer them. The way out is said when one is pressed for the first
+//! They are taken where a window manager or a compositor runs that would answer them; a compositor that cannot give them away, or a
+//! system where they are not taken yet, is said to keep them, once. The way out is said when one is pressed for the first
 //! time, not before: nothing lies over a picture that covers the screen (DESIGN §5). When nobody has typed or pointed for a
 //! while the keyboard is free, because a screen locker that cannot take it does not lock.
 
@@ -22,6 +23,8 @@ pub(super) struct Grab {
     /// Somebody else may hold the keyboard for a moment, a switch between windows for example.
     tries: u8,
     told: bool,
+    /// That they cannot be had was said.
+    told_not: bool,
 }
 
 impl Grab {
@@ -41,6 +44,15 @@ impl Grab {
 impl<M: Model> Shell<M> {
     /// The other way round.
     pub(super) fn toggle_grab(&mut self) {
+        let Some(screen) = &mut self.screen else { return };
+        if !screen.can_grab() {
+            self.grab.told_not = true;
+            self.model.window(WindowFact::CannotGrab);
+            return;
+        }
+        if screen.has_lost_grab() {
+            self.grab.by = None;
+        }
         let on = self.grab.by.is_none();
         self.grab.wished = Some(on);
         self.grab.told |= on;
@@ -60,7 +72,14 @@ impl<M: Model> Shell<M> {
         if by == self.grab.by || self.losing > 0 {
             return false;
         }
-        let Some(screen) = &self.screen else { return false };
+        let Some(screen) = &mut self.screen else { return false };
+        if live.is_some() && !screen.can_grab() {
+            self.grab.by = by;
+            if !std::mem::replace(&mut self.grab.told_not, true) {
+                self.model.window(WindowFact::CannotGrab);
+            }
+            return false;
+        }
         let taken = match live {
             Some(live) if screen.is_managed() => screen.grab(&live.window, true),
             _ => false,

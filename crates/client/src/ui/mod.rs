@@ -16,7 +16,8 @@
 //! `hands` what is told by `touch` and by a `pen` on one of an X11 screen's `tablets`; `layout` where the
 //! picture lies and what a pixel of the window is on the desktop; `span` a window over several monitors; `scale` the resampler;
 //! `paint`, `panel` and `text` what is drawn; `composing` what an input method composes, at the desktop's `caret` and in the
-//! system's `glyphs`; `present` the two renderers; `cursor` the native pointer; `x11` what winit cannot do on X11.
+//! system's `glyphs`; `present` the two renderers; `cursor` the native pointer; `x11` and `wayland` what
+//! winit cannot do there.
 
 mod canvas;
 mod caret;
@@ -45,6 +46,8 @@ mod span;
 mod tablets;
 mod text;
 mod touch;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod wayland;
 mod window;
 mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -175,6 +178,8 @@ pub enum WindowFact {
     /// Shortcuts of this machine's system (Alt+Tab) go to the desktop, or no longer, by Ctrl+Alt+G; or one was pressed for the first
     /// time that does because the window covers the screen.
     Grabbed(bool),
+    /// Such shortcuts stay with this machine's system: told when they are wanted for the first time, and whenever Ctrl+Alt+G is pressed.
+    CannotGrab,
     /// The pointer is captured, or free again; `None`: the platform does not let it be captured.
     Captured(Option<bool>),
     /// This renderer presents from now on, for statistics: `softbuffer`, `pixels (Vulkan, adapter's name)`.

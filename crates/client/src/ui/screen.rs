@@ -2,7 +2,7 @@
 
 use super::span;
 #[cfg(all(unix, not(target_os = "macos")))]
-use super::x11::X11;
+use super::{wayland::Wayland, x11::X11};
 use telepane_model::Monitor;
 use winit::event_loop::ActiveEventLoop;
 use winit::window::Window;
@@ -14,6 +14,8 @@ const LOOKS: u8 = 8;
 pub(super) struct Screen {
     #[cfg(all(unix, not(target_os = "macos")))]
     x11: Option<X11>,
+    #[cfg(all(unix, not(target_os = "macos")))]
+    wayland: Option<Wayland>,
     /// This machine's monitors.
     pub(super) seen: Vec<Monitor>,
     /// So often they are looked at again, because something may have changed about them.
@@ -27,6 +29,8 @@ impl Screen {
         Self {
             #[cfg(all(unix, not(target_os = "macos")))]
             x11: X11::open(events),
+            #[cfg(all(unix, not(target_os = "macos")))]
+            wayland: Wayland::open(events),
             seen: span::seen(events.available_monitors(), events.primary_monitor()),
             looks: 0,
             awake: false,
@@ -134,14 +138,39 @@ impl Screen {
         window.is_minimized() != Some(true)
     }
 
-    /// Takes the shortcuts of the window manager for a window, or gives them back; whether it did.
+    /// Whether the system's shortcuts can be had at all.
     #[cfg(all(unix, not(target_os = "macos")))]
-    pub(super) fn grab(&self, window: &Window, on: bool) -> bool {
-        self.x11.as_ref().is_some_and(|x| x.grab(window, on))
+    pub(super) fn can_grab(&self) -> bool {
+        self.x11.is_some() || self.wayland.as_ref().is_some_and(Wayland::can_inhibit)
     }
 
     #[cfg(not(all(unix, not(target_os = "macos"))))]
-    pub(super) fn grab(&self, _: &Window, _: bool) -> bool {
+    pub(super) const fn can_grab(&self) -> bool {
+        false
+    }
+
+    /// Takes the shortcuts of the window manager or compositor for a window, or gives them back; whether it did.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn grab(&mut self, window: &Window, on: bool) -> bool {
+        match &mut self.wayland {
+            Some(wayland) => wayland.inhibit(window, on),
+            None => self.x11.as_ref().is_some_and(|x| x.grab(window, on)),
+        }
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn grab(&mut self, _: &Window, _: bool) -> bool {
+        false
+    }
+
+    /// Whether somebody else took back what was grabbed.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn has_lost_grab(&mut self) -> bool {
+        self.wayland.as_mut().is_some_and(Wayland::has_taken_back)
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn has_lost_grab(&mut self) -> bool {
         false
     }
 
@@ -158,12 +187,13 @@ impl Screen {
 
     /// Caps Lock and Num Lock as far as the platform tells; off where it does not.
     #[cfg(all(unix, not(target_os = "macos")))]
-    pub(super) fn locks(&self) -> (bool, bool) {
-        self.x11.as_ref().and_then(X11::locks).unwrap_or_default()
+    pub(super) fn locks(&mut self) -> (bool, bool) {
+        let x11 = self.x11.as_ref().and_then(X11::locks);
+        x11.or_else(|| self.wayland.as_mut().and_then(Wayland::locks)).unwrap_or_default()
     }
 
     #[cfg(not(all(unix, not(target_os = "macos"))))]
-    pub(super) fn locks(&self) -> (bool, bool) {
+    pub(super) fn locks(&mut self) -> (bool, bool) {
         (false, false)
     }
 }

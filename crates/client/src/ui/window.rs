@@ -368,7 +368,7 @@ impl<M: Model> Shell<M> {
                 self.keyboard.hand_over();
                 return;
             }
-            let (caps, num) = self.screen.as_ref().map(Screen::locks).unwrap_or_default();
+            let (caps, num) = self.screen.as_mut().map(Screen::locks).unwrap_or_default();
             self.input(InputEvent::Focus { caps, num });
         } else {
             // Whoever took the keyboard keeps it, and wants the pointer too.
@@ -578,5 +578,6 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
     fn exiting(&mut self, _: &ActiveEventLoop) {
         // The renderers and the windows end while the connection to the display still lives.
         self.lives.clear();
+        self.screen = None;
     }
 }

@@ -12,7 +12,7 @@ use telepane_model::monitor::from_the_origin;
 use telepane_model::{Monitor, Pixels, Rect, Size, Surf};
 use winit::dpi::{PhysicalPosition, PhysicalSize};
 use winit::event_loop::ActiveEventLoop;
-use winit::window::{Fullscreen, Window, WindowId};
+use winit::window::{Fullscreen, Window, WindowAttributes, WindowId};
 
 /// Where a window is to be at first, and how large.
 struct Place {
@@ -87,7 +87,7 @@ impl<M: Model> Shell<M> {
         if let Some(at) = place.at {
             attributes = attributes.with_position(at);
         }
-        let window = Arc::new(events.create_window(attributes).map_err(UiError::Window)?);
+        let window = Arc::new(events.create_window(named(attributes)).map_err(UiError::Window)?);
         window.set_ime_allowed(true);
         screen.keep_while_resized(&window);
         let presenter = Presenter::new(&window, self.options.renderer).map_err(|e| UiError::Renderer(e.to_string()))?;
@@ -406,4 +406,15 @@ impl Live {
         let inner = self.window.inner_size();
         (inner.width, inner.height) != (self.size.w, self.size.h)
     }
+}
+
+/// By this name a desktop finds the icon, and its rules for the window: Wayland's app_id, X11's class.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn named(attributes: WindowAttributes) -> WindowAttributes {
+    winit::platform::wayland::WindowAttributesExtWayland::with_name(attributes, "telepane", "telepane")
+}
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+const fn named(attributes: WindowAttributes) -> WindowAttributes {
+    attributes
 }
