@@ -158,6 +158,7 @@ fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         applied: UpdateId(9),
         gave_up: Some(UpdateId(12)),
         queue: Span::micros(700),
+        shown: Some(UpdateId(7)),
         ..SurfaceReport::default()
     };
     let feedback = Feedback {

@@ -35,7 +35,7 @@ use telepane_codec::proof::proof;
 use telepane_codec::{Decoder, TileCache};
 use telepane_model::{
     CursorShape, CursorState, Desk, Epoch, Grid, InputEvent, Journey, Monitor, Pixels, Point, Region, SessionPolicy,
-    Size, Span, Stamp, Surf, TileAt, ViewerClock,
+    Size, Span, Stamp, Surf, TileAt, UpdateId, ViewerClock,
 };
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
@@ -155,7 +155,7 @@ pub struct Driver {
     before: Option<Decoder>,
     damage: Region<Surf>,
     redraw_all: bool,
-    presenting: Option<Journey>,
+    presenting: Option<(Epoch, UpdateId, Journey)>,
     cursor: CursorState,
     shapes: Vec<CursorShape>,
     silent: Option<Span>,
@@ -432,11 +432,11 @@ impl Driver {
                 }
                 ViewerOutput::Decode(job) => self.decode(&job),
                 ViewerOutput::Prove { epoch, tiles, .. } => self.prove(epoch, &tiles),
-                ViewerOutput::Present { journey, .. } => {
+                ViewerOutput::Present { epoch, upto, journey, .. } => {
                     if self.before.take().is_some() {
                         self.redraw_all = true;
                     }
-                    self.presenting = Some(journey);
+                    self.presenting = Some((epoch, upto, journey));
                 }
                 ViewerOutput::Cursor(state) => self.cursor = state,
                 ViewerOutput::CursorShape(shape) => {
@@ -502,8 +502,8 @@ impl Driver {
 
     /// What was to be shown is on the screen.
     pub fn shown(&mut self) {
-        if let Some(journey) = self.presenting.take() {
-            let (journey, key) = self.viewer.on_shown(self.clock.now(), journey);
+        if let Some((epoch, upto, journey)) = self.presenting.take() {
+            let (journey, key) = self.viewer.on_shown(self.clock.now(), epoch, upto, journey);
             self.sound.on_shown(&journey, self.viewer.clock_map());
             self.stats.on_shown(&journey, key, self.viewer.clock_map());
         }

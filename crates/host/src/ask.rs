@@ -141,6 +141,15 @@ pub struct LinkInfo {
     /// The pixels of the region that is coded as film now.
     #[serde(default)]
     pub film_pixels: u64,
+    /// Slices that the viewer had applied and not yet shown when it reported last.
+    #[serde(default)]
+    pub unshown: u32,
+    /// Frames of film that came to the viewer, of which it is known whether they were shown.
+    #[serde(default)]
+    pub film_frames: u64,
+    /// Of these, frames that were not on the screen when the next one was decoded.
+    #[serde(default)]
+    pub film_passed_over: u64,
     /// Packets the QUIC stack deems lost.
     pub lost_packets: u64,
     /// The largest UDP payload the path takes, in bytes.

@@ -322,6 +322,9 @@ impl Seat {
                 received_packets: stack.recv_packets,
                 uplink_loss: loss(self.host.uplink()),
                 film_pixels: self.host.film_region().map_or(0, |r| r.area()),
+                unshown: self.host.shown_figures().unshown,
+                film_frames: self.host.shown_figures().frames,
+                film_passed_over: self.host.shown_figures().passed_over,
                 mtu: stack.mtu,
             })
         });

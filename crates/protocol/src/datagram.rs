@@ -101,6 +101,8 @@ pub struct SurfaceReport {
     pub gave_up: Option<UpdateId>,
     /// Slices complete but waiting, plus the time to decode them.
     pub queue: Span,
+    /// The newest slice whose pixels are on the screen, to a host that takes it ([`crate::Capability::Reports`]).
+    pub shown: Option<UpdateId>,
 }
 
 /// What the host did with the input.
@@ -176,6 +178,7 @@ const LAST: u8 = 0x40;
 const SPLIT: u8 = 0x80;
 const SURFACES: u8 = 0x10;
 const REPORT: u8 = 0x20;
+const SHOWN: u8 = 0x40;
 const VISIBLE: u8 = 0x10;
 const CONTACTS: u8 = 0x10;
 
@@ -367,10 +370,17 @@ impl Feedback {
             out.varint(u64::from(input.done.0));
             out.varint(u64::from(input.dropped));
         }
+        let surfaces = self.surfaces.get(..Self::MOST_SURFACES).unwrap_or(&self.surfaces);
+        if !surfaces.is_empty() && surfaces.iter().all(|s| s.shown.is_some()) {
+            kind |= SHOWN;
+            for s in surfaces {
+                out.varint(u64::from(s.shown.map_or(0, |shown| s.applied.0.saturating_sub(shown.0))));
+            }
+        }
         kind
     }
 
-    // spec: D-18, D-19, D-20, D-21
+    // spec: D-18, D-19, D-20, D-21, D-36
     fn decode(flags: u8, r: &mut Reader<'_>) -> Result<Self, Fault> {
         let mut f = Self {
             newest: r.varint()?,
@@ -393,11 +403,18 @@ impl Feedback {
                         id => Some(UpdateId(id)),
                     },
                     queue: Span::micros(r.varint()?),
+                    shown: None,
                 });
             }
         }
         if flags & REPORT != 0 {
             f.input = Some(InputReport { done: InputSeq(r.var()?), dropped: r.var()? });
+        }
+        if flags & SHOWN != 0 {
+            for s in &mut f.surfaces {
+                let shown = s.applied.0.checked_sub(r.var()?).ok_or(Fault::BadShown)?;
+                s.shown = Some(UpdateId(shown));
+            }
         }
         Ok(f)
     }
@@ -663,6 +680,7 @@ mod tests {
                 applied: UpdateId(8),
                 gave_up: Some(UpdateId(12)),
                 queue: Span::millis(3),
+                shown: Some(UpdateId(6)),
             }],
             input: Some(InputReport { done: InputSeq(44), dropped: 2 }),
         }));
@@ -708,7 +726,7 @@ mod tests {
         assert!(Datagram::Shard(shard).encode(0).len() <= 12);
     }
 
-    // spec: D-4, D-10, D-12, D-25, D-29, D-33
+    // spec: D-4, D-10, D-12, D-25, D-29, D-33, D-36
     #[test]
     fn each_fault_has_its_bytes() {
         let shard = |body: &[u8], flags: u8| [&[SHARD | flags, 0, 0], body].concat();
@@ -728,6 +746,10 @@ mod tests {
             (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 33], Fault::ListTooLong),
             (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 2], Fault::InputOutOfOrder),
             (vec![FEEDBACK, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x41, 0], Fault::ListTooLong),
+            (
+                [&[FEEDBACK | SURFACES | SHOWN, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], &[1, 0, 2, 8, 0, 0, 9][..]].concat(),
+                Fault::BadShown,
+            ),
         ] {
             assert_eq!(Datagram::decode(&bytes), Err(fault), "{bytes:?}");
         }

@@ -55,6 +55,8 @@ faults! {
     FeedbackFromTheFuture = "feedback names a datagram that was never sent",
     /// The viewer claims to hold a slice that was never sent.
     AppliedFromTheFuture = "the viewer claims a slice that was never sent",
+    /// The viewer claims that its screen shows what cannot be there.
+    BadShown = "the viewer claims to show what it cannot",
     /// A key code outside the table.
     BadKeyCode = "a key code is out of range",
     /// An unknown input event or button.

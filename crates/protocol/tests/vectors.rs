@@ -198,6 +198,7 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
                     applied: UpdateId(8),
                     gave_up: Some(UpdateId(12)),
                     queue: Span::millis(3),
+                    shown: None,
                 }],
                 input: None,
             }),
@@ -228,6 +229,23 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
                 hold: Span::micros(2_000),
                 received: 301,
                 input: Some(InputReport { done: InputSeq(44), dropped: 2 }),
+                ..Feedback::default()
+            }),
+        ),
+        (
+            "013-feedback-shown",
+            "A viewer's feedback to a host that takes what is shown: slice 70,000 of epoch 3 is applied, and slice 69,998 on the screen.",
+            44,
+            Datagram::Feedback(Feedback {
+                newest: 7,
+                arrived: 1,
+                received: 8,
+                surfaces: vec![SurfaceReport {
+                    epoch: Epoch(3),
+                    applied: UpdateId(70_000),
+                    shown: Some(UpdateId(69_998)),
+                    ..SurfaceReport::default()
+                }],
                 ..Feedback::default()
             }),
         ),
@@ -737,7 +755,7 @@ fn every_kind_has_a_vector() {
         (all.iter().fold(0, |a, b| a | b), all.iter().fold(0xff, |a, b| a & b))
     };
     assert_eq!(flags(1), (0xf1, 0x01));
-    assert_eq!((flags(2), flags(4)), ((0x32, 0x02), (0x14, 0x04)));
+    assert_eq!((flags(2), flags(4)), ((0x72, 0x02), (0x14, 0x04)));
     assert_eq!(flags(6), (0x36, 0x06));
 }
 

@@ -109,6 +109,10 @@ const LATELY: Span = Span::secs(60);
 const BEHIND: Span = Span::millis(250);
 /// What it was pushed down for is tried again after so long, and twice as long each time that was wrong.
 const TRY_AGAIN: Span = Span::secs(4);
+/// Frames come a little less often than it shows them: else each would wait until the one before is painted.
+const SELDOMER: f64 = 1.1;
+/// However seldom its screen shows a frame, so many seconds are the most between two that come.
+const MOST_BETWEEN: f64 = 0.2;
 /// Nothing is begun for a viewer that is so far behind, as long as its word is fresh.
 const FAR_BEHIND: Span = Span::millis(120);
 const FRESH: Span = Span::millis(500);
@@ -195,7 +199,7 @@ impl<C: Clock> Cost<C> {
     }
 }
 
-/// What is known of the viewer's decoder.
+/// What is known of the viewer's decoder and screen.
 #[derive(Clone, Copy, Debug)]
 struct ViewerPace<C: Clock> {
     behind_since: Option<Stamp<C>>,
@@ -204,12 +208,25 @@ struct ViewerPace<C: Clock> {
     bound: usize,
     until: Stamp<C>,
     hold: Span,
+    /// Seconds between two frames that its screen shows, where they came more often; until when that is believed.
+    shows: f64,
+    shows_until: Stamp<C>,
+    shows_hold: Span,
 }
 
 impl<C: Clock> Ladder<C> {
     /// At the top, with no film known.
     pub const fn new(policy: LadderPolicy) -> Self {
-        let viewer = ViewerPace { behind_since: None, told: None, bound: 0, until: Stamp::ZERO, hold: TRY_AGAIN };
+        let viewer = ViewerPace {
+            behind_since: None,
+            told: None,
+            bound: 0,
+            until: Stamp::ZERO,
+            hold: TRY_AGAIN,
+            shows: 0.0,
+            shows_until: Stamp::ZERO,
+            shows_hold: TRY_AGAIN,
+        };
         Self {
             policy,
             at: 0,
@@ -295,6 +312,25 @@ impl<C: Clock> Ladder<C> {
         self.go(now, self.viewer.bound);
     }
 
+    /// Frames come more often than the viewer's screen shows them, which is only every so long.
+    pub fn on_shows(&mut self, now: Stamp<C>, every: Span) {
+        let v = &mut self.viewer;
+        // It was wrong to try again.
+        let again = v.shows == 0.0 && v.shows_until > Stamp::ZERO && now.since(v.shows_until) < WRONG;
+        v.shows_hold = match again {
+            true => v.shows_hold.scaled(2, 1).min(Span::secs(64)),
+            false if v.shows == 0.0 => TRY_AGAIN,
+            false => v.shows_hold,
+        };
+        v.shows = (SELDOMER * every.as_secs_f64()).clamp(0.001, MOST_BETWEEN);
+        v.shows_until = now + v.shows_hold;
+    }
+
+    /// From frame to frame, as things are.
+    pub fn comes_each(&self) -> Span {
+        Span::from_secs_f64(self.interval(self.rung()))
+    }
+
     /// Where it stands.
     pub fn rung(&self) -> Rung {
         let (rung, _) = self.rungs().get(self.at).copied().unwrap_or(step(60, Full, 0.0));
@@ -320,8 +356,8 @@ impl<C: Clock> Ladder<C> {
 
     /// A frame was begun.
     pub fn on_begun(&mut self, now: Stamp<C>) {
-        let step = 1.0 / f64::from(self.rung().fps);
-        if self.at == 0 || self.source.is_none_or(|source| source * 1.03 >= step) {
+        let step = if self.at == 0 { 0.0 } else { 1.0 / f64::from(self.rung().fps) }.max(self.viewer.shows);
+        if step == 0.0 || self.source.is_none_or(|source| source * 1.03 >= step) {
             self.next = now;
             return;
         }
@@ -356,7 +392,7 @@ impl<C: Clock> Ladder<C> {
 
     /// Seconds from frame to frame: as the rung says, as they come, and as they can be coded.
     fn interval(&self, rung: Rung) -> f64 {
-        (1.0 / f64::from(rung.fps)).max(self.comes_every()).max(self.coder(rung))
+        (1.0 / f64::from(rung.fps)).max(self.comes_every()).max(self.coder(rung)).max(self.viewer.shows)
     }
 
     /// Seconds that coding one takes, and what lies between two. Of a coder that is not known yet thirty a second are expected:
@@ -410,6 +446,9 @@ impl<C: Clock> Ladder<C> {
     }
 
     fn decide(&mut self, now: Stamp<C>) {
+        if now >= self.viewer.shows_until {
+            self.viewer.shows = 0.0;
+        }
         if self.viewer.bound > 0 && now >= self.viewer.until {
             self.viewer.bound -= 1;
             self.viewer.until = now + self.viewer.hold;
@@ -736,6 +775,31 @@ mod tests {
         }
         let tries = show.moves.len() - start;
         assert!((2..=5).contains(&tries), "in a minute: {tries}");
+    }
+
+    // spec: H-75
+    #[test]
+    fn frames_come_as_often_as_the_screen_shows_them_and_more_are_tried_seldom() {
+        let mut show = film(50);
+        show.play(20, 4_000);
+        assert_eq!(show.ladder.frames_per_second(), 30);
+        let (scale, start) = (show.ladder.rung().scale, show.now);
+        let mut bound = Vec::new();
+        let mut was = 30;
+        while show.now.since(start) < Span::secs(60) {
+            show.play(20, 500);
+            let fps = show.ladder.frames_per_second();
+            if fps > 11 {
+                show.ladder.on_shows(show.now, Span::millis(100));
+                bound.push(show.now.since(start).as_micros() / 1_000_000);
+                assert_eq!(show.ladder.frames_per_second(), 9, "was {was}");
+            }
+            was = fps;
+        }
+        assert!((3..=6).contains(&bound.len()), "tried after {bound:?} s");
+        assert_eq!((show.ladder.rung().scale, show.ladder.changes()), (scale, 0), "no smaller frames for that");
+        show.ladder.on_shows(show.now, Span::secs(1 << 40));
+        assert_eq!(show.ladder.frames_per_second(), 5, "but five a second do");
     }
 
     #[test]

@@ -256,6 +256,7 @@ pub fn host(bytes: &[u8]) {
                         applied: UpdateId(s.small() as u32),
                         gave_up: (op > 100).then(|| UpdateId(s.any() as u32)),
                         queue: Span::ZERO,
+                        shown: (op > 50).then(|| UpdateId(s.small() as u32)),
                     }],
                     input: None,
                 };
@@ -410,7 +411,9 @@ pub fn viewer(bytes: &[u8]) {
                 14 => {
                     let both = Capabilities::default().with(Capability::Sound, 1).with(Capability::Keys, 1);
                     let hands = if op.is_multiple_of(2) { HANDS_TOUCH | HANDS_PEN } else { 0 };
-                    mind.on_capabilities(&both.with(Capability::Proofs, 40).with(Capability::Hands, hands));
+                    mind.on_capabilities(
+                        &both.with(Capability::Proofs, 40).with(Capability::Reports, 1).with(Capability::Hands, hands),
+                    );
                 }
                 15 => mind.on_sound_wish(now, s.small() % 2 == 0, s.small() % 3 > 0),
                 16 => {
@@ -434,7 +437,10 @@ pub fn viewer(bytes: &[u8]) {
                     seq += 1;
                     mind.on_datagram(&Incoming { bytes: sound(&mut s).encode(seq), arrived: now });
                 }
-                _ => drop(mind.on_shown(now, Journey::default())),
+                _ => {
+                    let upto = UpdateId(s.small() as u32);
+                    let _ = mind.on_shown(now, Epoch(s.small() as u32 % 4), upto, Journey::default());
+                }
             },
         }
         mind.on_time(now);

@@ -32,7 +32,7 @@ mod viewer;
 pub use bulk::{BulkWish, clip_pipe, file_pipe};
 pub use film::Film;
 pub use homing::Homing;
-pub use host::{Host, HostOptions, LEASE, Stages, TOO_OLD};
+pub use host::{Host, HostOptions, LEASE, ShownFigures, Stages, TOO_OLD};
 pub use ledger::Ledger;
 pub use output::{ClipWish, DecodeJob, HostOutput, Incoming, ViewerOutput, Wake};
 pub use standby::{NoStandby, Standby, StandbyMode, StandbyWish, pick};

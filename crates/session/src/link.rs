@@ -71,9 +71,9 @@ enum Wants {
 
 /// What a feedback message settled.
 #[derive(Debug)]
-pub struct Settled<T> {
-    /// Carried, and arrived.
-    pub arrived: Vec<T>,
+pub struct Settled<T, P: Clock> {
+    /// Carried, and arrived: then, on the peer's clock.
+    pub arrived: Vec<(T, Stamp<P>)>,
     /// Carried, and taken for lost.
     pub lost: Vec<T>,
 }
@@ -186,7 +186,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
 
     /// Reads the link half of a feedback message.
     // spec: D-19, H-27, L-6
-    pub fn on_feedback(&mut self, at: Stamp<C>, f: &Feedback) -> Result<Settled<T>, Fault> {
+    pub fn on_feedback(&mut self, at: Stamp<C>, f: &Feedback) -> Result<Settled<T, P>, Fault> {
         if f.newest >= self.next {
             return Err(Fault::FeedbackFromTheFuture);
         }
@@ -218,9 +218,9 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
         }
         self.rate.on_feedback(&FeedbackFacts { received_at: at, hold: f.hold, arrivals: &arrivals, missing: &missing });
         let mut arrived = Vec::new();
-        for sent in arrivals.iter().filter_map(|a| self.sent.remove(&a.seq)) {
+        for (sent, came) in arrivals.iter().filter_map(|a| Some((self.sent.remove(&a.seq)?, a.at))) {
             self.arrivals.settle(&sent.told);
-            arrived.push(sent.tag);
+            arrived.push((sent.tag, came));
         }
         Ok(Settled { arrived, lost: self.take_lost() })
     }

@@ -163,6 +163,8 @@ pub enum ViewerOutput {
     Present {
         /// Which surface.
         surface: SurfaceId,
+        /// In which geometry.
+        epoch: Epoch,
         /// Up to this slice.
         upto: UpdateId,
         /// Its story so far.

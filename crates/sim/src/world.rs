@@ -169,7 +169,10 @@ pub struct World {
     boards: [Board; 2],
     /// When a packet last left either side.
     last_packet: u64,
-    presenting: Option<(u64, Journey)>,
+    /// What is painted now, and until when.
+    presenting: Option<(u64, (Epoch, UpdateId, Journey))>,
+    /// The newest wish that came meanwhile.
+    present_next: Option<(Epoch, UpdateId, Journey)>,
     host_wake: Option<u64>,
     viewer_wake: Option<u64>,
     attach_at: Option<u64>,
@@ -298,6 +301,7 @@ impl World {
             spoilt: false,
             decoding: None,
             presenting: None,
+            present_next: None,
             host_wake: Some(0),
             viewer_wake: Some(0),
             attach_at: None,
@@ -670,8 +674,9 @@ impl World {
             }
             self.viewer.on_decoded(now, job.epoch, job.id, changed.as_ref());
         }
-        if let Some((_, journey)) = self.presenting.take_if(|(at, _)| *at <= self.now) {
-            self.show(journey);
+        if let Some((_, shown)) = self.presenting.take_if(|(at, _)| *at <= self.now) {
+            self.show(shown);
+            self.presenting = self.present_next.take().map(|next| (self.now + self.cost.present.as_micros(), next));
         }
         self.viewer.on_time(now);
         self.sound.turn(self.now, now);
@@ -691,10 +696,15 @@ impl World {
                     self.decoding = Some((self.now + cost.as_micros(), job, changed));
                 }
                 ViewerOutput::Prove { epoch, tiles, .. } => self.prove(epoch, &tiles),
-                ViewerOutput::Present { upto, journey, .. } => {
+                ViewerOutput::Present { epoch, upto, journey, .. } => {
                     self.note("viewer", format_args!("present {}", upto.0));
                     self.compare(&journey);
-                    self.presenting = Some((self.now + self.cost.present.as_micros(), journey));
+                    let wish = (epoch, upto, journey);
+                    match self.presenting {
+                        // One screen paints one picture at a time.
+                        Some(_) => self.present_next = Some(wish),
+                        None => self.presenting = Some((self.now + self.cost.present.as_micros(), wish)),
+                    }
                 }
                 ViewerOutput::Cursor(_) | ViewerOutput::CursorShape(_) => {}
                 ViewerOutput::Clip(wish) => self.on_clip(Direction::Up, wish),

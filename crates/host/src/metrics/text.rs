@@ -95,7 +95,7 @@ fn per_session(out: &mut String, sessions: &[SessionInfo]) {
     fn link(s: &SessionInfo, f: impl FnOnce(&LinkInfo) -> f64) -> Option<f64> {
         s.link.as_ref().map(f)
     }
-    let gauges: [Gauge; 15] = [
+    let gauges: [Gauge; 18] = [
         ("telepane_round_trip_seconds", "Smoothed round trip", |s| link(s, |l| l.rtt_ms / 1e3)),
         ("telepane_round_trip_variation_seconds", "Mean deviation of the round trip", |s| {
             link(s, |l| l.rtt_variation_ms / 1e3)
@@ -118,6 +118,17 @@ fn per_session(out: &mut String, sessions: &[SessionInfo]) {
             link(s, |l| l.uplink_loss)
         }),
         ("telepane_film_pixels", "Pixels of the region that is coded as film", |s| link(s, |l| l.film_pixels as f64)),
+        ("telepane_unshown_slices", "Slices that the viewer had applied and not shown when it reported last", |s| {
+            link(s, |l| f64::from(l.unshown))
+        }),
+        ("telepane_film_frames", "Frames of film of which it is known whether the viewer showed them", |s| {
+            link(s, |l| l.film_frames as f64)
+        }),
+        (
+            "telepane_film_passed_over",
+            "Of these, frames that were not on the screen when the next one was decoded",
+            |s| link(s, |l| l.film_passed_over as f64),
+        ),
         ("telepane_capacity_bits_per_second", "What the path carries", |s| link(s, |l| l.capacity_bps as f64)),
         ("telepane_share_bits_per_second", "What is used of it over time", |s| link(s, |l| l.share_bps as f64)),
         ("telepane_queue_seconds", "How long a packet waits in the path's queue", |s| link(s, |l| l.queue_ms / 1e3)),

@@ -148,8 +148,9 @@ pub fn datagram(bytes: &[u8]) -> String {
                 w.varint("  numbers between");
                 w.signed("  earlier by, us");
             }
-            if flag(0x10) {
-                for _ in 0..w.varint("surfaces") {
+            let surfaces = if flag(0x10) { w.varint("surfaces") } else { 0 };
+            if surfaces > 0 {
+                for _ in 0..surfaces {
                     w.varint("  surface");
                     w.varint("  epoch");
                     w.varint("  applied");
@@ -160,6 +161,11 @@ pub fn datagram(bytes: &[u8]) -> String {
             if flag(0x20) {
                 w.varint("input done");
                 w.varint("input dropped");
+            }
+            if flag(0x40) {
+                for _ in 0..surfaces {
+                    w.varint("unshown");
+                }
             }
         }
         3 => input(&mut w, flag(0x10)),

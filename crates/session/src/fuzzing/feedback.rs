@@ -162,6 +162,7 @@ impl Attacked {
             applied: UpdateId(applied),
             gave_up: gave_up.map(UpdateId),
             queue: Span::ZERO,
+            shown: Some(UpdateId(applied / 2)),
         };
         Feedback { surfaces: vec![report], ..self.all_at_once() }
     }

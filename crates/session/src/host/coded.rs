@@ -150,6 +150,9 @@ impl Host {
                 echo: echo && !is_film,
                 body: body.encode(),
             };
+            if last && is_film {
+                self.showing.on_frame(epoch, whole.id);
+            }
             surface.outbox.push(whole, cut, parity);
         }
         if let Some(link) = &mut self.link {

@@ -23,10 +23,12 @@ mod policy;
 mod proof;
 mod pump;
 mod receive;
+mod showing;
 mod sound;
 
 pub use input::{InputGate, LEASE, TOO_OLD};
 pub(crate) use receive::{ANSWER_INPUT, ANSWER_LETTING_GO};
+pub use showing::ShownFigures;
 
 use crate::bulk::{Bulk, ChunkTag};
 use crate::clip::Clip;
@@ -118,6 +120,8 @@ pub struct Host {
     sound: sound::Sound,
     life: life::Told,
     checks: proof::Checks,
+    /// What its screen makes of a film.
+    showing: showing::Showing,
 }
 
 /// What a note says of a budget; a note is made when it differs from the last.
@@ -341,6 +345,7 @@ impl Host {
             sound: sound::Sound::default(),
             life: life::Told::default(),
             checks: proof::Checks::default(),
+            showing: showing::Showing::default(),
         }
     }
 
@@ -392,6 +397,7 @@ impl Host {
         self.link = Some(Link::renewed(now, self.rate_policy(), clock));
         self.ladder = Ladder::new(self.ladder_policy());
         self.forget_wish();
+        self.showing = showing::Showing::default();
         self.cadence.suppress(false);
         self.attached_at = now;
         self.input.on_attached(now);
@@ -684,6 +690,11 @@ impl Host {
     /// The surface's present size, once a frame has come.
     pub fn size(&self) -> Option<Size<Surf>> {
         self.surface.as_ref().map(|s| s.size)
+    }
+
+    /// What of a film the viewer's screen shows.
+    pub fn shown_figures(&self) -> ShownFigures {
+        self.showing.figures()
     }
 
     /// The present film region, for the overlay.

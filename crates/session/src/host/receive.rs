@@ -41,15 +41,13 @@ impl Host {
             Datagram::Input(b) if !b.events.is_empty() || !b.held.is_empty() => Answer::Within(ANSWER_INPUT),
             _ => Answer::Within(DELAY),
         };
-        let fresh = link.arrivals.on_datagram(low, at, answer).is_some();
+        let number = link.arrivals.on_datagram(low, at, answer);
         // Something passes again: what the viewer holds is asked for at once, not when the next repair is due.
         self.ask_now |= link.rate.state() == BudgetWhy::Silent;
         link.on_heard(at);
-        if !fresh {
-            return Ok(());
-        }
+        let Some(number) = number else { return Ok(()) };
         match datagram {
-            Datagram::Feedback(f) => self.on_feedback(at, &f),
+            Datagram::Feedback(f) => self.on_feedback(at, number, &f),
             Datagram::Input(batch) => self.on_input(at, &batch),
             Datagram::Padding(_) => Ok(()),
             Datagram::Sound(packet) => self.on_microphone(packet),
@@ -57,7 +55,7 @@ impl Host {
         }
     }
 
-    fn on_feedback(&mut self, at: Stamp<HostClock>, f: &Feedback) -> Result<(), Fault> {
+    fn on_feedback(&mut self, at: Stamp<HostClock>, number: u64, f: &Feedback) -> Result<(), Fault> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let settled = link.on_feedback(at, f)?;
         self.reports = self.reports.saturating_add(1);
@@ -68,17 +66,18 @@ impl Host {
             false => ANSWER_FEEDBACK,
         };
         link.arrivals.hurry(at + answer);
-        for carried in &settled.arrived {
+        for (carried, _) in &settled.arrived {
             if let Carried::Chunk(tag) = carried {
                 self.bulk.on_settled(*tag, true);
             }
         }
         if let Some(surface) = &mut self.surface {
             let epoch = surface.ledger.epoch();
-            for carried in settled.arrived {
+            for (carried, came) in settled.arrived {
                 if let Carried::Shard(e, r) = carried
                     && e == epoch
                 {
+                    self.showing.on_arrived(e, r.id, came);
                     surface.outbox.on_arrived(r);
                 }
             }
@@ -87,6 +86,17 @@ impl Host {
         for report in f.surfaces.iter().filter(|r| r.surface == SURFACE) {
             self.on_decode_queue(report);
             self.on_report(*report)?;
+            self.on_shown_report(number, report)?;
+        }
+        Ok(())
+    }
+
+    // spec: H-75
+    fn on_shown_report(&mut self, number: u64, report: &SurfaceReport) -> Result<(), Fault> {
+        let Some(surface) = self.surface.as_mut().filter(|s| s.ledger.epoch() == report.epoch) else { return Ok(()) };
+        let behind = self.showing.on_report(self.now, number, report, self.ladder.comes_each())?;
+        if let Some(every) = behind.filter(|_| surface.film.region().is_some()) {
+            self.ladder.on_shows(self.now, every);
         }
         Ok(())
     }
@@ -193,6 +203,7 @@ impl Host {
         surface.quiet = None;
         surface.pace.dropped();
         surface.answered = Some((base, through));
+        self.showing.on_gave_up(base);
         surface.ledger.confirm(base);
         surface.ledger.revert(base, through);
         surface.outbox.confirm(base);

@@ -240,6 +240,7 @@ impl Assembler {
             applied: self.applied,
             gave_up: self.waiting_for_rebase.then_some(self.ignore),
             queue: self.taken.map_or(Span::ZERO, |since| now.since(since)),
+            shown: None,
         })
     }
 

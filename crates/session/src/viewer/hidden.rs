@@ -21,6 +21,11 @@ impl Hidden {
     pub(super) const fn on_attached(&mut self) {
         self.said = false;
     }
+
+    /// Whether nothing of the screen is seen now.
+    pub(super) const fn is_hidden(&self) -> bool {
+        self.since.is_some()
+    }
 }
 
 impl Viewer {

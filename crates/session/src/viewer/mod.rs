@@ -49,7 +49,10 @@ pub struct Viewer {
     /// The host has heard what was given up last; until then it is told again and again.
     told: bool,
     /// What was decoded and not shown: up to this slice, with its story, and since when.
-    unshown: Option<(UpdateId, Journey, Stamp<ViewerClock>)>,
+    unshown: Option<((Epoch, UpdateId), Journey, Stamp<ViewerClock>)>,
+    /// The newest slice that is on the screen, and the host takes reports of it.
+    shown: (Epoch, UpdateId),
+    says_shown: bool,
     host_near: Stamp<HostClock>,
     input: Outgoing,
     clip: Clip<ViewerClock>,
@@ -178,6 +181,8 @@ impl Viewer {
             spoilt: None,
             told: true,
             unshown: None,
+            shown: (Epoch(0), UpdateId::BLANK),
+            says_shown: false,
             host_near: Stamp::ZERO,
             input: Outgoing::new(),
             clip: Clip::default(),
@@ -225,6 +230,8 @@ impl Viewer {
         // spec: S-5
         self.sound.understood = capabilities.value(Capability::Sound) & 1 != 0;
         self.life.understood = capabilities.value(Capability::Life) & 1 != 0;
+        // spec: D-36
+        self.says_shown = capabilities.value(Capability::Reports) & 1 != 0;
         self.meanings = capabilities.value(Capability::Keys) & 1 != 0;
         // spec: D-34, D-35
         self.hands = capabilities.value(Capability::Hands);
@@ -383,7 +390,7 @@ impl Viewer {
         if let Some(j) = ready.journey {
             self.host_near = self.host_near.max(j.sent);
         }
-        self.unshown = Some((id, journey, self.unshown.map_or(now, |(_, _, since)| since)));
+        self.unshown = Some(((epoch, id), journey, self.unshown.map_or(now, |(_, _, since)| since)));
         if let Some(link) = &mut self.link {
             match awaited {
                 true => link.arrivals.hurry(now),
@@ -397,8 +404,16 @@ impl Viewer {
     }
 
     /// A present wish was carried out. Returns the whole journey, and the key press it answered, if it did.
-    pub fn on_shown(&mut self, now: Stamp<ViewerClock>, journey: Journey) -> (Journey, Option<KeyJourney>) {
+    // spec: Y-44
+    pub fn on_shown(
+        &mut self,
+        now: Stamp<ViewerClock>,
+        epoch: Epoch,
+        upto: UpdateId,
+        journey: Journey,
+    ) -> (Journey, Option<KeyJourney>) {
         self.advance(now);
+        self.shown = self.shown.max((epoch, upto));
         let journey = Journey { shown: now, ..journey };
         let key = journey.host.input.filter(|(seq, _)| *seq > self.last_input_shown).and_then(|(seq, injected)| {
             self.last_input_shown = seq;
@@ -497,8 +512,8 @@ impl Viewer {
     }
 
     fn present(&mut self) {
-        if let Some((upto, journey, _)) = self.unshown.take() {
-            self.out.push_back(ViewerOutput::Present { surface: SURFACE, upto, journey });
+        if let Some(((epoch, upto), journey, _)) = self.unshown.take() {
+            self.out.push_back(ViewerOutput::Present { surface: SURFACE, epoch, upto, journey });
         }
     }
 
@@ -550,14 +565,14 @@ impl Viewer {
         let Some(link) = &mut self.link else { return Ok(()) };
         let settled = link.on_feedback(at, f)?;
         self.woke = false;
-        for carried in &settled.arrived {
+        for (carried, _) in &settled.arrived {
             if let Carried::Chunk(tag) = carried {
                 self.bulk.on_settled(*tag, true);
             }
         }
         settled.lost.iter().for_each(|c| self.on_lost(*c));
         let ignored = self.assembler.ignored();
-        self.told |= settled.arrived.iter().any(|c| matches!(c, Carried::GaveUp(id) if *id == ignored));
+        self.told |= settled.arrived.iter().any(|(c, _)| matches!(c, Carried::GaveUp(id) if *id == ignored));
         if let Some(report) = f.input {
             self.input.on_report(report);
         }
@@ -695,7 +710,15 @@ impl Viewer {
         let lost = link.on_time(now);
         lost.into_iter().for_each(|c| self.on_lost(c));
         let Some(link) = &mut self.link else { return };
-        let report = self.assembler.report(now);
+        let mut report = self.assembler.report(now);
+        // spec: D-36, Y-44
+        if let Some(report) = report.as_mut().filter(|_| self.says_shown) {
+            if self.hidden.is_hidden() {
+                self.shown = (report.epoch, report.applied);
+            }
+            let (epoch, upto) = self.shown;
+            report.shown = Some(if epoch == report.epoch { upto.min(report.applied) } else { UpdateId::BLANK });
+        }
         let bytes = link.feedback(now, |f| {
             f.surfaces.extend(report);
             report.and_then(|r| r.gave_up).map_or(Carried::Other, Carried::GaveUp)

@@ -118,7 +118,7 @@ impl HostBench {
             epoch,
             applied: UpdateId(applied),
             gave_up: gave_up.map(UpdateId),
-            queue: Span::ZERO,
+            ..SurfaceReport::default()
         };
         let earlier = (0..newest.min(60)).map(|_| (0, 0)).collect();
         self.receive(&Datagram::Feedback(Feedback {

@@ -2,8 +2,8 @@
 
 use crate::{SIZE, host_at, key, viewer_at};
 use telepane_model::{
-    CursorState, Epoch, InputEvent, InputSeq, KeyCode, KeyMove, Meaning, Monitor, Note, Point, Rect, Size, Span, Stamp,
-    SurfaceId, UpdateId, ViewerClock,
+    CursorState, Epoch, InputEvent, InputSeq, Journey, KeyCode, KeyMove, Meaning, Monitor, Note, Point, Rect, Size,
+    Span, Stamp, SurfaceId, UpdateId, ViewerClock,
 };
 use telepane_protocol::{
     Capabilities, Capability, Control, Datagram, Feedback, InputBatch, Shard, SliceBody, SurfaceReport, fec,
@@ -118,6 +118,51 @@ pub fn slice(id: u32, base: u32, last: bool) -> Shard {
         payload: body.encode(),
         ..Shard::default()
     }
+}
+
+// spec: D-36, Y-44
+#[test]
+fn what_is_shown_is_told_once_it_is_on_the_screen_and_only_to_a_host_that_takes_it() {
+    let mut b = ViewerBench::new();
+    b.shard(slice(1, 0, true));
+    b.decoded(true);
+    b.pass(50);
+    assert_eq!((b.last_report().applied, b.last_report().shown), (UpdateId(1), None), "an older host");
+    b.viewer.on_capabilities(&Capabilities::default().with(Capability::Reports, 1));
+    b.attach();
+    b.shard(slice(2, 1, true));
+    b.decoded(true);
+    b.pass(50);
+    assert_eq!(
+        (b.last_report().applied, b.last_report().shown),
+        (UpdateId(2), Some(UpdateId(0))),
+        "a wish is no picture"
+    );
+    let story = Journey::default();
+    b.viewer.on_shown(b.now, Epoch(1), UpdateId(2), story);
+    let sent = b.sent.len();
+    b.pass(500);
+    assert!(b.sent[sent..].iter().all(|(_, _, d)| !matches!(d, Datagram::Feedback(_))), "it asks for no message");
+    b.shard(slice(3, 2, true));
+    b.decoded(true);
+    b.pass(50);
+    assert_eq!((b.last_report().applied, b.last_report().shown), (UpdateId(3), Some(UpdateId(2))));
+    b.viewer.on_shown(b.now, Epoch(1), UpdateId(1), story);
+    b.viewer.on_hidden(b.now, true);
+    b.shard(slice(4, 3, true));
+    b.decoded(true);
+    b.pass(50);
+    assert_eq!(b.last_report().shown, Some(UpdateId(4)), "nobody can see any of it");
+    b.viewer.on_hidden(b.now, false);
+    b.shard(slice(5, 4, true));
+    b.decoded(true);
+    b.pass(50);
+    assert_eq!(b.last_report().shown, Some(UpdateId(4)));
+    b.shard(Shard { epoch: Epoch(2), ..slice(1, 0, true) });
+    b.decoded(true);
+    b.viewer.on_shown(b.now, Epoch(1), UpdateId(5), story);
+    b.pass(50);
+    assert_eq!((b.last_report().epoch, b.last_report().shown), (Epoch(2), Some(UpdateId(0))));
 }
 
 // spec: Y-10, D-17

@@ -24,7 +24,10 @@ pub struct ProofTally {
 impl World {
     /// What our own host says, as far as it bears on the minds of every scenario.
     pub(super) fn host_capabilities() -> Capabilities {
-        Capabilities::default().with(Capability::ReceiveBuffer, 4 << 20).with(Capability::Proofs, Proofs::MOST as u64)
+        Capabilities::default()
+            .with(Capability::ReceiveBuffer, 4 << 20)
+            .with(Capability::Proofs, Proofs::MOST as u64)
+            .with(Capability::Reports, 1)
     }
 
     pub(super) fn prove(&mut self, epoch: Epoch, tiles: &[TileAt]) {

@@ -3,8 +3,8 @@
 use super::{HOST_EPOCH, Sample, World};
 use crate::cost::Work;
 use telepane_codec::Decoder;
-use telepane_model::{Journey, Region, Span, Stamp, Surf};
-use telepane_session::DecodeJob;
+use telepane_model::{Epoch, Journey, Region, Span, Stamp, Surf, UpdateId};
+use telepane_session::{DecodeJob, ShownFigures};
 
 impl World {
     /// Applies a slice; gives what that costs, and what it changed if it went well.
@@ -46,8 +46,13 @@ impl World {
         });
     }
 
-    pub(super) fn show(&mut self, journey: Journey) {
-        let (journey, key) = self.viewer.on_shown(self.viewer_now(), journey);
+    /// What the host knows of what the viewer's screen shows.
+    pub fn shown_figures(&self) -> ShownFigures {
+        self.host.shown_figures()
+    }
+
+    pub(super) fn show(&mut self, (epoch, upto, journey): (Epoch, UpdateId, Journey)) {
+        let (journey, key) = self.viewer.on_shown(self.viewer_now(), epoch, upto, journey);
         self.presents.push(self.now);
         let captured = journey.host.captured.as_micros().saturating_sub(HOST_EPOCH);
         // A part of a frame that is shown early has no story of its own.

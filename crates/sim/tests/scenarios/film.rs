@@ -265,6 +265,32 @@ fn a_viewer_that_decodes_slowly_gets_fewer_frames() {
     });
 }
 
+/// A viewer that decodes in time but whose screen takes 90 ms for a picture is sent as many frames as it shows, in full size.
+// spec: H-75
+#[test]
+fn a_viewer_that_paints_slowly_gets_fewer_frames() {
+    let mut options = WorldOptions::new(97, link(20, 40), Box::new(film(97, 16_000)));
+    options.cost.present = Span::millis(90);
+    play("film::a_viewer_that_paints_slowly", World::new(options), |w| {
+        w.run(Span::secs(5));
+        let (aged, coded) = (w.ages.len(), w.shown_figures());
+        w.run_to(15_000_000);
+        let after = w.shown_figures();
+        let (sent, passed_over) = (after.frames - coded.frames, after.passed_over - coded.passed_over);
+        let mut ages = w.ages[aged..].to_vec();
+        ages.sort();
+        let (p50, p95) = (ages[ages.len() / 2], ages[ages.len() * 95 / 100]);
+        let (frames, gap) = shown(w, 5_000, 15_000);
+        println!(
+            "{sent} sent, {passed_over} passed over, {frames} shown, at most {gap} us apart, {p50:?} and {p95:?} old"
+        );
+        assert!(w.film_seen && w.faults.is_empty());
+        assert!(frames >= 90 && sent <= frames as u64 * 5 / 4, "{sent} sent for {frames} shown");
+        assert!(p50 <= Span::millis(160) && passed_over * 2 <= sent, "{p50:?}, {passed_over} passed over");
+        assert!(steps(w, 0).iter().all(|l| l.contains("Full")), "{:?}", steps(w, 0));
+    });
+}
+
 /// A large picture that changes twice within 100 ms is film: the third frame is not sent as a picture any more.
 #[test]
 fn a_large_picture_is_film_at_its_second_change() {

@@ -153,8 +153,8 @@ async fn person(world: World, conn: quinn::Connection, seen: Arc<Mutex<Seen>>) {
                     }
                     mind.on_decoded(now, job.epoch, job.id, Some(&Region::new()));
                 }
-                ViewerOutput::Present { journey, .. } => {
-                    mind.on_shown(now, journey);
+                ViewerOutput::Present { epoch, upto, journey, .. } => {
+                    mind.on_shown(now, epoch, upto, journey);
                     seen.lock().unwrap().shown.push(us);
                 }
                 ViewerOutput::Note(note) => seen.lock().unwrap().note(&note),
