@@ -195,6 +195,12 @@ impl Source for Reconnect {
         }
     }
 
+    fn rest(&mut self, rests: bool) {
+        if let Some(inner) = &mut self.inner {
+            inner.rest(rests);
+        }
+    }
+
     fn expect_echo(&mut self, now: Stamp<HostClock>) {
         match &mut self.inner {
             Some(inner) => inner.expect_echo(now),

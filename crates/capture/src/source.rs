@@ -110,6 +110,12 @@ pub trait Source: Send {
         let _ = at;
     }
 
+    /// Whether nobody looks from now on: what changes is then read, and told as one frame, when somebody looks again. A source that
+    /// costs nothing to look at may go on.
+    fn rest(&mut self, rests: bool) {
+        let _ = rests;
+    }
+
     /// What a user did, for a source that is its own application. A display has it from the injector already.
     fn input(&mut self, event: &InputEvent) {
         let _ = event;
@@ -146,6 +152,9 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
     fn expect_pointer(&mut self, at: Option<Point<Desk>>) {
         (**self).expect_pointer(at);
+    }
+    fn rest(&mut self, rests: bool) {
+        (**self).rest(rests);
     }
     fn input(&mut self, event: &InputEvent) {
         (**self).input(event);

@@ -156,6 +156,7 @@ impl Desk {
                 self.answer(&mut state, ask);
             }
             self.take_places(&mut state);
+            self.rest(&mut state);
             if let Err(lost) = self.poll_capture(&mut state) {
                 tracing::warn!(%lost, "the desktop is gone");
                 end = (Goodbye::DesktopGone, "the desktop is gone");
@@ -426,6 +427,13 @@ impl Desk {
         }
         state.seats.insert(id, seat);
         Some(id)
+    }
+
+    /// Lets the screen be where nobody sees it. A display that is not known, or is back without its hands, is looked at all the same.
+    fn rest(&mut self, state: &mut State) {
+        let known = state.last_frame.is_some() && (self.desktop.injector.is_some() || self.desktop.display.is_none());
+        let seen = viewers(state).any(|seat| seat.host.is_seen());
+        self.desktop.source.rest(known && !seen);
     }
 
     fn poll_capture(&mut self, state: &mut State) -> Result<(), telepane_capture::Lost> {

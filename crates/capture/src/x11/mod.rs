@@ -100,6 +100,8 @@ pub struct X11 {
     windows: Option<Windows>,
     /// Answers that were waited for may have brought notices with them, which the descriptor will never announce.
     unread: bool,
+    /// Nobody looks.
+    rests: bool,
     out: VecDeque<Event>,
 }
 
@@ -161,6 +163,7 @@ impl X11 {
             has_randr,
             windows: None,
             unread: false,
+            rests: false,
             out: VecDeque::new(),
             conn,
             name,
@@ -248,7 +251,7 @@ impl X11 {
 
     /// When what is pending is to be read.
     fn due(&self) -> Option<Stamp<HostClock>> {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() || self.rests {
             return None;
         }
         if let Some(at) = self.retry_at {
@@ -309,9 +312,12 @@ impl X11 {
     }
 
     /// When to look at the pointer.
-    fn pointer_due(&self) -> Stamp<HostClock> {
+    fn pointer_due(&self) -> Option<Stamp<HostClock>> {
+        if self.rests {
+            return None;
+        }
         if self.cursor.is_none() {
-            return Stamp::ZERO;
+            return Some(Stamp::ZERO);
         }
         let rest = self.pointer_at
             + if self.shape_changed || self.pointer_moved {
@@ -321,7 +327,7 @@ impl X11 {
             } else {
                 POINTER_REST_BLIND
             };
-        self.glances.last().map_or(rest, |at| rest.min(*at))
+        Some(self.glances.last().map_or(rest, |at| rest.min(*at)))
     }
 
     /// Whether the pointer can be there: the server keeps it on the screen, and on what monitors show of it.
@@ -431,7 +437,7 @@ impl Source for X11 {
                 return Ok(Some(frame));
             }
         }
-        if self.pointer_due() <= now {
+        if self.pointer_due().is_some_and(|at| at <= now) {
             self.pointer(now)?;
         }
         // A reply may have brought notices with it, which the descriptor will never announce.
@@ -450,8 +456,8 @@ impl Source for X11 {
         if !self.out.is_empty() || self.look_at_geometry || self.unread {
             return Wake { fd: Some(self.conn.stream().as_raw_fd()), at: Some(Stamp::ZERO) };
         }
-        let pointer = self.pointer_due();
-        Wake { fd: Some(self.conn.stream().as_raw_fd()), at: Some(self.due().map_or(pointer, |at| at.min(pointer))) }
+        let at = [self.due(), self.pointer_due()].into_iter().flatten().min();
+        Wake { fd: Some(self.conn.stream().as_raw_fd()), at }
     }
 
     fn resize(&mut self, size: Size<Surf>) -> Result<Size<Surf>, ResizeRefused> {
@@ -496,6 +502,11 @@ impl Source for X11 {
 
     fn expect_pointer(&mut self, at: Option<Point<Desk>>) {
         self.expected = at;
+    }
+
+    /// The server keeps what changed and says only once that a place did, so a screen that is full of changes costs nothing.
+    fn rest(&mut self, rests: bool) {
+        self.rests = rests;
     }
 
     fn expect_echo(&mut self, now: Stamp<HostClock>) {

@@ -77,6 +77,11 @@ impl Cadence {
         self.suppressed = on;
     }
 
+    /// Whether somebody sees the screen, as far as the viewer says.
+    pub const fn is_seen(&self) -> bool {
+        !self.suppressed
+    }
+
     /// The viewer has these monitors, or is not known to have any: the fastest one's rate counts, unless one tells none.
     // spec: H-67
     pub fn follow(&mut self, monitors: &[Monitor]) {

@@ -419,6 +419,11 @@ impl Host {
         }
     }
 
+    /// Whether the viewer is there and somebody may see its screen: where nobody does, the shell need not look at the desktop either.
+    pub const fn is_seen(&self) -> bool {
+        self.link.is_some() && self.cadence.is_seen()
+    }
+
     /// The connection is gone; the session waits for another one.
     pub fn on_link_lost(&mut self, now: Stamp<HostClock>) {
         self.advance(now);
