@@ -169,7 +169,9 @@ fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         earlier: vec![(0, 200), (3, -40), (0, 1_000_000)],
         surfaces: vec![report],
         input: Some(InputReport { done: InputSeq(5), dropped: 1 }),
+        close: false,
     };
+    let close = Feedback { close: true, ..feedback.clone() };
     let aged = |micros, event| (Span::micros(micros), event);
     let input = InputBatch {
         sent: 77,
@@ -219,6 +221,7 @@ fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("shard-alone", Datagram::Shard(shard)),
         ("shard-of-many", Datagram::Shard(many)),
         ("feedback", Datagram::Feedback(feedback)),
+        ("feedback-close", Datagram::Feedback(close)),
         ("feedback-least", Datagram::Feedback(Feedback::default())),
         ("input", Datagram::Input(input)),
         ("input-key-down", Datagram::Input(key(30, KeyMove::Down))),

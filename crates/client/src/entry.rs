@@ -152,6 +152,7 @@ fn hello(recv_buffer: usize, primary: bool) -> Control {
         .with(Capability::SlicePixels, SLICE_PIXELS)
         .with(Capability::Clipboard, taken(primary))
         .with(Capability::Fec, 1)
+        .with(Capability::Reports, 2)
         .with(Capability::Sound, 1)
         .with(Capability::TextModels, 1)
         .with(Capability::Film, 1)

@@ -222,7 +222,7 @@ impl Doorkeeper {
             .with(Capability::Files, if self.files { 3 } else { 0 })
             .with(Capability::Life, 1)
             .with(Capability::Proofs, Proofs::MOST as u64)
-            .with(Capability::Reports, 1)
+            .with(Capability::Reports, 3)
             .with(Capability::Keys, 1)
             .with(Capability::Hands, self.hands)
             .with(Capability::ReceiveBuffer, recv_buffer as u64);

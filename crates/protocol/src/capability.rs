@@ -37,7 +37,8 @@ pub enum Capability {
     /// Said by a host: the most tiles' hashes that it takes in one message ([`crate::Proofs`]); 0 is no such message.
     /// Default 0.
     Proofs = 45,
-    /// Said by a host: bit set of what it takes in feedback besides D-20; bit 0: what is shown (D-36). Default 0.
+    /// Bit set of what it takes of feedback besides D-18; bit 0, said by a host: what is shown (D-36); bit 1: the closer form
+    /// (D-37). Default 0.
     Reports = 46,
     /// Bit set of what film is understood besides that of [`Capability::Chroma`]: bit 0 frames that are coded smaller than
     /// they are shown. Default 0.

@@ -79,6 +79,8 @@ pub struct Feedback {
     pub surfaces: Vec<SurfaceReport>,
     /// Host only: what became of the input.
     pub input: Option<InputReport>,
+    /// It is written in its closer form, for a peer that reads that ([`crate::Capability::Reports`]).
+    pub close: bool,
 }
 
 impl Feedback {
@@ -170,6 +172,7 @@ const INPUT: u8 = 3;
 const CURSOR: u8 = 4;
 const PADDING: u8 = 5;
 const SOUND: u8 = 6;
+const CLOSE_FEEDBACK: u8 = 7;
 
 // spec: D-9, D-17
 const SIZE: u8 = 0x10;
@@ -198,7 +201,7 @@ pub enum Haste {
 pub const fn haste(first: u8) -> Haste {
     match first & 15 {
         INPUT | SOUND => Haste::Urgent,
-        FEEDBACK | CURSOR => Haste::Along,
+        FEEDBACK | CLOSE_FEEDBACK | CURSOR => Haste::Along,
         _ => Haste::Ordinary,
     }
 }
@@ -243,7 +246,7 @@ impl Datagram {
     pub fn kind_name(bytes: &[u8]) -> &'static str {
         match bytes.first().map(|kind| kind & 0x0f) {
             Some(SHARD) => "picture",
-            Some(FEEDBACK) => "feedback",
+            Some(FEEDBACK | CLOSE_FEEDBACK) => "feedback",
             Some(INPUT) => "input",
             Some(CURSOR) => "cursor",
             Some(PADDING) => "padding",
@@ -260,7 +263,8 @@ impl Datagram {
         let flags = kind & 0xf0;
         let datagram = match kind & 0x0f {
             SHARD => Self::Shard(Shard::decode(flags, &mut r)?),
-            FEEDBACK => Self::Feedback(Feedback::decode(flags, &mut r)?),
+            FEEDBACK => Self::Feedback(Feedback::decode(flags, false, &mut r)?),
+            CLOSE_FEEDBACK => Self::Feedback(Feedback::decode(flags, true, &mut r)?),
             INPUT => Self::Input(InputBatch::decode(flags, &mut r)?),
             // spec: D-26
             CURSOR => Self::Cursor(CursorState {
@@ -345,14 +349,26 @@ impl Feedback {
         out.varint(self.newest);
         out.extend_from_slice(&self.arrived.to_le_bytes());
         out.varint(self.hold.as_micros());
-        out.varint(self.received);
+        out.varint(if self.close {
+            self.newest.saturating_add(1).saturating_sub(self.received)
+        } else {
+            self.received
+        });
         let earlier = self.earlier.get(..Self::MOST).unwrap_or(&self.earlier);
         out.varint(earlier.len() as u64);
         for (gap, earlier) in earlier {
-            out.varint(*gap);
-            out.signed(*earlier);
+            if self.close {
+                let folded = ((earlier << 1) ^ (earlier >> 31)).cast_unsigned();
+                out.varint(u64::from(folded) << 1 | u64::from(*gap > 0));
+                if *gap > 0 {
+                    out.varint(*gap);
+                }
+            } else {
+                out.varint(*gap);
+                out.signed(*earlier);
+            }
         }
-        let mut kind = FEEDBACK;
+        let mut kind = if self.close { CLOSE_FEEDBACK } else { FEEDBACK };
         if !self.surfaces.is_empty() {
             kind |= SURFACES;
             let surfaces = self.surfaces.get(..Self::MOST_SURFACES).unwrap_or(&self.surfaces);
@@ -380,17 +396,21 @@ impl Feedback {
         kind
     }
 
-    // spec: D-18, D-19, D-20, D-21, D-36
-    fn decode(flags: u8, r: &mut Reader<'_>) -> Result<Self, Fault> {
+    // spec: D-18, D-19, D-20, D-21, D-36, D-37
+    fn decode(flags: u8, close: bool, r: &mut Reader<'_>) -> Result<Self, Fault> {
         let mut f = Self {
             newest: r.varint()?,
             arrived: r.u32()?,
             hold: Span::micros(r.varint()?),
             received: r.varint()?,
+            close,
             ..Self::default()
         };
+        if close {
+            f.received = (f.newest + 1).checked_sub(f.received).ok_or(Fault::NumberTooLarge)?;
+        }
         for _ in 0..r.count(Self::MOST)? {
-            f.earlier.push((r.varint()?, r.signed()?));
+            f.earlier.push(if close { close_arrival(r)? } else { (r.varint()?, r.signed()?) });
         }
         if flags & SURFACES != 0 {
             for _ in 0..r.count(Self::MOST_SURFACES)? {
@@ -418,6 +438,14 @@ impl Feedback {
         }
         Ok(f)
     }
+}
+
+// spec: D-37
+fn close_arrival(r: &mut Reader<'_>) -> Result<(u64, i32), Fault> {
+    let step = r.varint()?;
+    let folded = u32::try_from(step >> 1).map_err(|_| Fault::NumberTooLarge)?;
+    let gap = if step & 1 != 0 { r.varint()? } else { 0 };
+    Ok((gap, (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed()))
 }
 
 const BUTTONS: [Button; 5] = [Button::Left, Button::Right, Button::Middle, Button::Back, Button::Forward];
@@ -642,7 +670,7 @@ mod tests {
         assert_eq!(Datagram::decode(&d.encode(0x1_2345)), Ok((0x2345, d.clone())));
     }
 
-    // spec: D-5
+    // spec: D-5, D-37
     #[test]
     fn every_kind_round_trips() {
         round_trip(&Datagram::Shard(Shard {
@@ -683,6 +711,17 @@ mod tests {
                 shown: Some(UpdateId(6)),
             }],
             input: Some(InputReport { done: InputSeq(44), dropped: 2 }),
+            close: false,
+        }));
+        round_trip(&Datagram::Feedback(Feedback {
+            newest: 99_999,
+            arrived: 0xdead_beef,
+            hold: Span::micros(310),
+            received: 99_000,
+            earlier: vec![(0, 120), (3, -40), (0, 0), (1 << 40, i32::MIN), (0, i32::MAX)],
+            input: Some(InputReport { done: InputSeq(44), dropped: 2 }),
+            close: true,
+            ..Feedback::default()
         }));
         round_trip(&Datagram::Input(InputBatch {
             sent: 5,
@@ -746,6 +785,8 @@ mod tests {
             (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 0, 33], Fault::ListTooLong),
             (vec![INPUT, 0, 0, 1, 0, 0, 0, 1, 2], Fault::InputOutOfOrder),
             (vec![FEEDBACK, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x41, 0], Fault::ListTooLong),
+            (vec![CLOSE_FEEDBACK, 0, 0, 1, 0, 0, 0, 0, 0, 3, 0], Fault::NumberTooLarge),
+            (vec![CLOSE_FEEDBACK, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0xc0, 0, 0, 2, 0, 0, 0, 0], Fault::NumberTooLarge),
             (
                 [&[FEEDBACK | SURFACES | SHOWN, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], &[1, 0, 2, 8, 0, 0, 9][..]].concat(),
                 Fault::BadShown,

@@ -201,6 +201,7 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
                     shown: None,
                 }],
                 input: None,
+                close: false,
             }),
         ),
         (
@@ -246,6 +247,28 @@ fn datagrams() -> Vec<(&'static str, &'static str, u64, Datagram)> {
                     shown: Some(UpdateId(69_998)),
                     ..SurfaceReport::default()
                 }],
+                ..Feedback::default()
+            }),
+        ),
+        (
+            "014-feedback-close",
+            "Vector 010 in the closer form: 1,000 numbers are missing, and the two arrivals are the same.",
+            45,
+            Datagram::Feedback(Feedback {
+                newest: 99_999,
+                arrived: 0xdead_beef,
+                hold: Span::micros(310),
+                received: 99_000,
+                earlier: vec![(0, 120), (3, -40)],
+                surfaces: vec![SurfaceReport {
+                    surface: SurfaceId(0),
+                    epoch: Epoch(2),
+                    applied: UpdateId(8),
+                    gave_up: Some(UpdateId(12)),
+                    queue: Span::millis(3),
+                    shown: Some(UpdateId(8)),
+                }],
+                close: true,
                 ..Feedback::default()
             }),
         ),

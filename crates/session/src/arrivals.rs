@@ -6,8 +6,8 @@ use telepane_protocol::{Feedback, expand_seq};
 
 /// What arrived lately, on the receiver's clock `C`.
 ///
-/// An arrival is told until a message that told it is known to have come, and [`TELLINGS`] times at most: in quiet work
-/// messages stay small, and a lost one costs nothing.
+/// An arrival is told until a message that told it is known to have come, and [`TELLINGS`] times at most, once more where
+/// packets are lost: messages stay small, and a lost one costs nothing.
 // spec: L-6, D-31
 #[derive(Debug)]
 pub struct Arrivals<C: Clock> {
@@ -29,7 +29,7 @@ pub struct Arrivals<C: Clock> {
 struct Arrived<C: Clock> {
     seq: u64,
     at: Stamp<C>,
-    /// How often it was told; [`TELLINGS`] also when the peer is known to know.
+    /// How often it was told; [`TELLINGS_LOSSY`] also when the peer is known to know.
     told: u8,
 }
 
@@ -58,9 +58,12 @@ const ALONE: Span = Span::millis(40);
 const ALONE_LEAST: Span = Span::millis(22);
 /// Alone is what comes this long after the one before. Repeats of a held key and film are closer.
 const APART: Span = Span::millis(50);
-/// Three messages lost in a row cost a resend, no more.
+/// Two messages lost in a row cost a resend, no more.
 // spec: D-31
-const TELLINGS: u8 = 3;
+const TELLINGS: u8 = 2;
+/// Three where packets are lost.
+// spec: D-31
+const TELLINGS_LOSSY: u8 = 3;
 /// Packets over which the loss is smoothed (`research/rate-control.md` §5.7).
 const LOSS_MEMORY: u32 = 200;
 
@@ -174,13 +177,15 @@ impl<C: Clock> Arrivals<C> {
     // spec: D-31
     pub fn settle(&mut self, told: &[u64]) {
         for arrived in self.recent.iter_mut().filter(|a| told.contains(&a.seq)) {
-            arrived.told = TELLINGS;
+            arrived.told = TELLINGS_LOSSY;
         }
     }
 
-    /// The report, with its link half filled in, and the numbers it tells of. `None` when nothing ever came.
+    /// The report, with its link half filled in, and the numbers it tells of. `lossy`: packets are lost on this path. `None`
+    /// when nothing ever came.
     // spec: D-18, D-19, D-31
-    pub fn report(&mut self, now: Stamp<C>) -> Option<(Feedback, Vec<u64>)> {
+    pub fn report(&mut self, now: Stamp<C>, lossy: bool) -> Option<(Feedback, Vec<u64>)> {
+        let tellings = if lossy { TELLINGS_LOSSY } else { TELLINGS };
         let Arrived { seq: newest, at: arrived, .. } = *self.recent.first()?;
         self.unreported = 0;
         self.due = None;
@@ -194,12 +199,12 @@ impl<C: Clock> Arrivals<C> {
         let mut told = vec![newest];
         let mut last = (newest, arrived);
         // Down to the oldest that still has to be told, and one below it if anything between them is missing: so that shows.
-        let oldest = self.recent.iter().rposition(|a| a.told < TELLINGS).unwrap_or(0);
+        let oldest = self.recent.iter().rposition(|a| a.told < tellings).unwrap_or(0);
         let missing = self.recent.get(oldest..).is_some_and(|r| matches!(r, [a, b, ..] if a.seq > b.seq + 1));
         let anchor = if missing { oldest + 1 } else { oldest };
         for (i, a) in self.recent.iter_mut().enumerate().take(anchor + 1) {
-            let due = a.told < TELLINGS;
-            a.told = (a.told + 1).min(TELLINGS);
+            let due = a.told < tellings;
+            a.told = (a.told + 1).min(TELLINGS_LOSSY);
             if i == 0 || !(due || i == anchor) {
                 continue;
             }
@@ -259,7 +264,7 @@ mod tests {
         assert_eq!(a.on_datagram(1, at(40), SOON), Some(1));
         assert_eq!(a.counts(), (3, 3));
         assert_eq!(a.on_datagram(2, at(50), SOON), None);
-        let (f, told) = a.report(at(100)).expect("something came");
+        let (f, told) = a.report(at(100), false).expect("something came");
         assert_eq!((f.newest, f.received, f.hold), (2, 3, Span::micros(70)));
         assert_eq!(f.earlier, vec![(0, -10), (0, 30)]);
         assert_eq!(told, [2, 1, 0]);
@@ -273,7 +278,7 @@ mod tests {
         assert_eq!(a.due(), Some(at(5_000)));
         a.on_datagram(2, at(100), SOON);
         assert_eq!(a.due(), Some(at(100)));
-        a.report(at(100));
+        a.report(at(100), false);
         a.on_datagram(3, at(200), Answer::No);
         assert_eq!(a.due(), None, "feedback does not ask for feedback");
         a.ride(at(300));
@@ -289,7 +294,7 @@ mod tests {
         assert_eq!(a.due(), Some(at(40_000)));
         a.ride(at(30_000));
         assert_eq!(a.due(), Some(at(30_000)));
-        a.report(at(30_000));
+        a.report(at(30_000), false);
         // The next one is no longer alone.
         a.on_datagram(1, at(33_000), Answer::Lone(ALONE));
         assert_eq!(a.due(), Some(at(38_000)));
@@ -310,7 +315,7 @@ mod tests {
     #[test]
     fn an_arrival_is_told_three_times_or_until_it_is_known_to_be_known() {
         let mut a = Arrivals::new();
-        let told = |a: &mut Arrivals<ViewerClock>| a.report(at(9_000)).expect("something came").1;
+        let told = |a: &mut Arrivals<ViewerClock>| a.report(at(9_000), true).expect("something came").1;
         for n in 0..4 {
             a.on_datagram(n, at(u64::from(n) * 100), SOON);
         }
@@ -321,8 +326,13 @@ mod tests {
         assert_eq!(told(&mut a), [5, 3, 2]);
         assert_eq!(told(&mut a), [5, 3], "5 was told twice, and below it 4 is missing");
         assert_eq!(told(&mut a), [5, 3]);
-        let (f, _) = a.report(at(9_000)).expect("something came");
+        let (f, _) = a.report(at(9_000), true).expect("something came");
         assert_eq!(f.earlier, vec![(1, 300)]);
+        a.on_datagram(6, at(700), SOON);
+        let told = |a: &mut Arrivals<ViewerClock>| a.report(at(9_000), false).expect("something came").1;
+        assert_eq!((told(&mut a), told(&mut a)), (vec![6], vec![6]));
+        a.on_datagram(7, at(800), SOON);
+        assert_eq!(told(&mut a), [7], "where nothing is lost twice is enough");
     }
 
     // spec: D-8, F-1

@@ -259,6 +259,7 @@ pub fn host(bytes: &[u8]) {
                         shown: (op > 50).then(|| UpdateId(s.small() as u32)),
                     }],
                     input: None,
+                    close: op.is_multiple_of(2),
                 };
                 seq += 1;
                 mind.on_datagram(&Incoming { bytes: Datagram::Feedback(f).encode(seq), arrived: now });

@@ -35,6 +35,9 @@ pub struct Link<C: Clock, P: Clock, T> {
     pub pacer: Pacer<C>,
     /// What bulk may send.
     pub scavenger: Scavenger<C>,
+    /// The peer reads feedback in its closer form.
+    // spec: D-37
+    pub closely: bool,
     /// What arrived.
     pub arrivals: Arrivals<C>,
     /// The peer's clock.
@@ -85,6 +88,7 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
             rate: Controller::new(now, policy),
             pacer: Pacer::new(),
             scavenger: Scavenger::default(),
+            closely: false,
             arrivals: Arrivals::new(),
             clock: ClockEstimate::new(),
             next: 0,
@@ -123,7 +127,9 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
         if self.arrivals.due().is_none_or(|at| at > now) {
             return None;
         }
-        let (mut f, told) = self.arrivals.report(now)?;
+        let lossy = self.is_lossy();
+        let (mut f, told) = self.arrivals.report(now, lossy)?;
+        f.close = self.closely;
         let tag = fill(&mut f);
         Some(self.number(now, &Datagram::Feedback(f), tag, Wants::Nothing, told))
     }
@@ -295,6 +301,37 @@ impl<C: Clock, P: Clock, T: Clone> Link<C, P, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrivals::{Answer, DELAY};
+    use telepane_model::{Epoch, HostClock, UpdateId, ViewerClock};
+    use telepane_protocol::SurfaceReport;
+
+    // spec: D-31, D-37
+    #[test]
+    fn feedback_for_20_mbit_costs_little_more_than_a_hundredth() {
+        let cost = |closely: bool| {
+            let at = |us: u64| Stamp::<ViewerClock>::from_micros(us);
+            let mut link = Link::<ViewerClock, HostClock, ()>::new(at(0), Policy::default());
+            link.closely = closely;
+            let (mut down, mut up) = (0, 0);
+            for n in 0..800_u64 {
+                let now = at(n * 480);
+                link.arrivals.on_datagram(20_000 + n as u16, now, Answer::Within(DELAY));
+                down += 1_200;
+                let report = SurfaceReport {
+                    epoch: Epoch(3),
+                    applied: UpdateId(9_000),
+                    queue: Span::millis(2),
+                    shown: Some(UpdateId(9_000)),
+                    ..SurfaceReport::default()
+                };
+                let bytes = link.feedback(now, |f| f.surfaces.push(report));
+                up += bytes.map_or(0, |b| b.len() + OVERHEAD);
+            }
+            up as f64 / f64::from(down)
+        };
+        let (close, wide) = (cost(true), cost(false));
+        assert!(close < 0.0115 && wide < 0.0135, "{close} and {wide}");
+    }
 
     // spec: H-44
     #[test]

@@ -382,6 +382,7 @@ impl World {
         let viewer = Capabilities::default()
             .with(Capability::Clipboard, telepane_protocol::clip::taken(false))
             .with(Capability::Fec, 1)
+            .with(Capability::Reports, 2)
             .with(Capability::Sound, 1)
             .with(Capability::TextModels, 1)
             .with(Capability::Film, 1)

@@ -139,12 +139,18 @@ pub fn datagram(bytes: &[u8]) -> String {
             }
             w.rest("piece of the body");
         }
-        2 => {
+        kind @ (2 | 7) => {
             w.varint("newest");
             w.u32("arrived");
             w.varint("hold, us");
-            w.varint("received");
+            w.varint(if kind == 7 { "missing" } else { "received" });
             for _ in 0..w.varint("earlier arrivals") {
+                if kind == 7 {
+                    if w.varint("  step") % 2 == 1 {
+                        w.varint("  numbers between");
+                    }
+                    continue;
+                }
                 w.varint("  numbers between");
                 w.signed("  earlier by, us");
             }

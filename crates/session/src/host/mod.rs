@@ -157,12 +157,20 @@ struct Peer {
     film_scales: bool,
     /// It understands parity shards.
     fec: bool,
+    /// It reads feedback in its closer form.
+    closely: bool,
 }
 
 impl Peer {
     /// A viewer that said nothing yet, which nothing is sent to either.
-    const UNKNOWN: Self =
-        Self { in_flight: Bytes(u64::MAX), pending: 4 << 20, film: true, film_scales: false, fec: false };
+    const UNKNOWN: Self = Self {
+        in_flight: Bytes(u64::MAX),
+        pending: 4 << 20,
+        film: true,
+        film_scales: false,
+        fec: false,
+        closely: false,
+    };
 }
 
 /// The op kind of FILM, as capability 1 counts it (`protocol-spec/codec.md` C-7).
@@ -363,6 +371,8 @@ impl Host {
             film_scales: value(Capability::Film) & 1 != 0,
             // spec: D-13
             fec: value(Capability::Fec) & 1 != 0,
+            // spec: D-37
+            closely: value(Capability::Reports) & 2 != 0,
         };
         self.clip.on_capabilities(capabilities);
         // spec: S-5
@@ -394,7 +404,9 @@ impl Host {
         // Only a viewer that holds what was sent is surely the one whose clock is known.
         let clock = std::mem::take(&mut self.clock);
         let clock = if resumes.is_some() { clock } else { ClockEstimate::new() };
-        self.link = Some(Link::renewed(now, self.rate_policy(), clock));
+        let mut link = Link::renewed(now, self.rate_policy(), clock);
+        link.closely = self.peer.closely;
+        self.link = Some(link);
         self.ladder = Ladder::new(self.ladder_policy());
         self.forget_wish();
         self.showing = showing::Showing::default();

@@ -53,6 +53,8 @@ pub struct Viewer {
     /// The newest slice that is on the screen, and the host takes reports of it.
     shown: (Epoch, UpdateId),
     says_shown: bool,
+    /// The host reads feedback in its closer form.
+    closely: bool,
     host_near: Stamp<HostClock>,
     input: Outgoing,
     clip: Clip<ViewerClock>,
@@ -183,6 +185,7 @@ impl Viewer {
             unshown: None,
             shown: (Epoch(0), UpdateId::BLANK),
             says_shown: false,
+            closely: false,
             host_near: Stamp::ZERO,
             input: Outgoing::new(),
             clip: Clip::default(),
@@ -232,6 +235,8 @@ impl Viewer {
         self.life.understood = capabilities.value(Capability::Life) & 1 != 0;
         // spec: D-36
         self.says_shown = capabilities.value(Capability::Reports) & 1 != 0;
+        // spec: D-37
+        self.closely = capabilities.value(Capability::Reports) & 2 != 0;
         self.meanings = capabilities.value(Capability::Keys) & 1 != 0;
         // spec: D-34, D-35
         self.hands = capabilities.value(Capability::Hands);
@@ -248,7 +253,8 @@ impl Viewer {
         }
         self.bulk.on_link_lost();
         self.clip.on_attached();
-        let link = Link::new(now, self.begin_policy());
+        let mut link = Link::new(now, self.begin_policy());
+        link.closely = self.closely;
         self.link.insert(link).clock.hear(host_now, now);
         self.woke = false;
         self.widths.on_attached(now);

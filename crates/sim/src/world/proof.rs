@@ -27,7 +27,7 @@ impl World {
         Capabilities::default()
             .with(Capability::ReceiveBuffer, 4 << 20)
             .with(Capability::Proofs, Proofs::MOST as u64)
-            .with(Capability::Reports, 1)
+            .with(Capability::Reports, 3)
     }
 
     pub(super) fn prove(&mut self, epoch: Epoch, tiles: &[TileAt]) {

@@ -45,6 +45,7 @@ fn lie(rng: &mut Rng) -> Vec<u8> {
                 ..SurfaceReport::default()
             }],
             input: None,
+            close: seq.is_multiple_of(2),
         }),
     };
     datagram.encode(seq)
