@@ -137,6 +137,8 @@ pub struct Ladder<C: Clock> {
     took: Option<f64>,
     /// Bytes a second.
     share: f64,
+    /// Seconds that the last frame takes to leave, if it was no key frame.
+    leaves: f64,
     changed: Option<Stamp<C>>,
     /// It went up then.
     raised: Option<Stamp<C>>,
@@ -235,6 +237,7 @@ impl<C: Clock> Ladder<C> {
             cost: None,
             took: None,
             share: 0.0,
+            leaves: 0.0,
             changed: None,
             raised: None,
             worse_since: None,
@@ -281,6 +284,7 @@ impl<C: Clock> Ladder<C> {
             let quantiser = 51.0 - f64::from(frame.quality.min(100)) / 4.0;
             libm::log2(frame.bytes.0 as f64) + quantiser / OCTAVE - BY_TIME * libm::log2(self.interval(self.rung()))
         });
+        self.leaves = if frame.key { 0.0 } else { frame.bytes.0 as f64 / self.share };
         let took = took.as_secs_f64() / part;
         // The film's beginning is looked at and a stream made before its key frame is coded: all that is known until the next.
         let before = self.took.filter(|_| self.cost.is_some()).unwrap_or(took);
@@ -462,6 +466,8 @@ impl<C: Clock> Ladder<C> {
             let since = *self.worse_since.get_or_insert(now);
             let far = self.needs(self.rung()).is_some_and(|q| q >= f64::from(Filmed::COARSEST) + OCTAVE);
             let wait = if far && self.stood > 0.0 { DOWN_SOON } else { DOWN };
+            // Another such frame would be all that is seen of it meanwhile.
+            let wait = if self.leaves >= DOWN.as_secs_f64() { Span::ZERO } else { wait };
             if now.since(since) >= wait && since_change >= DOWN_AGAIN {
                 if self.raised.is_some_and(|at| now.since(at) < WRONG) {
                     (self.wrong, self.wrong_share) = ((self.wrong + 1).min(MOST_WRONG), self.share);
@@ -775,6 +781,19 @@ mod tests {
         }
         let tries = show.moves.len() - start;
         assert!((2..=5).contains(&tries), "in a minute: {tries}");
+    }
+
+    /// Each frame would stand for longer than it takes to make up one's mind.
+    #[test]
+    fn a_film_that_is_far_too_large_is_made_smaller_with_its_second_frame() {
+        let mut ladder = Ladder::<HostClock>::new(FREE);
+        let at = |n: u64| Stamp::from_micros(5_000_000 + n * 1_000_000 / 60);
+        (0..10).for_each(|n| ladder.on_change(at(n)));
+        for (n, key, down) in [(10, true, false), (100, false, true)] {
+            let frame = Filmed { scale: Full, key, quality: 0, bytes: Bytes(130_000) };
+            ladder.on_coded(at(n), frame, Span::millis(20), BitRate::mbps(1));
+            assert_eq!(ladder.changes() > 0, down, "{n}");
+        }
     }
 
     // spec: H-75
