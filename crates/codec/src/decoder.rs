@@ -10,6 +10,7 @@ use crate::exact::ExactDecoder;
 use crate::fault::CodecFault;
 use crate::film::FilmDecoder;
 use crate::picture::{self, PictureDecoder};
+use crate::streams::FilmStreams;
 use crate::text::{Lane, MODELS, TextOp};
 use crate::wire::{Reader, kind, limits, next_op};
 use crate::{fill, shift};
@@ -81,6 +82,17 @@ impl Decoder {
             changed: Vec::new(),
             seen: None,
         }
+    }
+
+    /// Films are decoded by `streams` from now on; to be said before the first of them.
+    pub fn with_streams(mut self, streams: Box<dyn FilmStreams>) -> Self {
+        self.film = FilmDecoder::with_streams(streams);
+        self
+    }
+
+    /// What decoded films, to be taken along into the next epoch.
+    pub fn take_streams(&mut self) -> Box<dyn FilmStreams> {
+        self.film.take_streams()
     }
 
     /// Remembers from now on which op wrote what, for a person to see; or no longer.

@@ -12,12 +12,13 @@
 //! another thread than everything else ([`FilmTask`]): its stream goes along, and hears afterwards of what happened
 //! meanwhile.
 
+mod decode;
+
 use crate::colour::{to_bgrx, to_i420};
-use crate::fault::CodecFault;
 use crate::h264::{H264Decoder, H264Encoder, I420, Mark, Picture};
 use crate::scale::{Enlarged, coded_sides, shrink};
-use crate::sps;
-use crate::wire::{Reader, kind, limits, put_op, put_rect};
+use crate::wire::{kind, limits, put_op, put_rect};
+pub use decode::FilmDecoder;
 use telepane_model::{Bytes, FilmScale, Filmed, Pixels, Rect, Surf, UpdateId, Version};
 
 /// The finest quantiser (1 to 51) that film is coded with unless a person says otherwise. It gives 41.3 to 42.2 dB of luma
@@ -485,92 +486,6 @@ impl Stream {
     }
 }
 
-/// The viewer's streams.
-#[derive(Default)]
-pub struct FilmDecoder {
-    slots: [Slot; limits::FILM_SLOTS as usize],
-    enlarged: Enlarged,
-}
-
-#[derive(Default)]
-struct Slot {
-    stream: Option<(Rect<Surf>, FilmScale, H264Decoder)>,
-    frame: Option<Pending>,
-}
-
-/// A frame whose last fragment has not come.
-struct Pending {
-    rect: Rect<Surf>,
-    scale: FilmScale,
-    key: bool,
-    data: Vec<u8>,
-}
-
-impl FilmDecoder {
-    /// Takes a fragment; with a frame's last one shows the frame and adds its rectangle to `changed`. `room` is how
-    /// many pixels the slice may still write.
-    // spec: C-60, C-61, C-62, C-63, C-64, C-65, C-66, C-69, C-180, C-181
-    pub fn apply(
-        &mut self,
-        payload: &[u8],
-        room: u64,
-        pixels: &mut Pixels,
-        changed: &mut Vec<Rect<Surf>>,
-    ) -> Result<u64, CodecFault> {
-        let mut r = Reader::new(payload);
-        let slot = self.slots.get_mut(usize::from(r.u8()?)).ok_or(CodecFault::FilmSlot)?;
-        let flags = r.u8()?;
-        if flags & !(FIRST | LAST | KEY | REDUCED) != 0 || flags & FIRST == 0 && flags & (KEY | REDUCED) != 0 {
-            return Err(CodecFault::FilmFlags);
-        }
-        if flags & FIRST != 0 {
-            if r.u8()? != BT709_FULL {
-                return Err(CodecFault::FilmColour);
-            }
-            let rect = r.rect(pixels.size())?;
-            if !fits(rect) {
-                return Err(CodecFault::FilmSize);
-            }
-            let scale = match flags & REDUCED {
-                0 => FilmScale::Full,
-                _ => scale_of(r.u8()?).filter(|s| scale_for(rect, *s) == *s).ok_or(CodecFault::FilmScale)?,
-            };
-            slot.frame = Some(Pending { rect, scale, key: flags & KEY != 0, data: Vec::new() });
-        }
-        let frame = slot.frame.as_mut().ok_or(CodecFault::FilmOrder)?;
-        let data = r.rest();
-        if frame.data.len() + data.len() > limits::FILM_BYTES {
-            return Err(CodecFault::FilmTooLong);
-        }
-        frame.data.extend_from_slice(data);
-        if flags & LAST == 0 {
-            return Ok(0);
-        }
-        let frame = slot.frame.take().ok_or(CodecFault::FilmOrder)?;
-        let area = frame.rect.area();
-        if area > room {
-            return Err(CodecFault::TooMuchWork);
-        }
-        let (w, h) = coded_sides(frame.rect, frame.scale);
-        sps::check(&frame.data, w, h, frame.key)?;
-        let other = |(rect, scale, _): &(_, _, _)| (*rect, *scale) != (frame.rect, frame.scale);
-        if frame.key && slot.stream.as_ref().is_none_or(other) {
-            slot.stream = Some((frame.rect, frame.scale, H264Decoder::new().ok_or(CodecFault::FilmStream)?));
-        }
-        let (rect, scale, decoder) = slot.stream.as_mut().ok_or(CodecFault::FilmOrder)?;
-        if (*rect, *scale) != (frame.rect, frame.scale) {
-            return Err(CodecFault::FilmSize);
-        }
-        let picture = decoder.decode(&frame.data).ok_or(CodecFault::FilmStream)?;
-        if (picture.w, picture.h) != (w, h) {
-            return Err(CodecFault::FilmSize);
-        }
-        paint(&picture, frame.rect, &mut self.enlarged, pixels);
-        changed.push(frame.rect);
-        Ok(area)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -622,7 +537,7 @@ mod tests {
         }
 
         fn apply(&mut self, op: &[u8]) {
-            let (_, payload) = crate::wire::next_op(&mut Reader::new(op)).unwrap();
+            let (_, payload) = crate::wire::next_op(&mut crate::wire::Reader::new(op)).unwrap();
             self.viewer.apply(payload, u64::MAX, &mut self.shown, &mut Vec::new()).unwrap();
         }
     }

@@ -36,6 +36,7 @@ pub mod shared;
 pub mod shift;
 pub mod sound;
 pub mod sps;
+pub mod streams;
 pub mod text;
 pub mod wire;
 
