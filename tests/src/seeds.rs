@@ -16,6 +16,7 @@ use telepane_protocol::{
     Capabilities, Capability, Carried, Chunk, Control, Datagram, Entry, EntryKind, Feedback, FileWord, Goodbye,
     InputBatch, InputReport, Outcome, Proofs, RefuseReason, Shard, SoundPacket, SurfaceReport,
 };
+use telepane_sandbox::wire::{Answer, Hello, Request, Verdict};
 use telepane_trust::pake::{Confirmation, PakeMessage};
 use telepane_trust::{AuthMessage, ClientKey, Exporter, Fingerprint, Label, Seed, ViewerAuth, ViewerOffer, ViewerStep};
 
@@ -39,6 +40,7 @@ pub fn all() -> Vec<SeedInput> {
     add("codec_picture", pictures());
     add("codec_roundtrip", programs());
     add("codec_text", text_ops());
+    add("sandbox_answers", answers());
     add("trust_auth_message", auth_messages().into_iter().map(|(name, message)| (name, message.encode())).collect());
     add("trust_handshake_host", streams());
     add("trust_permissions", permission_files());
@@ -77,6 +79,24 @@ fn chunks() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Programs for `session::fuzzing::feedback`: the limit, then lies between spans of time.
+/// What a process that decodes may answer, and may not: what was asked, then each answer behind its length.
+fn answers() -> Vec<(&'static str, Vec<u8>)> {
+    let asked = Request { number: 7, slot: 1, anew: true, sides: (640, 360), len: 900 };
+    let said = |all: &[&[u8]]| -> Vec<u8> {
+        let answers = all.iter().flat_map(|a| std::iter::once(a.len() as u8).chain(a.iter().copied()));
+        asked.encode().into_iter().chain(answers).collect()
+    };
+    let answer = |number, verdict, sides| Answer { number, verdict, sides }.encode();
+    let hello = Hello { landlock: true }.encode();
+    let (picture, refused) = (answer(7, Verdict::Picture, (640, 360)), answer(8, Verdict::Refused, (0, 0)));
+    vec![
+        ("begins", said(&[&hello, &picture, &refused, &answer(9, Verdict::OtherSides, (0, 0))])),
+        ("other-sides", said(&[&answer(7, Verdict::Picture, (360, 640)), &picture])),
+        ("twice", said(&[&picture, &picture])),
+        ("too-long", said(&[&[picture, picture].concat(), &picture[..8]])),
+    ]
+}
+
 fn lies() -> Vec<(&'static str, Vec<u8>)> {
     // Each step: 20 ms pass (operation 0), then what is given.
     let told = |limit: u8, lie: &[u8]| {

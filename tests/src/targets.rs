@@ -15,6 +15,7 @@ pub const TARGETS: &[Target] = &[
     ("protocol_bundle", telepane_protocol::fuzzing::bundle),
     ("protocol_carried", telepane_protocol::fuzzing::carried),
     ("protocol_chunk", telepane_protocol::fuzzing::chunk),
+    ("sandbox_answers", telepane_sandbox::fuzzing::answers),
     ("session_feedback", telepane_session::fuzzing::feedback),
     ("session_host", telepane_session::fuzzing::host),
     ("session_viewer", telepane_session::fuzzing::viewer),

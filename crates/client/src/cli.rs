@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use telepane_model::{Preset, SessionPolicy, Size, View};
+use telepane_sandbox::When;
 use telepane_session::StandbyMode;
 use telepane_transport::{Carriers, Marks};
 
@@ -198,6 +199,10 @@ pub struct Connect {
     /// that is built in. One that is not Cisco's is refused.
     #[arg(long, value_name = "FILE")]
     pub openh264: Option<PathBuf>,
+    /// Decode films in a process of their own that can do nothing else: auto (where the system can lock one, else in this
+    /// process), required (films are not decoded otherwise, and without it nothing is connected to) or off. Default: auto. On Linux.
+    #[arg(long, value_name = "WHEN", value_parser = PossibleValuesParser::new(When::NAMES).try_map(|s| s.parse::<When>()))]
+    pub film_sandbox: Option<When>,
     /// Read settings from this file instead of $XDG_CONFIG_HOME/telepane/config.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

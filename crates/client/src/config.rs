@@ -29,6 +29,7 @@ struct File {
     place: Option<bool>,
     free_keys_after: Option<u32>,
     openh264: Option<PathBuf>,
+    film_sandbox: Option<String>,
 }
 
 /// Why the configuration cannot be used.
@@ -76,6 +77,9 @@ pub fn complete(mut connect: Connect, default_file: &Path) -> Result<Connect, Co
     }
     if let (None, Some(text)) = (connect.standby, &file.standby) {
         connect.standby = Some(text.parse().map_err(|e| invalid(format!("standby: {e}")))?);
+    }
+    if let (None, Some(text)) = (connect.film_sandbox, &file.film_sandbox) {
+        connect.film_sandbox = Some(text.parse().map_err(|e| invalid(format!("film-sandbox: {e}")))?);
     }
     if connect.way.tcp_port.is_empty() {
         connect.way.tcp_port = file.tcp_ports.unwrap_or_default();

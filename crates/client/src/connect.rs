@@ -21,6 +21,7 @@ use std::time::Duration;
 use telepane_auth::paths::Program;
 use telepane_auth::{Paths, code_file};
 use telepane_model::Size;
+use telepane_sandbox::Films;
 use telepane_transport::Options;
 use telepane_trust::Fingerprint;
 
@@ -34,12 +35,18 @@ const NAMING: Duration = Duration::from_millis(2_600);
 /// Runs a session; the exit code.
 pub fn run(options: Connect) -> Result<i32> {
     let clock = Clock::new();
-    let found = target(options)?;
+    let mut found = target(options)?;
     // Before anything is decoded: what the person wants is used or nothing is.
     if let Ok((_, Connect { openh264: Some(file), .. })) = &found
         && let Err(error) = telepane_codec::h264::load(file)
     {
         return Ok(usage(&error));
+    }
+    // Nor before what is required is there.
+    if let Ok((target, _)) = &mut found
+        && let Err(error) = target.films.require()
+    {
+        return Ok(usage(&format_args!("{error}; give --film-sandbox auto to have them decoded in this one")));
     }
     match found {
         Ok((target, options)) if options.headless => without_window(target, &options, clock),
@@ -107,6 +114,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         trust_new: options.trust_new,
         notes: options.notes.clone(),
         place: !options.no_place,
+        films: Films::new(options.film_sandbox.unwrap_or_default(), options.openh264.clone()),
         want: options.size.map(|s| Size::new(s.w, s.h)),
         scale: options.scale.first().copied().unwrap_or(100),
         monitors: Vec::new(),

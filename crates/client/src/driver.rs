@@ -2,6 +2,7 @@
 //! calls them.
 
 mod clip;
+mod decode;
 pub mod exit;
 mod reach;
 mod standby;
@@ -31,16 +32,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use telepane_auth::KnownHosts;
-use telepane_codec::proof::proof;
+use telepane_codec::streams::FilmStreams;
 use telepane_codec::{Decoder, TileCache};
 use telepane_model::{
-    CursorShape, CursorState, Desk, Epoch, Grid, InputEvent, Journey, Monitor, Pixels, Point, Region, SessionPolicy,
-    Size, Span, Stamp, Surf, TileAt, UpdateId, ViewerClock,
+    CursorShape, CursorState, Desk, Epoch, InputEvent, Journey, Monitor, Pixels, Point, Region, SessionPolicy, Size,
+    Span, Stamp, Surf, UpdateId, ViewerClock,
 };
 use telepane_protocol::control::MAX_OFFER;
 use telepane_protocol::{Capability, Control, Goodbye};
 use telepane_rate::Policy;
-use telepane_session::{BulkWish, DecodeJob, Homing, StandbyMode, Viewer, ViewerOutput};
+use telepane_sandbox::Films;
+use telepane_session::{BulkWish, Homing, StandbyMode, Viewer, ViewerOutput};
 use telepane_transport::{Event as NetEvent, Lanes, LinkStats, Options, Sink};
 use telepane_trust::{AccessCode, CodeWanted, Fingerprint};
 
@@ -103,6 +105,8 @@ pub struct Target {
     pub sound: SoundOptions,
     /// The host is told of this machine's time zone and language.
     pub place: bool,
+    /// Where films are decoded.
+    pub films: Films,
 }
 
 /// Who is asked for an access code.
@@ -148,6 +152,8 @@ pub struct Driver {
     session: [u8; 16],
     /// What the decoder of the present epoch holds.
     decoder: Option<(Epoch, Decoder)>,
+    /// What decodes films, while there is no decoder.
+    films: Box<dyn FilmStreams>,
     /// Tiles kept while there is no decoder, and whose host they are from.
     cache: TileCache,
     cache_of: Option<Fingerprint>,
@@ -209,7 +215,7 @@ const MOST_SHAPES: usize = 64;
 
 impl Driver {
     /// Begins to connect. `wake` is called on other threads.
-    pub fn start(clock: Clock, target: Target, wake: Arc<dyn Fn(Wake) + Send + Sync>) -> anyhow::Result<Self> {
+    pub fn start(clock: Clock, mut target: Target, wake: Arc<dyn Fn(Wake) + Send + Sync>) -> anyhow::Result<Self> {
         let pins = KnownHosts::open(&target.state)?;
         let key_pinned = target.fingerprint.or_else(|| pins.pinned(&target.host, target.port));
         let notes = match &target.notes {
@@ -237,6 +243,10 @@ impl Driver {
         if target.place {
             viewer.set_place(clock.now(), telepane_machine::place::here());
         }
+        let mut films = std::mem::take(&mut target.films);
+        if !target.files_only {
+            films.start();
+        }
         let mut driver = Self {
             clock,
             target,
@@ -250,6 +260,7 @@ impl Driver {
             spare,
             session: [0; 16],
             decoder: None,
+            films: Box::new(films),
             cache: TileCache::new(telepane_model::Bytes(0)),
             cache_of: None,
             before: None,
@@ -697,53 +708,6 @@ impl Driver {
             // QUIC's window.
             handle.set_window(line.client.conn(), 4 << 20);
         }
-    }
-
-    fn decode(&mut self, job: &DecodeJob) {
-        let fits = matches!(&self.decoder, Some((epoch, _)) if *epoch == job.epoch);
-        if !fits {
-            let mut old = self.decoder.take().map(|(_, d)| d);
-            let cache = old.as_mut().map_or_else(|| std::mem::take(&mut self.cache), Decoder::take_cache);
-            let mut fresh = Decoder::with_cache(job.size, cache);
-            fresh.watch(true);
-            self.tiles = Some(Tiles::new(job.size));
-            self.decoder = Some((job.epoch, fresh));
-            self.before = self.before.take().or(old);
-            self.damage.clear();
-        }
-        let Some((_, decoder)) = &mut self.decoder else { return };
-        let began = self.clock.now();
-        let applied = decoder.apply(&job.ops);
-        let now = self.clock.now();
-        let seen = decoder.take_seen();
-        let changed = match applied {
-            Ok(applied) => {
-                self.damage.add_all(&applied.changed);
-                self.stats.on_decoded(job.ops.len(), now.since(began), applied.changed.area());
-                if let Some(tiles) = &mut self.tiles {
-                    tiles.on_slice(now, &seen);
-                }
-                Some(applied.changed)
-            }
-            Err(fault) => {
-                tracing::warn!(fault = fault.name(), "a slice does not decode; asking for a fresh picture");
-                None
-            }
-        };
-        self.viewer.on_decoded(now, job.epoch, job.id, changed.as_ref());
-    }
-
-    /// Says what tiles show that rest.
-    fn prove(&mut self, epoch: Epoch, tiles: &[TileAt]) {
-        let hashes = match self.decoder.as_ref().filter(|(e, _)| *e == epoch) {
-            Some((_, decoder)) => {
-                let (pixels, mut scratch) = (decoder.pixels(), Vec::new());
-                let grid = Grid::new(pixels.size());
-                tiles.iter().map(|at| proof(pixels, grid.rect(*at), &mut scratch)).collect()
-            }
-            None => Vec::new(),
-        };
-        self.viewer.on_proven(self.clock.now(), epoch, &hashes);
     }
 
     /// Does what both ends' capabilities say, and tells a host that knows nothing of us which tiles are kept of its own.

@@ -8,6 +8,7 @@ use telepane_client::driver::exit;
 
 fn main() -> ExitCode {
     telepane_auth::memory::keep_private();
+    telepane_sandbox::run_if_asked();
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().init();

@@ -285,6 +285,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("auth", 3),
     ("files", 3),
     ("machine", 3),
+    ("sandbox", 3),
     ("host", 4),
     ("client", 4),
     ("sim", TOOLS),
@@ -307,6 +308,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("auth", &["model", "trust"]),
     ("files", &["protocol"]),
     ("machine", &["model", "protocol"]),
+    ("sandbox", &["codec"]),
     // The viewer has no screen of the host's to read; of `input` it uses the names of keys.
     (
         "client",
@@ -323,6 +325,7 @@ const ONLY: &[(&str, &[&str])] = &[
             "auth",
             "files",
             "machine",
+            "sandbox",
         ],
     ),
     // Built first, on a machine where nothing else builds yet.

@@ -15,6 +15,7 @@ mod endurance;
 mod fallback;
 mod figures;
 mod files;
+mod film_sandbox;
 mod hidden;
 mod keyboards;
 mod life;
