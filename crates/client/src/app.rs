@@ -52,6 +52,8 @@ struct Covers {
     size: Size<Surf>,
     /// Its screen's scale in percent.
     scale: u16,
+    /// How many pictures its monitor shows in 1000 s; 0 where that is not known.
+    refresh: u32,
     /// The monitors it lies over, when it is made to lie over several.
     monitors: Vec<Monitor>,
 }
@@ -132,7 +134,7 @@ impl App {
         let mut monitors = covers.monitors.clone();
         scale_in_turn(&self.scales, &mut monitors);
         let size = Some(covers.size).filter(|_| self.follows);
-        self.driver.on_shape(size, scale, if self.follows { monitors } else { Vec::new() });
+        self.driver.on_shape(size, scale, covers.refresh, if self.follows { monitors } else { Vec::new() });
     }
 
     /// For how much longer the hint about the captured pointer is shown.
@@ -229,8 +231,14 @@ impl Model for App {
             WindowFact::Resized { physical, scale } => {
                 let size = Size::new(physical.w, physical.h);
                 // Which monitors it lies over is told next, if that changed.
-                let monitors = self.covers.take().map(|c| c.monitors).unwrap_or_default();
-                self.covers = Some(Covers { size, scale: percent(scale), monitors });
+                let (refresh, monitors) = self.covers.take().map(|c| (c.refresh, c.monitors)).unwrap_or_default();
+                self.covers = Some(Covers { size, scale: percent(scale), refresh, monitors });
+                self.shape();
+            }
+            WindowFact::Refresh(refresh) => {
+                if let Some(covers) = &mut self.covers {
+                    covers.refresh = refresh;
+                }
                 self.shape();
             }
             WindowFact::Spans(monitors) => {
@@ -242,7 +250,7 @@ impl Model for App {
             WindowFact::Laid(monitors) => {
                 let size = surface_of(&monitors).unwrap_or_default();
                 let scale = monitors.iter().find(|m| m.primary).or(monitors.first()).map_or(100, |m| m.scale);
-                self.covers = Some(Covers { size, scale, monitors });
+                self.covers = Some(Covers { size, scale, refresh: 0, monitors });
                 self.shape();
             }
             WindowFact::MonitorClosed => {

@@ -117,6 +117,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         films: Films::new(options.film_sandbox.unwrap_or_default(), options.openh264.clone()),
         want: options.size.map(|s| Size::new(s.w, s.h)),
         scale: options.scale.first().copied().unwrap_or(100),
+        refresh: 0,
         monitors: Vec::new(),
         standby: options.standby.unwrap_or_default(),
         files_only: false,

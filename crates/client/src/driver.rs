@@ -89,6 +89,8 @@ pub struct Target {
     pub want: Option<Size<Surf>>,
     /// The scale the desktop should have, in percent.
     pub scale: u16,
+    /// How many pictures it is to show in 1000 s; 0 where that is not known.
+    pub refresh: u32,
     /// The monitors the desktop should have, when it should have more than one.
     pub monitors: Vec<Monitor>,
     /// What the session is wished to keep to.
@@ -332,22 +334,30 @@ impl Driver {
     }
 
     /// The desktop should be like this, if it can. Without a size it keeps the one it has; `monitors` of which there are
-    /// several count before a size.
-    pub fn on_shape(&mut self, size: Option<Size<Surf>>, scale: u16, monitors: Vec<Monitor>) {
+    /// several count before a size, and `refresh` is the rate of the one it should have otherwise.
+    pub fn on_shape(&mut self, size: Option<Size<Surf>>, scale: u16, refresh: u32, monitors: Vec<Monitor>) {
         let target = &mut self.target;
-        (target.want, target.scale, target.monitors) = (size.filter(|s| s.is_valid()), scale, monitors);
+        (target.want, target.scale) = (size.filter(|s| s.is_valid()), scale);
+        (target.refresh, target.monitors) = (refresh, monitors);
         self.say_shape();
     }
 
     fn say_shape(&mut self) {
-        if self.phase != Phase::Live || !self.resizable {
+        let Target { scale, refresh, want, .. } = self.target;
+        // A rate says how often to send, also to a desktop that keeps its size.
+        let rate = refresh > 0 && want.is_some();
+        if self.phase != Phase::Live || !(self.resizable || rate) {
             return;
         }
-        let (now, scale) = (self.clock.now(), self.target.scale);
-        if self.target.monitors.len() > 1 {
+        let (now, size) = (self.clock.now(), want.or(self.pixels().map(Pixels::size)));
+        if self.target.monitors.len() > 1 && self.resizable {
             self.viewer.on_monitors(now, self.target.monitors.clone());
-        } else if let Some(size) = self.target.want.or(self.pixels().map(Pixels::size)) {
-            self.viewer.on_resize(now, size, scale);
+        } else if let Some(size) = size {
+            let one = || Monitor { place: size.rect(), scale, refresh, primary: true, name: String::new() };
+            match rate {
+                true => self.viewer.on_monitors(now, vec![one()]),
+                false => self.viewer.on_resize(now, size, scale),
+            }
         }
     }
 

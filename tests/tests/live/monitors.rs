@@ -2,6 +2,7 @@
 
 use super::process::{PATIENCE, Scratch, have, now, pause, until};
 use super::screen::{Screen, exact};
+use super::sharing::{METRICS, counter, metrics_of};
 use super::stage::{Agent, connect};
 use std::path::Path;
 use std::time::Duration;
@@ -113,6 +114,76 @@ fn the_desktops_monitors_refresh_as_the_clients() {
     assert_eq!(here.monitors(), two);
     here.paint_root(4);
     exact(&here, &there, PATIENCE);
+}
+
+/// One window without a word of monitors, dragged from a screen of 30 Hz to one of 144 Hz, which then gets another mode, and back.
+// spec: Y-45, K-72, H-67
+#[test]
+fn one_window_brings_the_rate_of_the_monitor_it_is_on() {
+    if !have("one window's rate", &["Xvfb"]) || !has_heads("one window's rate") {
+        return;
+    }
+    let dir = Scratch::new();
+    let mut agent = Agent::start(&dir, &["--virtual", "1024x768", METRICS[0], METRICS[1]]);
+    let metrics = metrics_of(&agent);
+    let (name, xauthority) = agent.display();
+    let here = Screen::join(&name, &xauthority);
+    let (screens, there) = several(&[(640, 480), (800, 600)]).expect("Xorg starts");
+    let mut modes = X11::connect(Some(screens.display()), Some(&screens.xauthority())).expect("it is there");
+    let mut have_rates = |rates: [u32; 2]| {
+        let places = [Rect::new(0, 0, 640, 480), Rect::new(640, 0, 800, 600)];
+        let two =
+            [0, 1].map(|n| Monitor { place: places[n], refresh: rates[n], primary: n == 0, ..Monitor::default() });
+        modes.arrange(&two).expect("it can");
+        assert_eq!(there.rates(), rates.map(u64::from));
+    };
+    have_rates([30_000, 144_000]);
+    let _client = connect(&dir, "client", Some(&there), &agent.addr.to_string(), &["--size", "400x300"]);
+    let shown = || {
+        let window = there.windows().into_iter().max_by_key(|w| w[2] * w[3])?;
+        Some(there.picture().part(window))
+    };
+    let follows = |what: &str, seed: u32, rate: u64| {
+        let has_it = || here.rates().first().is_some_and(|now| now.abs_diff(rate) <= 1) && here.rates().len() == 1;
+        let took = until(what, PATIENCE, has_it);
+        here.paint_root(seed);
+        let exact = until("each pixel is a pixel", PATIENCE, || {
+            here.picture().size == (400, 300) && shown().is_some_and(|s| s == here.picture())
+        });
+        println!("one window: {what} after {took:?}, exact {exact:?} later");
+    };
+    there.move_windows(10, 10);
+    follows("the desktop has the slow one's rate", 1, 30_000);
+    // An application that draws as fast as it can, for so long; how many times a second that is sent.
+    let canvas = here.canvas([20, 20, 16, 16]);
+    let mut drawn = 0u32;
+    let mut sent_a_second = |time: Duration| {
+        let (start, before) = (now(), counter(&metrics, "telepane_slices_sent_total"));
+        while start.elapsed() < time {
+            drawn = drawn.wrapping_add(0x0102_0305);
+            here.paint(canvas, (16, 16), &drawn.to_le_bytes().repeat(256));
+            pause(Duration::from_millis(3));
+        }
+        let sent = counter(&metrics, "telepane_slices_sent_total") - before;
+        sent as f64 / start.elapsed().as_secs_f64()
+    };
+    // The first few come as they are drawn, and those after a moment in which nothing was captured (H-67).
+    sent_a_second(Duration::from_millis(500));
+    let slow = sent_a_second(Duration::from_secs(3));
+    assert!(slow < 45.0, "{slow} a second on a monitor of 30 Hz");
+    there.move_windows(500, 100);
+    follows("half of it is on the fast one", 2, 144_000);
+    there.move_windows(700, 100);
+    let mut fast = 0.0;
+    until("more is sent there", PATIENCE, || {
+        fast = sent_a_second(Duration::from_secs(1));
+        fast > 50.0
+    });
+    println!("one window: {slow:.1} pictures a second on 30 Hz, {fast:.1} on 144 Hz");
+    have_rates([30_000, 50_000]);
+    follows("its monitor has another mode", 3, 50_000);
+    there.move_windows(30, 40);
+    follows("it is dragged back", 4, 30_000);
 }
 
 /// With a window manager on the client's screen that would keep its panels and frames.

@@ -529,6 +529,19 @@ impl Screen {
         }
     }
 
+    /// Puts all windows below the root there, as a hand that drags them does.
+    pub fn move_windows(&self, x: i32, y: i32) {
+        use x11rb::protocol::xproto::ConfigureWindowAux;
+        let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");
+        for window in tree.children {
+            let g = self.conn.get_geometry(window).expect("alive").reply();
+            if g.is_ok_and(|g| g.width > 1) {
+                let place = ConfigureWindowAux::new().x(x).y(y);
+                self.conn.configure_window(window, &place).expect("alive").check().expect("it can be moved");
+            }
+        }
+    }
+
     /// Takes all windows below the root off the screen, as a window manager does with one that is minimised, or puts them back.
     pub fn show_windows(&self, on: bool) {
         let tree = self.conn.query_tree(self.root).expect("alive").reply().expect("the root has children");

@@ -279,7 +279,7 @@ impl Driver {
                 self.silent = None;
                 self.redraw_all = true;
                 // What changed since it was asked for, or could not be asked for then.
-                if self.attached != self.shape() || self.target.monitors.len() > 1 {
+                if self.attached != self.shape() || self.target.monitors.len() > 1 || self.target.refresh > 0 {
                     self.say_shape();
                 }
             }

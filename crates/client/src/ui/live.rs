@@ -65,6 +65,8 @@ pub(super) struct Live {
     pub(super) windowed: PhysicalSize<u32>,
     /// Its size and scale as the model was told last.
     pub(super) told: Option<(Size<View>, f64)>,
+    /// The rate that the model was told last.
+    pub(super) refresh_told: u32,
     /// The size it was asked to take for its monitor, until it has one.
     pub(super) wanted: Option<Size<View>>,
     /// Sizes it had since its monitor was last as large as it: the host's answers to them are no reason to change it.
@@ -302,6 +304,24 @@ impl Live {
         (spans != self.spans).then(|| {
             self.spans.clone_from(&spans);
             spans
+        })
+    }
+
+    /// How many pictures are shown of it in 1000 s; 0 where that is not known.
+    pub(super) fn refresh(&self, screen: &Screen) -> u32 {
+        match self.window.inner_position() {
+            Ok(at) => span::fastest(&screen.seen, Rect::new(at.x, at.y, self.size.w, self.size.h)),
+            // Wayland tells no place, but the monitor.
+            Err(_) => self.window.current_monitor().and_then(|m| m.refresh_rate_millihertz()).unwrap_or(0),
+        }
+    }
+
+    /// The same, if that is to be told.
+    pub(super) fn refresh_anew(&mut self, screen: &Screen) -> Option<u32> {
+        let refresh = self.refresh(screen);
+        (refresh != self.refresh_told).then(|| {
+            self.refresh_told = refresh;
+            refresh
         })
     }
 

@@ -147,10 +147,13 @@ pub enum WindowFact {
         /// HiDPI factor, 1.0 on ordinary screens.
         scale: f64,
     },
+    /// The fastest of this machine's monitors that show any of it shows so many pictures in 1000 s; 0: it is not known. Told
+    /// after [`WindowFact::Resized`].
+    Refresh(u32),
     /// It was made to lie over these monitors (in its own pixels, from its top left corner): one or none is the ordinary case.
     /// Told after [`WindowFact::Resized`].
     Spans(Vec<Monitor>),
-    /// The windows together want a desktop with these monitors. Told instead of [`WindowFact::Resized`] and
+    /// The windows together want a desktop with these monitors. Told instead of [`WindowFact::Resized`], [`WindowFact::Refresh`] and
     /// [`WindowFact::Spans`] where each monitor has a window of its own.
     Laid(Vec<Monitor>),
     /// The window of one of several monitors was closed; Ctrl+Alt+N opens it again.

@@ -20,6 +20,8 @@ pub(super) struct Screen {
     pub(super) seen: Vec<Monitor>,
     /// So often they are looked at again, because something may have changed about them.
     looks: u8,
+    /// A window of ours was moved, as far as the system tells.
+    moved: bool,
     /// The screen is kept on.
     awake: bool,
 }
@@ -33,6 +35,7 @@ impl Screen {
             wayland: Wayland::open(events),
             seen: span::seen(events.available_monitors(), events.primary_monitor()),
             looks: 0,
+            moved: false,
             awake: false,
         }
     }
@@ -45,9 +48,11 @@ impl Screen {
     /// Whether the monitors are others than they were; `window` is one of ours.
     pub(super) fn changed(&mut self, window: &Window) -> bool {
         #[cfg(all(unix, not(target_os = "macos")))]
-        let told = self.x11.as_ref().is_some_and(X11::monitors_changed);
+        let (told, moved) = self.x11.as_ref().map_or((false, true), X11::changes);
+        // Other systems are asked each time: that is no question to a server.
         #[cfg(not(all(unix, not(target_os = "macos"))))]
-        let told = false;
+        let (told, moved) = (false, true);
+        self.moved |= moved;
         if told {
             self.looks = LOOKS;
         }
@@ -62,6 +67,11 @@ impl Screen {
             self.seen = now;
         }
         changed
+    }
+
+    /// Whether a window of ours may have been moved since this was asked last.
+    pub(super) const fn moved(&mut self) -> bool {
+        std::mem::replace(&mut self.moved, false)
     }
 
     fn monitors_now(&self, window: &Window) -> Vec<Monitor> {
@@ -104,6 +114,17 @@ impl Screen {
 
     #[cfg(not(all(unix, not(target_os = "macos"))))]
     pub(super) fn keep_while_resized(&self, _: &Window) {}
+
+    /// Has the system tell that a window is moved.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub(super) fn watch(&self, window: &Window) {
+        if let Some(x11) = &self.x11 {
+            x11.watch(window);
+        }
+    }
+
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    pub(super) fn watch(&self, _: &Window) {}
 
     /// Asks the window manager, where there is one, to let a window lie over several monitors.
     #[cfg(all(unix, not(target_os = "macos")))]

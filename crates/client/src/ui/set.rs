@@ -102,20 +102,24 @@ pub(super) fn covering(here: &[Monitor], host: &[Monitor], desk: Option<Size<Sur
     slots
 }
 
-/// The desktop that framed windows ask for: each monitor as large as its window says (`size`), at the place it has. One that
+/// What a framed window asks its monitor to be.
+pub(super) struct Wanted {
+    pub(super) size: Size<Surf>,
+    /// In percent.
+    pub(super) scale: u16,
+    /// Pictures in 1000 s where the window is; 0 where that is not known.
+    pub(super) refresh: u32,
+}
+
+/// The desktop that framed windows ask for: each monitor as its window says, at the place it has. One that
 /// grew over others pushes them away; where one became smaller nothing moves, and a gap stays: what lies on a monitor stays on it.
-/// A window may be moved to any monitor of this machine, so each is asked for at the rate of the fastest of them, `refresh`.
-pub(super) fn asked_for(
-    host: &[Monitor],
-    refresh: u32,
-    mut window: impl FnMut(&str) -> Option<(Size<Surf>, u16)>,
-) -> Vec<Monitor> {
+pub(super) fn asked_for(host: &[Monitor], mut window: impl FnMut(&str) -> Option<Wanted>) -> Vec<Monitor> {
     let mut asked: Vec<Monitor> = Vec::new();
     let mut right_of: Vec<(Monitor, Monitor)> = Vec::new();
     let mut in_turn: Vec<_> = host.iter().zip(keys_of(host)).collect();
     in_turn.sort_by_key(|(m, _)| (m.place.x, m.place.y));
     for (m, key) in in_turn {
-        let Some((size, scale)) = window(&key) else { continue };
+        let Some(Wanted { size, scale, refresh }) = window(&key) else { continue };
         let mut place = Rect::new(m.place.x, m.place.y, size.w, size.h);
         for (before, now) in &right_of {
             let apart = before.place.intersect(m.place).is_empty();
@@ -211,9 +215,10 @@ mod tests {
     fn a_window_that_changes_moves_only_what_it_would_lie_over() {
         let host = [at("A", 0, 0, 80, 60), at("B", 80, 0, 40, 30), at("C", 80, 30, 40, 30)];
         let with = |changed: &str, w, h| {
-            asked_for(&host, 75_000, |key| {
+            asked_for(&host, |key| {
                 let now = host.iter().zip(keys_of(&host)).find(|(_, k)| k == key).map(|(m, _)| m.place.size());
-                Some((if key == changed { Size::new(w, h) } else { now? }, 150))
+                let refresh = if key == "B/0" { 30_000 } else { 144_000 };
+                Some(Wanted { size: if key == changed { Size::new(w, h) } else { now? }, scale: 150, refresh })
             })
         };
         assert_eq!(places(&with("none", 1, 1)), places(&host));
@@ -221,9 +226,11 @@ mod tests {
         let grown = places(&with("A/0", 100, 60));
         assert_eq!(grown, [Rect::new(0, 0, 100, 60), Rect::new(100, 0, 40, 30), Rect::new(100, 30, 40, 30)]);
         assert_eq!(places(&with("B/0", 40, 50))[2], Rect::new(80, 50, 40, 30), "below it");
-        assert!(with("none", 1, 1).iter().all(|m| (m.scale, m.refresh) == (150, 75_000)));
+        let rates = with("none", 1, 1).into_iter().map(|m| (m.scale, m.refresh)).collect::<Vec<_>>();
+        assert_eq!(rates, [(150, 144_000), (150, 30_000), (150, 144_000)], "each as where its window is");
         // One is closed: the others stay, from the origin.
-        let left = asked_for(&host, 0, |k| (k != "A/0").then_some((Size::new(40, 30), 100)));
+        let left =
+            asked_for(&host, |k| (k != "A/0").then_some(Wanted { size: Size::new(40, 30), scale: 100, refresh: 0 }));
         assert_eq!(places(&left), [Rect::new(0, 0, 40, 30), Rect::new(0, 30, 40, 30)]);
         assert!(left[0].primary && !left[1].primary);
     }

@@ -116,6 +116,13 @@ fn short(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(16).collect()
 }
 
+/// How many pictures in 1000 s are shown of what lies there: as many as on the fastest monitor that shows any of it; 0 where
+/// one does not say, or none shows it.
+pub(super) fn fastest(seen: &[Monitor], place: Rect<Surf>) -> u32 {
+    let shows = || seen.iter().filter(|m| !m.place.intersect(place).is_empty()).map(|m| m.refresh);
+    if shows().any(|rate| rate == 0) { 0 } else { shows().max().unwrap_or(0) }
+}
+
 /// The rectangle that holds them.
 pub(super) fn around(monitors: &[Monitor]) -> Rect<Surf> {
     monitors.iter().fold(Rect::default(), |whole, m| whole.union(m.place))
@@ -139,6 +146,16 @@ mod tests {
         let known = [named(0, 150, "A"), named(100, 200, "B")];
         let told = vec![named(0, 0, "B"), named(100, 0, "C")];
         assert_eq!(renewed(told, &known, 1.25), [named(0, 200, "B"), named(100, 125, "C")], "each by its name");
+    }
+
+    #[test]
+    fn a_window_shows_as_many_pictures_as_the_fastest_monitor_below_it() {
+        let at = |x, refresh| Monitor { place: Rect::new(x, 0, 100, 80), refresh, ..Monitor::default() };
+        let seen = [at(-100, 30_000), at(0, 144_000), at(100, 0)];
+        let of = |x| fastest(&seen, Rect::new(x, 10, 50, 50));
+        assert_eq!([-200, -140, -51, -49, 0, 50].map(of), [0, 30_000, 144_000, 144_000, 144_000, 144_000]);
+        assert_eq!([51, 100, 200].map(of), [0, 0, 0], "what is not known");
+        assert_eq!(of(-100), 30_000, "up to its edge");
     }
 
     #[test]

@@ -482,6 +482,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
                 if let (Some(screen), Some(live)) = (&self.screen, self.lives.get(window)) {
                     live.insist_on_spreading(screen);
                 }
+                self.tell_shape(window);
             }
             WindowEvent::Occluded(covered) => {
                 if let Some(live) = self.lives.get_mut(window) {

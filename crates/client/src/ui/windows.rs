@@ -4,7 +4,7 @@ use super::cursor::Cursors;
 use super::live::{FOCUS_TRIES, Live};
 use super::present::{Presenter, Probe};
 use super::screen::Screen;
-use super::set::{self, Closed, Slot};
+use super::set::{self, Closed, Slot, Wanted};
 use super::window::{Shell, UserEvent};
 use super::{Model, UiError, WindowFact, span};
 use std::sync::Arc;
@@ -90,6 +90,7 @@ impl<M: Model> Shell<M> {
         let window = Arc::new(events.create_window(named(attributes)).map_err(UiError::Window)?);
         window.set_ime_allowed(true);
         screen.keep_while_resized(&window);
+        screen.watch(&window);
         let presenter = Presenter::new(&window, self.options.renderer).map_err(|e| UiError::Renderer(e.to_string()))?;
         let presenter = match self.gpu.then(|| Presenter::on_gpu(&window)) {
             Some(Ok(gpu)) => gpu,
@@ -124,6 +125,7 @@ impl<M: Model> Shell<M> {
             spans: Vec::new(),
             windowed: place.size,
             told: None,
+            refresh_told: 0,
             wanted: None,
             had: Vec::new(),
         })
@@ -173,6 +175,9 @@ impl<M: Model> Shell<M> {
             live.told = Some((live.size, live.scale));
             self.model.window(WindowFact::Resized { physical: live.size, scale: live.scale });
         }
+        if let Some(refresh) = self.screen.as_ref().and_then(|screen| live.refresh_anew(screen)) {
+            self.model.window(WindowFact::Refresh(refresh));
+        }
         if let Some(spans) = live.spans_anew() {
             self.model.window(WindowFact::Spans(spans));
         }
@@ -184,13 +189,11 @@ impl<M: Model> Shell<M> {
         let asked = match (&self.screen, self.set.covering) {
             (None, _) => return,
             (Some(_), true) => from_the_origin(self.set.here.clone()),
-            (Some(screen), false) => {
-                let fastest = screen.seen.iter().map(|m| m.refresh).max().unwrap_or(0);
-                set::asked_for(&self.set.host, fastest, |key| {
-                    let live = lives.iter_mut().find(|live| live.slot.key == key)?;
-                    Some((live.as_monitor()?, span::percent(live.scale)))
-                })
-            }
+            (Some(screen), false) => set::asked_for(&self.set.host, |key| {
+                let live = lives.iter_mut().find(|live| live.slot.key == key)?;
+                let (size, scale, refresh) = (live.as_monitor()?, span::percent(live.scale), live.refresh(screen));
+                Some(Wanted { size, scale, refresh })
+            }),
         };
         if !asked.is_empty() && asked != self.set.asked {
             self.set.asked.clone_from(&asked);
@@ -354,6 +357,9 @@ impl<M: Model> Shell<M> {
     pub(super) fn look_at_monitors(&mut self) {
         let (Some(screen), Some(live)) = (&mut self.screen, self.lives.first_mut()) else { return };
         if !screen.changed(&live.window) {
+            if screen.moved() {
+                self.tell_shape(0);
+            }
             return;
         }
         if self.set.several {

@@ -50,13 +50,15 @@ impl X11 {
         asked.is_some_and(|a| a.all_event_masks.contains(EventMask::SUBSTRUCTURE_REDIRECT))
     }
 
-    /// Whether the server told of a change of its monitors since this was asked last.
-    pub(super) fn monitors_changed(&self) -> bool {
-        let mut changed = false;
+    /// What the server told of since this was asked last: whether monitors changed, and whether a window of ours moved, which
+    /// winit tells only where a window manager says so.
+    pub(super) fn changes(&self) -> (bool, bool) {
+        let (mut monitors, mut moved) = (false, false);
         while let Ok(Some(event)) = self.connection.poll_for_event() {
-            changed |= matches!(event, Event::RandrScreenChangeNotify(_) | Event::RandrNotify(_));
+            monitors |= matches!(event, Event::RandrScreenChangeNotify(_) | Event::RandrNotify(_));
+            moved |= matches!(event, Event::ConfigureNotify(_) | Event::ReparentNotify(_));
         }
-        changed
+        (monitors, moved)
     }
 
     /// The server's monitors: where each lies, its rate, whether it is the primary one, and its name. winit keeps those of its start.
@@ -132,6 +134,16 @@ impl X11 {
         let kind = xproto::AtomEnum::ATOM;
         let known = self.connection.get_property(false, self.root, list, kind, 0, 4096)?.reply()?;
         Ok(known.value32().is_some_and(|mut words| words.any(|w| w == word)))
+    }
+
+    /// Has the server tell where a window is moved.
+    pub(super) fn watch(&self, window: &Window) {
+        let Some(window) = id_of(window) else { return };
+        let aux = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY);
+        let set = self.connection.change_window_attributes(window, &aux).map(|cookie| cookie.check());
+        if !matches!(set, Ok(Ok(()))) {
+            tracing::debug!(?set, "the window's moves are not told");
+        }
     }
 
     /// A window of winit's has no background: where it grows the server leaves what lay under it, until something is painted, and

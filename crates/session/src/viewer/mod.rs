@@ -590,7 +590,10 @@ impl Viewer {
             Control::CursorShape(shape) => self.out.push_back(ViewerOutput::CursorShape(shape)),
             Control::PolicyTold(policy) => self.on_policy_told(policy),
             Control::PointerPut(at) => self.out.push_back(ViewerOutput::PointerPut(at)),
-            Control::MonitorsTold(monitors) => self.out.push_back(ViewerOutput::Monitors(monitors)),
+            Control::MonitorsTold(monitors) => {
+                self.shape.on_told(self.now);
+                self.out.push_back(ViewerOutput::Monitors(monitors));
+            }
             Control::Notice(text) => self.out.push_back(ViewerOutput::Notice(text)),
             Control::SoundState { offers, takes } => self.on_sound_state(offers, takes),
             Control::Life(word) => self.on_life(word),

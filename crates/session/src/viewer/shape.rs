@@ -17,6 +17,10 @@ const MOVING: Span = Span::millis(200);
 pub(super) struct Shape {
     unsaid: Option<Unsaid>,
     said: Option<Control>,
+    /// The one monitor that is wished for.
+    lone: Option<Monitor>,
+    /// The host of this connection has told of its monitors.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -43,7 +47,15 @@ impl Shape {
 
     /// Another connection knows nothing of what was said on the one before.
     pub(super) fn on_attached(&mut self) {
-        self.said = None;
+        (self.said, self.told) = (None, false);
+    }
+
+    /// The host tells of its monitors: it knows what one is.
+    pub(super) fn on_told(&mut self, now: Stamp<ViewerClock>) {
+        self.told = true;
+        if let Some(lone) = &self.lone {
+            self.want(now, Control::MonitorsWish(vec![lone.clone()]));
+        }
     }
 }
 
@@ -51,15 +63,23 @@ impl Viewer {
     /// The person wants the desktop to have this size.
     pub fn on_resize(&mut self, now: Stamp<ViewerClock>, size: Size<Surf>, scale: u16) {
         self.advance(now);
+        self.shape.lone = None;
         self.shape.want(now, Control::Resize { size, scale });
     }
 
-    /// The person wants the desktop to have these monitors; such that make none are not told.
+    /// The person wants the desktop to have these monitors; such that make none are not told. One alone is told of its size and
+    /// scale to a host that has not shown that it knows of monitors.
+    // spec: Y-45
     pub fn on_monitors(&mut self, now: Stamp<ViewerClock>, monitors: Vec<Monitor>) {
         self.advance(now);
-        if surface_of(&monitors).is_ok() {
-            self.shape.want(now, Control::MonitorsWish(monitors));
-        }
+        let Ok(size) = surface_of(&monitors) else { return };
+        let lone = (monitors.len() == 1).then(|| monitors.first().cloned()).flatten();
+        self.shape.lone.clone_from(&lone);
+        let message = match lone.filter(|_| !self.shape.told) {
+            Some(Monitor { scale, .. }) => Control::Resize { size, scale },
+            None => Control::MonitorsWish(monitors),
+        };
+        self.shape.want(now, message);
     }
 
     // spec: Y-29

@@ -286,6 +286,49 @@ fn a_size_is_told_when_it_is_steady_and_now_and_then_before() {
     assert_eq!(wishes.count(), 1);
 }
 
+// spec: Y-45, K-72
+#[test]
+fn one_monitors_rate_is_told_to_a_host_that_knows_of_monitors() {
+    let mut b = ViewerBench::new();
+    let one = |refresh| {
+        let place = Rect::new(0, 0, 800, 600);
+        vec![Monitor { place, scale: 125, refresh, primary: true, ..Monitor::default() }]
+    };
+    let told = |b: &ViewerBench| -> Vec<Control> {
+        let shape = |o: &ViewerOutput| match o {
+            ViewerOutput::Control(m @ (Control::Resize { .. } | Control::MonitorsWish(_))) => Some(m.clone()),
+            _ => None,
+        };
+        b.rest.iter().filter_map(|(_, o)| shape(o)).collect()
+    };
+    let size = Control::Resize { size: Size::new(800, 600), scale: 125 };
+    b.viewer.on_monitors(b.now, one(144_000));
+    b.pass(100);
+    assert_eq!(told(&b), std::slice::from_ref(&size), "a host that may know of nothing else");
+    let host = vec![Monitor { place: Rect::new(0, 0, 1024, 768), ..Monitor::default() }];
+    b.viewer.on_control(b.now, Control::MonitorsTold(host.clone()));
+    b.pass(100);
+    assert_eq!(told(&b)[1..], [Control::MonitorsWish(one(144_000))]);
+    b.viewer.on_control(b.now, Control::MonitorsTold(host.clone()));
+    b.pass(100);
+    assert_eq!(told(&b).len(), 2, "what the host has is no reason to argue");
+    b.viewer.on_monitors(b.now, one(30_000));
+    b.pass(100);
+    assert_eq!(told(&b)[2..], [Control::MonitorsWish(one(30_000))], "dragged to another");
+    // On another connection the host tells first, or does not.
+    b.viewer.on_link_lost(b.now);
+    b.attach();
+    b.viewer.on_monitors(b.now, one(30_000));
+    b.viewer.on_control(b.now, Control::MonitorsTold(host.clone()));
+    b.pass(100);
+    assert_eq!(told(&b)[3..], [Control::MonitorsWish(one(30_000))], "nothing but this");
+    b.viewer.on_resize(b.now, Size::new(800, 600), 125);
+    b.pass(100);
+    b.viewer.on_control(b.now, Control::MonitorsTold(host));
+    b.pass(100);
+    assert_eq!(told(&b)[4..], [size], "nothing is known of its rate any more");
+}
+
 // spec: Y-11, Y-12, Y-13
 #[test]
 fn feedback_says_what_is_applied_once_it_is() {
