@@ -4,9 +4,11 @@
 //!
 //! What is allowed is a bound on each picture. What monitors show is one on many: an echo that falls between two of an
 //! animation's pictures does not wait, nor the second half of what an application draws in two steps; only who draws faster
-//! than the screen for long is held to it.
+//! than the screen for long is held to it. Each monitor is a part of the surface with a pace of its own, so that a slow one
+//! beside a fast one costs what it shows; what lies on both goes by the faster.
 
-use telepane_model::{FrameFacts, HostClock, Monitor, Span, Stamp, Trust};
+use telepane_model::monitor::surface_of;
+use telepane_model::{Damage, FrameFacts, HostClock, Monitor, Rect, Region, Size, Span, Stamp, Surf, Trust};
 
 /// So many pictures come as they are drawn before the monitors' rate counts.
 // spec: H-67
@@ -17,30 +19,47 @@ const SLACK: (u64, u64) = (16, 17);
 const LEAST_RATE: u32 = 10_000;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cadence {
     /// From one picture to the next, at least; none without a bound.
     every: Option<Span>,
     /// Before this no picture is taken.
     next: Stamp<HostClock>,
-    shown: Option<Shown>,
-    waiting: Option<FrameFacts>,
+    /// INVARIANT: one at least; the fastest first.
+    paces: Vec<Pace>,
+    /// The surface that the monitors are parts of, if they are of one. On any other everything goes by the fastest.
+    whole: Option<Size<Surf>>,
+    /// The newest frame, without what changed: that waits with the paces.
+    newest: Option<FrameFacts>,
     /// Nobody sees the screen.
     suppressed: bool,
 }
 
-/// What the viewer's monitors show.
+impl Default for Cadence {
+    fn default() -> Self {
+        let (paces, whole) = (vec![Pace::new(Span::ZERO)], None);
+        Self { every: None, next: Stamp::ZERO, paces, whole, newest: None, suppressed: false }
+    }
+}
+
+/// What monitors of one rate show.
 #[derive(Debug)]
-struct Shown {
-    /// From one picture to the next.
+struct Pace {
+    /// From one picture to the next; nothing where they do not say.
     every: Span,
+    places: Vec<Rect<Surf>>,
     /// When the newest picture began.
     began: Stamp<HostClock>,
     /// When all pictures so far would have been shown, one after the other.
     until: Stamp<HostClock>,
+    waiting: Option<Damage>,
 }
 
-impl Shown {
+impl Pace {
+    const fn new(every: Span) -> Self {
+        Self { every, places: Vec::new(), began: Stamp::ZERO, until: Stamp::ZERO, waiting: None }
+    }
+
     fn burst(&self) -> Span {
         self.every.scaled(AT_ONCE - 1, 1)
     }
@@ -55,10 +74,26 @@ impl Shown {
         now.since(self.began) < self.every.scaled(1, 4) && self.until < now + self.burst()
     }
 
-    fn take(&mut self, now: Stamp<HostClock>) {
-        if !self.goes_on(now) {
+    fn is_early(&self, now: Stamp<HostClock>) -> bool {
+        now < self.from() && !self.goes_on(now)
+    }
+
+    fn add(&mut self, damage: Damage) {
+        self.waiting = Some(match self.waiting.take() {
+            Some(before) => together(before, damage),
+            None => damage,
+        });
+    }
+
+    fn take(&mut self, now: Stamp<HostClock>) -> Option<Damage> {
+        if self.waiting.is_none() || self.is_early(now) {
+            return None;
+        }
+        // Without a bound of its own there is nothing to count.
+        if self.every > Span::ZERO && !self.goes_on(now) {
             (self.began, self.until) = (now, self.until.max(now) + self.every);
         }
+        self.waiting.take()
     }
 }
 
@@ -82,82 +117,118 @@ impl Cadence {
         !self.suppressed
     }
 
-    /// The viewer has these monitors, or is not known to have any: the fastest one's rate counts, unless one tells none.
+    /// The viewer has these monitors, or is not known to have any: each one's rate counts for what lies on it, unless it tells none.
     // spec: H-67
     pub fn follow(&mut self, monitors: &[Monitor]) {
-        let told = monitors.iter().all(|m| m.refresh > 0);
-        let fastest = monitors.iter().map(|m| m.refresh.max(LEAST_RATE)).max().filter(|_| told);
-        let every = fastest.map(|rate| Span::micros(1_000_000_000 / u64::from(rate)).scaled(SLACK.0, SLACK.1));
-        self.shown = every.map(|every| Shown { every, began: Stamp::ZERO, until: Stamp::ZERO });
+        let mut all: Vec<(Span, Rect<Surf>)> = monitors.iter().map(|m| (interval(m), m.place)).collect();
+        all.sort_by_key(|(every, _)| *every);
+        let mut paces: Vec<Pace> = Vec::new();
+        for (every, place) in all {
+            // Nobody sees two rates apart that are nearer than what each may take more.
+            match paces.last_mut().filter(|p| every <= p.every.scaled(SLACK.1, SLACK.0)) {
+                Some(pace) => pace.places.push(place),
+                None => paces.push(Pace { places: vec![place], ..Pace::new(every) }),
+            }
+        }
+        if paces.is_empty() {
+            paces.push(Pace::new(Span::ZERO));
+        }
+        self.whole = surface_of(monitors).ok();
+        let before = std::mem::replace(&mut self.paces, paces);
+        if let Some(size) = self.newest.as_ref().map(|newest| newest.size) {
+            before.into_iter().filter_map(|pace| pace.waiting).for_each(|damage| self.sort(size, damage));
+        }
     }
 
-    /// From one picture to the next, at least.
+    /// From one picture to the next, at least, where they come slowest.
     pub fn every(&self) -> Span {
-        self.every.unwrap_or(Span::ZERO).max(self.shown.as_ref().map_or(Span::ZERO, |shown| shown.every))
+        self.every.unwrap_or(Span::ZERO).max(self.paces.last().map_or(Span::ZERO, |pace| pace.every))
     }
 
     /// Takes a frame in; gives back what is to be shown now, if anything.
     // spec: H-41
     pub fn on_frame(&mut self, now: Stamp<HostClock>, facts: &FrameFacts) -> Option<FrameFacts> {
-        let facts = match self.waiting.take() {
-            Some(before) if before.size == facts.size => together(before, facts),
-            _ => facts.clone(),
-        };
-        self.waiting = Some(facts);
+        if self.newest.as_ref().is_some_and(|before| before.size != facts.size) {
+            self.forget();
+        }
+        let mut newest = facts.clone();
+        let damage = std::mem::replace(&mut newest.damage, Damage::exact(Region::new()));
+        self.newest = Some(newest);
+        self.sort(facts.size, damage);
         self.due(now)
+    }
+
+    /// Lets what changed wait with the monitors that show it.
+    fn sort(&mut self, size: Size<Surf>, damage: Damage) {
+        let apart = self.whole == Some(size) && self.paces.len() > 1 && damage.trust != Trust::Unknown;
+        if !apart || damage.changed.is_empty() {
+            return self.paces.iter_mut().take(1).for_each(|pace| pace.add(damage.clone()));
+        }
+        for rect in damage.changed.rects() {
+            let shows = |pace: &Pace| pace.places.iter().any(|place| !place.intersect(*rect).is_empty());
+            // What no monitor shows goes with whatever is next.
+            let n = self.paces.iter().position(shows).unwrap_or(0);
+            if let Some(pace) = self.paces.get_mut(n) {
+                pace.add(Damage { trust: damage.trust, changed: (*rect).into(), moves: Vec::new() });
+            }
+        }
     }
 
     /// What is to be shown by now, if anything.
     pub fn due(&mut self, now: Stamp<HostClock>) -> Option<FrameFacts> {
-        let early = |shown: &Shown| now < shown.from() && !shown.goes_on(now);
-        if self.suppressed || now < self.next || self.shown.as_ref().is_some_and(early) {
+        if self.suppressed || now < self.next {
             return None;
         }
-        let facts = self.waiting.take()?;
-        if let Some(shown) = &mut self.shown {
-            shown.take(now);
-        }
+        let damage = self.paces.iter_mut().filter_map(|pace| pace.take(now)).reduce(together)?;
         if let Some(every) = self.every {
             // A picture that comes a little late does not put off all that follow it.
             let late = now.since(self.next);
             self.next = if late < every.scaled(1, 4) { self.next + every } else { now + every };
         }
-        Some(facts)
+        Some(FrameFacts { damage, ..self.newest.clone()? })
     }
 
     /// When something is to be shown, if something waits.
     pub fn wake(&self) -> Option<Stamp<HostClock>> {
-        let shown = self.shown.as_ref().map_or(Stamp::ZERO, Shown::from);
-        self.waiting.as_ref().filter(|_| !self.suppressed).map(|_| self.next.max(shown))
+        let waiting = self.paces.iter().filter(|pace| pace.waiting.is_some() && !self.suppressed);
+        waiting.map(|pace| self.next.max(pace.from())).min()
     }
 
     /// What waits is of a surface that is gone.
     pub fn forget(&mut self) {
-        self.waiting = None;
+        self.newest = None;
+        self.paces.iter_mut().for_each(|pace| pace.waiting = None);
     }
 }
 
-/// Both frames' changes as one.
-fn together(before: FrameFacts, after: &FrameFacts) -> FrameFacts {
-    let mut all = after.clone();
-    let trust = |t| match t {
+/// From one picture of a monitor to the next, a little less.
+fn interval(monitor: &Monitor) -> Span {
+    match monitor.refresh {
+        0 => Span::ZERO,
+        rate => Span::micros(1_000_000_000 / u64::from(rate.max(LEAST_RATE))).scaled(SLACK.0, SLACK.1),
+    }
+}
+
+/// Both changes as one.
+fn together(mut before: Damage, after: Damage) -> Damage {
+    let doubt = |t| match t {
         Trust::Exact => 0,
         Trust::Hint => 1,
         Trust::Unknown => 2,
     };
-    if trust(before.damage.trust) > trust(all.damage.trust) {
-        all.damage.trust = before.damage.trust;
+    if doubt(after.trust) > doubt(before.trust) {
+        before.trust = after.trust;
     }
-    before.damage.changed.rects().iter().for_each(|r| all.damage.changed.add(*r));
-    // Moves of the first frame were about pixels that the second may have moved again.
-    all.damage.moves.clear();
-    all
+    before.changed.add_all(&after.changed);
+    // Moves of the first were about pixels that the second may have moved again.
+    before.moves.clear();
+    before
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use telepane_model::{Damage, FrameId, Rect, Size, SurfaceId};
+    use telepane_model::{FrameId, SurfaceId};
 
     fn frame(id: u64, rect: Rect<telepane_model::Surf>) -> FrameFacts {
         FrameFacts {
@@ -187,7 +258,7 @@ mod tests {
         assert!(taken.windows(2).all(|w| w[1].0 - w[0].0 >= 84), "steady");
         let shown: u64 = taken.iter().map(|(_, f)| f.damage.changed.rects().len() as u64).sum();
         assert!(shown >= 110, "{shown} changes of 125");
-        assert_eq!(c.wake().is_some(), c.waiting.is_some());
+        assert_eq!(c.wake().is_some(), c.paces[0].waiting.is_some());
     }
 
     // spec: H-74
@@ -243,6 +314,101 @@ mod tests {
         let mut both = at_rates(&[60_000]);
         both.set(Some(24));
         assert!((235..=241).contains(&taken(both, 2)), "what is allowed counts too");
+    }
+
+    /// A monitor of 320x480 beside another, on a surface of the test's frames.
+    fn beside(left: u32, right: u32) -> [Monitor; 2] {
+        let at = |x, refresh| Monitor { place: Rect::new(x, 0, 320, 480), refresh, ..Monitor::default() };
+        [at(0, left), at(320, right)]
+    }
+
+    /// How many pictures of ten seconds hold changes of the left half, and of the right one, where `drawn` changes every two ms.
+    fn halves(mut c: Cadence, drawn: &[Rect<Surf>]) -> [usize; 2] {
+        let mut counts = [0; 2];
+        let mut woken = None;
+        for ms in 0..11_000 {
+            let changed = drawn.iter().copied().collect::<Region<Surf>>();
+            let facts = FrameFacts { damage: Damage::exact(changed), ..frame(ms, Rect::default()) };
+            let fresh = if ms % 2 == 0 { c.on_frame(at(ms), &facts) } else { None };
+            let late = woken.filter(|wake| *wake <= at(ms)).and_then(|_| c.due(at(ms)));
+            assert!(late.is_none() || fresh.is_none());
+            for taken in fresh.or(late).iter().filter(|_| ms >= 1_000) {
+                let holds =
+                    |x| taken.damage.changed.rects().iter().any(|r| !r.intersect(Rect::new(x, 0, 320, 480)).is_empty());
+                counts = [counts[0] + usize::from(holds(0)), counts[1] + usize::from(holds(320))];
+            }
+            woken = c.wake();
+        }
+        let rest: Vec<_> = std::iter::from_fn(|| c.due(at(20_000))).collect();
+        assert!(rest.len() <= 1 && c.wake().is_none(), "the last one is shown");
+        counts
+    }
+
+    // spec: H-67
+    #[test]
+    fn each_monitor_has_a_pace_of_its_own() {
+        let (left, right) = (Rect::new(10, 10, 8, 8), Rect::new(600, 10, 8, 8));
+        let paced = |l, r| {
+            let mut c = Cadence::default();
+            c.follow(&beside(l, r));
+            c
+        };
+        let is = |n: usize, rate: usize| (rate * 10..=rate * 107 / 10).contains(&n);
+        let both = halves(paced(30_000, 144_000), &[left, right]);
+        assert!(is(both[0], 30) && is(both[1], 144), "{both:?}");
+        let both = halves(paced(60_000, 10_000), &[left, right]);
+        assert!(is(both[0], 60) && is(both[1], 10), "{both:?}");
+        let across = halves(paced(30_000, 144_000), &[Rect::new(310, 10, 20, 8)]);
+        assert!(is(across[0], 144) && is(across[1], 144), "what lies on both goes by the faster: {across:?}");
+        let unsaid = halves(paced(30_000, 0), &[left, right]);
+        assert!(is(unsaid[0], 30) && unsaid[1] == 5_000, "one that says nothing is not held back: {unsaid:?}");
+        let near = paced(60_000, 59_940);
+        assert_eq!(near.paces.len(), 1, "one to everybody");
+        // A desktop of another size has its monitors elsewhere.
+        let mut c = paced(30_000, 144_000);
+        c.follow(&[
+            Monitor { place: Rect::new(0, 0, 64, 480), ..beside(30_000, 0)[0].clone() },
+            beside(0, 144_000)[1].clone(),
+        ]);
+        c.follow(&beside(30_000, 144_000).map(|m| Monitor { place: m.place.offset(0, 8), ..m }));
+        let other = halves(c, &[left]);
+        assert!(is(other[0], 144), "{other:?}");
+        // What is allowed is one bound for all.
+        let mut c = paced(30_000, 144_000);
+        c.set(Some(24));
+        let both = halves(c, &[left, right]);
+        assert!(both.iter().all(|n| (235..=241).contains(n)), "{both:?}");
+    }
+
+    // spec: H-67
+    #[test]
+    fn a_slow_monitor_delays_no_echo_and_nothing_that_waits_is_lost() {
+        let (left, right) = (Rect::new(10, 10, 8, 8), Rect::new(600, 10, 8, 8));
+        let mut c = Cadence::default();
+        c.follow(&beside(10_000, 144_000));
+        for ms in 0..1_000 {
+            c.on_frame(at(ms), &frame(ms, right));
+        }
+        let echo = c.on_frame(at(1_000), &frame(1_000, left)).unwrap();
+        assert!(echo.damage.changed.rects().contains(&left), "at once on a monitor that rests");
+        for ms in 1_001..1_400 {
+            c.on_frame(at(ms), &frame(ms, left));
+        }
+        assert!(c.paces[1].waiting.is_some());
+        // The person drags the windows to other monitors, or says no longer which there are.
+        c.follow(&beside(144_000, 10_000));
+        let taken = c.due(at(1_400)).unwrap();
+        assert!(taken.id == FrameId(1_399) && taken.damage.changed.rects().contains(&left));
+        for ms in 1_400..1_800 {
+            c.on_frame(at(ms), &frame(ms, right));
+        }
+        c.follow(&[]);
+        let taken = c.due(at(1_800)).unwrap();
+        assert!(taken.damage.changed.rects().contains(&right) && c.wake().is_none());
+        c.follow(&beside(144_000, 10_000));
+        (1_800..2_200).for_each(|ms| drop(c.on_frame(at(ms), &frame(ms, right))));
+        c.forget();
+        assert_eq!((c.due(at(9_000)), c.wake()), (None, None), "of a surface that is gone");
     }
 
     // spec: H-67

@@ -5,7 +5,7 @@ use crate::link::{LinkModel, Path};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use telepane_codec::TileCache;
-use telepane_model::{HostClock, InputEvent, KeyCode, KeyMove, Pixels, SessionPolicy, Size, Span, Surf};
+use telepane_model::{HostClock, InputEvent, KeyCode, KeyMove, Monitor, Pixels, SessionPolicy, Size, Span, Surf};
 use telepane_protocol::{Capability, Control};
 use telepane_session::Host;
 use telepane_session::sound::SoundFrame;
@@ -89,6 +89,12 @@ impl World {
     /// The person wants another size of the desktop.
     pub fn ask_size(&mut self, size: Size<Surf>) {
         self.viewer.on_resize(self.viewer_now(), size, 100);
+        self.viewer_wake = Some(self.now);
+    }
+
+    /// The person wants a desktop with these monitors.
+    pub fn ask_monitors(&mut self, monitors: Vec<Monitor>) {
+        self.viewer.on_monitors(self.viewer_now(), monitors);
         self.viewer_wake = Some(self.now);
     }
 

@@ -14,6 +14,7 @@ mod kit;
 mod life;
 mod load;
 mod loss;
+mod monitors;
 mod plans;
 mod policy;
 mod proof;
