@@ -9,6 +9,7 @@ mod blackout;
 mod clipboard;
 mod company;
 mod composing;
+mod cursors;
 mod drops;
 mod ending;
 mod endurance;

@@ -210,27 +210,39 @@ impl Screen {
 
     /// Gives the desktop a pointer that shows these images in turn, each for this many milliseconds.
     pub fn animate_pointer(&self, images: &[PointerImage], each_ms: u32) {
+        let frame = |image| Animcursorelt { cursor: self.cursor(image), delay: each_ms };
+        let frames: Vec<_> = images.iter().map(frame).collect();
+        let moving = self.conn.generate_id().expect("an id");
+        self.conn.render_create_anim_cursor(moving, &frames).expect("alive");
+        self.show_pointer(moving);
+    }
+
+    /// Gives the desktop a pointer.
+    pub fn set_pointer(&self, image: &PointerImage) {
+        self.show_pointer(self.cursor(image));
+    }
+
+    fn show_pointer(&self, cursor: u32) {
+        let aux = ChangeWindowAttributesAux::new().cursor(cursor);
+        self.conn.change_window_attributes(self.root, &aux).expect("alive").check().expect("it may have a pointer");
+    }
+
+    fn cursor(&self, image: &PointerImage) -> u32 {
         let formats = self.conn.render_query_pict_formats().expect("alive").reply().expect("it has RENDER");
         let argb = |f: &&x11rb::protocol::render::Pictforminfo| {
             f.type_ == PictType::DIRECT && f.depth == 32 && (f.direct.alpha_shift, f.direct.red_shift) == (24, 16)
         };
         let argb = formats.formats.iter().find(argb).expect("there are pictures with alpha").id;
         let id = || self.conn.generate_id().expect("an id");
-        let frames = images.iter().map(|image| {
-            let (pixmap, gc, picture, cursor) = (id(), id(), id(), id());
-            let [width, height, x, y] = image.shape;
-            let bytes: Vec<u8> = image.argb.iter().flat_map(|p| p.to_le_bytes()).collect();
-            self.conn.create_pixmap(32, pixmap, self.root, width, height).expect("alive");
-            self.conn.create_gc(gc, pixmap, &Default::default()).expect("alive");
-            self.conn.put_image(ImageFormat::Z_PIXMAP, pixmap, gc, width, height, 0, 0, 0, 32, &bytes).expect("alive");
-            self.conn.render_create_picture(picture, pixmap, argb, &Default::default()).expect("alive");
-            self.conn.render_create_cursor(cursor, picture, x, y).expect("alive").check().expect("it is a pointer");
-            Animcursorelt { cursor, delay: each_ms }
-        });
-        let (frames, moving): (Vec<_>, _) = (frames.collect(), id());
-        self.conn.render_create_anim_cursor(moving, &frames).expect("alive");
-        let aux = ChangeWindowAttributesAux::new().cursor(moving);
-        self.conn.change_window_attributes(self.root, &aux).expect("alive").check().expect("it may have a pointer");
+        let (pixmap, gc, picture, cursor) = (id(), id(), id(), id());
+        let [width, height, x, y] = image.shape;
+        let bytes: Vec<u8> = image.argb.iter().flat_map(|p| p.to_le_bytes()).collect();
+        self.conn.create_pixmap(32, pixmap, self.root, width, height).expect("alive");
+        self.conn.create_gc(gc, pixmap, &Default::default()).expect("alive");
+        self.conn.put_image(ImageFormat::Z_PIXMAP, pixmap, gc, width, height, 0, 0, 0, 32, &bytes).expect("alive");
+        self.conn.render_create_picture(picture, pixmap, argb, &Default::default()).expect("alive");
+        self.conn.render_create_cursor(cursor, picture, x, y).expect("alive").check().expect("it is a pointer");
+        cursor
     }
 
     /// The X codes of the keys that are down.
