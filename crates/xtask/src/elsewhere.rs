@@ -34,6 +34,7 @@ pub const CRATES: &[&str] = &[
     "transport",
     "machine",
     "audio",
+    "sandbox",
     "files",
     "host",
     "client",
