@@ -39,6 +39,8 @@ const REAL: &[(&str, &str, &str)] = &[
     ),
     ("film-thin", "age_p95_ms", AS_FIVE),
     ("film-thin", "used", AS_FIVE),
+    ("rival", "share", COMPETING),
+    ("rival", "jain", COMPETING),
     ("rival-deep", "share", COMPETING),
     ("rival-deep", "jain", COMPETING),
     ("rival-deep", "after_used", AS_FIVE),
@@ -75,6 +77,7 @@ const REAL: &[(&str, &str, &str)] = &[
         "age_p99_ms",
         "as row 5, and each change of size begins a stream anew, with a key frame (decision 0013)",
     ),
+    ("policer-10", "used", AS_FIVE),
     ("policer-10", "age_p95_ms", "as row 5, and what the bucket drops is sent again"),
     ("policer-4", "age_p95_ms", "as row 5, and what the bucket drops is sent again"),
     (
