@@ -79,8 +79,7 @@ impl<'a> Reader<'a> {
     /// A varint in zigzag form that must fit an `i32`.
     // spec: D-3
     pub fn signed(&mut self) -> Result<i32, Fault> {
-        let z: u32 = self.var()?;
-        Ok((z >> 1) as i32 ^ -((z & 1) as i32))
+        Ok(unzigzag(self.var()?))
     }
 
     /// A count that may be at most `most`.
@@ -99,6 +98,17 @@ impl<'a> Reader<'a> {
         }
         core::str::from_utf8(self.bytes(n)?).map_err(|_| Fault::TextNotUtf8)
     }
+}
+
+/// Zigzag form: small numbers of either sign are small ones.
+// spec: D-3
+pub(crate) const fn zigzag(value: i32) -> u32 {
+    ((value << 1) ^ (value >> 31)).cast_unsigned()
+}
+
+/// What [`zigzag`] was made of.
+pub(crate) const fn unzigzag(z: u32) -> i32 {
+    (z >> 1).cast_signed() ^ -(z & 1).cast_signed()
 }
 
 /// Writes fields to the end of a buffer.
@@ -123,7 +133,7 @@ impl Put for Vec<u8> {
     }
 
     fn signed(&mut self, value: i32) {
-        self.varint(u64::from(((value << 1) ^ (value >> 31)) as u32));
+        self.varint(u64::from(zigzag(value)));
     }
 
     fn text(&mut self, text: &str, most: usize) {
