@@ -413,7 +413,7 @@ pub fn viewer(bytes: &[u8]) {
                     let both = Capabilities::default().with(Capability::Sound, 1).with(Capability::Keys, 1);
                     let hands = if op.is_multiple_of(2) { HANDS_TOUCH | HANDS_PEN } else { 0 };
                     mind.on_capabilities(
-                        &both.with(Capability::Proofs, 40).with(Capability::Reports, 1).with(Capability::Hands, hands),
+                        &both.with(Capability::Proofs, 40).with(Capability::Reports, 3).with(Capability::Hands, hands),
                     );
                 }
                 15 => mind.on_sound_wish(now, s.small() % 2 == 0, s.small() % 3 > 0),

@@ -105,8 +105,8 @@ struct Side<C: Clock> {
     hand: bool,
     echo: Echo<C>,
     taken: Taken,
-    /// It is to be looked at before it is told.
-    look: bool,
+    /// It is to be looked at in this kind before it is told.
+    look: Option<ClipFormat>,
 }
 
 /// One side's clipboard state.
@@ -135,7 +135,7 @@ impl<C: Clock> Default for Clip<C> {
             hand: false,
             echo: Echo::default(),
             taken: Taken::default(),
-            look: false,
+            look: None,
         };
         Self {
             peer: Peer { formats: ClipFormats::NONE, rich: false, primary: false },
@@ -186,21 +186,19 @@ impl<C: Clock> Clip<C> {
         let suspect = !offer.formats.is_empty() && side.echo.suspects(now);
         let verdict = if suspect { side.taken.verdict(offer.formats) } else { Verdict::Another };
         side.tell = verdict == Verdict::Another;
-        side.look = matches!(verdict, Verdict::Look(_));
+        side.look = if let Verdict::Look(format) = verdict { Some(format) } else { None };
     }
 
     /// Reads what is suspected of being the peer's, one at a time.
     fn look(&mut self, now: Stamp<C>) {
         for selection in Selection::ALL {
             let id = LOOK - selection as u32;
-            let busy = self.giving.contains_key(&id);
-            let side = self.side(selection);
-            if side.look && !busy {
-                side.look = false;
-                if let Verdict::Look(format) = side.taken.verdict(side.own.formats) {
-                    self.giving.insert(id, (Giving::Looked(format), now));
-                    self.wishes.push_back(ClipWish::Fetch { id, selection, format });
-                }
+            if self.giving.contains_key(&id) {
+                continue;
+            }
+            if let Some(format) = self.side(selection).look.take() {
+                self.giving.insert(id, (Giving::Looked(format), now));
+                self.wishes.push_back(ClipWish::Fetch { id, selection, format });
             }
         }
     }
@@ -209,7 +207,7 @@ impl<C: Clock> Clip<C> {
     fn on_looked(&mut self, id: u32, format: ClipFormat, contents: Option<&[u8]>) {
         let selection = if id == LOOK { Selection::Clipboard } else { Selection::Primary };
         let side = self.side(selection);
-        if !side.look {
+        if side.look.is_none() {
             side.tell |= contents.is_some_and(|c| !side.taken.holds(format, c));
         }
     }
