@@ -8,9 +8,9 @@ use crate::driver::{Ask, Driver, Target, Wake, exit};
 use crate::headless;
 use crate::monitors::{Choice, Choices, Pick};
 use crate::policy;
+use crate::proxy;
 use crate::sound::SoundOptions;
 use crate::ui::{self, Chosen, Spread, UiOptions};
-use crate::{proxy, signals};
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -216,7 +216,7 @@ fn on_terminal(wake: Waking) -> Box<dyn Fn(String)> {
 
 fn watch_signals(wake: Waking) -> std::io::Result<()> {
     let asked = AtomicBool::new(false);
-    signals::on_stop(move || {
+    telepane_machine::on_stop(move || {
         if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }

@@ -23,7 +23,6 @@ pub mod parts;
 pub mod policy;
 mod policy_overlay;
 pub mod proxy;
-mod signals;
 pub mod slow;
 pub mod sound;
 pub mod stats;

@@ -15,7 +15,7 @@ use crate::notes::Notes;
 use crate::permissions::{Owner, PermissionsFile};
 use crate::sound::Sound;
 use crate::worker::Worker;
-use crate::{alone, control, firewall, metrics, policy, reachable, surface, system};
+use crate::{alone, control, firewall, metrics, policy, reachable, surface};
 use anyhow::{Context, Result};
 use polling::Poller;
 use std::io::{IsTerminal, Write};
@@ -301,7 +301,7 @@ fn for_people(out: &mut impl Write, listening: SocketAddr) -> std::io::Result<()
 
 fn watch_signals(stop: &Arc<AtomicBool>, poller: &Arc<Poller>) -> Result<()> {
     let (stop, poller) = (stop.clone(), poller.clone());
-    system::on_stop(move || {
+    telepane_machine::on_stop(move || {
         if stop.swap(true, Ordering::Relaxed) {
             // Asked twice: the loop hangs, and the person wants out.
             std::process::exit(130);

@@ -1,5 +1,5 @@
 //! What of this machine's system the agent asks for beside its standard library: who a file belongs to and who may change it,
-//! who this process is, commands that can be ended with all they began, and signals.
+//! who this process is, and commands that can be ended with all they began.
 //!
 //! The one place of the agent that differs between Unix and other systems, with the control socket (`control::socket`).
 

@@ -1,5 +1,6 @@
 //! The machine a program of ours runs on, as its system manages it: whether it goes to sleep or down, whether something on
-//! it asks that the screen stays on, keeping it awake ourselves, and its time zone and language, and its ways into networks.
+//! it asks that the screen stays on, keeping it awake ourselves, its time zone and language, its ways into
+//! networks, and that it asks the program to end.
 //!
 //! On Linux the system's message bus (logind) and the session's are asked, each on a thread of its own, because their calls
 //! block. Where there is no bus, or nobody on it that knows, nothing is told and that is said once in the log. Other systems
@@ -7,6 +8,7 @@
 
 #[cfg(target_os = "linux")]
 mod awake;
+mod ending;
 #[cfg(target_os = "linux")]
 mod logind;
 pub mod place;
@@ -16,6 +18,7 @@ pub mod ways;
 
 #[cfg(target_os = "linux")]
 pub use awake::KeepAwake;
+pub use ending::on_stop;
 use std::sync::Arc;
 
 /// What we call ourselves on the buses. What we ask for ourselves is not what a desktop asks for: a client on the host's own

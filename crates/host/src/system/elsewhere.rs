@@ -4,12 +4,6 @@ use std::fs::{Metadata, OpenOptions};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-/// How often it is looked whether the process was asked to end: nothing wakes a thread for that here.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// A file has the access list of its directory, which in a user's own directories lets nobody else in.
 pub(crate) const fn keep_private(options: &mut OpenOptions) -> &mut OpenOptions {
@@ -58,22 +52,4 @@ pub(crate) fn read_now(from: ChildStderr, most: u64) -> Vec<u8> {
     // What cannot be read is missing in the log.
     let _ = from.take(most).read_to_end(&mut read);
     read
-}
-
-/// Calls `stop` on a thread of its own each time the process is asked to end.
-pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, asked.clone())?;
-    }
-    std::thread::Builder::new().name("telepane-signals".into()).spawn(move || {
-        loop {
-            std::thread::park_timeout(LOOK);
-            if asked.swap(false, Ordering::Relaxed) {
-                stop();
-            }
-        }
-    })?;
-    Ok(())
 }

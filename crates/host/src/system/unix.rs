@@ -60,15 +60,3 @@ pub(crate) fn read_now(from: ChildStderr, most: u64) -> Vec<u8> {
     }
     read
 }
-
-/// Calls `stop` on a thread of its own each time the process is asked to end.
-pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    std::thread::Builder::new().name("telepane-signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            stop();
-        }
-    })?;
-    Ok(())
-}

@@ -1,8 +1,11 @@
 //! Being asked to end: by signals on Unix, by Ctrl+C elsewhere.
 
 /// Calls `stop` on a thread of its own each time.
+///
+/// # Errors
+/// When the system has no thread or no signal to spare.
 #[cfg(unix)]
-pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
+pub fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("telepane-signals".into()).spawn(move || {
@@ -14,8 +17,11 @@ pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
 }
 
 /// Calls `stop` on a thread of its own each time.
+///
+/// # Errors
+/// When the system has no thread or no signal to spare.
 #[cfg(not(unix))]
-pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
+pub fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
