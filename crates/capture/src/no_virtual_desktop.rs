@@ -1,41 +1,14 @@
 //! Virtual desktops on systems that have no X servers of their own: there is none, and whoever asks for one is told.
 
+#[path = "virtual_desktop/asked.rs"]
+mod asked;
+
 use crate::open::OpenError;
 use crate::source::Source;
+pub use asked::{Options, Scaled, Server, Session};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use telepane_model::{Size, Surf};
-
-/// Which server: there is none to choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Server {
-    /// What there is.
-    #[default]
-    Best,
-}
-
-/// What runs on it.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Session {
-    /// What is installed.
-    #[default]
-    First,
-    /// Nothing.
-    None,
-}
-
-/// What to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// One monitor for each.
-    pub heads: Vec<Size<Surf>>,
-    /// The server.
-    pub server: Server,
-    /// The session.
-    pub session: Session,
-    /// What else the session finds in its environment.
-    pub environment: Vec<(String, String)>,
-}
 
 /// Why there is no virtual desktop.
 #[derive(Debug, thiserror::Error)]
@@ -46,20 +19,6 @@ pub enum StartError {
     /// There are none here.
     #[error("virtual desktops are not there on this system; serve on Linux, or give --synthetic or --replay")]
     NoServer,
-}
-
-/// What became of a wish for a scale.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scaled {
-    /// The desktop had it.
-    Already,
-    /// Programs follow.
-    Followed,
-    /// New ones do.
-    NewPrograms {
-        /// What keeps the others from it.
-        manager: String,
-    },
 }
 
 /// A running virtual desktop: there is none.

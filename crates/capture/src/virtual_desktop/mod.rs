@@ -9,6 +9,7 @@
 //! therefore made where no cleaner comes (`$XDG_RUNTIME_DIR`), else in the temporary directory, and removed only
 //! after the server has ended.
 
+mod asked;
 mod devices;
 pub mod process;
 mod scale;
@@ -18,10 +19,9 @@ pub mod xauth;
 use crate::open::OpenError;
 use crate::source::{ResizeRefused, Source};
 use crate::x11::{X11, connect, heads};
+pub use asked::{Options, Scaled, Server, Session};
 pub use devices::{InputDevice, InputDevices};
 use process::Process;
-pub use scale::Scaled;
-pub use session::Session;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -40,31 +40,6 @@ const TRIES: u32 = 5;
 
 /// What the largest dummy screen may hold: 16384 by 4320 pixels, in KiB. Only touched pages take memory.
 const VIDEO_RAM_KIB: u32 = 16_384 * 4_320 * 4 / 1024;
-
-/// Which X server to start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Server {
-    /// Xorg with the dummy driver, else Xvfb.
-    #[default]
-    Best,
-    /// Only Xorg with the dummy driver.
-    Xorg,
-    /// Only Xvfb.
-    Xvfb,
-}
-
-/// What to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// One monitor for each, from left to right.
-    pub heads: Vec<Size<Surf>>,
-    /// The server.
-    pub server: Server,
-    /// The session.
-    pub session: Session,
-    /// What else the session finds in its environment.
-    pub environment: Vec<(String, String)>,
-}
 
 /// Why there is no virtual desktop.
 #[derive(Debug, thiserror::Error)]

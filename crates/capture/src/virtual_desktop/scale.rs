@@ -10,7 +10,7 @@
 //!
 //! The formats: `RESOURCE_MANAGER` of X(7), and freedesktop's XSETTINGS specification 0.5.
 
-use super::StartError;
+use super::{Scaled, StartError};
 use crate::x11::{connect, heads};
 use std::path::Path;
 use x11rb::connection::Connection;
@@ -27,20 +27,6 @@ const RANGE: (u16, u16) = (50, 500);
 const POINTER: u32 = 24;
 /// The most of a settings manager's name that is told, in bytes.
 const MOST_NAME: usize = 64;
-
-/// What became of a wish for a scale.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scaled {
-    /// The desktop had it.
-    Already,
-    /// Running programs follow where their toolkit can, and new ones.
-    Followed,
-    /// Only programs that start from now on and read `Xft.dpi`: the session has a settings manager of its own.
-    NewPrograms {
-        /// What it calls itself.
-        manager: String,
-    },
-}
 
 /// Keeps a display's scale; the settings stand while it lives.
 #[derive(Debug)]

@@ -1,22 +1,10 @@
 //! The session on a virtual display: the first desktop that is installed, or a command.
 
 use super::process::{Process, find};
-use super::{Options, StartError};
+use super::{Options, Session, StartError};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-/// What runs on the display.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Session {
-    /// Xfce, LXQt, openbox with a terminal, or a terminal alone: the first that is installed.
-    #[default]
-    First,
-    /// This program with these arguments.
-    Command(Vec<String>),
-    /// Nothing.
-    None,
-}
 
 /// What must be installed, and the command line.
 ///
