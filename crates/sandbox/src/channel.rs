@@ -71,7 +71,7 @@ impl Channel {
     }
 
     /// The picture of the frame that was asked for last.
-    pub fn picture(&self, sides: (u32, u32)) -> Option<Picture<'_>> {
+    pub fn picture(&mut self, sides: (u32, u32)) -> Option<Picture<'_>> {
         self.memory.picture(sides)
     }
 

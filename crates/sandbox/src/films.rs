@@ -49,7 +49,7 @@ pub struct Lacking(pub String);
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is decoded elsewhere there"))]
 pub struct Films {
     when: When,
-    library: Option<PathBuf>,
+    openh264: Option<PathBuf>,
     state: State,
     /// A process stood once: from then on nothing is decoded here, whatever becomes of it.
     stood: bool,
@@ -83,10 +83,10 @@ const FRUITFUL: u32 = 30;
 const MOST_BARREN: u32 = 8;
 
 impl Films {
-    /// Nothing is started before [`Films::start`], or the first frame. `library`: see [`telepane_codec::h264::load`].
-    pub fn new(when: When, library: Option<PathBuf>) -> Self {
+    /// Nothing is started before [`Films::start`], or the first frame. `openh264`: see [`telepane_codec::h264::load`].
+    pub fn new(when: When, openh264: Option<PathBuf>) -> Self {
         let state = if when == When::Off { State::Here(Box::default()) } else { State::None };
-        Self { when, library, state, stood: false, frames: 0, barren: 0 }
+        Self { when, openh264, state, stood: false, frames: 0, barren: 0 }
     }
 
     /// Starts a process, so that the first frame need not wait for it. The calling thread must be the one that decodes.
@@ -133,7 +133,7 @@ impl Films {
         if self.barren >= MOST_BARREN {
             return Err(Lacking(format!("{MOST_BARREN} processes were lost one after the other")));
         }
-        let process = Process::start(self.library.as_deref()).map_err(|error| Lacking(error.to_string()))?;
+        let process = Process::start(self.openh264.as_deref()).map_err(|error| Lacking(error.to_string()))?;
         self.state = State::Process(Box::new(process));
         self.frames = 0;
         Ok(())

@@ -13,6 +13,8 @@ use telepane_codec::limits;
 #[derive(Debug)]
 pub struct Memory {
     start: NonNull<u8>,
+    /// The picture that was taken out last, where the other process cannot change it.
+    taken: Vec<u8>,
 }
 
 // SAFETY: the mapping belongs to this value alone and is not tied to a thread.
@@ -44,7 +46,7 @@ impl Memory {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast::<u8>()).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Self { start })
+        Ok(Self { start, taken: Vec::new() })
     }
 
     /// Puts a frame's bytes where the other process reads them; false if they are too many.
@@ -81,15 +83,20 @@ impl Memory {
         true
     }
 
-    /// The picture of these sides that was put there. None for sides that no film has.
-    pub fn picture(&self, sides: (u32, u32)) -> Option<Picture<'_>> {
-        let places = planes(sides)?;
-        // SAFETY: `planes` lies within the mapping, whose file is sealed against shrinking. A process that was taken over
-        // could write meanwhile, as any client of a display can into what it shows: every byte is a valid sample, and
-        // what is read here decides neither a branch nor an address.
-        let planes = places.map(|(at, len)| unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(at), len) });
+    /// Takes out the picture of these sides that was put there: what becomes of the memory afterwards is not seen. None for sides that
+    /// no film has.
+    pub fn picture(&mut self, sides: (u32, u32)) -> Option<Picture<'_>> {
+        let [(luma, long), (_, half), (chroma, len)] = planes(sides)?;
+        let whole = chroma + len - luma;
+        self.taken.resize(whole, 0);
+        // SAFETY: the planes lie close together within the mapping, whose file is sealed against shrinking, and `taken` is as long.
+        // Bytes are copied through pointers, and nothing refers to the memory: a process that was taken over and writes meanwhile
+        // chooses which samples are found, and every byte is one.
+        unsafe { self.taken.as_mut_ptr().copy_from_nonoverlapping(self.start.as_ptr().add(luma), whole) };
+        let (first, rest) = self.taken.split_at_checked(long)?;
+        let (second, third) = rest.split_at_checked(half)?;
         let (w, h) = sides;
-        Some(Picture { w, h, planes, strides: [w as usize, w as usize / 2] })
+        Some(Picture { w, h, planes: [first, second, third], strides: [w as usize, w as usize / 2] })
     }
 }
 
