@@ -3,13 +3,8 @@
 //!
 //! Nothing is copied ahead of need: that somebody copied is told as [`ClipEvent::Changed`] with the kinds there are, and
 //! one of them is fetched when the other side pastes; what was copied there is offered by [`Clipboard::offer`] and asked for
-//! by [`ClipEvent::Wanted`] when an application here pastes. Both ways are ICCCM 2's selections with INCR for what is
-//! larger than a request, bounded by [`LIMIT`] bytes each. Taking the selection ourselves is never reported as a change, so
-//! two clipboards that follow each other come to rest.
-//!
-//! Spoken: UTF8_STRING, TEXT, STRING (Latin-1, `?` for what it lacks), text/plain, text/html, text/rtf and its other names,
-//! image/png, text/uri-list and x-special/gnome-copied-files, TARGETS, TIMESTAMP. Not spoken: MULTIPLE, which
-//! single-format requestors do not use, and COMPOUND_TEXT.
+//! by [`ClipEvent::Wanted`] when an application here pastes, both ways [`LIMIT`] bytes each at most. Taking the selection
+//! ourselves is never reported as a change, so two clipboards that follow each other come to rest.
 //!
 //! What an owner has marked as secret is told so and given out with the same mark. It is given only while a person is at
 //! work: within two seconds of a key or button of this display, so that a program which reads every new clipboard gets
@@ -19,201 +14,44 @@
 //! at [`Clipboard::deadline`].
 
 pub mod files;
-mod give;
-mod take;
+mod x11;
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use telepane_model::clipboard::{ClipFormat, ClipFormats, ClipOffer, SECRET_MARKS, Selection};
+use telepane_model::clipboard::{ClipFormat, ClipFormats, Selection};
 use telepane_model::time::{HostClock, Span, Stamp};
-use x11rb::connection::{Connection, RequestConnection};
-use x11rb::protocol::Event;
-use x11rb::protocol::screensaver::{self, ConnectionExt as _};
-use x11rb::protocol::xfixes::{self, ConnectionExt as _, SelectionEventMask};
-use x11rb::protocol::xproto::{
-    Atom, AtomEnum, ConnectionExt as _, CreateWindowAux, EventMask, PropMode, Property, Timestamp, Window, WindowClass,
-};
-use x11rb::rust_connection::RustConnection;
-use x11rb::wrapper::ConnectionExt as _;
 
 pub use crate::copied::{ClipError, ClipEvent, FetchId, LIMIT, PasteId};
-use crate::x11::connect::connect;
 use crate::{Gone, OpenError};
-use give::{Outgoing, Wanted};
-use take::{Ask, Conversion, Question};
-
-/// A person is at work so long after a key or button: the way through a menu to Paste.
-const AT_WORK: u32 = 2_000;
-/// Where the display cannot tell: programs that read every clipboard do so within this.
-const GREEDY: Span = Span::millis(1_000);
-
-/// The names that this module needs the server's numbers of.
-#[derive(Debug)]
-struct Atoms {
-    selection: Atom,
-    targets: Atom,
-    timestamp: Atom,
-    incr: Atom,
-    utf8: Atom,
-    text: Atom,
-    string: Atom,
-    copied_files: Atom,
-    /// The names of each kind, the best first.
-    names: [(ClipFormat, Vec<Atom>); 5],
-    /// The names that mark a secret; the first is ours to give.
-    marks: [Atom; SECRET_MARKS.len()],
-    /// A property of ours whose change tells the server's time.
-    stamp: Atom,
-    /// Properties of ours for incoming contents, used in turn so that a late answer cannot be taken for the present one.
-    slots: [Atom; 8],
-}
-
-impl Atoms {
-    fn read(conn: &RustConnection, selection: Selection) -> Result<Self, Gone> {
-        let atom = |name: &str| -> Result<Atom, Gone> { Ok(conn.intern_atom(false, name.as_bytes())?.reply()?.atom) };
-        let mut slots = [x11rb::NONE; 8];
-        for (i, slot) in slots.iter_mut().enumerate() {
-            *slot = atom(&format!("TELEPANE_TEXT_{i}"))?;
-        }
-        let mut marks = [x11rb::NONE; SECRET_MARKS.len()];
-        for (mark, name) in marks.iter_mut().zip(SECRET_MARKS) {
-            *mark = atom(name)?;
-        }
-        let mut names = ClipFormat::ALL.map(|format| (format, Vec::new()));
-        for (format, list) in &mut names {
-            for name in names_of(*format) {
-                list.push(atom(name)?);
-            }
-        }
-        Ok(Self {
-            selection: match selection {
-                Selection::Clipboard => atom("CLIPBOARD")?,
-                Selection::Primary => AtomEnum::PRIMARY.into(),
-            },
-            targets: atom("TARGETS")?,
-            timestamp: atom("TIMESTAMP")?,
-            incr: atom("INCR")?,
-            utf8: atom("UTF8_STRING")?,
-            text: atom("TEXT")?,
-            string: AtomEnum::STRING.into(),
-            copied_files: atom("x-special/gnome-copied-files")?,
-            names,
-            marks,
-            stamp: atom("TELEPANE_TIME")?,
-            slots,
-        })
-    }
-
-    fn names(&self, format: ClipFormat) -> &[Atom] {
-        self.names.iter().find(|(f, _)| *f == format).map_or(&[], |(_, names)| names)
-    }
-
-    fn format(&self, target: Atom) -> Option<ClipFormat> {
-        self.names.iter().find(|(_, names)| names.contains(&target)).map(|(format, _)| *format)
-    }
-
-    fn is_text(&self, target: Atom) -> bool {
-        self.format(target) == Some(ClipFormat::Text)
-    }
-}
-
-/// What X11 programs call this kind, the best first.
-const fn names_of(format: ClipFormat) -> &'static [&'static str] {
-    match format {
-        ClipFormat::Text => &["UTF8_STRING", "text/plain;charset=utf-8", "TEXT", "STRING", "text/plain"],
-        ClipFormat::Html => &["text/html"],
-        ClipFormat::Rtf => &["text/rtf", "application/rtf", "text/richtext"],
-        ClipFormat::Png => &["image/png"],
-        ClipFormat::Files => &["text/uri-list", "x-special/gnome-copied-files"],
-    }
-}
 
 /// One selection of a display.
 #[derive(Debug)]
-pub struct Clipboard {
-    conn: RustConnection,
-    root: Window,
-    window: Window,
-    selection: Selection,
-    atoms: Atoms,
-    /// The time of the last poll.
-    now: Stamp<HostClock>,
-    /// The display can tell when a person last did something.
-    sees_hands: bool,
-    /// The server's time at which the selection became ours, and ours.
-    owned: Option<(Timestamp, Stamp<HostClock>)>,
-    /// What we offer, once the selection is ours.
-    given: ClipOffer,
-    /// The offer waits for the server's time.
-    offering: bool,
-    /// The last thing told was that there is something.
-    announced: bool,
-    /// What the owner has, by its own names.
-    theirs: Vec<Atom>,
-    events: VecDeque<ClipEvent>,
-    asks: VecDeque<Ask>,
-    active: Option<Conversion>,
-    turn: usize,
-    next_paste: u64,
-    wanted: Vec<Wanted>,
-    outgoing: Vec<Outgoing>,
+pub struct Clipboard(Through);
+
+/// What it is reached through.
+#[derive(Debug)]
+enum Through {
+    X11(Box<x11::Clipboard>),
+}
+
+/// The same of whichever it is.
+macro_rules! through {
+    ($clipboard:expr, $one:ident => $done:expr) => {
+        match $clipboard {
+            Through::X11($one) => $done,
+        }
+    };
 }
 
 impl Clipboard {
-    /// Opens a selection of a display (`None`: from the environment). If somebody has copied already, the first event
+    /// Opens a selection of an X11 display (`None`: from the environment). If somebody has copied already, the first event
     /// says so.
     ///
     /// # Errors
     /// [`OpenError`] when there is no connection, or XFIXES is missing.
     pub fn open(display: Option<&str>, xauthority: Option<&Path>, selection: Selection) -> Result<Self, OpenError> {
-        let (conn, screen) = connect(display, xauthority)?;
-        if conn.extension_information(xfixes::X11_EXTENSION_NAME).map_err(Gone::from)?.is_none() {
-            return Err(OpenError::Extension("XFIXES"));
-        }
-        Ok(Self::set_up(conn, screen, selection)?)
-    }
-
-    fn set_up(conn: RustConnection, screen: usize, selection: Selection) -> Result<Self, Gone> {
-        conn.xfixes_query_version(5, 0)?.reply()?;
-        let sees_hands = conn.extension_information(screensaver::X11_EXTENSION_NAME)?.is_some();
-        let atoms = Atoms::read(&conn, selection)?;
-        let root = conn.setup().roots.get(screen).map(|s| s.root).ok_or_else(|| Gone("no such screen".into()))?;
-        let window = conn.generate_id().map_err(|e| Gone(e.to_string()))?;
-        let aux = CreateWindowAux::new().event_mask(EventMask::PROPERTY_CHANGE);
-        conn.create_window(0, window, root, 0, 0, 1, 1, 0, WindowClass::INPUT_ONLY, 0, &aux)?;
-        let every = SelectionEventMask::SET_SELECTION_OWNER
-            | SelectionEventMask::SELECTION_WINDOW_DESTROY
-            | SelectionEventMask::SELECTION_CLIENT_CLOSE;
-        conn.xfixes_select_selection_input(window, atoms.selection, every)?;
-        let owner = conn.get_selection_owner(atoms.selection)?.reply()?.owner;
-        let mut clipboard = Self {
-            conn,
-            root,
-            window,
-            selection,
-            atoms,
-            now: Stamp::ZERO,
-            sees_hands,
-            owned: None,
-            given: ClipOffer::default(),
-            offering: false,
-            announced: false,
-            theirs: Vec::new(),
-            events: VecDeque::new(),
-            asks: VecDeque::new(),
-            active: None,
-            turn: 0,
-            next_paste: 0,
-            wanted: Vec::new(),
-            outgoing: Vec::new(),
-        };
-        if owner != x11rb::NONE {
-            clipboard.owner_changed(owner)?;
-        }
-        clipboard.conn.flush()?;
-        Ok(clipboard)
+        Ok(Self(Through::X11(Box::new(x11::Clipboard::open(display, xauthority, selection)?))))
     }
 
     /// Takes in what happened up to `now` and gives the next event; `None` when there is no more for the present.
@@ -221,27 +59,12 @@ impl Clipboard {
     /// # Errors
     /// [`Gone`] when the display went away.
     pub fn poll(&mut self, now: Stamp<HostClock>) -> Result<Option<ClipEvent>, Gone> {
-        self.now = now;
-        loop {
-            while let Some(event) = self.conn.poll_for_event()? {
-                self.handle(event)?;
-            }
-            self.expire(now)?;
-            self.conn.flush()?;
-            // What came in while a full pipe was written to is in our memory, where no poller sees it.
-            match self.conn.poll_for_event()? {
-                Some(event) => self.handle(event)?,
-                None => return Ok(self.events.pop_front()),
-            }
-        }
+        through!(&mut self.0, c => c.poll(now))
     }
 
     /// When to poll again even if nothing comes.
     pub fn deadline(&self) -> Option<Stamp<HostClock>> {
-        let wanted = self.wanted.iter().map(|wanted| &wanted.patience);
-        let outgoing = self.outgoing.iter().map(|outgoing| &outgoing.patience);
-        let active = self.active.iter().flat_map(|active| [&active.patience, &active.life]);
-        wanted.chain(outgoing).chain(active).filter_map(|patience| patience.until).min()
+        through!(&self.0, c => c.deadline())
     }
 
     /// Offers what the other side has, in these kinds: from now on pastes here are [`ClipEvent::Wanted`]. To be called anew
@@ -250,11 +73,7 @@ impl Clipboard {
     /// # Errors
     /// [`Gone`] when the display went away.
     pub fn offer(&mut self, formats: ClipFormats, secret: bool) -> Result<(), Gone> {
-        self.given = ClipOffer { selection: self.selection, formats, secret };
-        // ICCCM 2.1 wants a real time for the ownership: a property's change brings one.
-        self.offering = true;
-        self.conn.change_property8(PropMode::APPEND, self.window, self.atoms.stamp, self.atoms.string, &[])?;
-        Ok(self.conn.flush()?)
+        through!(&mut self.0, c => c.offer(formats, secret))
     }
 
     /// Ends our offer, if it still stands: the other side has nothing any more.
@@ -262,112 +81,55 @@ impl Clipboard {
     /// # Errors
     /// [`Gone`] when the display went away.
     pub fn withdraw(&mut self) -> Result<(), Gone> {
-        self.offering = false;
-        if let Some((time, _)) = self.owned.take() {
-            self.conn.set_selection_owner(x11rb::NONE, self.atoms.selection, time)?;
-        }
-        Ok(self.conn.flush()?)
+        through!(&mut self.0, c => c.withdraw())
     }
 
     /// Which selection this is.
     pub const fn selection(&self) -> Selection {
-        self.selection
+        through!(&self.0, c => c.selection())
     }
 
     /// Whether the selection is ours, for the other side.
     pub fn is_ours(&self) -> bool {
-        self.owned.is_some()
+        through!(&self.0, c => c.is_ours())
     }
 
-    fn handle(&mut self, event: Event) -> Result<(), Gone> {
-        match event {
-            Event::XfixesSelectionNotify(e) if e.selection == self.atoms.selection => {
-                if e.owner == self.window {
-                    self.owned = Some((e.selection_timestamp, self.now));
-                    self.announced = false;
-                } else {
-                    self.owned = None;
-                    self.owner_changed(e.owner)?;
-                }
-            }
-            Event::SelectionClear(e) if e.selection == self.atoms.selection => self.owned = None,
-            Event::SelectionRequest(e) => self.requested(&e)?,
-            Event::SelectionNotify(e) if e.requestor == self.window => self.answered(&e)?,
-            Event::PropertyNotify(e) if e.window == self.window && e.state == Property::NEW_VALUE => {
-                if e.atom == self.atoms.stamp {
-                    self.take_ownership(e.time)?;
-                } else if self.atoms.slots.contains(&e.atom) {
-                    self.arrived(e.atom)?;
-                }
-            }
-            Event::PropertyNotify(e) if e.window != self.window && e.state == Property::DELETE => {
-                self.go_on(e.window, e.atom)?;
-            }
-            Event::DestroyNotify(e) => self.outgoing.retain(|outgoing| outgoing.requestor != e.window),
-            _ => {}
-        }
-        Ok(())
+    /// Fetches what is here in one kind: later a [`ClipEvent::Fetched`] with the same `id` follows, in any case.
+    ///
+    /// # Errors
+    /// [`Gone`] when the display went away.
+    pub fn fetch(&mut self, id: FetchId, format: ClipFormat) -> Result<(), Gone> {
+        through!(&mut self.0, c => c.fetch(id, format))
     }
 
-    fn take_ownership(&mut self, time: Timestamp) -> Result<(), Gone> {
-        if std::mem::take(&mut self.offering) {
-            self.conn.set_selection_owner(self.window, self.atoms.selection, time)?;
-            // Known at once, not only when XFIXES says so: a request may come before.
-            if self.conn.get_selection_owner(self.atoms.selection)?.reply()?.owner == self.window {
-                self.owned = Some((time, self.now));
-                self.announced = false;
-            }
-        }
-        Ok(())
+    /// Answers a paste with the other side's contents. Longer than [`LIMIT`] bytes is refused; an unknown or expired `id` is
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`Gone`] when the display went away.
+    pub fn provide(&mut self, id: PasteId, data: &[u8]) -> Result<(), Gone> {
+        through!(&mut self.0, c => c.provide(id, data))
     }
 
-    /// Somebody else owns the selection, or nobody: finds out what there is before telling.
-    fn owner_changed(&mut self, owner: Window) -> Result<(), Gone> {
-        self.theirs.clear();
-        // An older question about what is offered is void, and who was asked may be gone.
-        self.asks.retain(|ask| ask.question != Question::Offers);
-        self.active.take_if(|active| active.is_about_offers());
-        if owner == x11rb::NONE {
-            self.emptied();
-            return Ok(());
-        }
-        self.asks.push_front(Ask { question: Question::Offers });
-        self.next_ask()
+    /// Answers a paste of files with where they are now; as [`Clipboard::provide`] otherwise.
+    ///
+    /// # Errors
+    /// [`Gone`] when the display went away.
+    pub fn provide_files(&mut self, id: PasteId, paths: &[PathBuf]) -> Result<(), Gone> {
+        through!(&mut self.0, c => c.provide_files(id, paths))
     }
 
-    /// Whether a person may be behind a paste.
-    // spec: K-58
-    fn is_at_work(&self) -> Result<bool, Gone> {
-        if !self.sees_hands {
-            return Ok(self.owned.is_some_and(|(_, at)| self.now.since(at) >= GREEDY));
-        }
-        Ok(self.conn.screensaver_query_info(self.root)?.reply()?.ms_since_user_input < AT_WORK)
+    /// What a paste waits for is on its way: it waits longer.
+    pub fn still(&mut self, id: PasteId) {
+        through!(&mut self.0, c => c.still(id));
     }
 
-    fn emptied(&mut self) {
-        if std::mem::take(&mut self.announced) {
-            let nothing = ClipOffer { selection: self.selection, ..ClipOffer::default() };
-            self.events.push_back(ClipEvent::Changed(nothing));
-        }
-    }
-
-    /// Ends what has waited too long.
-    fn expire(&mut self, now: Stamp<HostClock>) -> Result<(), Gone> {
-        let mut late: Vec<PasteId> = Vec::new();
-        for wanted in &mut self.wanted {
-            if wanted.patience.over(now) {
-                late.push(wanted.id);
-            }
-        }
-        for id in late {
-            self.refuse(id)?;
-            self.events.push_back(ClipEvent::Unwanted { id });
-        }
-        self.outgoing.retain_mut(|outgoing| !outgoing.patience.over(now));
-        if self.active.as_mut().is_some_and(|active| active.patience.over(now) | active.life.over(now)) {
-            self.late(now)?;
-        }
-        Ok(())
+    /// Answers a paste with nothing: the other side is gone, may not, or has nothing. An unknown `id` is ignored.
+    ///
+    /// # Errors
+    /// [`Gone`] when the display went away.
+    pub fn refuse(&mut self, id: PasteId) -> Result<(), Gone> {
+        through!(&mut self.0, c => c.refuse(id))
     }
 }
 
@@ -379,8 +141,63 @@ impl AsRawFd for Clipboard {
 
 impl AsFd for Clipboard {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.conn.stream().as_fd()
+        through!(&self.0, c => c.as_fd())
     }
+}
+
+/// What programs of Linux call this kind, the best first.
+const fn names_of(format: ClipFormat) -> &'static [&'static str] {
+    match format {
+        ClipFormat::Text => &["UTF8_STRING", "text/plain;charset=utf-8", "TEXT", STRING, "text/plain"],
+        ClipFormat::Html => &["text/html"],
+        ClipFormat::Rtf => &["text/rtf", "application/rtf", "text/richtext"],
+        ClipFormat::Png => &["image/png"],
+        ClipFormat::Files => &["text/uri-list", COPIED_FILES],
+    }
+}
+
+/// ISO 8859-1, which STRING is (ICCCM 2.6.2), with `?` for what it lacks.
+fn to_latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
+}
+
+/// What is not UTF-8 is shown as such rather than losing the whole paste.
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+/// HTML as UTF-8; Firefox gives UTF-16 with its mark in front.
+fn html(bytes: Vec<u8>) -> String {
+    let wide = |of: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> =
+            bytes.chunks_exact(2).skip(1).filter_map(|pair| pair.first_chunk().copied()).map(of).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes.first_chunk() {
+        Some([0xff, 0xfe]) => wide(u16::from_le_bytes),
+        Some([0xfe, 0xff]) => wide(u16::from_be_bytes),
+        _ => lossy(bytes),
+    }
+}
+
+/// Contents as they travel; `text` is what text's bytes say.
+fn travelling(
+    format: ClipFormat,
+    mut bytes: Vec<u8>,
+    text: impl FnOnce(Vec<u8>) -> String,
+) -> Result<Vec<u8>, ClipError> {
+    let text = match format {
+        ClipFormat::Text => text(bytes),
+        ClipFormat::Html => html(bytes),
+        ClipFormat::Rtf | ClipFormat::Files => {
+            bytes.truncate(bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1));
+            return Ok(bytes);
+        }
+        ClipFormat::Png => return Ok(bytes),
+    };
+    // Some owners count C's terminator in.
+    let text = text.trim_end_matches('\0');
+    if text.len() > LIMIT { Err(ClipError::TooLarge) } else { Ok(text.as_bytes().to_vec()) }
 }
 
 /// A wait with an end. The end is set by the first poll after it began, since only polls know the time.
@@ -407,5 +224,47 @@ impl Patience {
 
     fn over(&mut self, now: Stamp<HostClock>) -> bool {
         now >= *self.until.get_or_insert(now + self.span)
+    }
+}
+
+/// The name of Latin-1 text.
+const STRING: &str = "STRING";
+/// The list of files that GNOME's file manager copies.
+const COPIED_FILES: &str = "x-special/gnome-copied-files";
+/// Where the display cannot tell whether a person is at work: programs that read every clipboard do so within this.
+const GREEDY: Span = Span::millis(1_000);
+/// Fetches that may wait at once.
+const MAX_ASKS: usize = 8;
+/// How long the owner may take for an answer or a piece.
+const OWNER: Span = Span::millis(5_000);
+/// How long a fetch may take altogether, however steadily pieces come.
+const LIFE: Span = Span::millis(60_000);
+/// Pastes that may wait for the other side at once.
+const MAX_WANTED: usize = 16;
+/// Large contents that may be on their way at once, each at most [`LIMIT`] bytes in memory.
+const MAX_OUTGOING: usize = 4;
+/// How long the other side may take, or leave between one part and the next; an application that pastes is blocked meanwhile (GTK and Qt give up after 5 to 30 s).
+const VIEWER: Span = Span::millis(10_000);
+/// How long a requestor may take for each piece.
+const REQUESTOR: Span = Span::millis(5_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latin1_keeps_what_it_has() {
+        assert_eq!(to_latin1("aä€ÿ"), [b'a', 0xe4, b'?', 0xff]);
+    }
+
+    #[test]
+    fn html_of_any_width_is_read() {
+        let wide = |mark: [u8; 2], of: fn(u16) -> [u8; 2]| {
+            mark.into_iter().chain("<b>ä€</b>".encode_utf16().flat_map(of)).collect::<Vec<u8>>()
+        };
+        assert_eq!(html(wide([0xff, 0xfe], u16::to_le_bytes)), "<b>ä€</b>");
+        assert_eq!(html(wide([0xfe, 0xff], u16::to_be_bytes)), "<b>ä€</b>");
+        assert_eq!(html("<b>ä€</b>".into()), "<b>ä€</b>");
+        assert_eq!(html(vec![0xff, 0xfe, 0x3c]), "", "half a character");
     }
 }

@@ -5,18 +5,13 @@ use telepane_model::time::{HostClock, Span, Stamp};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{Atom, ConnectionExt as _, GetPropertyReply, GetPropertyType, SelectionNotifyEvent};
 
-use super::{ClipError, ClipEvent, Clipboard, FetchId, LIMIT, Patience};
+use super::Clipboard;
 use crate::Gone;
+use crate::clipboard::{ClipError, ClipEvent, FetchId, LIFE, LIMIT, MAX_ASKS, OWNER, Patience, lossy, travelling};
 
-/// Fetches that may wait at once.
-const MAX_ASKS: usize = 8;
-/// How long the owner may take for an answer or a piece.
-const OWNER: Span = Span::millis(5_000);
 /// How long it may take to say what it has. It is asked again after that, with twice the time each time: some owners (xclip)
 /// do not hear a question while they hand out something large, and a busy program answers late.
 const FIRST: Span = Span::millis(1_000);
-/// How long a fetch may take altogether, however steadily pieces come.
-const LIFE: Span = Span::millis(60_000);
 /// Names of kinds that are read of an owner: what the best-equipped office program has is a few dozen.
 const MAX_TARGETS: usize = 4_096;
 
@@ -215,24 +210,16 @@ impl Clipboard {
     }
 
     /// Contents as they travel.
-    fn decode(&self, mut bytes: Vec<u8>, kind: Atom) -> Result<Vec<u8>, ClipError> {
+    fn decode(&self, bytes: Vec<u8>, kind: Atom) -> Result<Vec<u8>, ClipError> {
         let Some(Question::Contents(_, format)) = self.active.as_ref().map(|active| active.question) else {
             return Err(ClipError::Nothing);
         };
-        let text = match format {
-            ClipFormat::Text if kind == self.atoms.string => bytes.into_iter().map(char::from).collect(),
-            ClipFormat::Text if self.atoms.is_text(kind) => lossy(bytes),
-            ClipFormat::Text => return Err(ClipError::Nothing),
-            ClipFormat::Html => html(bytes),
-            ClipFormat::Rtf | ClipFormat::Files => {
-                bytes.truncate(bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1));
-                return Ok(bytes);
-            }
-            ClipFormat::Png => return Ok(bytes),
-        };
-        // Some owners count C's terminator in.
-        let text = text.trim_end_matches('\0');
-        if text.len() > LIMIT { Err(ClipError::TooLarge) } else { Ok(text.as_bytes().to_vec()) }
+        if format == ClipFormat::Text && !self.atoms.is_text(kind) {
+            return Err(ClipError::Nothing);
+        }
+        let is_latin1 = kind == self.atoms.string;
+        let text = |bytes: Vec<u8>| if is_latin1 { bytes.into_iter().map(char::from).collect() } else { lossy(bytes) };
+        travelling(format, bytes, text)
     }
 
     /// The open question is answered: tells, and asks the next.
@@ -257,40 +244,5 @@ impl Clipboard {
         }
         self.announced = true;
         self.events.push_back(ClipEvent::Changed(offer));
-    }
-}
-
-/// What is not UTF-8 is shown as such rather than losing the whole paste.
-fn lossy(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
-}
-
-/// HTML as UTF-8; Firefox gives UTF-16 with its mark in front.
-fn html(bytes: Vec<u8>) -> String {
-    let wide = |of: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> =
-            bytes.chunks_exact(2).skip(1).filter_map(|pair| pair.first_chunk().copied()).map(of).collect();
-        String::from_utf16_lossy(&units)
-    };
-    match bytes.first_chunk() {
-        Some([0xff, 0xfe]) => wide(u16::from_le_bytes),
-        Some([0xfe, 0xff]) => wide(u16::from_be_bytes),
-        _ => lossy(bytes),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn html_of_any_width_is_read() {
-        let wide = |mark: [u8; 2], of: fn(u16) -> [u8; 2]| {
-            mark.into_iter().chain("<b>ä€</b>".encode_utf16().flat_map(of)).collect::<Vec<u8>>()
-        };
-        assert_eq!(html(wide([0xff, 0xfe], u16::to_le_bytes)), "<b>ä€</b>");
-        assert_eq!(html(wide([0xfe, 0xff], u16::to_be_bytes)), "<b>ä€</b>");
-        assert_eq!(html("<b>ä€</b>".into()), "<b>ä€</b>");
-        assert_eq!(html(vec![0xff, 0xfe, 0x3c]), "", "half a character");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use telepane_model::time::Span;
 use tracing::debug;
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{
@@ -11,19 +10,14 @@ use x11rb::protocol::xproto::{
 };
 use x11rb::wrapper::ConnectionExt as _;
 
-use super::{ClipEvent, Clipboard, LIMIT, PasteId, Patience};
+use super::Clipboard;
 use crate::Gone;
+use crate::clipboard::{
+    ClipEvent, LIMIT, MAX_OUTGOING, MAX_WANTED, PasteId, Patience, REQUESTOR, VIEWER, files, to_latin1,
+};
 
 /// Contents up to this many bytes goes in one request; the core protocol allows 262,140 with its header.
 const DIRECT: usize = 128 << 10;
-/// Pastes that may wait for the other side at once.
-const MAX_WANTED: usize = 16;
-/// Large contents that may be on their way at once, each at most [`LIMIT`] bytes in memory.
-const MAX_OUTGOING: usize = 4;
-/// How long the other side may take, or leave between one part and the next; an application that pastes is blocked meanwhile (GTK and Qt give up after 5 to 30 s).
-const VIEWER: Span = Span::millis(10_000);
-/// How long a requestor may take for each piece.
-const REQUESTOR: Span = Span::millis(5_000);
 
 /// A paste that waits for the other side's contents.
 #[derive(Debug)]
@@ -75,8 +69,8 @@ impl Clipboard {
         let Some(at) = self.wanted.iter().position(|wanted| wanted.id == id) else { return Ok(()) };
         let reply = self.wanted.remove(at).reply;
         let bytes = match reply.target == self.atoms.copied_files {
-            true => super::files::copied(paths),
-            false => super::files::uri_list(paths),
+            true => files::copied(paths),
+            false => files::uri_list(paths),
         };
         self.answer(reply, bytes)
     }
@@ -196,20 +190,5 @@ impl Clipboard {
             }
         }
         Ok(())
-    }
-}
-
-/// ISO 8859-1, which STRING is, with `?` for what it lacks.
-fn to_latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn latin1_keeps_what_it_has() {
-        assert_eq!(to_latin1("aä€ÿ"), [b'a', 0xe4, b'?', 0xff]);
     }
 }
