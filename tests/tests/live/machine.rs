@@ -6,9 +6,11 @@ use super::life::{connected, session};
 use super::process::{PATIENCE, Running, Scratch, Signal, have, now, pause, program, until};
 use super::screen::{Screen, environment, keep};
 use super::stage::CODE;
+use super::sway::{PROGRAMS, Sway};
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -118,6 +120,11 @@ fn on_bus<'c>(command: &'c mut Command, dir: &Scratch, address: &str) -> &'c mut
 
 /// An agent on this bus, at this address, and a client over all of `screen`.
 fn pair(dir: &Scratch, address: &str, screen: &Screen) -> (Running, Running) {
+    pair_on(dir, address, &[("DISPLAY", screen.name.clone().into())])
+}
+
+/// The same on the screen that these variables name.
+fn pair_on(dir: &Scratch, address: &str, variables: &[(&str, PathBuf)]) -> (Running, Running) {
     let code = dir.write("code", CODE).display().to_string();
     let mut command = Command::new(program("telepane-host"));
     on_bus(&mut command, dir, address).args(["serve", "--listen", "127.0.0.1:0", "--synthetic", "editor"]);
@@ -128,7 +135,7 @@ fn pair(dir: &Scratch, address: &str, screen: &Screen) -> (Running, Running) {
     let mut command = Command::new(program("telepane"));
     on_bus(&mut command, dir, address).args(["connect", &at, "--access-code-file", &code, "--state-dir"]);
     command.arg(dir.join("client"));
-    command.arg("--fullscreen").env("DISPLAY", &screen.name);
+    command.arg("--fullscreen").envs(variables.iter().cloned());
     let client = Running::start("telepane", &mut command);
     connected(dir, 1);
     (agent, client)
@@ -246,6 +253,35 @@ fn what_keeps_the_hosts_screen_on_keeps_the_clients_machine_awake_and_no_longer(
     assert_eq!(client.exit_code(PATIENCE), 5, "{}", client.err());
     kept(0);
     drop(agent);
+}
+
+// spec: K-82
+#[test]
+fn what_keeps_the_hosts_screen_on_keeps_a_wayland_clients_on_and_no_longer() {
+    if !have("awake on Wayland", PROGRAMS) || !have("awake on Wayland", &["dbus-daemon"]) {
+        return;
+    }
+    let dir = Scratch::new();
+    let (_daemon, address) = bus(&dir);
+    let machine = Machine::on(&address);
+    let sway = Sway::start(400, 300, "");
+    let (_agent, mut client) = pair_on(&dir, &address, &sway.variables());
+    let lit = || sway.ask(&["-t", "get_tree", "-r"]).contains("\"inhibit_idle\": true");
+    assert!(!lit(), "nobody asked");
+    for _ in 0..2 {
+        machine.block("sleep:idle");
+        println!("the compositor keeps it on {:?} after logind said so", until("it stays on", PATIENCE, lit));
+        machine.block("sleep");
+        println!("and no longer {:?} after it did not", until("it may go dark", PATIENCE, || !lit()));
+    }
+    // Nor is it kept on for a window that nobody sees.
+    machine.block("idle");
+    until("it stays on", PATIENCE, lit);
+    sway.ask(&["workspace", "2"]);
+    until("it may go dark", PATIENCE, || !lit());
+    sway.ask(&["workspace", "1"]);
+    until("it stays on again", PATIENCE, lit);
+    assert_eq!(client.ended(), None, "{}", client.err());
 }
 
 // spec: H-58, K-84

@@ -195,8 +195,15 @@ impl Screen {
         false
     }
 
-    /// Keeps the screen on, or no longer.
-    pub(super) fn keep_awake(&mut self, on: bool) {
+    /// Keeps the screen on, where these windows of ours are, or no longer.
+    pub(super) fn keep_awake<'w>(&mut self, on: bool, windows: impl Iterator<Item = &'w Window>) {
+        // A window may have come since: each has the compositor's promise for itself.
+        #[cfg(all(unix, not(target_os = "macos")))]
+        if let Some(wayland) = &mut self.wayland {
+            wayland.keep_awake(windows.filter(|_| on));
+        }
+        #[cfg(not(all(unix, not(target_os = "macos"))))]
+        drop(windows);
         if on != self.awake {
             self.awake = on;
             #[cfg(all(unix, not(target_os = "macos")))]

@@ -32,7 +32,7 @@ impl<M: Model> Shell<M> {
     pub(super) fn show(&mut self, events: &ActiveEventLoop, damage: &Region<Surf>, all: bool) {
         let common = self.common();
         if let Some(screen) = &mut self.screen {
-            screen.keep_awake(self.model.keep_awake());
+            screen.keep_awake(self.model.keep_awake(), self.lives.iter().map(|live| &*live.window));
         }
         let over = matches!(common.veil, Veil::Ask { .. } | Veil::Message { .. });
         let mut presented = false;

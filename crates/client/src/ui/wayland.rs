@@ -1,6 +1,6 @@
 //! What winit cannot do on Wayland: have the compositor leave its shortcuts to a window
-//! (keyboard-shortcuts-inhibit-unstable-v1), and read the lock keys. A compositor may lack the former, and may take them back by ways
-//! of its own.
+//! (keyboard-shortcuts-inhibit-unstable-v1), keep the screen on (idle-inhibit-unstable-v1), and read the lock keys. A compositor may
+//! lack the former two, and may take the shortcuts back by ways of its own.
 //!
 //! The requests go over winit's connection, because they name its windows; what is answered comes to a queue of ours, which
 //! winit's reading fills.
@@ -12,6 +12,8 @@ use wayland_client::protocol::wl_registry::{self, WlRegistry};
 use wayland_client::protocol::wl_seat::{self, WlSeat};
 use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle, WEnum};
+use wayland_protocols::wp::idle_inhibit::zv1::client::zwp_idle_inhibit_manager_v1::ZwpIdleInhibitManagerV1;
+use wayland_protocols::wp::idle_inhibit::zv1::client::zwp_idle_inhibitor_v1::ZwpIdleInhibitorV1;
 use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::client::zwp_keyboard_shortcuts_inhibit_manager_v1::{
     self as manager, ZwpKeyboardShortcutsInhibitManagerV1,
 };
@@ -20,7 +22,7 @@ use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::client::zwp_keyboard
 };
 use winit::event_loop::ActiveEventLoop;
 use winit::raw_window_handle::{HasDisplayHandle, HasWindowHandle, RawDisplayHandle, RawWindowHandle};
-use winit::window::Window;
+use winit::window::{Window, WindowId};
 
 /// The real modifiers' bits, in X's order.
 const LOCK: u32 = 1 << 1;
@@ -38,6 +40,9 @@ pub(super) struct Wayland {
     manager: Option<ZwpKeyboardShortcutsInhibitManagerV1>,
     /// Of the one window that has the shortcuts: one for each seat.
     inhibitors: Vec<ZwpKeyboardShortcutsInhibitorV1>,
+    idle: Option<ZwpIdleInhibitManagerV1>,
+    /// Of the windows on whose screens there is to be light.
+    lit: Vec<(WindowId, ZwpIdleInhibitorV1)>,
 }
 
 /// What the compositor said.
@@ -64,13 +69,14 @@ impl Wayland {
         if manager.is_none() {
             tracing::info!("the compositor keeps its shortcuts: it has no zwp_keyboard_shortcuts_inhibit_manager_v1");
         }
+        let idle = globals.bind(&handle, 1..=1, ()).ok();
         let all = globals.contents().clone_list();
         let seats = all.iter().filter(|global| global.interface == WlSeat::interface().name);
         let seats = seats.map(|seat| globals.registry().bind(seat.name, 1, &handle, ())).collect();
         let mut told = Told::default();
         // The seats say what they have.
         queue.roundtrip(&mut told).ok()?;
-        Some(Self { connection, queue, told, seats, manager, inhibitors: Vec::new() })
+        Some(Self { connection, queue, told, seats, manager, inhibitors: Vec::new(), idle, lit: Vec::new() })
     }
 
     /// Whether the compositor can be asked for its shortcuts.
@@ -100,6 +106,28 @@ impl Wayland {
     pub(super) fn has_taken_back(&mut self) -> bool {
         self.hear();
         self.told.taken_back
+    }
+
+    /// Keeps on the screens that these windows are seen on, and no others any more.
+    pub(super) fn keep_awake<'w>(&mut self, windows: impl Iterator<Item = &'w Window>) {
+        let Some(manager) = &self.idle else { return };
+        let mut before = std::mem::take(&mut self.lit);
+        let (handle, mut begun) = (self.queue.handle(), false);
+        for window in windows {
+            if let Some(at) = before.iter().position(|(id, _)| *id == window.id()) {
+                self.lit.push(before.remove(at));
+            } else if let Some(surface) = self.surface(window) {
+                begun = true;
+                self.lit.push((window.id(), manager.create_inhibitor(&surface, &handle, ())));
+            }
+        }
+        let ended = !before.is_empty();
+        before.into_iter().for_each(|(_, inhibitor)| inhibitor.destroy());
+        if (begun || ended)
+            && let Err(error) = self.connection.flush()
+        {
+            tracing::debug!(%error, "the compositor cannot be asked");
+        }
     }
 
     /// Caps Lock and Num Lock, once a window had the keyboard. Num Lock is read as Mod2, where every keymap in use puts it.
@@ -179,6 +207,30 @@ impl Dispatch<WlKeyboard, ()> for Told {
         if let wl_keyboard::Event::Modifiers { mods_locked, .. } = event {
             told.locked = Some(mods_locked);
         }
+    }
+}
+
+impl Dispatch<ZwpIdleInhibitManagerV1, ()> for Told {
+    fn event(
+        _: &mut Self,
+        _: &ZwpIdleInhibitManagerV1,
+        _: <ZwpIdleInhibitManagerV1 as Proxy>::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+    }
+}
+
+impl Dispatch<ZwpIdleInhibitorV1, ()> for Told {
+    fn event(
+        _: &mut Self,
+        _: &ZwpIdleInhibitorV1,
+        _: <ZwpIdleInhibitorV1 as Proxy>::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
     }
 }
 
