@@ -99,6 +99,8 @@ pub const TABLE: &[Group] = &[
             // A client's compositor, and what it shows.
             "sway",
             "grim",
+            // Whether the client's desktop file is one.
+            "desktop-file-utils",
             "xwayland",
             "valgrind",
             "pulseaudio",

@@ -10,6 +10,7 @@ mod clipboard;
 mod company;
 mod composing;
 mod cursors;
+mod desktop_file;
 mod drops;
 mod ending;
 mod endurance;
