@@ -2,10 +2,13 @@
 //!
 //! Looks and changes nothing. What stops `serve` is *bad* and makes the command fail; what makes it worse is *poor*.
 
+mod packages;
+
 use crate::control::{self, Reply, Request};
 use crate::firewall::{self, Firewall};
 use crate::permissions::{Owner, PermissionsFile};
 use crate::{config, reachable, system};
+use packages::{Need, install};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -54,10 +57,10 @@ pub fn examine(paths: &Paths, port: u16) -> Vec<Finding> {
             "Xorg with dummy",
             dummy,
             "virtual desktops with any size, up to 16 monitors, and fingers and pens",
-            "xserver-xorg-core xserver-xorg-video-dummy",
+            &[Need::Dummy],
             xvfb,
         ),
-        program("Xvfb", xvfb, "virtual desktops where Xorg is not installed", "xvfb", dummy),
+        program("Xvfb", xvfb, "virtual desktops where Xorg is not installed", &[Need::Xvfb], dummy),
         desktop_session(),
         sound(),
         agent_line(agent.as_ref()),
@@ -169,12 +172,9 @@ fn session(can_start_one: bool) -> Finding {
             "telepane-host serve --virtual 1920x1080",
         ),
         SessionKind::None if can_start_one => good("session", "none: serve starts a virtual desktop"),
-        SessionKind::None => lacking(
-            "session",
-            Health::Bad,
-            "none, and no X server to start one",
-            "apt install xserver-xorg-core xserver-xorg-video-dummy",
-        ),
+        SessionKind::None => {
+            lacking("session", Health::Bad, "none, and no X server to start one", install(&[Need::Dummy]))
+        }
     }
 }
 
@@ -183,13 +183,11 @@ fn displays() -> Finding {
     good("displays", if displays.is_empty() { "none".into() } else { displays.join(" ") })
 }
 
-fn program(name: &'static str, there: bool, for_what: &str, package: &str, instead: bool) -> Finding {
+fn program(name: &'static str, there: bool, for_what: &str, package: &[Need], instead: bool) -> Finding {
     match (there, instead) {
         (true, _) => good(name, "found"),
         (false, true) => good(name, format!("not installed, and not needed: it is for {for_what}")),
-        (false, false) => {
-            lacking(name, Health::Poor, format!("missing: it is for {for_what}"), format!("apt install {package}"))
-        }
+        (false, false) => lacking(name, Health::Poor, format!("missing: it is for {for_what}"), install(package)),
     }
 }
 
@@ -199,11 +197,10 @@ fn sound() -> Finding {
         (Some(path), true, _) => good("sound", format!("a server runs at {}", path.display())),
         (Some(path), false, own) => {
             let found = format!("a server runs at {}, and no pactl to add sinks for {FOR}", path.display());
-            let advice = "apt install pulseaudio-utils";
             if own {
                 good("sound", format!("{found}; a server of its own will serve"))
             } else {
-                lacking("sound", Health::Poor, found, advice)
+                lacking("sound", Health::Poor, found, install(&[Need::Pactl]))
             }
         }
         (None, _, true) => good("sound", "no server runs; a virtual desktop is given one of its own"),
@@ -211,7 +208,7 @@ fn sound() -> Finding {
             "sound",
             Health::Poor,
             format!("no server runs and none is installed for {FOR}"),
-            "apt install pulseaudio pulseaudio-utils",
+            install(&[Need::SoundServer, Need::Pactl]),
         ),
     }
 }
@@ -220,15 +217,13 @@ fn desktop_session() -> Finding {
     // In the order in which serve tries them (DESIGN §5).
     let known = ["startxfce4", "startlxqt", "openbox", "xterm"];
     match known.into_iter().find(|p| in_path(p)) {
-        Some("xterm") => {
-            lacking("desktop", Health::Poor, "xterm, without a window manager", "apt install openbox or xfce4")
-        }
+        Some("xterm") => lacking("desktop", Health::Poor, "xterm, without a window manager", install(&[Need::Openbox])),
         Some(program) => good("desktop", format!("a virtual desktop runs {program}")),
         None => lacking(
             "desktop",
             Health::Poor,
             "no session for a virtual desktop: it stays empty",
-            "apt install openbox xterm",
+            install(&[Need::Openbox, Need::Xterm]),
         ),
     }
 }
