@@ -58,7 +58,8 @@ pub enum Command {
     /// Copy files to or from a host that gives out a directory (telepane-host serve --files DIR).
     #[command(after_help = CP)]
     Cp(Box<Cp>),
-    /// Say which ways lead to a host, and why the others do not. Nothing is asked and nobody is let in.
+    /// Say which ways lead to a host, and why the others do not, and whether the clipboard can be shared. Nothing is asked and nobody
+    /// is let in.
     #[command(after_help = DOCTOR)]
     Doctor(Doctor),
     /// Print shell completions, to be sourced or installed.
@@ -171,7 +172,7 @@ pub struct Connect {
     /// Show statistics over the picture (Ctrl+Alt+O).
     #[arg(long)]
     pub overlay: bool,
-    /// Share X11's second selection too: what is selected here is pasted there with the middle button, and the other way.
+    /// Share the second selection too (PRIMARY): what is selected here is pasted there with the middle button, and the other way.
     #[arg(long)]
     pub primary_selection: bool,
     /// No sound, in neither direction.

@@ -1,5 +1,5 @@
-//! The local clipboard on X11, and where it is wanted the second selection: contents are given only when someone pastes. It
-//! lives on a thread of its own, because its connections have to be answered while the window is busy.
+//! The local clipboard, X11's or Wayland's, and where it is wanted the second selection: contents are given only when someone
+//! pastes. It lives on a thread of its own, because its connections have to be answered while the window is busy.
 
 use polling::{Event as PollEvent, Events, Poller};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use telepane_files::courier::{Courier, Done, Order};
+use telepane_input::OpenError;
 use telepane_input::clipboard::files::paths;
 use telepane_input::clipboard::{ClipEvent, Clipboard, FetchId, PasteId};
 use telepane_model::{ClipFormat, ClipOffer, Selection, Stamp};
@@ -105,6 +106,34 @@ pub enum ClipOrder {
     Bulk(BulkWish),
 }
 
+/// Whose clipboard it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// An X server's, or that of a system with one clipboard.
+    Display,
+    /// A Wayland compositor's: what its X server has is only for programs of X11.
+    Wayland,
+}
+
+impl System {
+    /// That of the environment, which windows are opened on by the same rule.
+    pub fn here() -> Self {
+        let named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        if named("WAYLAND_DISPLAY") { Self::Wayland } else { Self::Display }
+    }
+}
+
+/// The selection of this machine.
+///
+/// # Errors
+/// [`OpenError`] in words for a person.
+pub fn open(on: System, selection: Selection) -> Result<Clipboard, OpenError> {
+    match on {
+        System::Display => Clipboard::open(None, None, selection),
+        System::Wayland => Clipboard::open_wayland(None, selection),
+    }
+}
+
 /// The number under which the clipboard is read for this machine itself: no request of the host's has it.
 const OWN: FetchId = FetchId(1 << 40);
 
@@ -115,17 +144,21 @@ pub struct LocalClipboard {
 }
 
 impl LocalClipboard {
-    /// Starts, on the display of the environment, with the second selection if `primary` says so. The host's files are put below
-    /// `pasted`. `micros` is the client's clock; `tell` is called on the thread.
+    /// Starts, on the display or the compositor of the environment, with the second selection if `primary` says so. The host's
+    /// files are put below `pasted`. `micros` is the client's clock; `tell` is called on the thread.
     pub fn start(
+        on: System,
         primary: bool,
         pasted: &Path,
         micros: impl Fn() -> u64 + Send + 'static,
         tell: impl Fn(ClipFact) + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let mut clipboards = vec![Clipboard::open(None, None, Selection::Clipboard)?];
+        let mut clipboards = vec![open(on, Selection::Clipboard)?];
         if primary {
-            clipboards.push(Clipboard::open(None, None, Selection::Primary)?);
+            match open(on, Selection::Primary) {
+                Ok(second) => clipboards.push(second),
+                Err(error) => tracing::warn!(%error, "the second selection is not shared"),
+            }
         }
         let poller = Arc::new(Poller::new()?);
         for (key, clipboard) in clipboards.iter().enumerate() {

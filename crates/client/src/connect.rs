@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::cli::Connect;
+use crate::clipboard::System;
 use crate::clock::Clock;
 use crate::config;
 use crate::driver::{Ask, Driver, Target, Wake, exit};
@@ -122,6 +123,7 @@ pub fn target(options: Connect) -> Result<Result<(Target, Connect), i32>> {
         standby: options.standby.unwrap_or_default(),
         files_only: false,
         primary: options.primary_selection,
+        clipboard: System::here(),
         ask: Ask::Nobody,
         sound: SoundOptions {
             off: options.no_sound,
@@ -178,6 +180,8 @@ fn in_window(mut target: Target, options: &Connect, clock: Clock) -> Result<i32>
     let ended = std::rc::Rc::<std::cell::RefCell<String>>::default();
     let (words, options) = (ended.clone(), options.clone());
     let make = move |waker: ui::Waker<Wake>| {
+        // Whatever the environment says by now: this is where the window is.
+        target.clipboard = if waker.is_on_wayland() { System::Wayland } else { System::Display };
         let wake: Waking = Arc::new(move |w| {
             // A window that is gone needs no waking.
             let _ = waker.wake(w);

@@ -1,6 +1,8 @@
-//! `telepane doctor`: which ways lead to a host, tried as `connect` tries them, up to the handshake and no further.
+//! `telepane doctor`: which ways lead to a host, tried as `connect` tries them, up to the handshake and no further; and whether
+//! this machine's clipboard can be shared with one.
 
 use crate::cli::Doctor;
+use crate::clipboard::{self, System};
 use crate::clock::Clock;
 use crate::connect;
 use crate::driver::{Target, exit};
@@ -10,6 +12,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
+use telepane_model::Selection;
 use telepane_transport::{Carriers, Client, Event, HostExpectation, Options};
 use telepane_trust::Fingerprint;
 
@@ -19,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What became of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Finding {
-    /// What was tried: `connect`, or a carrier alone.
+    /// What was tried: `connect`, a carrier alone, or `clipboard`.
     tried: &'static str,
     /// Whether it came about.
     works: bool,
@@ -37,10 +40,9 @@ pub fn run(options: &Doctor) -> Result<i32> {
         Ok((target, _)) => target,
         Err(code) => return Ok(code),
     };
-    let findings: Vec<Finding> = attempts(target.network.carriers)
-        .into_iter()
-        .map(|(tried, carriers)| attempt(&target, tried, carriers))
-        .collect();
+    let ways = attempts(target.network.carriers).into_iter();
+    let ways = ways.map(|(tried, carriers)| attempt(&target, tried, carriers));
+    let findings: Vec<Finding> = ways.chain(std::iter::once(clipboard(target.clipboard))).collect();
     match options.json {
         true => println!("{}", serde_json::to_string(&findings)?),
         false => print!("{}", table(&findings)),
@@ -81,6 +83,20 @@ fn attempt(target: &Target, tried: &'static str, carriers: Carriers) -> Finding 
     let milliseconds = (clock.micros() - began) / 1_000;
     client.shutdown();
     Finding { tried, works: carrier.is_some(), carrier, milliseconds, found }
+}
+
+/// Whether the clipboard of the system that a window would be on can be shared.
+fn clipboard(on: System) -> Finding {
+    let clock = Clock::new();
+    let began = clock.micros();
+    let opened = clipboard::open(on, Selection::Clipboard);
+    let milliseconds = (clock.micros() - began) / 1_000;
+    let (works, found) = match (opened, on) {
+        (Ok(_), System::Wayland) => (true, "the Wayland compositor's is shared".into()),
+        (Ok(_), System::Display) => (true, "this display's is shared".into()),
+        (Err(error), _) => (false, error.to_string()),
+    };
+    Finding { tried: "clipboard", works, carrier: None, milliseconds, found }
 }
 
 /// One line each.

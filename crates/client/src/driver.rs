@@ -7,7 +7,7 @@ pub mod exit;
 mod reach;
 mod standby;
 
-use crate::clipboard::{ClipFact, LocalClipboard};
+use crate::clipboard::{ClipFact, LocalClipboard, System};
 use crate::clock::Clock;
 use crate::drops::{Drops, Uploading};
 use crate::entry::CACHE_BYTES;
@@ -99,8 +99,10 @@ pub struct Target {
     pub standby: StandbyMode,
     /// For files alone: beside whoever works there.
     pub files_only: bool,
-    /// X11's second selection is shared too.
+    /// The second selection is shared too.
     pub primary: bool,
+    /// Whose clipboard is shared.
+    pub clipboard: System,
     /// Who is asked for a code.
     pub ask: Ask,
     /// What is heard and said.
@@ -232,13 +234,13 @@ impl Driver {
         let to_loop = wake.clone();
         let sink: Sink = Arc::new(move |event| to_loop(Wake::Net(event)));
         let sound = Sound::start(&target.sound, clock, wake.clone());
-        let primary = target.primary;
+        let (on, primary) = (target.clipboard, target.primary);
         let pasted = target.state.join("pasted");
         let start =
-            || LocalClipboard::start(primary, &pasted, move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
+            || LocalClipboard::start(on, primary, &pasted, move || clock.micros(), move |fact| wake(Wake::Clip(fact)));
         let clipboard = match target.files_only {
             true => None,
-            false => start().inspect_err(|error| tracing::info!(%error, "no clipboard here")).ok(),
+            false => start().inspect_err(|error| tracing::warn!(%error, "no clipboard is shared")).ok(),
         };
         let mut viewer = Viewer::new(clock.now(), Policy::default());
         viewer.set_wish(clock.now(), target.wish);

@@ -50,7 +50,7 @@ pub struct Offer {
     pub name: String,
     /// The host's identity is trusted already.
     pub pinned: bool,
-    /// X11's second selection is shared too.
+    /// The second selection is shared too.
     pub primary: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A selection of the display (CLIPBOARD, or PRIMARY where that is wanted): several kinds of contents both ways, fetched only
+//! A selection of the display, X11's or Wayland's (CLIPBOARD, or PRIMARY where that is wanted): several kinds of contents both ways, fetched only
 //! when somebody pastes.
 //!
 //! Nothing is copied ahead of need: that somebody copied is told as [`ClipEvent::Changed`] with the kinds there are, and
@@ -7,13 +7,14 @@
 //! ourselves is never reported as a change, so two clipboards that follow each other come to rest.
 //!
 //! What an owner has marked as secret is told so and given out with the same mark. It is given only while a person is at
-//! work: within two seconds of a key or button of this display, so that a program which reads every new clipboard gets
+//! work: within two seconds of a key or button there, so that a program which reads every new clipboard gets
 //! nothing. A display that cannot tell that gives it only a second after it was offered, when such programs have asked.
 //!
 //! The object has no thread and no clock: [`Clipboard::poll`] when [`AsFd::as_fd`] is readable, after every other call, and
 //! at [`Clipboard::deadline`].
 
 pub mod files;
+mod wayland;
 mod x11;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -33,6 +34,7 @@ pub struct Clipboard(Through);
 #[derive(Debug)]
 enum Through {
     X11(Box<x11::Clipboard>),
+    Wayland(Box<wayland::Clipboard>),
 }
 
 /// The same of whichever it is.
@@ -40,6 +42,7 @@ macro_rules! through {
     ($clipboard:expr, $one:ident => $done:expr) => {
         match $clipboard {
             Through::X11($one) => $done,
+            Through::Wayland($one) => $done,
         }
     };
 }
@@ -52,6 +55,14 @@ impl Clipboard {
     /// [`OpenError`] when there is no connection, or XFIXES is missing.
     pub fn open(display: Option<&str>, xauthority: Option<&Path>, selection: Selection) -> Result<Self, OpenError> {
         Ok(Self(Through::X11(Box::new(x11::Clipboard::open(display, xauthority, selection)?))))
+    }
+
+    /// Opens a selection of a Wayland compositor, by its socket (`None`: from the environment); the same otherwise.
+    ///
+    /// # Errors
+    /// [`OpenError`] when there is no connection, or the compositor shows its selections to windows only.
+    pub fn open_wayland(socket: Option<&Path>, selection: Selection) -> Result<Self, OpenError> {
+        Ok(Self(Through::Wayland(Box::new(wayland::Clipboard::open(socket, selection)?))))
     }
 
     /// Takes in what happened up to `now` and gives the next event; `None` when there is no more for the present.

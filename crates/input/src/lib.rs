@@ -53,6 +53,20 @@ pub enum OpenError {
     /// The display lacks an extension that is needed.
     #[error("the display lacks the extension {0}; start it with this extension enabled")]
     Extension(&'static str),
+    /// No connection to the Wayland compositor.
+    #[error("cannot connect to the Wayland compositor {socket}: {why}; check WAYLAND_DISPLAY and XDG_RUNTIME_DIR")]
+    Compositor {
+        /// Its socket.
+        socket: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The compositor tells of its selections only the window in front, as GNOME's does.
+    #[error(
+        "the compositor has neither ext_data_control_manager_v1 nor zwlr_data_control_manager_v1, \
+         so nothing is copied from here or pasted here; under X11, or another compositor, it is"
+    )]
+    KeptByWindows,
     /// Telepane does not have it on this system.
     #[error("{0} is not there on this system yet")]
     NotThere(&'static str),

@@ -99,6 +99,7 @@ pub const TABLE: &[Group] = &[
             // A client's compositor, and what it shows.
             "sway",
             "grim",
+            "wl-clipboard",
             // Whether the client's desktop file is one.
             "desktop-file-utils",
             "xwayland",

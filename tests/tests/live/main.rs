@@ -7,8 +7,10 @@
 
 mod blackout;
 mod clipboard;
+mod clipboard_on_wayland;
 mod company;
 mod composing;
+mod compositor;
 mod cursors;
 mod desktop_file;
 mod drops;
@@ -40,6 +42,8 @@ mod rights;
 mod scale;
 mod screen;
 mod secrecy;
+mod selections;
+mod selections_newer;
 mod sharing;
 mod shortcuts;
 mod sound;

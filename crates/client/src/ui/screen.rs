@@ -4,7 +4,7 @@ use super::span;
 #[cfg(all(unix, not(target_os = "macos")))]
 use super::{wayland::Wayland, x11::X11};
 use telepane_model::Monitor;
-use winit::event_loop::ActiveEventLoop;
+use winit::event_loop::{ActiveEventLoop, EventLoop};
 use winit::window::Window;
 
 /// How often monitors are looked at after a notice of a change: winit, which is asked, hears of it by a connection of its own.
@@ -24,6 +24,14 @@ pub(super) struct Screen {
     moved: bool,
     /// The screen is kept on.
     awake: bool,
+}
+
+/// Whether windows of this loop are on Wayland.
+pub(super) fn is_wayland<T>(events: &EventLoop<T>) -> bool {
+    #[cfg(all(unix, not(target_os = "macos")))]
+    return winit::platform::wayland::EventLoopExtWayland::is_wayland(events);
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    return false;
 }
 
 impl Screen {

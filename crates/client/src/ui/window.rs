@@ -13,7 +13,7 @@ use super::live::Live;
 use super::meaning::{Sense, is_modifier, sense};
 use super::pointer::Pointer;
 use super::present::Probe;
-use super::screen::Screen;
+use super::screen::{self, Screen};
 use super::seen::Seen;
 use super::set::Set;
 use super::windows::LOSING;
@@ -42,11 +42,11 @@ pub(super) enum UserEvent<W> {
 
 /// Wakes the window's thread from any other.
 #[derive(Debug)]
-pub struct Waker<W: Send + 'static>(EventLoopProxy<UserEvent<W>>);
+pub struct Waker<W: Send + 'static>(EventLoopProxy<UserEvent<W>>, bool);
 
 impl<W: Send + 'static> Clone for Waker<W> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self(self.0.clone(), self.1)
     }
 }
 
@@ -54,6 +54,11 @@ impl<W: Send + 'static> Waker<W> {
     /// Posts `wake` for [`Model::on_wake`]; `false` when the window is gone.
     pub fn wake(&self, wake: W) -> bool {
         self.0.send_event(UserEvent::Wake(wake)).is_ok()
+    }
+
+    /// Whether the window is on Wayland.
+    pub const fn is_on_wayland(&self) -> bool {
+        self.1
     }
 }
 
@@ -68,7 +73,7 @@ pub fn run<M: Model>(
 ) -> Result<i32, UiError> {
     let events = EventLoop::with_user_event().build().map_err(UiError::NoDisplay)?;
     let proxy = events.create_proxy();
-    let model = make(Waker(proxy.clone())).map_err(UiError::Model)?;
+    let model = make(Waker(proxy.clone(), screen::is_wayland(&events))).map_err(UiError::Model)?;
     let mut shell = Shell {
         model,
         options,
