@@ -1,7 +1,8 @@
 //! systemd's logind over the system bus: sleep and shutdown before they happen, and who keeps the machine from idling.
 //!
 //! A *delay* lock holds a sleep or a shutdown back until the viewers were told (systemd's "Inhibitor Locks"; logind itself
-//! waits for 5 s at most).
+//! waits for 5 s at most). They are two locks: whoever asks for one on both needs the right to one on the lid's switch
+//! (`method_inhibit` of systemd's `logind-dbus.c`), which a service of a user who is not logged in does not have.
 
 use crate::saver::{Asked, Source};
 use crate::{Fact, Tell, US};
@@ -18,7 +19,9 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// How logind refuses a lock: to one who may not have it, to one for whom a person would have to be asked, and while what it is against
 /// is under way already.
 const REFUSALS: [&str; 3] = ["AccessDenied", "InteractiveAuthorizationRequired", "OperationInProgress"];
-/// What is held back so that the viewers hear of it: a turn of the agent's loop and a packet's way out of the machine.
+/// What is held back, and the signal that comes before it.
+const DELAYED: [(&str, &str); 2] = [("sleep", "PrepareForSleep"), ("shutdown", "PrepareForShutdown")];
+/// How long it is held back, so that the viewers hear of it: a turn of the agent's loop and a packet's way out of the machine.
 const TELLING: Duration = Duration::from_millis(500);
 
 pub(super) fn start(tell: Tell, asked: Asked) {
@@ -52,39 +55,40 @@ fn watch(tell: &Tell, asked: &Asked) -> zbus::Result<()> {
         asked.set(Source::Logind, locks.iter().any(blocks_idle));
         Ok(())
     };
-    let mut delay = hold(&manager)?;
+    let mut delays = [hold(&manager, DELAYED[0].0)?, hold(&manager, DELAYED[1].0)?];
     idle()?;
     tracing::info!("logind says when this machine sleeps or goes down");
     for message in messages {
         let message = message?;
         let header = message.header();
         let member = header.member().map(|m| m.as_str().to_owned()).unwrap_or_default();
-        match member.as_str() {
-            // spec: H-57
-            "PrepareForSleep" | "PrepareForShutdown" => {
+        // spec: H-57
+        for ((what, signal), delay) in DELAYED.iter().zip(&mut delays) {
+            if member == *signal {
                 let on: bool = message.body().deserialize()?;
-                tell(if member == "PrepareForSleep" { Fact::Sleeps(on) } else { Fact::GoesDown(on) });
+                tell(if *what == "sleep" { Fact::Sleeps(on) } else { Fact::GoesDown(on) });
                 if on {
                     std::thread::park_timeout(TELLING);
-                    delay = None;
+                    *delay = None;
                 } else if delay.is_none() {
-                    delay = hold(&manager)?;
+                    *delay = hold(&manager, what)?;
                 }
             }
-            "PropertiesChanged" => idle()?,
-            _ => {}
+        }
+        if member == "PropertiesChanged" {
+            idle()?;
         }
     }
     Ok(())
 }
 
-/// Has logind wait for us before it lets the machine sleep or go down; where it refuses, it does not wait, and tells us all the same.
-fn hold(manager: &Proxy<'_>) -> zbus::Result<Option<OwnedFd>> {
-    let why = ("sleep:shutdown", US, "tells the viewers", "delay");
+/// Has logind wait for us before it lets the machine do that; where it refuses, it does not wait, and tells us all the same.
+fn hold(manager: &Proxy<'_>, what: &str) -> zbus::Result<Option<OwnedFd>> {
+    let why = (what, US, "tells the viewers", "delay");
     match manager.call::<_, _, OwnedFd>("Inhibit", &why) {
         Ok(lock) => Ok(Some(lock)),
         Err(zbus::Error::MethodError(name, why, _)) if REFUSALS.iter().any(|end| name.as_str().ends_with(end)) => {
-            tracing::info!(name = name.as_str(), ?why, "logind does not wait for us");
+            tracing::info!(what, name = name.as_str(), ?why, "logind does not wait for us");
             Ok(None)
         }
         Err(error) => Err(error),

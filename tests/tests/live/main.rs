@@ -5,6 +5,7 @@
 //! time-outs are generous. What a test needs and does not find (a program, a driver, a right) makes it say so and pass.
 #![cfg(target_os = "linux")]
 
+mod asleep;
 mod blackout;
 mod clipboard;
 mod clipboard_on_wayland;
@@ -20,6 +21,7 @@ mod fallback;
 mod figures;
 mod files;
 mod film_sandbox;
+mod guest;
 mod hidden;
 mod keyboards;
 mod life;
