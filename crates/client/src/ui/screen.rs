@@ -27,11 +27,14 @@ pub(super) struct Screen {
 }
 
 /// Whether windows of this loop are on Wayland.
+#[cfg(all(unix, not(target_os = "macos")))]
 pub(super) fn is_wayland<T>(events: &EventLoop<T>) -> bool {
-    #[cfg(all(unix, not(target_os = "macos")))]
-    return winit::platform::wayland::EventLoopExtWayland::is_wayland(events);
-    #[cfg(not(all(unix, not(target_os = "macos"))))]
-    return false;
+    winit::platform::wayland::EventLoopExtWayland::is_wayland(events)
+}
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+pub(super) fn is_wayland<T>(_: &EventLoop<T>) -> bool {
+    false
 }
 
 impl Screen {
