@@ -18,9 +18,16 @@ const FRAME: u64 = 10_000;
 const LOOK: Duration = Duration::from_secs(1);
 /// Silent for so many looks, the source is asked whether it may still be heard.
 const QUIET: u32 = 2;
-/// A sink's queue is asked for at each look. It is fullest when what plays was just given to us, so the most of so many
-/// looks is what it has then.
+/// A sink's queue is asked for at each look. It is fullest when what plays was just given to us, so almost the most of so many
+/// looks is what it has then: on a busy machine single ones tell of a tenth of a second that was not there.
 const LOOKS: usize = 8;
+const OUTLIERS: usize = 2;
+/// After the first it is followed by so much a look, in microseconds, as a clock that differs would be (S-13): a step is as
+/// many late frames to who plays them.
+// spec: S-1
+const FOLLOWED: u64 = 1_000;
+/// A source that gives nothing for so long has stood still, in microseconds; one that is asked for 5 ms at a time gives each 10 ms at least.
+const STALLED: u64 = 25_000;
 /// Between two tries to open it.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -188,7 +195,7 @@ impl<G: FnMut(Heard) + Send + 'static> Work<G> {
         }
         // What a sink keeps before it is asked to be quick is of no interest: it is not asked now, but at the first look.
         self.shared.heard_after.store(0, Ordering::Relaxed);
-        let mut after = VecDeque::new();
+        let mut after = After::default();
         let (mut heard, mut takes, mut quiet) = (self.shared.heard.load(Ordering::Relaxed), None, 0);
         let ended = loop {
             match list.recv_timeout(LOOK) {
@@ -198,11 +205,11 @@ impl<G: FnMut(Heard) + Send + 'static> Work<G> {
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break Ended::Asked,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            after.push_back(stream.heard_after().as_micros());
-            if after.len() > LOOKS {
-                after.pop_front();
+            let told = stream.heard_after().as_micros();
+            after.look(told);
+            if after.heard() != self.shared.heard_after.swap(after.heard(), Ordering::Relaxed) {
+                tracing::debug!(told, taken = after.heard(), "what is taken is heard so much later");
             }
-            self.shared.heard_after.store(after.iter().copied().max().unwrap_or(0), Ordering::Relaxed);
             let count = self.shared.takes.load(Ordering::Relaxed);
             if takes == Some(count) {
                 break if self.source.is_audible() {
@@ -228,12 +235,38 @@ impl<G: FnMut(Heard) + Send + 'static> Work<G> {
     }
 }
 
+/// How much later what is taken is heard on this machine, as far as a sink that is asked now and then tells.
+#[derive(Default)]
+struct After {
+    told: VecDeque<u64>,
+    heard: Option<u64>,
+}
+
+impl After {
+    fn look(&mut self, told: u64) {
+        self.told.push_back(told);
+        if self.told.len() > LOOKS {
+            self.told.pop_front();
+        }
+        let mut sorted: Vec<u64> = self.told.iter().copied().collect();
+        sorted.sort_unstable_by(|a, b| b.cmp(a));
+        let Some(now) = sorted.get(OUTLIERS).copied() else { return };
+        self.heard = Some(self.heard.map_or(now, |heard| now.clamp(heard.saturating_sub(FOLLOWED), heard + FOLLOWED)));
+    }
+
+    fn heard(&self) -> u64 {
+        self.heard.unwrap_or(0)
+    }
+}
+
 /// Cuts what comes into frames, and codes those that are heard.
 struct Cutter {
     gate: Gate,
     coder: SoundEncoder,
     coding: SoundCoding,
     left: Vec<i16>,
+    /// When samples came last.
+    came: Option<u64>,
     shared: Arc<Shared>,
 }
 
@@ -243,13 +276,25 @@ impl Cutter {
             Kind::Desktop => Gate::digital(),
             Kind::Microphone => Gate::microphone(),
         };
-        Ok(Self { gate, coder: SoundEncoder::new(kind)?, coding: SoundCoding::OFF, left: Vec::new(), shared })
+        Ok(Self {
+            gate,
+            coder: SoundEncoder::new(kind)?,
+            coding: SoundCoding::OFF,
+            left: Vec::new(),
+            came: None,
+            shared,
+        })
     }
 
     /// The newest sample was taken at `newest`.
     // spec: S-1
     fn take(&mut self, samples: &[i16], newest: u64, give: &mut impl FnMut(Heard)) {
         self.shared.takes.fetch_add(1, Ordering::Relaxed);
+        if let Some(waited) = self.came.map(|came| newest.saturating_sub(came)).filter(|waited| *waited > STALLED) {
+            let ms = samples.len() / (BOTH / 10);
+            tracing::debug!(at = newest, waited, ms, "a source has not given anything for a while");
+        }
+        self.came = Some(newest);
         self.left.extend_from_slice(samples);
         let frames = self.left.len() / BOTH;
         let rest = (self.left.len() % BOTH) as u64 / 2 * 1_000 / 48;
@@ -277,5 +322,28 @@ impl Cutter {
             }
         }
         self.left.drain(..frames * BOTH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec: S-1
+    #[test]
+    fn what_a_busy_sink_tells_now_and_then_moves_no_frame() {
+        let mut after = After::default();
+        let mut heard = Vec::new();
+        for n in 0..60u64 {
+            // Between nothing and 10 ms of a piece, and seldom a tenth of a second.
+            after.look(if n % 11 == 7 { 110_000 } else { n * 3_700 % 10_000 });
+            heard.push(after.heard());
+        }
+        assert_eq!(heard[1], 0, "two looks tell nothing");
+        assert!(heard[12..].iter().all(|us| (5_000..10_000).contains(us)), "{heard:?}");
+        assert!(heard[3..].windows(2).all(|w| w[0].abs_diff(w[1]) <= FOLLOWED), "{heard:?}");
+        // Another device is followed.
+        (0..300).for_each(|_| after.look(150_000));
+        assert_eq!(after.heard(), 150_000);
     }
 }
