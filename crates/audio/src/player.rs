@@ -58,9 +58,19 @@ impl<C: Clock, P: Clock> Player<C, P> {
         self.playout.is_active()
     }
 
+    /// How old what is heard now is, if anything is.
+    pub fn age(&self) -> Option<Span> {
+        self.playout.age()
+    }
+
     /// What happened so far, and how many frames did not decode.
     pub fn figures(&self) -> (PlayoutFigures, u64) {
         (self.playout.figures(), self.undecodable)
+    }
+
+    /// The device was opened.
+    pub const fn on_open(&mut self) {
+        self.playout.on_open();
     }
 
     /// Fills the device's next samples, of which the first sounds `latency` after `now`.

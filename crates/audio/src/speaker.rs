@@ -86,6 +86,11 @@ impl<C: Clock + Send + 'static, P: Clock + Send + 'static> Speaker<C, P> {
         self.lock().set_level(level);
     }
 
+    /// How old what is heard now is, if anything is.
+    pub fn age(&self) -> Option<Span> {
+        self.lock().age()
+    }
+
     /// What happened so far, and how many frames did not decode.
     pub fn figures(&self) -> (PlayoutFigures, u64) {
         self.lock().figures()
@@ -165,7 +170,9 @@ impl<C: Clock + Send + 'static, P: Clock + Send + 'static> Work<C, P> {
         let fill = Box::new(move |out: &mut [i16], latency: Span| {
             shared.fills.fetch_add(1, Ordering::Relaxed);
             let mut player = shared.player.lock().unwrap_or_else(PoisonError::into_inner);
-            player.fill(Stamp::from_micros(now()), latency, out);
+            let (before, at) = (player.figures().0, now());
+            player.fill(Stamp::from_micros(at), latency, out);
+            tell(at, &before, &player.figures().0);
         });
         let failed = Box::new(move |why: String| {
             let _ = orders.send(Order::Failed(why));
@@ -175,6 +182,7 @@ impl<C: Clock + Send + 'static, P: Clock + Send + 'static> Work<C, P> {
             self.shared.open.store(false, Ordering::Relaxed);
             error.to_string()
         })?;
+        self.player().on_open();
         self.complain(None);
         Ok(stream)
     }
@@ -216,6 +224,17 @@ impl<C: Clock + Send + 'static, P: Clock + Send + 'static> Work<C, P> {
             tracing::warn!(sink = self.sink.name(), why, "no sound: the device cannot be opened");
         }
         *trouble = why;
+    }
+}
+
+/// Says what went wrong for the ear in a turn of the device, with its time: what counts at the end does not say what came together.
+fn tell(at: u64, before: &PlayoutFigures, after: &PlayoutFigures) {
+    let went = |figures: fn(&PlayoutFigures) -> u64| figures(after) - figures(before);
+    let (dry, concealed) = (went(|f| f.dry), went(|f| f.concealed + f.mended));
+    let (gaps, passed) = (went(|f| f.gaps), went(|f| f.passed));
+    if dry + concealed + gaps + passed > 0 {
+        let (held, target) = (after.held.as_micros(), after.target.as_micros());
+        tracing::debug!(at, dry, concealed, gaps, passed, late = after.late, held, target, "sound is not whole");
     }
 }
 

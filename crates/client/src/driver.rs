@@ -527,7 +527,9 @@ impl Driver {
     pub fn shown(&mut self) {
         if let Some((epoch, upto, journey)) = self.presenting.take() {
             let (journey, key) = self.viewer.on_shown(self.clock.now(), epoch, upto, journey);
-            self.sound.on_shown(&journey, self.viewer.clock_map());
+            if let Some(age) = self.sound.on_shown(&journey, self.viewer.clock_map()) {
+                self.viewer.on_heard(journey.shown, age);
+            }
             self.stats.on_shown(&journey, key, self.viewer.clock_map());
         }
     }
@@ -610,7 +612,7 @@ impl Driver {
             map.insert("bytes_received".into(), line.map(|s| s.recv_bytes).into());
             map.insert("bytes_sent".into(), line.map(|s| s.sent_bytes).into());
             map.insert("rtt_us".into(), line.map(|s| s.rtt_us).into());
-            map.insert("sound".into(), self.sound.readings().json(self.viewer.figures().sound));
+            map.insert("sound".into(), self.sound.readings().json(&self.viewer.figures()));
             map.insert("life".into(), self.life.json(readings.now));
             map.insert("slow".into(), slow::sentence(&readings.moments).into());
             map.insert("slow_who".into(), slow::judge(&readings.moments).name().into());

@@ -8,6 +8,7 @@ use telepane_audio::device::Device;
 use telepane_audio::{Heard, Now, Recorder, Speaker};
 use telepane_codec::sound::Kind;
 use telepane_model::{ClockMap, HostClock, Journey, Span, Stamp, ViewerClock};
+use telepane_session::Figures;
 use telepane_session::sound::{PlayoutFigures, SoundArrival, SoundCoding, SoundFrame};
 
 /// What the person set.
@@ -118,12 +119,13 @@ impl Sound {
         }
     }
 
-    /// A picture was shown; sound keeps pace with film.
-    pub fn on_shown(&self, journey: &Journey, map: Option<ClockMap>) {
-        let (Some(speaker), Some(map)) = (&self.speaker, map) else { return };
+    /// A picture was shown; sound keeps pace with film. Says how old what is heard now is, because film keeps pace with it.
+    pub fn on_shown(&self, journey: &Journey, map: Option<ClockMap>) -> Option<Span> {
+        let speaker = self.speaker.as_ref()?;
         if journey.host.captured != Stamp::ZERO {
-            speaker.on_picture(journey.shown.since(map.to_viewer(journey.host.captured)));
+            speaker.on_picture(journey.shown.since(map?.to_viewer(journey.host.captured)));
         }
+        speaker.age()
     }
 
     /// What a person is told who has just turned something on or off.
@@ -186,7 +188,7 @@ impl SoundReadings {
     }
 
     /// For scripts. Times in microseconds; DCV's and PCoIP's audio figures are among them.
-    pub fn json(&self, received: (u64, u64)) -> Value {
+    pub fn json(&self, mind: &Figures) -> Value {
         let p = &self.playout;
         let at_all = p.played + p.concealed + p.mended + p.gaps;
         json!({
@@ -195,8 +197,8 @@ impl SoundReadings {
             "host_gives": self.state.0,
             "host_takes": self.state.1,
             "trouble": self.trouble,
-            "packets": received.0,
-            "bytes": received.1,
+            "packets": mind.sound.0,
+            "bytes": mind.sound.1,
             "played": p.played,
             "restored": p.restored,
             "mended": p.mended,
@@ -204,13 +206,23 @@ impl SoundReadings {
             "gaps": p.gaps,
             "late": p.late,
             "passed": p.passed,
+            "device_dry": p.dry,
+            "device_driest_us": p.driest.as_micros(),
             "undecodable": self.undecodable,
             "loss_percent": (at_all > 0).then(|| (p.concealed + p.mended + p.gaps) as f64 * 100.0 / at_all as f64),
             "held_us": p.held.as_micros(),
             "target_us": p.target.as_micros(),
+            "needs_us": {
+                "lateness": p.needs.lateness.as_micros(),
+                "copies": p.needs.copies.as_micros(),
+                "ahead": p.needs.ahead.as_micros(),
+                "picture": p.needs.picture.as_micros(),
+                "device": p.needs.device.as_micros(),
+            },
             "worst_held_us": p.worst.as_micros(),
             "age_us": p.age.map(Span::as_micros),
             "behind_picture_us": p.behind_picture,
+            "film_held_us": mind.film_held.as_micros(),
             "microphone_frames": self.spoken,
             "devices_rebuilt": self.rebuilt,
         })

@@ -60,6 +60,7 @@ pub fn control(bytes: &[u8]) {
         assert_eq!(Control::decode(&m.encode()), Ok(m));
     }
     let _ = SliceBody::decode(bytes, true, true, Stamp::from_micros(1 << 40));
+    let _ = SliceBody { ops: bytes.to_vec(), ..SliceBody::default() }.is_film();
 }
 
 /// Reads `bytes` as the shards of a slice (data shards, which of sixteen there are, the body's length, then the pieces in

@@ -62,6 +62,19 @@ impl SliceBody {
         }
     }
 
+    /// Whether all that the slice changes is film: each of its ops is a FILM one. Ops that cannot be read are not.
+    // spec: C-3, C-7, S-17
+    pub fn is_film(&self) -> bool {
+        const FILM: u8 = 5;
+        let mut rest = self.ops.as_slice();
+        while let Some((kind, after)) = rest.split_first() {
+            let Some((length, payload)) = number(after).filter(|_| *kind == FILM) else { return false };
+            let Some((_, next)) = payload.split_at_checked(length) else { return false };
+            rest = next;
+        }
+        !self.ops.is_empty()
+    }
+
     /// Reads the body that shards with these flags carried. The journey's stamps are whole only after
     /// `near` (any instant of the host's clock within half an hour) has been applied; give the latest known.
     // spec: D-14, D-15, D-30
@@ -98,6 +111,19 @@ impl SliceBody {
     }
 }
 
+/// A number of the ops', which are not this page's, and what follows it.
+// spec: C-4
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0u64;
+    for (i, byte) in bytes.iter().take(5).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(value).ok()?, bytes.get(i + 1..)?));
+        }
+    }
+    None
+}
+
 /// Three bytes of microseconds, at most 16.8 s.
 fn queued_field(queued: Span) -> [u8; 3] {
     let [a, b, c, ..] = queued.as_micros().min(0xff_ffff).to_le_bytes();
@@ -107,6 +133,20 @@ fn queued_field(queued: Span) -> [u8; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // spec: C-3, C-7
+    #[test]
+    fn film_is_told_from_everything_else() {
+        let is_film = |ops: &[u8]| SliceBody { ops: ops.to_vec(), ..SliceBody::default() }.is_film();
+        assert!(is_film(&[5, 2, 9, 9]) && is_film(&[5, 0, 5, 1, 7]));
+        let long = [vec![5, 0x80, 0x01], vec![3; 128]].concat();
+        assert!(is_film(&long), "a length of two bytes");
+        for other in [&[][..], &[3, 1, 0], &[5, 1, 0, 3, 1, 0], &[3, 0, 5, 0], &[5], &[5, 3, 1, 1], &long[..130]] {
+            assert!(!is_film(other), "{other:?}");
+        }
+        assert!(!is_film(&[5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), "a length without an end");
+        assert!(!is_film(&[5, 0xff, 0xff, 0xff, 0xff, 0x0f]), "a length beyond everything");
+    }
 
     // spec: D-14, D-15
     #[test]

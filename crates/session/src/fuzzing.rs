@@ -441,6 +441,8 @@ pub fn viewer(bytes: &[u8]) {
                 _ => {
                     let upto = UpdateId(s.small() as u32);
                     let _ = mind.on_shown(now, Epoch(s.small() as u32 % 4), upto, Journey::default());
+                    // The age follows from the time: recorded inputs mean what they meant.
+                    mind.on_heard(now, Span::millis(now.as_micros() % 200));
                 }
             },
         }

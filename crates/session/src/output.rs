@@ -44,6 +44,8 @@ pub enum Wake {
     GiveUp,
     /// What was decoded of a frame is to be shown although the rest is not here.
     Show,
+    /// The sound of a frame of film that waits for it is about to be heard.
+    Sound,
     /// What the desktop should be is steady.
     Shape,
     /// Nobody has seen the screen for a while.

@@ -2,7 +2,7 @@
 //! long, which takes about an hour; otherwise often enough to see that it works.
 
 use super::keyboards::hears;
-use super::process::{PATIENCE, Running, Scratch, Signal, have, now, pause, until};
+use super::process::{PATIENCE, Running, Scratch, Signal, have, now, pause, time_of_day, until};
 use super::screen::{environment, no_key_held};
 use super::sound::{
     ALIKE, NEEDED, RATE, Recording, all_loud, client_server, compare, host_server, keep, medians, sweep,
@@ -152,7 +152,7 @@ fn sound_over_a_link_that_loses_three_percent_is_whole() {
     }
     let seconds = times(10, 600);
     let dir = Scratch::new();
-    let agent = Agent::start(&dir, &["--virtual", "640x480"]);
+    let mut agent = Agent::start(&dir, &["--virtual", "640x480"]);
     let (host, sink, _) = host_server(&dir);
     let (_pulse, here) = client_server(&dir);
     let stats = dir.join("stats.json");
@@ -189,6 +189,21 @@ fn sound_over_a_link_that_loses_three_percent_is_whole() {
     client.exit_code(PATIENCE);
     let stats: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(stats).expect("written")).expect("JSON");
+    for (who, what) in [("heard", &heard), ("sent", &sent)] {
+        for (n, samples) in what.0.chunks_exact(GAP).enumerate().take(whole / GAP) {
+            if samples.iter().all(|s| s.unsigned_abs() < 300) {
+                let at = what.1 + Duration::from_secs_f64((n * GAP) as f64 / RATE as f64);
+                println!("sound over loss: nothing {who} from {}", time_of_day(at));
+            }
+        }
+    }
+    agent.run.signal(Signal::Terminate);
+    agent.run.exit_code(PATIENCE);
+    for run in [&client, &agent.run] {
+        let said = run.all_err();
+        let told = |line: &&str| ["is not whole", "for a while", "failed"].iter().any(|what| line.contains(what));
+        said.lines().filter(told).for_each(|line| println!("{line}"));
+    }
     println!("sound over loss: {gaps} gaps of 5 ms in {seconds} s, {own} in what was sent; {}", stats["sound"]);
     assert!(correlation > ALIKE, "{found:?}");
     assert!(stats["sound"]["worst_held_us"].as_u64().expect("a number") <= 120_000);

@@ -239,6 +239,15 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// The time of day of an instant, as the programs' logs say it.
+#[expect(clippy::disallowed_methods, reason = "real programs run in real time")]
+pub fn time_of_day(at: Instant) -> String {
+    let wall = std::time::SystemTime::now() - Instant::now().saturating_duration_since(at);
+    let since = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let secs = since.as_secs() % 86_400;
+    format!("{:02}:{:02}:{:02}.{:03}", secs / 3_600, secs / 60 % 60, secs % 60, since.subsec_millis())
+}
+
 /// Waits.
 #[expect(clippy::disallowed_methods, reason = "real programs run in real time")]
 pub fn pause(time: Duration) {

@@ -103,6 +103,9 @@ pub fn serve_in(dir: &Scratch, variables: &[(&str, &str)], args: &[&str]) -> Run
 }
 
 fn start_agent(mut command: Command, dir: &Scratch, code: &Path, listen: &str, args: &[&str]) -> Running {
+    if command.get_envs().all(|(name, _)| name != "RUST_LOG") {
+        command.env("RUST_LOG", LOGGED).env("NO_COLOR", "1");
+    }
     environment(&mut command, &dir.join(""));
     command.args(["serve", "--listen", listen, "--state-dir"]).arg(dir.join("host"));
     command.arg("--access-code-file").arg(code).args(args);
@@ -175,6 +178,9 @@ pub fn enter(space: &Space, name: &str) -> Command {
     command
 }
 
+/// What programs log: also what is heard, or is not, which is seldom said.
+const LOGGED: &str = "info,telepane_audio=debug";
+
 fn start_client(
     mut command: Command,
     dir: &Scratch,
@@ -183,7 +189,7 @@ fn start_client(
     host: &str,
     args: &[&str],
 ) -> Running {
-    environment(&mut command, &dir.join("")).env("RUST_LOG", "info").env("NO_COLOR", "1");
+    environment(&mut command, &dir.join("")).env("RUST_LOG", LOGGED).env("NO_COLOR", "1");
     command.args(["connect", host, "--state-dir"]).arg(dir.join(state)).args(args);
     match screen {
         Some(screen) => {

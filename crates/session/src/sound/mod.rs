@@ -13,7 +13,7 @@ mod playout;
 mod sender;
 
 pub use gate::{Gate, Hearing};
-pub use playout::{CEILING, Piece, Playout, PlayoutFigures};
+pub use playout::{CEILING, Needs, Piece, Playout, PlayoutFigures};
 pub use sender::{Sender, SoundPath};
 
 use telepane_model::{BitRate, Clock, Stamp};

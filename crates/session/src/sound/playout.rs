@@ -10,7 +10,7 @@
 use super::SoundArrival;
 use std::collections::BTreeMap;
 use telepane_model::{Clock, Span, Stamp};
-use telepane_protocol::sound::{SOUND_FRAME, SOUND_SAMPLES};
+use telepane_protocol::sound::{MOST_COPIES, SOUND_FRAME, SOUND_SAMPLES};
 
 /// No frame is played that was held longer.
 // spec: S-12
@@ -44,6 +44,8 @@ const PASS_EVERY: u32 = 10;
 /// Sound may be heard so much before its picture.
 // spec: S-15
 const BEFORE_PICTURE: Span = Span::millis(25);
+/// A device that asks so much later than what it had lasted ran dry: what it tells of its queue is not exact to a few milliseconds.
+const DRY: Span = Span::millis(5);
 /// Pictures within the last second that make it film.
 const FILM: usize = 10;
 
@@ -58,6 +60,21 @@ pub enum Piece {
     Conceal,
     /// So many samples of nothing, at most a frame's.
     Silence(usize),
+}
+
+/// Why frames are held as long as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// How late frames have been, behind the earliest.
+    pub lateness: Span,
+    /// The copies that there are to wait for.
+    pub copies: Span,
+    /// How far the device reads ahead.
+    pub ahead: Span,
+    /// For the film, beside all that: how long it alone would have them held.
+    pub picture: Span,
+    /// From the device's taking a sample to its sounding; not held, but heard.
+    pub device: Span,
 }
 
 /// What happened so far; for people and scripts.
@@ -79,10 +96,16 @@ pub struct PlayoutFigures {
     pub late: u64,
     /// Frames passed over because they had been held too long.
     pub passed: u64,
+    /// Times the device asked so late that what it had must have been played before, and the longest of these.
+    pub dry: u64,
+    /// See `dry`.
+    pub driest: Span,
     /// How long frames are held, smoothed.
     pub held: Span,
     /// How long they are wanted to be held.
     pub target: Span,
+    /// What the target is made of.
+    pub needs: Needs,
     /// The longest that a played frame was held.
     pub worst: Span,
     /// From the capture to the loudspeaker, as far as the clocks are known.
@@ -102,6 +125,8 @@ pub struct Playout<C: Clock, P: Clock> {
     last: Option<i64>,
     missing: u32,
     since_pass: u32,
+    /// The newest frames that were made up.
+    made_up: std::collections::VecDeque<i64>,
     /// Pieces since it began.
     begun: u32,
     /// The shortest way: arrival minus capture, on clocks that have nothing to do with each other.
@@ -111,10 +136,14 @@ pub struct Playout<C: Clock, P: Clock> {
     /// What the device wants at once.
     turn: Windowed<C, Span>,
     copies: Windowed<C, u32>,
+    /// How much later than its own packet the packet came that had a lost frame's copy.
+    restored: Windowed<C, Events<C>>,
     held: Option<i64>,
     offset: Option<i64>,
     /// From the device's taking a sample to its sounding, smoothed, in microseconds.
     device: Option<i64>,
+    /// When what the device was given so far has sounded.
+    lasts: Option<Stamp<C>>,
     pictures: std::collections::VecDeque<(Stamp<C>, Span)>,
     figures: PlayoutFigures,
 }
@@ -135,6 +164,7 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             playing: false,
             last: None,
             missing: 0,
+            made_up: std::collections::VecDeque::new(),
             since_pass: 0,
             begun: 0,
             way: Windowed::default(),
@@ -142,9 +172,11 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             ahead: Windowed::default(),
             turn: Windowed::default(),
             copies: Windowed::default(),
+            restored: Windowed::default(),
             held: None,
             offset: None,
             device: None,
+            lasts: None,
             pictures: std::collections::VecDeque::new(),
             figures: PlayoutFigures::default(),
         }
@@ -160,6 +192,7 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             && (number - next).abs() > i64::from(FAR)
         {
             self.frames.clear();
+            self.made_up.clear();
             (self.next, self.playing, self.last) = (None, false, None);
             number = i64::from(packet.number);
         }
@@ -181,6 +214,9 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             }
             // Before anything was played a stream begins with the packet that came first, not with its copies.
             let before = self.next.is_none() && back > 0 && !self.frames.contains_key(&(number + 1));
+            if back > 0 && !before && self.is_missing(number) {
+                self.restored.put(now, Events::one(now, SOUND_FRAME.scaled(back, 1)), Events::merge);
+            }
             if !passed && !before {
                 self.frames.entry(number).or_insert(Held { bytes, captured, copy: back > 0 });
             }
@@ -201,10 +237,22 @@ impl<C: Clock, P: Clock> Playout<C, P> {
         }
     }
 
+    /// The device was opened: what it was given before says nothing of when it asks next.
+    pub const fn on_open(&mut self) {
+        self.lasts = None;
+    }
+
     /// The device begins a turn in which it wants so much at once; the first of it sounds `latency` after now. What comes after
     /// it is told with each [`Playout::next`].
     pub fn on_device(&mut self, now: Stamp<C>, latency: Span, turn: Span) {
         self.turn.put(now, turn, Span::max);
+        // A turn that the device itself asked for late had nothing before it to play.
+        let late = self.lasts.filter(|_| self.playing).map_or(Span::ZERO, |lasts| now.since(lasts));
+        if late >= DRY {
+            self.figures.dry += 1;
+            self.figures.driest = self.figures.driest.max(late);
+        }
+        self.lasts = Some(now + latency + turn);
         // A sound server tells what its queue held a moment ago: it is right on average.
         let latency = latency.as_micros() as i64;
         let smoothed = self.device.unwrap_or(latency);
@@ -216,7 +264,6 @@ impl<C: Clock, P: Clock> Playout<C, P> {
     pub fn next(&mut self, now: Stamp<C>, ahead: Span) -> Piece {
         self.ahead.put(now, ahead, Span::max);
         let (heard, target) = (now + ahead, self.target(now));
-        self.figures.target = target;
         if !self.playing {
             return self.begin(heard, target);
         }
@@ -268,6 +315,13 @@ impl<C: Clock, P: Clock> Playout<C, P> {
         self.playing || !self.frames.is_empty()
     }
 
+    /// How old what is heard now is, smoothed, as far as the clocks are known.
+    pub fn age(&self) -> Option<Span> {
+        let (held, offset) = (self.held.filter(|_| self.playing)?, self.offset?);
+        let age = held + self.way.extreme(i64::min)? + offset + self.device.unwrap_or(0);
+        Some(Span::micros(age.max(0) as u64))
+    }
+
     /// What happened so far.
     pub fn figures(&self) -> PlayoutFigures {
         PlayoutFigures { held: Span::micros(self.held.unwrap_or(0).max(0) as u64), ..self.figures }
@@ -295,6 +349,10 @@ impl<C: Clock, P: Clock> Playout<C, P> {
 
     fn miss(&mut self, number: i64) -> Piece {
         self.missing += 1;
+        self.made_up.push_back(number);
+        if self.made_up.len() > MOST_COPIES {
+            self.made_up.pop_front();
+        }
         if self.missing > MOST_MISSING {
             self.figures.gaps += 1;
             if self.frames.is_empty() {
@@ -339,15 +397,21 @@ impl<C: Clock, P: Clock> Playout<C, P> {
         self.figures.behind_picture = self.figures.age.zip(picture).map(|(sound, p)| sound.as_micros() as i64 - p);
     }
 
-    fn target(&self, now: Stamp<C>) -> Span {
-        let jitter = self.lateness.extreme(Events::merge).map_or(Span::ZERO, |e| e.second);
-        let copies = u64::from(self.copies.extreme(u32::max).unwrap_or(0));
+    fn target(&mut self, now: Stamp<C>) -> Span {
+        let lateness = self.lateness.extreme(Events::merge).map_or(Span::ZERO, |e| e.second);
+        // A few packets lost at once bring copies for a while; waited for is one more than was of use more than once.
+        let copies = SOUND_FRAME.scaled(self.copies.extreme(u32::max).unwrap_or(0).into(), 1);
+        let of_use = self.restored.extreme(Events::merge).map_or(Span::ZERO, |e| e.second);
+        let copies = copies.min(of_use + SOUND_FRAME);
         // As the clocks part, a device's turns and the frames beat: sooner or later almost a whole turn is read ahead, or a
         // frame in turns that are longer.
         let beat = self.turn.extreme(Span::max).unwrap_or(SOUND_FRAME).min(SOUND_FRAME);
         let ahead = self.ahead.extreme(Span::max).unwrap_or(Span::ZERO).max(beat);
-        let needed = jitter + SOUND_FRAME.scaled(copies, 1) + ahead + MARGIN;
-        needed.max(self.for_picture(now)).min(MOST_TARGET)
+        let picture = self.for_picture(now);
+        let device = Span::micros(self.device.unwrap_or(0).max(0) as u64);
+        self.figures.needs = Needs { lateness, copies, ahead, picture, device };
+        self.figures.target = (lateness + copies + ahead + MARGIN).max(picture).min(MOST_TARGET);
+        self.figures.target
     }
 
     /// How long to hold for the picture of the same instant.
@@ -368,6 +432,12 @@ impl<C: Clock, P: Clock> Playout<C, P> {
         let mut ages: Vec<Span> = self.pictures.iter().filter(|(at, _)| fresh(at)).map(|(_, age)| *age).collect();
         ages.sort_unstable();
         (ages.len() >= FILM).then(|| ages.get(ages.len() / 2).copied()).flatten()
+    }
+
+    /// A frame that has not come, or came as a copy only after its turn.
+    fn is_missing(&self, number: i64) -> bool {
+        let played = self.next.is_some_and(|next| number < next);
+        if played { self.made_up.contains(&number) } else { !self.frames.contains_key(&number) }
     }
 
     /// A number that does not wrap, nearest to what is next.

@@ -165,6 +165,19 @@ fn bursts_of_loss_are_bridged_by_copies() {
     assert!(figures.worst <= CEILING);
 }
 
+/// A few packets lost at once bring three copies for a while, without one being of use again.
+// spec: S-12
+#[test]
+fn copies_of_no_use_are_not_all_waited_for() {
+    let (none, three) = (play(CALM).0, play(Run { copies: 3, ..CALM }).0);
+    println!("no copies: {:?}, three of no use: {:?}", none.target, three.target);
+    assert_eq!(three.needs.copies, SOUND_FRAME, "{three:?}");
+    // Where packets are lost in threes all are of use.
+    let bursts = play(Run { loss_ppm: 15_000, burst: 3, copies: 3, ..CALM }).0;
+    println!("of use: {bursts:?}");
+    assert_eq!(bursts.needs.copies, SOUND_FRAME.scaled(3, 1), "{bursts:?}");
+}
+
 // spec: S-12, S-14
 #[test]
 fn nothing_is_played_that_was_held_beyond_the_ceiling() {

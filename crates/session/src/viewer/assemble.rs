@@ -36,6 +36,29 @@ struct Partial {
     shards: Vec<Option<Vec<u8>>>,
     missing: u8,
     complete_at: Stamp<ViewerClock>,
+    /// What it changes, once it is whole and that was asked for.
+    changes: Option<Changes>,
+}
+
+/// What a slice changes, as far as it matters to when it may be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Changes {
+    /// Film, and it ends a frame that was captured then.
+    Frame(Stamp<HostClock>),
+    /// A part of a frame of film.
+    Part,
+    Else,
+}
+
+/// A slice whose turn has come, that ends a frame of film, and behind which nothing waits but film.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilmAlone {
+    /// Which.
+    pub id: UpdateId,
+    /// When its frame was captured.
+    pub captured: Stamp<HostClock>,
+    /// When the last of it came.
+    pub whole: Stamp<ViewerClock>,
 }
 
 /// A slice whose turn has come.
@@ -126,6 +149,7 @@ impl Assembler {
             shards: vec![None; count],
             missing: shard.data,
             complete_at: at,
+            changes: None,
         });
         if (Shard { payload: Vec::new(), index: 0, ..shard.clone() }) != partial.header {
             return Err(Fault::SliceReused);
@@ -152,21 +176,11 @@ impl Assembler {
     /// The next slice, if its turn has come. The caller decodes it and says [`Assembler::on_applied`].
     // spec: D-13, D-16, Y-3, Y-8, O-5
     pub fn take_ready(&mut self, near: Stamp<HostClock>) -> Result<Option<Ready>, Fault> {
-        let applied = self.applied;
-        let ready = |p: &Partial| p.header.base == applied && p.missing == 0;
-        let Some(id) = self.pending.iter().rev().find(|(_, p)| ready(p)).map(|(id, _)| *id) else { return Ok(None) };
+        let Some(id) = self.ready() else { return Ok(None) };
         let Some(partial) = self.pending.remove(&id) else { return Ok(None) };
         self.bytes = self.bytes.saturating_sub(partial.cost());
+        let body = partial.body()?;
         let header = partial.header;
-        let body = if header.parity > 0 {
-            let body = fec::body(&partial.shards, usize::from(header.data), header.total as usize)?;
-            body.ok_or(Fault::BadShard)?
-        } else {
-            partial.shards.into_iter().flatten().flatten().collect::<Vec<u8>>()
-        };
-        if header.data > 1 && header.total as usize != body.len() {
-            return Err(Fault::BadShard);
-        }
         let body = SliceBody::decode(&body, header.has_size, header.has_journey, near)?;
         match (self.size, body.size) {
             (Some(known), Some(said)) if known != said => return Err(Fault::BadSize),
@@ -185,6 +199,31 @@ impl Assembler {
             journey: body.journey,
             arrived: partial.complete_at,
         }))
+    }
+
+    /// What [`Assembler::take_ready`] would give now, if it is film and nothing that is whole waits but film.
+    // spec: S-17
+    pub fn film_alone(&mut self, near: Stamp<HostClock>) -> Option<FilmAlone> {
+        let id = self.ready()?;
+        let mut whole = self.pending.values_mut().filter(|p| p.missing == 0);
+        if whole.any(|p| p.changes(near) == Changes::Else) {
+            return None;
+        }
+        let next = self.pending.get_mut(&id)?;
+        match next.changes(near) {
+            Changes::Frame(captured) => Some(FilmAlone { id, captured, whole: next.complete_at }),
+            _ => None,
+        }
+    }
+
+    /// What is taken next was let wait until now, and could not have been decoded before.
+    pub fn on_let_go(&mut self, now: Stamp<ViewerClock>) {
+        self.turn_at = self.turn_at.max(now);
+    }
+
+    fn ready(&self) -> Option<UpdateId> {
+        let ready = |p: &Partial| p.header.base == self.applied && p.missing == 0;
+        self.pending.iter().rev().find(|(_, p)| ready(p)).map(|(id, _)| *id)
     }
 
     /// The framebuffer is now what slice `id` left.
@@ -261,6 +300,38 @@ impl Partial {
     fn cost(&self) -> usize {
         let payload: usize = self.shards.iter().flatten().map(Vec::len).sum();
         SLICE_COST + self.shards.len() * SHARD_COST + payload
+    }
+
+    // spec: D-16
+    fn body(&self) -> Result<Vec<u8>, Fault> {
+        let header = &self.header;
+        let body = if header.parity > 0 {
+            let body = fec::body(&self.shards, usize::from(header.data), header.total as usize)?;
+            body.ok_or(Fault::BadShard)?
+        } else {
+            let whole: Vec<&[u8]> = self.shards.iter().flatten().map(Vec::as_slice).collect();
+            whole.concat()
+        };
+        if header.data > 1 && header.total as usize != body.len() {
+            return Err(Fault::BadShard);
+        }
+        Ok(body)
+    }
+
+    /// What it changes; it is whole. What cannot be read is refused when its turn comes.
+    fn changes(&mut self, near: Stamp<HostClock>) -> Changes {
+        if let Some(known) = self.changes {
+            return known;
+        }
+        let (has_size, has_journey) = (self.header.has_size, self.header.has_journey);
+        let body = self.body().and_then(|body| SliceBody::decode(&body, has_size, has_journey, near));
+        let changes = match body.ok().filter(SliceBody::is_film).map(|body| body.journey) {
+            Some(Some(journey)) => Changes::Frame(journey.captured),
+            Some(None) => Changes::Part,
+            None => Changes::Else,
+        };
+        self.changes = Some(changes);
+        changes
     }
 }
 

@@ -7,6 +7,7 @@ mod clip;
 mod hidden;
 mod input;
 mod life;
+mod lips;
 mod narrow;
 mod policy;
 mod proof;
@@ -75,6 +76,7 @@ pub struct Viewer {
     holds: SessionPolicy,
     figures: Figures,
     sound: sound::Sound,
+    lips: lips::Lips,
     life: life::Life,
     /// The host takes keys with what they mean here.
     meanings: bool,
@@ -115,6 +117,8 @@ pub struct Figures {
     pub proven: u64,
     /// The round trip's variation.
     pub rtt_variation: Span,
+    /// How long the last frame of film waited for its sound.
+    pub film_held: Span,
     /// What the uplink's controller takes the path upwards to carry, in bits per second.
     pub uplink_bps: u64,
 }
@@ -201,6 +205,7 @@ impl Viewer {
             holds: SessionPolicy::NONE,
             figures: Figures::default(),
             sound: sound::Sound::default(),
+            lips: lips::Lips::default(),
             life: life::Life::default(),
             meanings: false,
             hands: 0,
@@ -333,6 +338,7 @@ impl Viewer {
         if let Some(link) = &mut self.link {
             link.rate.on_active(now);
         }
+        self.lips.on_input(now);
         self.input.on_event(now, event);
     }
 
@@ -420,6 +426,7 @@ impl Viewer {
     ) -> (Journey, Option<KeyJourney>) {
         self.advance(now);
         self.shown = self.shown.max((epoch, upto));
+        self.lips.on_shown(now, (epoch, upto));
         let journey = Journey { shown: now, ..journey };
         let key = journey.host.input.filter(|(seq, _)| *seq > self.last_input_shown).and_then(|(seq, injected)| {
             self.last_input_shown = seq;
@@ -474,7 +481,8 @@ impl Viewer {
         let (expected, received) = link.arrivals.counts();
         let rtt_variation = link.rate.rtt().variation;
         let uplink_bps = link.rate.budget(self.now).pace.as_bps();
-        Figures { expected, received, rtt_variation, uplink_bps, ..self.figures }
+        let film_held = self.lips.held(self.now);
+        Figures { expected, received, rtt_variation, uplink_bps, film_held, ..self.figures }
     }
 
     /// Input events that were never delivered, as far as known.
@@ -642,7 +650,10 @@ impl Viewer {
         if self.decoding.is_some() || self.spoilt == Some(epoch) {
             return;
         }
-        match self.assembler.take_ready(self.host_near) {
+        let waits = self.waits_for_sound();
+        alarm.set_if(waits, Wake::Sound);
+        let ready = if waits.is_some() { Ok(None) } else { self.assembler.take_ready(self.host_near) };
+        match ready {
             Ok(Some(ready)) => {
                 self.out.push_back(ViewerOutput::Decode(DecodeJob {
                     surface: SURFACE,

@@ -1,9 +1,10 @@
 //! The viewer's half of sound: the desktop's as it comes, and the microphone while the person has it on.
 
+use super::lips::FilmFrame;
 use super::{Carried, Viewer};
 use crate::output::ViewerOutput;
 use crate::sound::{Sender, SoundArrival, SoundFrame, SoundPath};
-use telepane_model::{BitRate, Bytes, Stamp, ViewerClock};
+use telepane_model::{BitRate, Bytes, Span, Stamp, ViewerClock};
 use telepane_protocol::{Control, Datagram, Fault, SoundPacket};
 use telepane_rate::SendClass;
 
@@ -55,6 +56,36 @@ impl Viewer {
     /// Whether the desktop can be heard, and whether a microphone would be let in.
     pub const fn sound_state(&self) -> (bool, bool) {
         (self.sound.offers, self.sound.takes)
+    }
+
+    /// What is heard now was captured so long ago; to be told at least with each picture that is shown while sound is heard.
+    // spec: S-17
+    pub fn on_heard(&mut self, now: Stamp<ViewerClock>, age: Span) {
+        self.advance(now);
+        self.lips.on_heard(now, age);
+    }
+
+    /// Until when the slice whose turn has come waits for its sound, if it does.
+    // spec: S-17
+    pub(super) fn waits_for_sound(&mut self) -> Option<Stamp<ViewerClock>> {
+        let now = self.now;
+        if !self.lips.hears(now) {
+            return None;
+        }
+        let map = self.clock_map();
+        let film = self.assembler.film_alone(self.host_near).zip(map);
+        let Some((film, map)) = film else {
+            if self.lips.hurry() {
+                self.assembler.on_let_go(now);
+            }
+            return None;
+        };
+        let frame = FilmFrame { captured: map.to_viewer(film.captured), whole: film.whole };
+        let due = self.lips.due(now, frame);
+        if due.is_none() && self.lips.on_applied(now, frame, (self.assembler.epoch(), film.id)) {
+            self.assembler.on_let_go(now);
+        }
+        due
     }
 
     // spec: S-6

@@ -51,6 +51,11 @@ impl World {
         self.host.shown_figures()
     }
 
+    /// How long the viewer let the last frame of film wait for its sound.
+    pub fn film_held(&self) -> Span {
+        self.viewer.figures().film_held
+    }
+
     pub(super) fn show(&mut self, (epoch, upto, journey): (Epoch, UpdateId, Journey)) {
         let (journey, key) = self.viewer.on_shown(self.viewer_now(), epoch, upto, journey);
         self.presents.push(self.now);
@@ -62,6 +67,9 @@ impl World {
             if let Some(map) = self.viewer.clock_map() {
                 let age = journey.shown.since(map.to_viewer(journey.host.captured));
                 self.sound.playout.on_picture(journey.shown, age);
+            }
+            if let Some(age) = self.sound.playout.age() {
+                self.viewer.on_heard(journey.shown, age);
             }
         }
         if let Some(key) = key {
