@@ -19,6 +19,9 @@ pub trait Stream {
     fn heard_after(&self) -> Span {
         Span::ZERO
     }
+
+    /// Called about once a second while it is open: what it knows of its device can be brought up to date.
+    fn look(&self) {}
 }
 
 /// Why a device cannot be opened.

@@ -1,5 +1,5 @@
 //! This machine's devices, through cpal: a sound server where there is one (PulseAudio, PipeWire's), else what the system
-//! has (ALSA, WASAPI, CoreAudio). A sound server's microphone is listened to by [`crate::pulse`].
+//! has (ALSA, WASAPI, CoreAudio). A sound server is spoken to by [`crate::pulse`].
 
 use crate::contract::{DeviceError, Failed, Fill, Sink, Source, Stream, Take};
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use telepane_model::Span;
 
-/// What the device is asked to want at once, in samples of one channel: 5 ms. A sound server keeps two of these of a
-/// stream, so a thread may wake that late.
+/// What the device is asked to want at once, in samples of one channel: 5 ms.
 const PERIOD: u32 = 240;
 /// Both ends of a device are this far from its samples at most; what says more is not believed.
 const FURTHEST: Duration = Duration::from_millis(500);
@@ -123,6 +122,10 @@ impl Sink for Device {
 
     fn open(&mut self, mut fill: Fill, failed: Failed) -> Result<Box<dyn Stream>, DeviceError> {
         let device = self.find(false)?;
+        #[cfg(target_os = "linux")]
+        if let Some(id) = device.id().ok().filter(|id| id.host() == cpal::HostId::PulseAudio) {
+            return crate::pulse::speak(id.id(), fill);
+        }
         let (config, format) = config(&device, false)?;
         let latency = |info: &cpal::OutputCallbackInfo| {
             let at = info.timestamp();

@@ -69,8 +69,8 @@ impl<C: Clock, P: Clock> Player<C, P> {
     }
 
     /// The device was opened.
-    pub const fn on_open(&mut self) {
-        self.playout.on_open();
+    pub const fn on_open(&mut self, now: Stamp<C>) {
+        self.playout.on_open(now);
     }
 
     /// Fills the device's next samples, of which the first sounds `latency` after `now`.

@@ -137,7 +137,7 @@ impl<C: Clock + Send + 'static, P: Clock + Send + 'static> Work<C, P> {
             while self.player().is_active() {
                 match self.open() {
                     Ok(stream) => {
-                        let ended = self.watch(list);
+                        let ended = self.watch(&*stream, list);
                         self.shared.open.store(false, Ordering::Relaxed);
                         drop(stream);
                         match ended {
@@ -182,13 +182,13 @@ impl<C: Clock + Send + 'static, P: Clock + Send + 'static> Work<C, P> {
             self.shared.open.store(false, Ordering::Relaxed);
             error.to_string()
         })?;
-        self.player().on_open();
+        self.player().on_open(Stamp::from_micros((self.now)()));
         self.complain(None);
         Ok(stream)
     }
 
     /// Until nothing is played any more, or the device fails.
-    fn watch(&self, list: &Receiver<Order>) -> Ended {
+    fn watch(&self, stream: &dyn Stream, list: &Receiver<Order>) -> Ended {
         let mut quiet = Duration::ZERO;
         let mut seen = self.shared.fills.load(Ordering::Relaxed);
         loop {
@@ -198,6 +198,7 @@ impl<C: Clock + Send + 'static, P: Clock + Send + 'static> Work<C, P> {
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return Ended::Asked,
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            stream.look();
             let fills = self.shared.fills.load(Ordering::Relaxed);
             let active = self.player().is_active();
             if fills == seen && active {

@@ -46,6 +46,8 @@ const PASS_EVERY: u32 = 10;
 const BEFORE_PICTURE: Span = Span::millis(25);
 /// A device that asks so much later than what it had lasted ran dry: what it tells of its queue is not exact to a few milliseconds.
 const DRY: Span = Span::millis(5);
+/// A device that was opened so short a time ago is still beginning: what it was given it does not play at once.
+const OPENING: Span = Span::millis(500);
 /// Pictures within the last second that make it film.
 const FILM: usize = 10;
 
@@ -144,6 +146,10 @@ pub struct Playout<C: Clock, P: Clock> {
     device: Option<i64>,
     /// When what the device was given so far has sounded.
     lasts: Option<Stamp<C>>,
+    /// When it was opened.
+    opened: Option<Stamp<C>>,
+    /// The device asks for what it has played since it asked last, and not for all that it keeps.
+    steady: bool,
     pictures: std::collections::VecDeque<(Stamp<C>, Span)>,
     figures: PlayoutFigures,
 }
@@ -177,6 +183,8 @@ impl<C: Clock, P: Clock> Playout<C, P> {
             offset: None,
             device: None,
             lasts: None,
+            opened: None,
+            steady: false,
             pictures: std::collections::VecDeque::new(),
             figures: PlayoutFigures::default(),
         }
@@ -238,21 +246,25 @@ impl<C: Clock, P: Clock> Playout<C, P> {
     }
 
     /// The device was opened: what it was given before says nothing of when it asks next.
-    pub const fn on_open(&mut self) {
-        self.lasts = None;
+    pub const fn on_open(&mut self, now: Stamp<C>) {
+        (self.lasts, self.opened) = (None, Some(now));
     }
 
     /// The device begins a turn in which it wants so much at once; the first of it sounds `latency` after now. What comes after
     /// it is told with each [`Playout::next`].
     pub fn on_device(&mut self, now: Stamp<C>, latency: Span, turn: Span) {
-        self.turn.put(now, turn, Span::max);
         // A turn that the device itself asked for late had nothing before it to play.
-        let late = self.lasts.filter(|_| self.playing).map_or(Span::ZERO, |lasts| now.since(lasts));
+        let opening = self.opened.is_some_and(|at| now.since(at) < OPENING);
+        let late = self.lasts.filter(|_| self.playing && !opening).map_or(Span::ZERO, |lasts| now.since(lasts));
         if late >= DRY {
             self.figures.dry += 1;
             self.figures.driest = self.figures.driest.max(late);
         }
+        self.steady = self.lasts.is_some() && late < DRY;
         self.lasts = Some(now + latency + turn);
+        if self.steady {
+            self.turn.put(now, turn, Span::max);
+        }
         // A sound server tells what its queue held a moment ago: it is right on average.
         let latency = latency.as_micros() as i64;
         let smoothed = self.device.unwrap_or(latency);
@@ -262,7 +274,9 @@ impl<C: Clock, P: Clock> Playout<C, P> {
     /// What is to be heard `ahead` of now: that much was asked for already in this turn of the device.
     // spec: S-12, S-14
     pub fn next(&mut self, now: Stamp<C>, ahead: Span) -> Piece {
-        self.ahead.put(now, ahead, Span::max);
+        if self.steady {
+            self.ahead.put(now, ahead, Span::max);
+        }
         let (heard, target) = (now + ahead, self.target(now));
         if !self.playing {
             return self.begin(heard, target);
@@ -329,7 +343,7 @@ impl<C: Clock, P: Clock> Playout<C, P> {
 
     /// The session has a new connection, or its sender is a new one: nothing of the old stream is waited for.
     pub fn reset(&mut self) {
-        *self = Self { device: self.device, figures: self.figures, ..Self::new() };
+        *self = Self { device: self.device, opened: self.opened, figures: self.figures, ..Self::new() };
     }
 
     /// Before the first frame, and after a pause: waits until it was held as long as wanted.
