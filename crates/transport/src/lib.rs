@@ -22,6 +22,7 @@ mod event;
 mod frame;
 mod insist;
 mod marks;
+mod plain;
 mod probe;
 mod proxy;
 pub mod relay;

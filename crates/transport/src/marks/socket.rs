@@ -31,7 +31,7 @@ pub fn wrap(
     runtime: &dyn quinn::Runtime,
 ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
     if marks.is_off() || !cfg!(target_os = "linux") {
-        return runtime.wrap_udp_socket(socket);
+        return crate::plain::wrap(socket, runtime);
     }
     sealed.refused.store(false, Ordering::Relaxed);
     Ok(Arc::new(Marked::new(socket, marks, sealed, runtime)?))
