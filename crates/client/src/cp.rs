@@ -32,7 +32,7 @@ enum Side {
 
 /// Copies; the exit code.
 pub fn run(options: &Cp) -> Result<i32> {
-    let sides: Vec<Side> = options.paths.iter().map(|p| side(p)).collect();
+    let sides: Vec<Side> = options.paths.iter().map(|p| side(p, cfg!(windows))).collect();
     let Some((target, sources)) = sides.split_last() else { return Ok(usage("name what to copy and where to")) };
     let (host, mut plan) = match plan(target, sources, options.recursive) {
         Ok(plan) => plan,
@@ -97,10 +97,13 @@ fn usage(why: &str) -> i32 {
     connect::usage(&why)
 }
 
-/// A path with a colon before any slash is on a host, as scp has it.
-fn side(text: &str) -> Side {
+/// A path with a colon before any slash is on a host, as scp has it; on Windows one letter before it is a drive.
+fn side(text: &str, windows: bool) -> Side {
     let here = || Side::Here(PathBuf::from(text));
-    let head = text.split('/').next().unwrap_or_default();
+    let head = text.split(|c| c == '/' || windows && c == '\\').next().unwrap_or_default();
+    if windows && matches!(head.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic()) {
+        return here();
+    }
     let (host, rest) = match text.strip_prefix('[').and_then(|t| t.split_once("]:")) {
         Some((address, rest)) => (format!("[{address}]"), rest),
         None if head.contains(':') => match text.split_once(':') {
@@ -178,7 +181,7 @@ fn plan(target: &Side, sources: &[Side], recursive: bool) -> std::result::Result
         }
         Side::Here(path) if path.is_dir() => plan.root.clone_from(path),
         Side::Here(path) => {
-            let many = sources.len() > 1 || path.to_string_lossy().ends_with('/');
+            let many = sources.len() > 1 || path.to_string_lossy().ends_with(std::path::is_separator);
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let name = path.file_name().and_then(|n| n.to_str());
             match name {
@@ -445,11 +448,15 @@ mod tests {
             ("[::1]:99:a:b", there("[::1]:99", "a:b")),
             ("desk:99999:a", there("desk", "99999:a")),
         ] {
-            assert_eq!(side(text), expected, "{text}");
+            assert_eq!([side(text, false), side(text, true)], [expected.clone(), expected], "{text}");
         }
         for text in ["a", "./a:b", "/x:y", "dir/a:b", ":a"] {
-            assert_eq!(side(text), Side::Here(text.into()), "{text}");
+            assert_eq!([side(text, false), side(text, true)], [(); 2].map(|()| Side::Here(text.into())), "{text}");
         }
+        for text in ["C:\\a\\b", "z:/a", "c:a", "C:", ".\\a:b", "\\\\server\\share\\a:b"] {
+            assert_eq!(side(text, true), Side::Here(text.into()), "{text}");
+        }
+        assert_eq!(side("c:a", false), there("c", "a"));
     }
 
     #[test]
