@@ -1,4 +1,8 @@
-//! Being asked to end: by signals on Unix, by Ctrl+C elsewhere.
+//! Being asked to end: by signals on Unix, by the console on Windows.
+#![allow(unsafe_code)]
+
+#[cfg(windows)]
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Calls `stop` on a thread of its own each time.
 ///
@@ -16,29 +20,35 @@ pub fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Calls `stop` on a thread of its own each time.
+/// Calls `stop` on a thread of the system's each time: at Ctrl+C, and when the console is closed or the person leaves.
 ///
 /// # Errors
-/// When the system has no thread or no signal to spare.
-#[cfg(not(unix))]
+/// When the system refuses, or something of this process is told already.
+#[cfg(windows)]
 pub fn on_stop(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::Duration;
-    /// Nothing wakes a thread for it here.
-    const LOOK: Duration = Duration::from_millis(200);
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, asked.clone())?;
+    use windows_sys::Win32::System::Console::SetConsoleCtrlHandler;
+    if STOP.set(Mutex::new(Box::new(stop))).is_err() {
+        return Err(std::io::ErrorKind::AlreadyExists.into());
     }
-    std::thread::Builder::new().name("telepane-signals".into()).spawn(move || {
-        loop {
-            std::thread::park_timeout(LOOK);
-            if asked.swap(false, Ordering::Relaxed) {
-                stop();
-            }
-        }
-    })?;
+    // SAFETY: the handler has the type that such a one has, and is there for as long as the process.
+    if unsafe { SetConsoleCtrlHandler(Some(on_ctrl), 1) } == 0 {
+        return Err(std::io::Error::last_os_error());
+    }
     Ok(())
+}
+
+#[cfg(windows)]
+static STOP: OnceLock<Mutex<Box<dyn Fn() + Send>>> = OnceLock::new();
+
+#[cfg(windows)]
+unsafe extern "system" fn on_ctrl(what: u32) -> i32 {
+    use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, CTRL_C_EVENT};
+    if let Some(stop) = STOP.get() {
+        stop.lock().unwrap_or_else(PoisonError::into_inner)();
+    }
+    // Otherwise Windows ends the process when this returns, or after some seconds: time to end by itself.
+    while !matches!(what, CTRL_C_EVENT | CTRL_BREAK_EVENT) {
+        std::thread::park();
+    }
+    1
 }
