@@ -16,8 +16,8 @@
 //! `hands` what is told by `touch` and by a `pen` on one of an X11 screen's `tablets`; `layout` where the
 //! picture lies and what a pixel of the window is on the desktop; `span` a window over several monitors; `scale` the resampler;
 //! `paint`, `panel` and `text` what is drawn; `composing` what an input method composes, at the desktop's `caret` and in the
-//! system's `glyphs`; `present` the two renderers; `cursor` the native pointer; `x11` and `wayland` what
-//! winit cannot do there.
+//! system's `glyphs`; `present` the two renderers; `cursor` the native pointer; `x11`, `wayland` and
+//! `win32` what winit cannot do there; `taken` the order of keys that a hook keeps from the system.
 
 mod canvas;
 mod caret;
@@ -44,10 +44,14 @@ mod show;
 mod span;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod tablets;
+#[cfg_attr(not(any(windows, test)), expect(dead_code, reason = "only a hook takes keys past the system"))]
+mod taken;
 mod text;
 mod touch;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod wayland;
+#[cfg(windows)]
+mod win32;
 mod window;
 mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]

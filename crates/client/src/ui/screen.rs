@@ -1,9 +1,12 @@
 //! This machine's screen, for all windows of ours on it: its monitors, whether it stays on, and the lock keys.
 
 use super::span;
+use super::taken::TakenKey;
+#[cfg(windows)]
+use super::win32::{self, Hook};
 #[cfg(all(unix, not(target_os = "macos")))]
 use super::{wayland::Wayland, x11::X11};
-use telepane_model::Monitor;
+use telepane_model::{KeyCode, Monitor};
 use winit::event_loop::{ActiveEventLoop, EventLoop};
 use winit::window::Window;
 
@@ -16,6 +19,12 @@ pub(super) struct Screen {
     x11: Option<X11>,
     #[cfg(all(unix, not(target_os = "macos")))]
     wayland: Option<Wayland>,
+    /// While the system's shortcuts are ours.
+    #[cfg(windows)]
+    hook: Option<Hook>,
+    /// What a hook that is gone had still to say.
+    #[cfg(windows)]
+    left: Vec<TakenKey>,
     /// This machine's monitors.
     pub(super) seen: Vec<Monitor>,
     /// So often they are looked at again, because something may have changed about them.
@@ -44,6 +53,10 @@ impl Screen {
             x11: X11::open(events),
             #[cfg(all(unix, not(target_os = "macos")))]
             wayland: Wayland::open(events),
+            #[cfg(windows)]
+            hook: None,
+            #[cfg(windows)]
+            left: Vec::new(),
             seen: span::seen(events.available_monitors(), events.primary_monitor()),
             looks: 0,
             moved: false,
@@ -178,7 +191,7 @@ impl Screen {
 
     #[cfg(not(all(unix, not(target_os = "macos"))))]
     pub(super) const fn can_grab(&self) -> bool {
-        false
+        cfg!(windows)
     }
 
     /// Takes the shortcuts of the window manager or compositor for a window, or gives them back; whether it did.
@@ -190,9 +203,58 @@ impl Screen {
         }
     }
 
-    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    #[cfg(windows)]
+    pub(super) fn grab(&mut self, window: &Window, on: bool) -> bool {
+        if !on {
+            if let Some(hook) = self.hook.take() {
+                self.left.extend(hook.keys().end());
+            }
+            return true;
+        }
+        match &self.hook {
+            Some(hook) => hook.move_to(window),
+            None => self.hook = Hook::install(window),
+        }
+        self.hook.is_some()
+    }
+
+    #[cfg(target_os = "macos")]
     pub(super) fn grab(&mut self, _: &Window, _: bool) -> bool {
         false
+    }
+
+    /// A key came from the system: keys that went past it, to which the system's shortcuts belong, and came before.
+    #[cfg(windows)]
+    pub(super) fn taken_before(&mut self, code: KeyCode, down: bool) -> Vec<TakenKey> {
+        self.hook.as_ref().map(|hook| hook.keys().before(code, down)).unwrap_or_default()
+    }
+
+    #[cfg(not(windows))]
+    pub(super) const fn taken_before(&mut self, _: KeyCode, _: bool) -> Vec<TakenKey> {
+        Vec::new()
+    }
+
+    /// Those of a moment at which no other key is on its way.
+    #[cfg(windows)]
+    pub(super) fn taken(&mut self) -> Vec<TakenKey> {
+        let mut all = std::mem::take(&mut self.left);
+        if let Some(hook) = &self.hook {
+            let mut keys = hook.keys();
+            all.extend(keys.settled());
+            let deaf = keys.is_deaf().then(|| keys.end());
+            drop(keys);
+            if let Some(last) = deaf {
+                tracing::debug!("the system dropped the keyboard hook");
+                all.extend(last);
+                self.hook = hook.renewed();
+            }
+        }
+        all
+    }
+
+    #[cfg(not(windows))]
+    pub(super) const fn taken(&mut self) -> Vec<TakenKey> {
+        Vec::new()
     }
 
     /// Whether somebody else took back what was grabbed.
@@ -221,6 +283,8 @@ impl Screen {
             if let Some(x11) = &self.x11 {
                 x11.keep_awake(on);
             }
+            #[cfg(windows)]
+            win32::keep_awake(on);
         }
     }
 
@@ -231,7 +295,12 @@ impl Screen {
         x11.or_else(|| self.wayland.as_mut().and_then(Wayland::locks)).unwrap_or_default()
     }
 
-    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    #[cfg(windows)]
+    pub(super) fn locks(&mut self) -> (bool, bool) {
+        win32::locks()
+    }
+
+    #[cfg(target_os = "macos")]
     pub(super) fn locks(&mut self) -> (bool, bool) {
         (false, false)
     }

@@ -16,6 +16,7 @@ use super::present::Probe;
 use super::screen::{self, Screen};
 use super::seen::Seen;
 use super::set::Set;
+use super::taken::TakenKey;
 use super::windows::LOSING;
 use super::{Model, UiError, UiOptions, Veil, WindowFact};
 use std::time::Duration;
@@ -149,6 +150,10 @@ impl<M: Model> Shell<M> {
     fn key(&mut self, event: &KeyEvent, synthetic: bool) {
         let pressed = event.state == ElementState::Pressed;
         let code = key_code(event.physical_key);
+        if let (Some(screen), Some(code)) = (self.screen.as_mut().filter(|_| !synthetic), code) {
+            let earlier = screen.taken_before(code, pressed);
+            self.hear_taken(earlier);
+        }
         if pressed && !synthetic && self.asking() {
             if let Some(code) = code {
                 self.keyboard.mute(code);
@@ -165,12 +170,47 @@ impl<M: Model> Shell<M> {
             }
         }
         let Some(code) = code else { return };
-        let stroke = self.keyboard.key(code, pressed, event.repeat, synthetic);
+        match self.keyboard.key(code, pressed, event.repeat, synthetic) {
+            stroke @ Stroke::Send(KeyMove::Down) if !synthetic && !self.pointer.is_captured() => {
+                self.tell_way_out(stroke, code);
+                self.go_down(code, event);
+            }
+            stroke => self.follow(stroke, code),
+        }
+    }
+
+    /// Keys that a hook kept from the system, in their place among the others. Without the keyboard they are nobody's.
+    // spec: Y-34
+    fn hear_taken(&mut self, keys: Vec<TakenKey>) {
+        for TakenKey { code, down, repeat } in keys {
+            if !self.lives.iter().any(|live| live.focused) {
+                continue;
+            }
+            if down && self.asking() {
+                self.keyboard.mute(code);
+                continue;
+            }
+            let stroke = self.keyboard.key(code, down, repeat, false);
+            self.follow(stroke, code);
+        }
+    }
+
+    /// The same at a moment at which no other key is on its way.
+    fn hear_all_taken(&mut self) {
+        let taken = self.screen.as_mut().map(Screen::taken).unwrap_or_default();
+        self.hear_taken(taken);
+    }
+
+    /// The first shortcut that went to the desktop says how to get out.
+    fn tell_way_out(&mut self, stroke: Stroke, code: KeyCode) {
         if stroke == Stroke::Send(KeyMove::Down) && self.keyboard.is_shortcut(code) && self.grab.is_first() {
             self.model.window(WindowFact::Grabbed(true));
         }
+    }
+
+    fn follow(&mut self, stroke: Stroke, code: KeyCode) {
+        self.tell_way_out(stroke, code);
         match stroke {
-            Stroke::Send(KeyMove::Down) if !synthetic && !self.pointer.is_captured() => self.go_down(code, event),
             Stroke::Send(action) => self.input(InputEvent::Key { code, action }),
             Stroke::Overlay => self.model.window(WindowFact::OverlayToggled),
             Stroke::Sharpen(steps) => self.model.window(WindowFact::Sharpen(steps)),
@@ -358,10 +398,14 @@ impl<M: Model> Shell<M> {
     }
 
     fn focus(&mut self, window: usize, focused: bool) {
-        let Some(live) = self.lives.get_mut(window) else { return };
-        if live.focused == focused {
+        if self.lives.get(window).is_none_or(|live| live.focused == focused) {
             return;
         }
+        if !focused {
+            // What was taken is the desktop's, which lets go of it next.
+            self.hear_all_taken();
+        }
+        let Some(live) = self.lives.get_mut(window) else { return };
         live.focused = focused;
         if focused {
             if let Some(screen) = &self.screen {
@@ -546,6 +590,7 @@ impl<M: Model> ApplicationHandler<UserEvent<M::Wake>> for Shell<M> {
         if events.exiting() {
             return;
         }
+        self.hear_all_taken();
         let asking = self.asking();
         if asking {
             self.capture(false);
