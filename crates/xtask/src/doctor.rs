@@ -95,7 +95,7 @@ fn system_packages() -> Vec<Finding> {
     if Installer::here() == Installer::None && !on_path("dpkg-query") {
         let names: Vec<&str> = TABLE
             .iter()
-            .filter(|group| group.purpose != Purpose::Peers)
+            .filter(|group| !ON_REQUEST.contains(&group.purpose))
             .flat_map(|group| group.names)
             .copied()
             .collect();
@@ -113,7 +113,7 @@ fn system_packages() -> Vec<Finding> {
                     "",
                 );
             }
-            let grade = if group.purpose == Purpose::Peers { Grade::Less } else { Grade::Missing };
+            let grade = if ON_REQUEST.contains(&group.purpose) { Grade::Less } else { Grade::Missing };
             let said = format!("{}: {} missing", group.why, missing.join(" "));
             let first: Vec<&str> = missing.iter().map(|name| name.split('|').next().unwrap_or(name)).collect();
             finding(grade, "packages", said, format!("apt-get install {}", first.join(" ")))
@@ -188,6 +188,9 @@ fn numbers(text: &str) -> (u32, u32) {
     let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
+
+/// What nobody needs who does not ask for it.
+const ON_REQUEST: [Purpose; 2] = [Purpose::Peers, Purpose::Windows];
 
 /// What each side asks of its socket: half of it bounds what may be in flight.
 const WANTED_BUFFER: u64 = 4 * 1024 * 1024;

@@ -3,7 +3,8 @@
 //! No such machine is needed: [`CRATES`] are type-checked for both targets, warnings being errors. That takes the
 //! targets' standard libraries, which rustup fetches; where it cannot, the step is skipped and says so. A type-check
 //! links nothing, so no C compiler for these systems is needed either: build scripts of C libraries are given a
-//! compiler that compiles nothing. It shows that the code compiles, not that it works.
+//! compiler that compiles nothing. It shows that the code compiles, not that it works; with `--run` Wine shows that of the
+//! client for Windows ([`crate::wine`]).
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,10 +16,20 @@ use crate::build::log_path;
 use crate::packages::on_path;
 use crate::progress::Progress;
 use crate::steps::Outcome;
-use crate::{proc, tree};
+use crate::{proc, tree, wine};
 
+/// What `elsewhere` is asked.
+#[derive(clap::Args, Debug, Default)]
+pub struct Args {
+    /// Instead, build the client for Windows with MinGW and run it under Wine, with the tests for that
+    #[arg(long)]
+    run: bool,
+}
+
+/// The one whose programs something here can run.
+pub const WINDOWS: (&str, &str) = ("Windows", "x86_64-pc-windows-gnu");
 /// The systems, and what Rust calls them.
-pub const TARGETS: &[(&str, &str)] = &[("Windows", "x86_64-pc-windows-gnu"), ("macOS", "aarch64-apple-darwin")];
+pub const TARGETS: &[(&str, &str)] = &[WINDOWS, ("macOS", "aarch64-apple-darwin")];
 
 /// The crates that are type-checked.
 pub const CRATES: &[&str] = &[
@@ -40,11 +51,14 @@ pub const CRATES: &[&str] = &[
     "client",
 ];
 
-/// Type-checks, and says how it went.
+/// Type-checks, or runs, and says how it went.
 ///
 /// # Errors
-/// When something does not compile there.
-pub fn run() -> Result<()> {
+/// When something does not compile there, or does not work.
+pub fn run(args: &Args) -> Result<()> {
+    if args.run {
+        return wine::run(&tree::root()?);
+    }
     match check(&tree::root()?)? {
         Outcome::Passed(remark) => println!("{remark}"),
         Outcome::Skipped(why) => println!("skipped: {why}"),
@@ -61,13 +75,7 @@ pub fn check(root: &Path) -> Result<Outcome> {
         return Ok(Outcome::Skipped("without rustup the targets for Windows and macOS cannot be installed".into()));
     }
     for (system, target) in TARGETS {
-        let added = Command::new("rustup")
-            .current_dir(root)
-            .args(["target", "add", target])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if !added.is_ok_and(|status| status.success()) {
+        if !add_target(root, target) {
             return Ok(Outcome::Skipped(format!(
                 "Rust's standard library for {system} cannot be installed; rustup target add {target} says why"
             )));
@@ -86,6 +94,13 @@ pub fn check(root: &Path) -> Result<Outcome> {
         }
     }
     Ok(Outcome::Passed(format!("{} crates type-check for Windows and macOS", CRATES.len())))
+}
+
+/// Whether Rust's standard library for it is here, or could be fetched.
+pub fn add_target(root: &Path, target: &str) -> bool {
+    let mut command = Command::new("rustup");
+    command.current_dir(root).args(["target", "add", target]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn type_check(root: &Path, target: &str) -> Command {

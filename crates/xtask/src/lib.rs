@@ -32,6 +32,7 @@ pub mod steps;
 pub mod tally;
 pub mod test;
 pub mod tree;
+pub mod wine;
 
 /// A failure with an exit code of its own; every other error ends in 1.
 #[derive(Debug)]

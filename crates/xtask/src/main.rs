@@ -54,8 +54,8 @@ enum Chore {
     },
     /// Hold the numbered sentences of protocol-spec against code and tests
     Spec,
-    /// Type-check what there is for Windows and macOS
-    Elsewhere,
+    /// Type-check what there is for Windows and macOS; with --run, run the client for Windows under Wine
+    Elsewhere(elsewhere::Args),
     /// Print the crates by floors and what climbs
     Layers,
     /// Say what is missing on this machine and what to do about it
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Chore::Replay { what, screen } => bench::replay(&what, screen.as_deref()),
         Chore::Counts { bless } => counts::run(bless),
         Chore::Spec => spec::run(),
-        Chore::Elsewhere => elsewhere::run(),
+        Chore::Elsewhere(args) => elsewhere::run(&args),
         Chore::Layers => layers::run(),
         Chore::Doctor => doctor::run(),
     };

@@ -24,6 +24,8 @@ pub enum Purpose {
     /// What only the tests call: a Vulkan driver on the processor, another clipboard tool, keyboard layouts, an input method,
     /// namespaces, a sound server, a Wayland compositor.
     Tests,
+    /// A compiler for Windows, and what runs its programs here; only for `elsewhere --run`, and never installed by us.
+    Windows,
     /// Other remote desktops, measured beside ours; only for `bench`, never installed by `demo` or `test`.
     Peers,
 }
@@ -127,6 +129,12 @@ pub const TABLE: &[Group] = &[
             "exfat-fuse",
             "exfatprogs",
         ],
+    },
+    Group {
+        purpose: Purpose::Windows,
+        why: "to build the client for Windows and run it under Wine",
+        megabytes: 1111,
+        names: &["gcc-mingw-w64-x86-64-posix", "g++-mingw-w64-x86-64-posix", "wine", "wine64"],
     },
     Group {
         purpose: Purpose::Peers,

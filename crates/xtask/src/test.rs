@@ -10,6 +10,7 @@
 //! pass; a third, a second failure, or a program that crashed fails the step. `ci`, which a person runs before a change is
 //! proposed, forgives nothing: what is unsteady is to be mended.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -196,7 +197,7 @@ fn quietly(root: &Path, step: &'static str, args: &[&str], failure: &str) -> Res
 }
 
 fn tests(root: &Path, extent: Extent) -> Result<Outcome> {
-    let (ended, tally) = harness(root, "tests", &["--no-fail-fast"], TEST_LIMIT)?;
+    let (ended, tally) = harness(root, "tests", &["--no-fail-fast"], &[], TEST_LIMIT)?;
     if ended.status.is_none() {
         bail!(
             "the tests took longer than {} minutes; under way: {}\n{}",
@@ -226,7 +227,7 @@ fn pass_alone(root: &Path, tally: &Tally) -> Result<bool> {
         let Some(target) = failure.target() else { return Ok(false) };
         let target = target.iter().map(String::as_str);
         let args: Vec<&str> = target.chain(["--", "--exact", failure.name.as_str()]).collect();
-        let (ended, again) = harness(root, "tests-again", &args, AGAIN_LIMIT)?;
+        let (ended, again) = harness(root, "tests-again", &args, &[], AGAIN_LIMIT)?;
         if !ended.ok() || again.failed > 0 || again.passed == 0 {
             return Ok(false);
         }
@@ -234,10 +235,19 @@ fn pass_alone(root: &Path, tally: &Tally) -> Result<bool> {
     Ok(true)
 }
 
-/// Runs `cargo test` and adds up what its harness says.
-fn harness(root: &Path, step: &str, args: &[&str], limit: Duration) -> Result<(proc::Ended, Tally)> {
+/// Runs `cargo test`, with these variables more, and adds up what its harness says.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn harness(
+    root: &Path,
+    step: &str,
+    args: &[&str],
+    variables: &[(&str, &OsStr)],
+    limit: Duration,
+) -> Result<(proc::Ended, Tally)> {
     let mut command = tree::cargo();
-    command.current_dir(root).args(["test", "--workspace"]).args(args);
+    command.current_dir(root).args(["test", "--workspace"]).args(args).envs(variables.iter().copied());
     let everything = !std::io::stdout().is_terminal();
     let mut tally = Tally::default();
     let ended = proc::run(&mut command, &log_path(root, step), limit, |line| {

@@ -60,4 +60,5 @@ mod touch;
 mod vanished;
 mod wayland;
 mod windows;
+mod wine;
 mod wire;

@@ -28,13 +28,13 @@ const MOST_LATER: usize = RATE / 2;
 pub struct Server(PathBuf);
 
 impl Server {
-    fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("PULSE_SERVER", format!("unix:{}", self.0.display())).stdin(Stdio::null());
         command
     }
 
-    fn pactl(&self, args: &[&str]) -> String {
+    pub fn pactl(&self, args: &[&str]) -> String {
         let out = self.command("pactl").args(args).output().expect("pactl runs");
         String::from_utf8_lossy(&out.stdout).trim().to_owned()
     }
@@ -177,6 +177,10 @@ pub fn client_server(dir: &Scratch) -> (Running, Server) {
     let run = Running::start("pulseaudio", &mut command);
     let server = Server(socket);
     until("the client's sound server answers", PATIENCE, || server.sinks().len() == 2);
+    // For a client that names none: no loop from what it plays to what it hears.
+    for (what, name) in [("set-default-sink", "speaker"), ("set-default-source", "voice.monitor")] {
+        server.pactl(&[what, name]);
+    }
     (run, server)
 }
 
@@ -199,7 +203,7 @@ pub const ALIKE: f64 = 0.6;
 #[test]
 fn a_sweep_is_heard_both_ways() {
     if have("sound", &NEEDED) {
-        heard_both_ways("direct", None);
+        heard_both_ways("direct", None, at_client);
     }
 }
 
@@ -207,11 +211,19 @@ fn a_sweep_is_heard_both_ways() {
 fn a_sweep_is_heard_both_ways_over_a_line_with_a_delay() {
     if have("sound over a line", &NEEDED) {
         let model = LinkModel { delay: Span::millis(20), ..LinkModel::default() };
-        heard_both_ways("round trip 40 ms", Some(model));
+        heard_both_ways("round trip 40 ms", Some(model), at_client);
     }
 }
 
-fn heard_both_ways(line: &str, model: Option<LinkModel>) {
+/// A client without a window, with devices by their names.
+fn at_client(dir: &Scratch, host: &str, args: &[&str]) -> Running {
+    let devices = ["--sound-device", "speaker", "--microphone-device", "voice.monitor"];
+    connect(dir, "client", None, host, &[&devices, args].concat())
+}
+
+/// A sweep goes both ways, through a client that `connect` starts at this address, with its microphone on. It plays into the sink
+/// `speaker` of a server of its own and listens to what is played into `voice`.
+pub fn heard_both_ways(line: &str, model: Option<LinkModel>, connect: impl FnOnce(&Scratch, &str, &[&str]) -> Running) {
     let dir = Scratch::new();
     let agent = Agent::start(&dir, &["--virtual", "640x480", METRICS[0], METRICS[1]]);
     let metrics = metrics_of(&agent);
@@ -219,12 +231,10 @@ fn heard_both_ways(line: &str, model: Option<LinkModel>) {
     let (_pulse, here) = client_server(&dir);
     let stats = dir.join("stats.json");
     let file = stats.display().to_string();
-    let args = ["--microphone", "--sound-device", "speaker", "--microphone-device", "voice.monitor"];
-    let args = [&args[..], &["--stats-json", &file]].concat();
     let way = model.map_or(0.0, |m| m.delay.as_millis_f64());
     let relay = model.map(|model| relay(&agent, model));
     let addr = relay.as_ref().map_or(agent.addr, Relay::addr).to_string();
-    let mut client = connect(&dir, "client", None, &addr, &args);
+    let mut client = connect(&dir, &addr, &["--microphone", "--stats-json", &file]);
     // Beside it: the host's own sound server hands the same on to another sink of its own.
     host.pactl(&["load-module", "module-null-sink", "sink_name=beside", "rate=48000"]);
     host.pactl(&[
@@ -273,7 +283,7 @@ fn heard_both_ways(line: &str, model: Option<LinkModel>) {
     println!("sound: {line}: the microphone {:.1} ms later than half the round trip", ms - way);
     assert!(found.len() >= 10 && correlation > ALIKE, "{found:?}");
 
-    client.signal(super::process::Signal::Terminate);
+    client.signal(super::process::Signal::Interrupt);
     client.exit_code(PATIENCE);
     let stats: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(stats).expect("written")).expect("JSON");
