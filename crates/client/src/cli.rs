@@ -31,7 +31,7 @@ const KEYS: &str = "Keys of the window (Alt is the left one):
   Ctrl+Alt++, Ctrl+Alt+-, Ctrl+Alt+0
                   larger or smaller text and widgets on a desktop that the agent started; as the window's screen has it
   Ctrl+Alt+G      let keys such as Alt+Tab and Super go to the desktop, as they do where the window covers the screen; again to
-                  give them back to this machine (X11)
+                  give them back to this machine (not on macOS)
   Ctrl+Alt+R      capture the pointer for programs that want its motion, such as games; again to set it free
 
 Exit codes: 0 the person ended it, 2 wrong usage, 3 cannot connect, 4 not trusted or not allowed, 5 the host ended the session (idle,

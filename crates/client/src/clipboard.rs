@@ -111,7 +111,7 @@ pub enum ClipOrder {
 pub enum System {
     /// An X server's, or that of a system with one clipboard.
     Display,
-    /// A Wayland compositor's: what its X server has is only for programs of X11.
+    /// A Wayland compositor's: what its X server has is only for programs of X11, unless there is no other way.
     Wayland,
 }
 

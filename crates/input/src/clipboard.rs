@@ -57,12 +57,21 @@ impl Clipboard {
         Ok(Self(Through::X11(Box::new(x11::Clipboard::open(display, xauthority, selection)?))))
     }
 
-    /// Opens a selection of a Wayland compositor, by its socket (`None`: from the environment); the same otherwise.
+    /// Opens a selection of a Wayland compositor, by its socket (`None`: from the environment); the same otherwise. Where that
+    /// of the environment shows its selections to windows only, those of its Xwayland are taken: GNOME's keeps them the same,
+    /// whoever is in front.
     ///
     /// # Errors
-    /// [`OpenError`] when there is no connection, or the compositor shows its selections to windows only.
+    /// [`OpenError`] when there is no connection, or the compositor shows its selections to windows only and has no Xwayland.
     pub fn open_wayland(socket: Option<&Path>, selection: Selection) -> Result<Self, OpenError> {
-        Ok(Self(Through::Wayland(Box::new(wayland::Clipboard::open(socket, selection)?))))
+        Ok(Self(match wayland::Clipboard::open(socket, selection) {
+            Err(OpenError::KeptByWindows) if socket.is_none() => {
+                let beside = x11::Clipboard::open_xwayland(selection)?.ok_or(OpenError::KeptByWindows)?;
+                tracing::info!("the compositor's clipboard is reached by way of its Xwayland");
+                Through::X11(Box::new(beside))
+            }
+            opened => Through::Wayland(Box::new(opened?)),
+        }))
     }
 
     /// Takes in what happened up to `now` and gives the next event; `None` when there is no more for the present.

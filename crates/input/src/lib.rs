@@ -64,7 +64,7 @@ pub enum OpenError {
     /// The compositor tells of its selections only the window in front, as GNOME's does.
     #[error(
         "the compositor has neither ext_data_control_manager_v1 nor zwlr_data_control_manager_v1, \
-         so nothing is copied from here or pasted here; under X11, or another compositor, it is"
+         so nothing is copied from here or pasted here; with Xwayland, under X11, or another compositor, it is"
     )]
     KeptByWindows,
     /// Telepane does not have it on this system.

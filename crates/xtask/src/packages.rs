@@ -90,7 +90,7 @@ pub const TABLE: &[Group] = &[
         purpose: Purpose::Tests,
         why: "for tests of the GPU renderer, clipboard, files, keyboard layouts, an input method, networks, proxies, sound, Wayland sessions and toolkits, and to count instructions",
         // valgrind alone is 80 of them, with libc6-dbg; the toolkits for python are 55, and Japanese is 54, half of that its dictionary.
-        megabytes: 272,
+        megabytes: 480,
         names: &[
             "mesa-vulkan-drivers",
             "xsel",
@@ -102,6 +102,8 @@ pub const TABLE: &[Group] = &[
             "sway",
             "grim",
             "wl-clipboard",
+            // GNOME's compositor.
+            "mutter",
             // Whether the client's desktop file is one.
             "desktop-file-utils",
             "xwayland",

@@ -30,6 +30,7 @@ mod marks;
 mod memory;
 mod monitors;
 mod namespace;
+mod on_gnome;
 mod on_wayland;
 mod pasting;
 mod path;

@@ -13,8 +13,10 @@ use std::path::Path;
 
 use telepane_model::clipboard::{ClipFormat, ClipFormats, ClipOffer, SECRET_MARKS, Selection};
 use telepane_model::time::{HostClock, Stamp};
+use x11rb::CURRENT_TIME;
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::protocol::Event;
+use x11rb::protocol::randr::{self, ConnectionExt as _};
 use x11rb::protocol::screensaver::{self, ConnectionExt as _};
 use x11rb::protocol::xfixes::{self, ConnectionExt as _, SelectionEventMask};
 use x11rb::protocol::xproto::{
@@ -145,6 +147,12 @@ impl Clipboard {
             return Err(OpenError::Extension("XFIXES"));
         }
         Ok(Self::set_up(conn, screen, selection)?)
+    }
+
+    /// The same on the display of the environment, if that is a Wayland compositor's own X server.
+    pub(super) fn open_xwayland(selection: Selection) -> Result<Option<Self>, OpenError> {
+        let Ok((conn, screen)) = connect(None, None) else { return Ok(None) };
+        Ok(if is_xwayland(&conn, screen)? { Some(Self::set_up(conn, screen, selection)?) } else { None })
     }
 
     fn set_up(conn: RustConnection, screen: usize, selection: Selection) -> Result<Self, Gone> {
@@ -347,4 +355,24 @@ impl AsFd for Clipboard {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.conn.stream().as_fd()
     }
+}
+
+/// Whether the server is Xwayland: it names its outputs so, and since 23.1 has an extension of that name.
+fn is_xwayland(conn: &RustConnection, screen: usize) -> Result<bool, Gone> {
+    if conn.extension_information(xfixes::X11_EXTENSION_NAME)?.is_none() {
+        return Ok(false);
+    }
+    if conn.query_extension(b"XWAYLAND")?.reply()?.present {
+        return Ok(true);
+    }
+    if conn.extension_information(randr::X11_EXTENSION_NAME)?.is_none() {
+        return Ok(false);
+    }
+    let Some(root) = conn.setup().roots.get(screen).map(|s| s.root) else { return Ok(false) };
+    for output in conn.randr_get_screen_resources_current(root)?.reply()?.outputs {
+        if conn.randr_get_output_info(output, CURRENT_TIME)?.reply()?.name.starts_with(b"XWAYLAND") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
