@@ -190,7 +190,7 @@ fn numbers(text: &str) -> (u32, u32) {
 }
 
 /// What nobody needs who does not ask for it.
-const ON_REQUEST: [Purpose; 2] = [Purpose::Peers, Purpose::Windows];
+const ON_REQUEST: [Purpose; 3] = [Purpose::Peers, Purpose::Windows, Purpose::Guest];
 
 /// What each side asks of its socket: half of it bounds what may be in flight.
 const WANTED_BUFFER: u64 = 4 * 1024 * 1024;

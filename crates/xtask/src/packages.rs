@@ -26,6 +26,8 @@ pub enum Purpose {
     Tests,
     /// A compiler for Windows, and what runs its programs here; only for `elsewhere --run`, and never installed by us.
     Windows,
+    /// What makes and emulates a machine of its own; only for the tests with `TELEPANE_GUEST=1`, and never installed by us.
+    Guest,
     /// Other remote desktops, measured beside ours; only for `bench`, never installed by `demo` or `test`.
     Peers,
 }
@@ -137,6 +139,12 @@ pub const TABLE: &[Group] = &[
         why: "to build the client for Windows and run it under Wine",
         megabytes: 1111,
         names: &["gcc-mingw-w64-x86-64-posix", "g++-mingw-w64-x86-64-posix", "wine", "wine64"],
+    },
+    Group {
+        purpose: Purpose::Guest,
+        why: "to make and emulate a machine of its own, which can sleep",
+        megabytes: 67,
+        names: &["qemu-system-x86", "mmdebstrap", "e2fsprogs"],
     },
     Group {
         purpose: Purpose::Peers,

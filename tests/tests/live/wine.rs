@@ -1,4 +1,4 @@
-//! The client built for Windows, run by Wine against the real agent: its window, keys, pointer, sound and files, with Wine's
+//! The client built for Windows, run by Wine against the real agent: its window, keys, pointer and sound, with Wine's
 //! user32, GDI, Winsock and WASAPI in Windows' place. `cargo xtask elsewhere --run` builds it and names it in `TELEPANE_WINE`;
 //! otherwise each test says that it is skipped.
 //!

@@ -43,23 +43,26 @@ pub(super) enum UserEvent<W> {
 
 /// Wakes the window's thread from any other.
 #[derive(Debug)]
-pub struct Waker<W: Send + 'static>(EventLoopProxy<UserEvent<W>>, bool);
+pub struct Waker<W: Send + 'static> {
+    proxy: EventLoopProxy<UserEvent<W>>,
+    on_wayland: bool,
+}
 
 impl<W: Send + 'static> Clone for Waker<W> {
     fn clone(&self) -> Self {
-        Self(self.0.clone(), self.1)
+        Self { proxy: self.proxy.clone(), on_wayland: self.on_wayland }
     }
 }
 
 impl<W: Send + 'static> Waker<W> {
     /// Posts `wake` for [`Model::on_wake`]; `false` when the window is gone.
     pub fn wake(&self, wake: W) -> bool {
-        self.0.send_event(UserEvent::Wake(wake)).is_ok()
+        self.proxy.send_event(UserEvent::Wake(wake)).is_ok()
     }
 
     /// Whether the window is on Wayland.
     pub const fn is_on_wayland(&self) -> bool {
-        self.1
+        self.on_wayland
     }
 }
 
@@ -74,7 +77,8 @@ pub fn run<M: Model>(
 ) -> Result<i32, UiError> {
     let events = EventLoop::with_user_event().build().map_err(UiError::NoDisplay)?;
     let proxy = events.create_proxy();
-    let model = make(Waker(proxy.clone(), screen::is_wayland(&events))).map_err(UiError::Model)?;
+    let waker = Waker { proxy: proxy.clone(), on_wayland: screen::is_wayland(&events) };
+    let model = make(waker).map_err(UiError::Model)?;
     let mut shell = Shell {
         model,
         options,
